@@ -1,1 +1,1 @@
-"""x."""
+"""PDF revisions: reading, judging, preparing, assembling. See signing/README.md."""
