@@ -9,7 +9,7 @@ import base64
 import binascii
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 
 from signing.pdf.errors import PdfError
@@ -187,7 +187,7 @@ def _png_row(kind: int, line: bytes, above: bytes, pixel: int) -> bytes:
             raise _broken("unknown row predictor")
 
 
-def decode(data: bytes, filters: list[tuple[str, Mapping[str, PdfObject]]], limit: int = MAX_DECODED) -> bytes:
+def decode(data: bytes, filters: Sequence[tuple[str, Mapping[str, PdfObject]]], limit: int = MAX_DECODED) -> bytes:
     """`data` after the (name, parameters) pairs of `filters`, in order; stops before an image codec.
 
     Raises `PdfError`: `too-large` beyond `limit` bytes, `broken-structure`, `unsupported-filter`.

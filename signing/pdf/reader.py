@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
 
+import msgspec
+
 from signing.pdf import filters
 from signing.pdf.errors import PdfError
 from signing.pdf.objects import (
@@ -95,7 +97,7 @@ class _Lines(NamedTuple):
     """A subsection of a cross-reference table, read line by line only when asked."""
 
     first: int
-    count: int
+    total: int
     offset: int
     width: int
 
@@ -104,7 +106,7 @@ class _Rows(NamedTuple):
     """A subsection of a cross-reference stream."""
 
     first: int
-    count: int
+    total: int
     data: bytes
     offset: int
     widths: tuple[int, int, int]
@@ -133,27 +135,27 @@ class Section:
         """
         found: Entry | None = None
         for lines in self._lines:
-            if lines.first <= num < lines.first + lines.count:
+            if lines.first <= num < lines.first + lines.total:
                 found = _line(data, lines, num - lines.first)
                 break
         if found is not None and found.kind != _FREE:
             return found
         for rows in self._rows:
-            if rows.first <= num < rows.first + rows.count:
+            if rows.first <= num < rows.first + rows.total:
                 return _row(rows, num - rows.first)
         return found
 
     def numbers(self) -> Iterator[int]:
         for part in (*self._lines, *self._rows):
-            yield from range(part.first, part.first + part.count)
+            yield from range(part.first, part.first + part.total)
 
     @property
     def highest(self) -> int:
-        return max((part.first + part.count - 1 for part in (*self._lines, *self._rows)), default=0)
+        return max((part.first + part.total - 1 for part in (*self._lines, *self._rows)), default=0)
 
     @property
     def count(self) -> int:
-        return sum(part.count for part in (*self._lines, *self._rows))
+        return sum(part.total for part in (*self._lines, *self._rows))
 
 
 def _line(data: Buffer, lines: _Lines, index: int) -> Entry:
@@ -180,7 +182,7 @@ def _broken(why: str, at: int | str) -> PdfError:
     return PdfError("broken-structure", why, place=f"byte {at}" if isinstance(at, int) else at)
 
 
-class Page(NamedTuple):
+class Page(msgspec.Struct, frozen=True):
     """A page with what it inherits. Boxes are (left, bottom, right, top) in user space units, normalised."""
 
     ref: Ref
@@ -303,13 +305,13 @@ class Revision:
             raise PdfError("external-content", "a stream's data stands in another file")
         name_list = [names] if isinstance(names, Name) else self.array(names)
         parm_list = parms if isinstance(parms, list) else [parms]
-        steps = []
+        steps: list[tuple[str, dict[str, PdfObject]]] = []
         for place, item in enumerate(name_list):
             name = self.resolve(item)
             if not isinstance(name, Name):
                 raise _broken("a filter is not a name", stream.start)
             given = self.dictionary(parm_list[place]) if place < len(parm_list) else {}
-            steps.append((name, {str(key): self.resolve(value) for key, value in given.items()}))
+            steps.append((str(name), {str(key): self.resolve(value) for key, value in given.items()}))
         return filters.decode(stream.raw, steps, limit)
 
     # Pages
@@ -452,9 +454,7 @@ class Document:
 
     def _last_startxref(self) -> int:
         tail_at = max(0, len(self.data) - 1024)
-        found = None
-        for found in _END.finditer(self.data, tail_at):
-            pass
+        found = max(_END.finditer(self.data, tail_at), key=re.Match.start, default=None)
         if found is None:
             raise _broken("the file does not end with startxref and %%EOF", len(self.data))
         if self.data[found.end() :].strip(b"\0\t\n\f\r "):
@@ -579,10 +579,10 @@ class Document:
             if older.offset < newer.offset:
                 starts.append(place)
             elif place != len(sections) - 1:
-                # Only the first-page section of a linearized file points forward, to the main one, and nothing is older.
+                # Only the first-page section of a linearized file points forward, to the main one, the oldest.
                 raise _broken("cross-reference sections stand out of order", newer.offset)
         made = [
-            (tuple(sections[start:]), max(s.end for s in sections[start : (starts + [len(sections)])[number + 1]]))
+            (tuple(sections[start:]), max(s.end for s in sections[start : [*starts, len(sections)][number + 1]]))
             for number, start in enumerate(starts)
         ]
         made.reverse()
