@@ -101,3 +101,11 @@ CREATE TABLE receipts (
     created_us BIGINT NOT NULL
 );
 CREATE INDEX receipts_document ON receipts (document);
+
+-- Verdict of our own validation over a revision's whole chain; sealing and forwarding ask for it.
+CREATE TABLE validations (
+    revision TEXT NOT NULL PRIMARY KEY,
+    verdict TEXT NOT NULL,
+    report BLOB NOT NULL,
+    at_us BIGINT NOT NULL
+);
