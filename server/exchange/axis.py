@@ -1,0 +1,464 @@
+"""Client of the document exchange axis (trục liên thông văn bản quốc gia), VXP profile of its SDK 2.0.1.
+
+Every parameter is an `XroadVnpt-…` header, signed together by HMAC-SHA256; answers are JSON with `ErrorCode` "0" for
+success. Answers are hostile input: bounded, and believed only where they parse. The signing headers and the secret are
+never logged.
+"""
+
+import asyncio
+import base64
+import binascii
+import datetime as dt
+import hashlib
+import hmac
+import json
+import unicodedata
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import httpx2
+import msgspec
+
+from server.exchange.model import VIETNAM, ExchangeError, PacketKind, same_organ
+
+PREFIX: Final = "XroadVnpt-"
+VERSION: Final = "3.0.201608"
+USER_AGENT: Final = "JAVASDKAgent/1.0.0 XRoad/VPCP"
+CHUNK: Final = 1 << 18
+_CONNECTIONS: Final = 10
+_NOT_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.LocalProtocolError)
+_RETRY_LATER: Final = frozenset({408, 425, 429})
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """The axis has the packet under this id (the sender's id of the sent list)."""
+
+    doc_id: str
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """The axis said no; a person must look. `code` and `description` as received (`http-401` for a bare status)."""
+
+    code: str
+    description: str
+
+
+class Unknown(msgspec.Struct, frozen=True):
+    """The packet may or may not be there: ask before sending again (threat D2). `reason` is a fixed word of ours."""
+
+    reason: str
+
+
+class Unreachable(msgspec.Struct, frozen=True):
+    """Not sent whole, so certainly not accepted: send again later (threat D3)."""
+
+    reason: str
+
+
+SendOutcome = Accepted | Refused | Unknown | Unreachable
+
+
+class AxisUnavailable(ExchangeError):  # noqa: N818 - the outcome, not a fault of ours
+    """No usable answer: time-out, lost connection, 5xx, no JSON, reply too large. Try again later."""
+
+
+class AxisRefused(ExchangeError):  # noqa: N818 - the outcome, not a fault of ours
+    """A business error or 4xx on a call other than send. `code` as received; `reason` is the axis' description."""
+
+
+class ReceivedItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the received list. Only `doc_id` is sure; `status` is the transport status in lower case."""
+
+    doc_id: str
+    sender: str = ""
+    receiver: str = ""
+    status: str = ""
+    created: str = ""
+
+
+class SentItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the sent list: one receiver's copy. Two ids: ours and the receiver's. Times as received."""
+
+    sender_doc_id: str
+    receiver_doc_id: str = ""
+    receiver: str = ""
+    title: str = ""
+    notation: str = ""
+    sent: str = ""
+    send_status: str = ""
+    receive_status: str = ""
+    description: str = ""
+
+
+class Agency(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of the agency list; `old_code` is the code of QCVN 102:2016 where the list gives one."""
+
+    code: str
+    name: str = ""
+    old_code: str = ""
+    parent_id: str = ""
+    mail: str = ""
+    closed: bool = False
+
+
+class SentKey(msgspec.Struct, frozen=True, kw_only=True):
+    """What a sent packet is recognised by: the sent list knows neither DocumentId nor file hash.
+
+    `notation` is the full reference `number/notation`, unique per agency and year (DOC-5); an empty `title` is not
+    compared (status packets). `receivers` are the codes it was addressed to.
+    """
+
+    notation: str
+    receivers: tuple[str, ...]
+    title: str = ""
+
+
+class Axis(Protocol):
+    """The exchange as the product sees it. `sender` is the registered code; all calls but `send` raise
+    AxisUnavailable (retry) or AxisRefused (show).
+    """
+
+    async def send(self, kind: PacketKind, file: Path, sender: str, receivers: Collection[str]) -> SendOutcome:
+        """Sends the packet file; never raises for what the axis or the network does."""
+
+    async def received(self, kind: PacketKind) -> list[ReceivedItem]:
+        """Packets that wait for us: everything not yet confirmed."""
+
+    async def fetch(self, doc_id: str, into: Path) -> int:
+        """Streams the packet to the new file `into`; its size in bytes. On any error no file is left."""
+
+    async def confirm(self, doc_id: str, reason: str | None = None) -> None:
+        """`done` once the raw packet is stored durably; `fail` with a reason for one that cannot be read."""
+
+    async def sent(self, kind: PacketKind, doc_id: str | None = None) -> list[SentItem]:
+        """The sent list, of one packet or whole."""
+
+    async def agencies(self) -> list[Agency]:
+        """The national agency list (above 100,000 entries), closed ones marked."""
+
+
+async def find_sent(axis: Axis, kind: PacketKind, key: SentKey, known: Collection[str]) -> tuple[SentItem, ...]:
+    """Copies in the sent list that are this packet; empty if the axis does not have it.
+
+    `known` are ids already recorded for other packets: a revocation quotes the same number as the document that it
+    revokes, so an id that belongs to another packet is no proof for this one.
+    """
+    return tuple(item for item in await axis.sent(kind) if _is(item, key) and item.sender_doc_id not in known)
+
+
+def _is(item: SentItem, key: SentKey) -> bool:
+    return (
+        item.notation.strip() == key.notation.strip()
+        and (not key.title or " ".join(item.title.split()) == " ".join(key.title.split()))
+        and any(same_organ(item.receiver, receiver) for receiver in key.receivers)
+    )
+
+
+class AxisLimits(msgspec.Struct, frozen=True):
+    """Bytes and seconds. `send_s` bounds each wait of a send, not the whole of it."""
+
+    max_packet: int = 700 << 20
+    max_list: int = 64 << 20
+    connect_s: float = 10
+    read_s: float = 60
+    send_s: float = 120
+
+
+class VxpAxis:
+    """`Axis` over HTTP. One client, at most 10 connections as in the SDK; the secret's file is read at each request."""
+
+    def __init__(
+        self, url: str, system_id: str, secret_file: Path, now_us: Callable[[], int], limits: AxisLimits | None = None
+    ) -> None:
+        self._system_id = system_id
+        self._secret_file = secret_file
+        self._now_us = now_us
+        self._limits = limits or AxisLimits()
+        self._client = httpx2.AsyncClient(
+            base_url=url,
+            timeout=httpx2.Timeout(self._limits.read_s, connect=self._limits.connect_s),
+            limits=httpx2.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
+            headers={"User-Agent": USER_AGENT},
+            trust_env=False,
+        )
+
+    def __repr__(self) -> str:
+        return f"VxpAxis({self._client.base_url!s}, {self._system_id})"
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def send(self, kind: PacketKind, file: Path, sender: str, receivers: Collection[str]) -> SendOutcome:
+        try:
+            size = file.stat().st_size
+            digest = await asyncio.to_thread(_file_digest, file)
+            headers = self._signed(
+                {
+                    "servicetype": "eDoc",
+                    "messagetype": kind.value,
+                    "from": sender,
+                    "to": json.dumps(list(receivers), separators=(",", ":")),
+                    "hash-file": digest,
+                }
+            )
+        except OSError:
+            return Unreachable("local-file")
+        body = _Multipart(file, size, digest)
+        try:
+            return await self._send(headers, body)
+        except _NOT_SENT as error:
+            return Unreachable(_word(error))
+        except (httpx2.HTTPError, OSError) as error:
+            # The axis believes Content-Length: a body that was not handed over whole cannot have been accepted.
+            return Unknown(_word(error)) if body.handed_over else Unreachable(_word(error))
+
+    async def _send(self, headers: Mapping[str, str], body: "_Multipart") -> SendOutcome:
+        timeout = httpx2.Timeout(self._limits.send_s, connect=self._limits.connect_s)
+        request = self._client.build_request(
+            "POST", "sendEdoc", content=body.stream(), headers={**headers, **body.headers()}, timeout=timeout
+        )
+        response = await self._client.send(request, stream=True)
+        try:
+            status = response.status_code
+            if status >= 500 or status in _RETRY_LATER or 300 <= status < 400:
+                return Unknown(f"http-{status}")
+            if status >= 400:
+                return Refused(f"http-{status}", "")
+            try:
+                answer = _envelope(await _read_bounded(response, 1 << 20))
+            except AxisUnavailable as error:
+                return Unknown(error.code)
+            except AxisRefused as error:
+                return Refused(error.code, error.reason)
+        finally:
+            await response.aclose()
+        doc_id = _text(answer, "docid")
+        return Accepted(doc_id) if doc_id else Unknown("no-doc-id")
+
+    async def received(self, kind: PacketKind) -> list[ReceivedItem]:
+        answer = await self._call("getReceivedEdocList", {"servicetype": "eDoc", "messagetype": kind.value})
+        return [
+            ReceivedItem(
+                doc_id=_text(row, "docid"),
+                sender=_text(row, "from"),
+                receiver=_text(row, "to"),
+                status=_text(row, "status").lower(),
+                created=_text(row, "created_time"),
+            )
+            for row in _rows(answer)
+            if _text(row, "docid") and _text(row, "status").lower() not in {"done", "fail"}
+        ]
+
+    async def fetch(self, doc_id: str, into: Path) -> int:
+        try:
+            async with self._client.stream("GET", "downloadEdoc", headers=self._signed({"docId": doc_id})) as response:
+                if response.status_code in {404, 405}:
+                    return await self._fetch_whole(doc_id, into)
+                _check_status(response.status_code)
+                return await _download(response, into, self._limits.max_packet)
+        except (httpx2.HTTPError, OSError) as error:
+            into.unlink(missing_ok=True)
+            raise AxisUnavailable(_word(error)) from error
+
+    async def _fetch_whole(self, doc_id: str, into: Path) -> int:
+        """For an axis without `/downloadEdoc`: the packet as base64 inside JSON, held in memory, so bounded lower."""
+        answer = await self._call("getEdoc", {"docId": doc_id}, content=b"{}")
+        try:
+            data = base64.b64decode(_text(answer, "data"), validate=True)
+        except (binascii.Error, ValueError):
+            raise AxisUnavailable("not-base64") from None
+        await asyncio.to_thread(into.write_bytes, data)
+        return len(data)
+
+    async def confirm(self, doc_id: str, reason: str | None = None) -> None:
+        parameters = {"docId": doc_id, "status": "done" if reason is None else "fail"}
+        if reason:
+            parameters["description"] = unmarked(reason)[:200]
+        await self._call("updateStatus", parameters, content=b"{}")
+
+    async def sent(self, kind: PacketKind, doc_id: str | None = None) -> list[SentItem]:
+        parameters = {"servicetype": "eDoc", "messagetype": kind.value}
+        answer = await self._call("getSentEdocList", parameters | ({"docId": doc_id} if doc_id else {}))
+        return [
+            SentItem(
+                sender_doc_id=_text(row, "senderdocid"),
+                receiver_doc_id=_text(row, "receiverdocid"),
+                receiver=_text(row, "tocode"),
+                title=_text(row, "title"),
+                notation=_text(row, "notation"),
+                sent=_text(row, "senttime"),
+                send_status=_text(row, "sendstatus").lower(),
+                receive_status=_text(row, "receivestatus").lower(),
+                description=_text(row, "receivestatusdesc"),
+            )
+            for row in _rows(answer)
+        ]
+
+    async def agencies(self) -> list[Agency]:
+        """Both lists are read: one has the old codes, the other knows which units are closed."""
+        units = {_text(row, "code"): row for row in _rows(await self._call("getSynchronizeUnit", {}))}
+        listed = {_text(row, "code"): row for row in _rows(await self._call("getAgenciesListQD20", {}))}
+        return [_agency(code, {**units.get(code, {}), **listed.get(code, {})}) for code in units | listed if code]
+
+    async def _call(self, path: str, parameters: Mapping[str, str], content: bytes = b"") -> dict[str, Any]:
+        try:
+            async with self._client.stream("POST", path, headers=self._signed(parameters), content=content) as response:
+                _check_status(response.status_code)
+                return _envelope(await _read_bounded(response, self._limits.max_list))
+        except httpx2.HTTPError as error:
+            raise AxisUnavailable(_word(error)) from error
+        except OSError as error:
+            raise AxisUnavailable("secret-file") from error
+
+    def _signed(self, parameters: Mapping[str, str]) -> dict[str, str]:
+        secret = self._secret_file.read_bytes().rstrip(b"\r\n")
+        stamp = {"timestamp": timestamp(self._now_us()), "systemid": self._system_id}
+        return sign(stamp | dict(parameters), secret)
+
+
+def timestamp(now_us: int) -> str:
+    """`ddMMyyyy'T'HHmmss+SSSS`, Vietnam time; `+SSSS` is the milliseconds in four digits, not a zone."""
+    at = dt.datetime.fromtimestamp(now_us // 1_000_000, VIETNAM)
+    return f"{at:%d%m%YT%H%M%S}+{now_us // 1000 % 1000:04}"
+
+
+def sign(parameters: Mapping[str, str], secret: bytes) -> dict[str, str]:
+    """All `XroadVnpt-…` headers of one request. `secret` is the text as issued, never decoded.
+
+    Raises ExchangeError `invalid-header` for a value that is not printable ASCII: it could smuggle a header.
+    """
+    for name, value in parameters.items():
+        if not (value.isascii() and value.isprintable()):
+            raise ExchangeError("invalid-header", name)
+    headers = {PREFIX + name: value for name, value in parameters.items()}
+    signed = json.dumps(headers, separators=(",", ":"))
+    return headers | {
+        PREFIX + "sign-header": signed,
+        PREFIX + "sign-header-key": ";".join(parameters),
+        PREFIX + "hash-header": hmac.new(secret, signed.encode(), hashlib.sha256).hexdigest(),
+        PREFIX + "version": VERSION,
+    }
+
+
+def unmarked(text: str) -> str:
+    """Vietnamese without marks in printable ASCII, as the axis itself writes its descriptions."""
+    plain = unicodedata.normalize("NFD", text.replace("đ", "d").replace("Đ", "D"))
+    return "".join(c if c.isprintable() else " " for c in plain.encode("ascii", "ignore").decode())
+
+
+class _Multipart:
+    """The one part `file_doc`, streamed from the file with a known length (chunked bodies fail at gateways)."""
+
+    def __init__(self, file: Path, size: int, digest: str) -> None:
+        self._file = file
+        self._boundary = f"----hoatoc{digest[:32]}"
+        self._head = (
+            f"--{self._boundary}\r\n"
+            f'Content-Disposition: form-data; name="file_doc"; filename="{digest[:16]}.edxml"\r\n'
+            "Content-Type: application/xml\r\n\r\n"
+        ).encode()
+        self._tail = f"\r\n--{self._boundary}--\r\n".encode()
+        self._size = size
+        self.handed_over = False
+
+    def headers(self) -> dict[str, str]:
+        return {
+            "Content-Type": f"multipart/form-data; boundary={self._boundary}",
+            "Content-Length": str(len(self._head) + self._size + len(self._tail)),
+        }
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        yield self._head
+        with self._file.open("rb") as source:
+            while chunk := await asyncio.to_thread(source.read, CHUNK):
+                yield chunk
+        # From here on the last bytes are with the network, and the axis may have the packet.
+        self.handed_over = True
+        yield self._tail
+
+
+def _file_digest(file: Path) -> str:
+    with file.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
+def _word(error: Exception) -> str:
+    return type(error).__name__
+
+
+def _check_status(status: int) -> None:
+    if status >= 500 or status in _RETRY_LATER or 300 <= status < 400:
+        raise AxisUnavailable(f"http-{status}")
+    if status >= 400:
+        raise AxisRefused(f"http-{status}")
+
+
+async def _read_bounded(response: httpx2.Response, limit: int) -> bytes:
+    data = bytearray()
+    async for chunk in response.aiter_bytes(CHUNK):
+        data += chunk
+        if len(data) > limit:
+            raise AxisUnavailable("reply-too-large")
+    return bytes(data)
+
+
+async def _download(response: httpx2.Response, into: Path, limit: int) -> int:
+    total = 0
+    try:
+        with into.open("xb") as target:
+            async for chunk in response.aiter_bytes(CHUNK):
+                if not total and chunk.lstrip()[:1] == b"{":
+                    # Business errors come with HTTP 200 and an envelope where the file should be.
+                    _envelope(chunk + await _read_bounded(response, 1 << 20))
+                    raise AxisUnavailable("not-a-packet")
+                total += len(chunk)
+                if total > limit:
+                    raise AxisRefused("packet-too-large")
+                await asyncio.to_thread(target.write, chunk)
+    except BaseException:
+        into.unlink(missing_ok=True)
+        raise
+    if not total:
+        into.unlink(missing_ok=True)
+        raise AxisUnavailable("empty-packet")
+    return total
+
+
+def _envelope(body: bytes) -> dict[str, Any]:
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise AxisUnavailable("not-json") from None
+    if not isinstance(answer, dict):
+        raise AxisUnavailable("not-json")
+    answer = {str(name).lower(): value for name, value in answer.items()}
+    code = _text(answer, "errorcode")
+    if code not in {"", "0"} or (_text(answer, "status").upper() not in {"OK", "SUCCESS"} and code != "0"):
+        raise AxisRefused(code or "fail", _text(answer, "errordesc")[:500])
+    return answer
+
+
+def _rows(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    data = answer.get("data")
+    rows = data if isinstance(data, list) else []
+    return [{str(name).lower(): value for name, value in row.items()} for row in rows if isinstance(row, dict)]
+
+
+def _text(row: Mapping[str, Any], name: str) -> str:
+    value = row.get(name)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return ""
+    return "" if value == "null" else str(value)
+
+
+def _agency(code: str, row: Mapping[str, Any]) -> Agency:
+    old = _text(row, "code102") or _text(row, "oldcode")
+    return Agency(
+        code=code,
+        name=_text(row, "name"),
+        old_code="" if old == code else old,
+        parent_id=_text(row, "pid"),
+        mail=_text(row, "mail"),
+        closed=row.get("deleted") in (True, 1, "1", "true"),
+    )
