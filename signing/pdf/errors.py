@@ -16,6 +16,11 @@ REFUSALS: Final = frozenset(
         "encrypted",
         "too-large",  # a bound of ours: objects, nesting, decoded bytes, pages, revisions
         "script",
+        "active-content",  # an action or annotation that does more than navigate
+        "embedded-file",
+        "optional-content",
+        "parsers-disagree",  # two independent readers see different pages or text
+        "secrecy-mark",  # rule SEC-1
         "xfa",
         "hidden-content",
         "external-content",  # what is shown would come from outside the file

@@ -1,0 +1,442 @@
+"""What the pages show and what they hide: a walk over content streams (ISO 32000-1, 7.8.2, 9.3, 8.9, threat B2).
+
+The walk follows graphics state only as far as four questions need it: is text drawn that nobody sees (render mode 3 or 7
+outside a scanned image), is an opaque image painted over text, is a font used that every reader replaces by its own, is
+anything drawn that stands outside the file. Colours, patterns and glyph widths are not followed: a string stands for the
+point where it begins. Work is bounded by `Budget`, whatever a page draws (threat B3).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from signing.pdf.errors import PdfError
+from signing.pdf.objects import Name, PdfObject, Real, Ref, Stream, parse_object, skip_space
+from signing.pdf.reader import Page, Revision
+
+__all__ = ["MAX_PIXELS", "Budget", "check_page"]
+
+MAX_PIXELS: Final = 300_000_000  # an A3 page at 1,200 dpi has 279 million
+MAX_CONTENT: Final = 128 * 1024 * 1024
+MAX_DRAWN: Final = 50_000
+MAX_NESTING: Final = 24
+
+Matrix = tuple[float, float, float, float, float, float]
+Box = tuple[float, float, float, float]
+Resources = dict[Name, PdfObject]
+
+_IDENTITY: Final[Matrix] = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
+_EVERYWHERE: Final[Box] = (-1e9, -1e9, 1e9, 1e9)
+STANDARD_FONTS: Final = frozenset(
+    {
+        *("Courier", "Courier-Bold", "Courier-Oblique", "Courier-BoldOblique", "Symbol", "ZapfDingbats"),
+        *("Helvetica", "Helvetica-Bold", "Helvetica-Oblique", "Helvetica-BoldOblique"),
+        *("Times-Roman", "Times-Bold", "Times-Italic", "Times-BoldItalic"),
+    }
+)
+
+_END = rb"(?=[\0\t\n\f\r /\[(<%]|\Z)"
+_PATHS = rb"(?:(?:[-+.0-9]++[\0\t\n\f\r ]++){0,6}+(?:re|[mlcvyhSsFnwJjMiGgKk]|[fBbW]\*?|rg|RG|d[01])" + _END + rb"[\0\t\n\f\r ]*+)++"
+# Runs of path and colour operators, most of any drawing, are one token.
+_TOKEN = re.compile(
+    rb"(?:[\0\t\n\f\r ]++|%[^\r\n]*+)*+(?:"
+    rb"(?P<paths>" + _PATHS + rb")"
+    rb"|(?P<number>[-+]*+[0-9.][-+0-9.]*+)"
+    rb"|(?P<name>/[^\0\t\n\f\r ()<>\[\]{}/%]*+)"
+    rb"|(?P<operator>[A-Za-z'\"][A-Za-z0-9*'\"]*+)"
+    rb"|(?P<value>[(\[<])"
+    rb"|(?P<other>[^\0\t\n\f\r ])"
+    rb")"
+)
+_STEP = re.compile(rb"([-+.0-9]+)|([A-Za-z*]+)")
+_INLINE_DATA = re.compile(rb"\bID[\0\t\n\f\r ]")
+_INLINE_END = re.compile(rb"[\0\t\n\f\r ]EI(?=[\0\t\n\f\r ]|\Z)")
+_PAINT: Final = frozenset({b"S", b"s", b"f", b"F", b"f*", b"B", b"B*", b"b", b"b*", b"n"})
+_GRID: Final = 32.0
+
+
+class Budget:
+    """How much more of a file's content may be walked; shared by all its pages."""
+
+    def __init__(self) -> None:
+        self.bytes_left = MAX_CONTENT
+        self.drawn_left = MAX_DRAWN
+        self.fonts: dict[int, bool] = {}
+        self.decoded: dict[int, bytes] = {}
+
+    def spend(self, size: int) -> None:
+        self.bytes_left -= size
+        self.drawn_left -= 1
+        if self.bytes_left < 0 or self.drawn_left < 0:
+            raise PdfError("too-large", "the pages draw more than the bound")
+
+
+class _State(NamedTuple):
+    matrix: Matrix
+    clip: Box
+    font: PdfObject
+    render: int
+    leading: float
+    opaque: bool
+
+
+def _times(a: Matrix, b: Matrix) -> Matrix:
+    return (
+        a[0] * b[0] + a[1] * b[2],
+        a[0] * b[1] + a[1] * b[3],
+        a[2] * b[0] + a[3] * b[2],
+        a[2] * b[1] + a[3] * b[3],
+        a[4] * b[0] + a[5] * b[2] + b[4],
+        a[4] * b[1] + a[5] * b[3] + b[5],
+    )
+
+
+def _apply(m: Matrix, x: float, y: float) -> tuple[float, float]:
+    return x * m[0] + y * m[2] + m[4], x * m[1] + y * m[3] + m[5]
+
+
+def _bounds(m: Matrix, box: Box) -> Box:
+    corners = [_apply(m, x, y) for x in (box[0], box[2]) for y in (box[1], box[3])]
+    xs, ys = [x for x, _ in corners], [y for _, y in corners]
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def _meet(a: Box, b: Box) -> Box:
+    return max(a[0], b[0]), max(a[1], b[1]), min(a[2], b[2]), min(a[3], b[3])
+
+
+def _inside(m: Matrix, x: float, y: float, margin: float) -> bool:
+    """Whether (x, y) lies in the unit square under `m`, shrunk on each side by the share `margin`."""
+    determinant = m[0] * m[3] - m[1] * m[2]
+    if abs(determinant) < 1e-9:
+        return False
+    x, y = x - m[4], y - m[5]
+    u, v = (x * m[3] - y * m[2]) / determinant, (y * m[0] - x * m[1]) / determinant
+    return margin <= u <= 1 - margin and margin <= v <= 1 - margin
+
+
+def _matrix(value: PdfObject) -> Matrix:
+    if not isinstance(value, list) or len(value) != 6:
+        return _IDENTITY
+    numbers = [float(n) if isinstance(n, int | Real) else 0.0 for n in value]
+    return numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5]
+
+
+class _Walk:
+    """One page being walked. Points and quads are in the page's user space."""
+
+    def __init__(self, view: Revision, budget: Budget) -> None:
+        self.view = view
+        self.budget = budget
+        self.visible: dict[tuple[int, int], list[tuple[float, float]]] = {}
+        self.invisible: list[tuple[float, float]] = []
+        self.images: list[tuple[Matrix, Box]] = []
+        self.chain: list[int] = []
+
+    # Text
+
+    def show(self, state: _State, text_matrix: Matrix, shown: PdfObject) -> None:
+        parts = shown if isinstance(shown, list) else [shown]
+        if not any(isinstance(part, bytes) and part.strip(b"\0 ") for part in parts):
+            return
+        # The middle of a small letter, not the base line: what covers a line's underside alone hides nothing.
+        x, y = _apply(_times(text_matrix, state.matrix), 0.2, 0.25)
+        if state.render in {3, 7}:
+            self.invisible.append((x, y))
+            if len(self.invisible) > 1_000_000:
+                raise PdfError("too-large", "too much invisible text")
+            return
+        self.font(state.font)
+        if state.clip[0] <= x <= state.clip[2] and state.clip[1] <= y <= state.clip[3] and abs(x) < 1e9 > abs(y):
+            self.visible.setdefault((int(x // _GRID), int(y // _GRID)), []).append((x, y))
+
+    def font(self, font: PdfObject) -> None:
+        key = font.num if isinstance(font, Ref) else id(font)
+        if key not in self.budget.fonts:
+            self.budget.fonts[key] = self._embedded(self.view.dictionary(font))
+        if not self.budget.fonts[key]:
+            raise PdfError("external-content", "a font is used that is not in the file", place=str(font)[:20])
+
+    def _embedded(self, font: Resources) -> bool:
+        kind = font.get(Name("Subtype"))
+        if kind == "Type3":
+            return True
+        if kind == "Type0":
+            below = self.view.array(font.get(Name("DescendantFonts")))
+            font = self.view.dictionary(below[0]) if below else {}
+        elif font.get(Name("BaseFont")) in STANDARD_FONTS:
+            return True
+        descriptor = self.view.dictionary(font.get(Name("FontDescriptor")))
+        return any(Name(key) in descriptor for key in ("FontFile", "FontFile2", "FontFile3"))
+
+    # Images
+
+    def image(self, state: _State, own: Resources, *, transparent: bool) -> None:
+        width, height = (self.view.resolve(own.get(Name(k), own.get(Name(k[0])))) for k in ("Width", "Height"))
+        if isinstance(width, int) and isinstance(height, int) and width * height > MAX_PIXELS:
+            raise PdfError("too-large", "an image has too many pixels")
+        area = _meet(_bounds(state.matrix, (0, 0, 1, 1)), state.clip)
+        self.images.append((state.matrix, area))
+        if not transparent and state.opaque and self._covers(state.matrix, area):
+            raise PdfError("hidden-content", "an image is painted over text")
+
+    def _covers(self, matrix: Matrix, area: Box) -> bool:
+        left, bottom, right, top = (int(edge // _GRID) for edge in area)
+        if (right - left + 1) * (top - bottom + 1) > len(self.visible):
+            cells = [c for c in self.visible if left <= c[0] <= right and bottom <= c[1] <= top]
+        else:
+            cells = [(x, y) for x in range(left, right + 1) for y in range(bottom, top + 1)]
+        return any(
+            area[0] <= x <= area[2] and area[1] <= y <= area[3] and _inside(matrix, x, y, 0.01)
+            for cell in cells
+            for x, y in self.visible.get(cell, ())
+        )
+
+    def finish(self) -> None:
+        """Invisible text is a character recogniser's layer only where an image is drawn at its place."""
+        big = sorted(self.images, key=lambda i: (i[1][0] - i[1][2]) * (i[1][3] - i[1][1]))[:64]
+        for x, y in self.invisible:
+            if not any(_inside(matrix, x, y, -0.02) for matrix, _area in big):
+                raise PdfError("hidden-content", "text is drawn invisibly outside a scanned image")
+
+    # Objects
+
+    def xobject(self, state: _State, resources: Resources, name: Name) -> None:
+        value = self.view.dictionary(resources.get(Name("XObject"))).get(name)
+        found = self.view.resolve(value)
+        if not isinstance(found, Stream):
+            return
+        own = found.dictionary
+        match self.view.resolve(own.get(Name("Subtype"))):
+            case "Image":
+                self.budget.spend(0)
+                masked = any(
+                    self.view.resolve(own.get(Name(key))) not in {None, False, 0}
+                    for key in ("ImageMask", "SMaskInData")
+                ) or any(Name(key) in own for key in ("SMask", "Mask"))
+                self.image(state, own, transparent=masked)
+            case "Form":
+                self.form(state, found, resources)
+            case _:
+                raise PdfError("external-content", "an XObject of an unsupported kind is drawn")
+
+    def form(self, state: _State, form: Stream, resources: Resources) -> None:
+        key = form.start
+        if key in self.chain:
+            raise PdfError("broken-structure", "a form XObject draws itself", place=f"byte {key}")
+        if len(self.chain) >= MAX_NESTING:
+            raise PdfError("too-large", "form XObjects nested too deeply")
+        own = form.dictionary
+        matrix = _times(_matrix(self.view.resolve(own.get(Name("Matrix")))), state.matrix)
+        below = self.view.dictionary(own.get(Name("Resources"))) or resources
+        state = state._replace(matrix=matrix, clip=_meet(state.clip, _bounds(matrix, self._box(own))))
+        self.chain.append(key)
+        try:
+            self.run(self._decode(form), below, state)
+        finally:
+            self.chain.pop()
+
+    def _box(self, own: Resources) -> Box:
+        box = [self.view.resolve(n) for n in self.view.array(own.get(Name("BBox")))]
+        numbers = [float(n) for n in box if isinstance(n, int | Real)]
+        if len(numbers) != 4:
+            return _EVERYWHERE
+        return min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2])
+
+    def _decode(self, stream: Stream) -> bytes:
+        key = stream.start
+        data = self.budget.decoded.get(key)
+        if data is None:
+            data = self.view.decode(stream)
+            if len(data) < 20_000 and len(self.budget.decoded) < 500:
+                self.budget.decoded[key] = data
+        return data
+
+    def contents(self, value: PdfObject) -> bytes:
+        """A page's content streams, joined as readers join them."""
+        found = self.view.resolve(value)
+        if found is None and value is not None:
+            raise PdfError("broken-structure", "a page's content is missing")
+        parts = found if isinstance(found, list) else [] if found is None else [found]
+        out = []
+        for part in parts:
+            stream = self.view.resolve(part)
+            if not isinstance(stream, Stream):
+                raise PdfError("broken-structure", "a page's content is missing")
+            out.append(self.view.decode(stream))
+            if sum(map(len, out)) > MAX_CONTENT:
+                raise PdfError("too-large", "a page draws more than the bound")
+        return b"\n".join(out)
+
+    # The machine
+
+    def run(self, data: bytes, resources: Resources, state: _State) -> None:
+        self.budget.spend(len(data))
+        stack: list[_State] = []
+        operands: list[PdfObject] = []
+        text = line = _IDENTITY
+        at = 0
+        while (token := _TOKEN.match(data, at)) is not None:
+            at = token.end()
+            kind = token.lastgroup
+            if kind == "paths":
+                if b"W" in token["paths"]:
+                    state = self._clip(token["paths"], state)
+                operands.clear()
+            elif kind == "number":
+                operands.append(_number(token["number"]))
+            elif kind == "name":
+                operands.append(_plain_name(token["name"]))
+            elif kind == "value":
+                value, at = _value(data, token.start("value"))
+                operands.append(value)
+            elif kind == "operator":
+                operator = token["operator"]
+                if operator == b"BI":
+                    at = self._inline(data, at, state)
+                else:
+                    state, text, line = self._step(operator, operands, resources, state, stack, text, line)
+                operands.clear()
+            if len(operands) > 1000:
+                raise PdfError("broken-structure", "an operator has too many operands")
+
+    def _step(
+        self,
+        operator: bytes,
+        operands: list[PdfObject],
+        resources: Resources,
+        state: _State,
+        stack: list[_State],
+        text: Matrix,
+        line: Matrix,
+    ) -> tuple[_State, Matrix, Matrix]:
+        last = operands[-1] if operands else None
+        match operator:
+            case b"Tj" | b"TJ":
+                self.show(state, text, last)
+            case b"Td" | b"TD" | b"T*" | b"'" | b'"':
+                x, y = (0.0, -state.leading) if operator in {b"T*", b"'", b'"'} else _pair(operands)
+                if operator == b"TD":
+                    state = state._replace(leading=-y)
+                text = line = _times((1, 0, 0, 1, x, y), line)
+                if operator in {b"'", b'"'}:
+                    self.show(state, text, last)
+            case b"Tm":
+                text = line = _matrix(operands[-6:])
+            case b"BT":
+                text = line = _IDENTITY
+            case b"q":
+                stack.append(state)
+                if len(stack) > 100_000:
+                    raise PdfError("too-large", "graphics states nested too deeply")
+            case b"Q":
+                state = stack.pop() if stack else state
+            case b"cm":
+                state = state._replace(matrix=_times(_matrix(operands[-6:]), state.matrix))
+            case b"Tf" if len(operands) >= 2 and isinstance(operands[-2], Name):
+                fonts = self.view.dictionary(resources.get(Name("Font")))
+                state = state._replace(font=fonts.get(operands[-2]))
+            case b"Tr":
+                state = state._replace(render=last if isinstance(last, int) else 0)
+            case b"TL" if isinstance(last, int | Real):
+                state = state._replace(leading=float(last))
+            case b"gs" if isinstance(last, Name):
+                state = self._extended(state, self.view.dictionary(resources.get(Name("ExtGState"))).get(last))
+            case b"Do" if isinstance(last, Name):
+                self.xobject(state, resources, last)
+        return state, text, line
+
+    def _extended(self, state: _State, value: PdfObject) -> _State:
+        keys = self.view.dictionary(value)
+        alpha, mask = self.view.resolve(keys.get(Name("ca"))), self.view.resolve(keys.get(Name("SMask")))
+        mode = self.view.resolve(keys.get(Name("BM")))
+        if isinstance(alpha, int | Real):
+            state = state._replace(opaque=alpha >= 1)
+        if (mask is not None and mask != "None") or (mode is not None and mode not in ("Normal", "Compatible")):
+            state = state._replace(opaque=False)
+        font = self.view.resolve(keys.get(Name("Font")))
+        return state._replace(font=font[0]) if isinstance(font, list) and font else state
+
+    def _clip(self, paths: bytes, state: _State) -> _State:
+        numbers: list[float] = []
+        points: list[tuple[float, float]] = []
+        clips = False
+        for step in _STEP.finditer(paths):
+            if step[1]:
+                numbers.append(float(_number(step[1])))
+                continue
+            if step[2] == b"re" and len(numbers) >= 4:
+                x, y, w, h = numbers[-4:]
+                points += [(x, y), (x + w, y + h), (x + w, y), (x, y + h)]
+            elif step[2] in {b"m", b"l", b"c", b"v", b"y"}:
+                points += zip(numbers[::2], numbers[1::2], strict=False)
+            elif step[2] in {b"W", b"W*"}:
+                clips = True
+            elif step[2] in _PAINT:
+                if clips and points:
+                    placed = [_apply(state.matrix, x, y) for x, y in points]
+                    xs, ys = [x for x, _ in placed], [y for _, y in placed]
+                    state = state._replace(clip=_meet(state.clip, (min(xs), min(ys), max(xs), max(ys))))
+                points, clips = [], False
+            numbers.clear()
+        return state
+
+    def _inline(self, data: bytes, at: int, state: _State) -> int:
+        opened = _INLINE_DATA.search(data, at)
+        closed = _INLINE_END.search(data, opened.end() - 1) if opened else None
+        if opened is None or closed is None:
+            raise PdfError("broken-structure", "an inline image does not end")
+        head = data[at : opened.start()]
+        masked = re.search(rb"/(?:IM|ImageMask)\s+true", head) is not None
+        sizes = {key: int(size) for key, size in re.findall(rb"/(W|H|Width|Height)\s+(\d{1,9})", head)}
+        width, height = (sizes.get(k, sizes.get(k[:1], 0)) for k in (b"Width", b"Height"))
+        self.image(state, {Name("Width"): width, Name("Height"): height}, transparent=masked)
+        return closed.end()
+
+
+def _number(token: bytes) -> int | Real:
+    try:
+        return int(token) if b"." not in token else Real(token)
+    except ValueError:
+        # Readers differ on `1-2` or `1.2.3`; geometry alone does not decide anything about such a file.
+        return 0
+
+
+def _plain_name(token: bytes) -> Name:
+    return Name(re.sub(rb"#([0-9A-Fa-f]{2})", lambda m: bytes([int(m[1], 16)]), token[1:]).decode("latin-1"))
+
+
+def _value(data: bytes, at: int) -> tuple[PdfObject, int]:
+    try:
+        return parse_object(data, at)
+    except PdfError as error:
+        # In a content stream an odd token is skipped by every reader; a deep one is a bomb all the same.
+        if error.code == "too-large":
+            raise
+        return None, skip_space(data, at + 1)
+
+
+def _pair(operands: list[PdfObject]) -> tuple[float, float]:
+    numbers = [float(n) for n in operands[-2:] if isinstance(n, int | Real)]
+    return (numbers[0], numbers[1]) if len(numbers) == 2 else (0.0, 0.0)
+
+
+def check_page(view: Revision, page: Page, budget: Budget, drawn: list[tuple[Stream, Box]]) -> None:
+    """Refuse a page that hides text or shows what is not in the file.
+
+    `drawn` are the appearance streams of the page's visible annotations with their rectangles, in drawing order.
+    Raises `PdfError`: `hidden-content`, `external-content`, `too-large`, `broken-structure`, `unsupported-filter`.
+    """
+    walk = _Walk(view, budget)
+    state = _State(_IDENTITY, _EVERYWHERE, None, 0, 0.0, opaque=True)
+    walk.run(walk.contents(page.dictionary.get(Name("Contents"))), page.resources, state)
+    for form, rect in drawn:
+        own = form.dictionary
+        box = _bounds(_matrix(view.resolve(own.get(Name("Matrix")))), walk._box(own))  # noqa: SLF001 - this module's own
+        if box[0] < box[2] and box[1] < box[3]:
+            # Algorithm of ISO 32000-1, 12.5.5: the appearance's box is fitted into the annotation's rectangle.
+            sx, sy = (rect[2] - rect[0]) / (box[2] - box[0]), (rect[3] - rect[1]) / (box[3] - box[1])
+            fitted = (sx, 0.0, 0.0, sy, rect[0] - box[0] * sx, rect[1] - box[1] * sy)
+            walk.form(state._replace(matrix=fitted), form, {})
+    walk.finish()
