@@ -1,0 +1,160 @@
+"""A small HTTP/1.1 server for the demonstration's stand-ins: loopback, keep-alive, misbehaviour on demand.
+
+It exists because a stand-in must be able to do what a web framework prevents: cut a connection, never answer, count
+connections, keep the raw bytes. It is not a server for production.
+"""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Self
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import msgspec
+
+__all__ = ["CUT", "Cut", "Handler", "LoopbackServer", "Reply", "Request", "json_reply"]
+
+_MAX_HEAD = 64 * 1024
+_MAX_BODY = 4 * 1024 * 1024
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One request as it arrived. Header names are lower case; `path` is decoded; `connection` counts from 1."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+    connection: int
+    arrived_us: int
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """One answer. `delay_s` is slept through before the first byte leaves."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "application/json"
+    headers: Mapping[str, str] = {}
+    delay_s: float = 0.0
+
+
+class Cut(msgspec.Struct, frozen=True):
+    """Instead of an answer: close the connection without a byte, `delay_s` after the request was read."""
+
+    delay_s: float = 0.0
+
+
+CUT = Cut()
+Handler = Callable[[Request], Awaitable[Reply | Cut]]
+
+
+def json_reply(value: object, status: int = 200, **headers: str) -> Reply:
+    return Reply(status, json.dumps(value, ensure_ascii=False).encode(), headers=headers)
+
+
+class LoopbackServer:
+    """Serves `handler` on 127.0.0.1. `async with` starts and stops it; `port` 0 takes a free one."""
+
+    def __init__(self, handler: Handler, *, port: int = 0) -> None:
+        self._handler = handler
+        self.port = port
+        self.connections = 0
+        self._server: asyncio.Server | None = None
+        self._open: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port, limit=_MAX_HEAD)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._server.close()
+        for task in list(self._open):
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+        await self._server.wait_closed()
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        task = asyncio.create_task(self._serve(reader, writer, self.connections))
+        self._open.add(task)
+        task.add_done_callback(self._open.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+        try:
+            while (request := await _read(reader, number)) is not None:
+                reply = await self._handler(request)
+                if reply.delay_s:
+                    await asyncio.sleep(reply.delay_s)
+                if isinstance(reply, Cut):
+                    return
+                writer.write(_encode(reply, head_only=request.method == "HEAD"))
+                await writer.drain()
+                if request.headers.get("connection", "").lower() == "close":
+                    return
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
+            return  # the client left, or spoke no HTTP
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+async def _read(reader: asyncio.StreamReader, number: int) -> Request | None:
+    """The next request of a connection, None at its end. Raises ValueError where it is malformed or too large."""
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        return None
+    arrived_us = time.time_ns() // 1000
+    start, *lines = head[:-4].decode("latin-1").split("\r\n")
+    method, target, _version = start.split(" ")
+    headers = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        headers[name.strip().lower()] = value.strip()
+    body = await _read_body(reader, headers)
+    parts = urlsplit(target)
+    return Request(
+        method=method,
+        path=unquote(parts.path),
+        query=dict(parse_qsl(parts.query)),
+        headers=headers,
+        body=body,
+        connection=number,
+        arrived_us=arrived_us,
+    )
+
+
+async def _read_body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:
+    if headers.get("transfer-encoding", "").lower() == "chunked":
+        body = bytearray()
+        while size := int((await reader.readline()).split(b";")[0], 16):
+            if len(body) + size > _MAX_BODY:
+                raise ValueError("body too large")
+            body += await reader.readexactly(size)
+            await reader.readline()
+        await reader.readline()
+        return bytes(body)
+    length = int(headers.get("content-length", "0"))
+    if not 0 <= length <= _MAX_BODY:
+        raise ValueError("body too large")
+    return await reader.readexactly(length)
+
+
+def _encode(reply: Reply, *, head_only: bool) -> bytes:
+    phrase = HTTPStatus(reply.status).phrase
+    lines = [f"HTTP/1.1 {reply.status} {phrase}", f"Content-Type: {reply.content_type}"]
+    lines += [f"Content-Length: {len(reply.body)}", *(f"{name}: {value}" for name, value in reply.headers.items())]
+    head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    return head if head_only else head + reply.body
