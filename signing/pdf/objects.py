@@ -1,7 +1,7 @@
 """PDF objects and their lexical form (ISO 32000-1, 7.2 and 7.3).
 
-Python shapes: null `None`, boolean `bool`, integer `int`, real `Real`, name `Name` (without the slash, `#xx` resolved, one
-character a byte), string `bytes` (decoded), array `list`, dictionary `dict` keyed by `Name`, indirect reference `Ref`,
+Python shapes: null `None`, boolean `bool`, integer `int`, real `Real`, name `Name` (without the slash, `#xx` resolved,
+one character a byte), string `bytes` (decoded), array `list`, dictionary `dict` keyed by `Name`, indirect reference `Ref`,
 stream `Stream`. Parsing is strict: what the standard does not allow is `broken-structure`, because a second reader may
 resolve it differently (threat B9). Depth and token lengths are bounded, whatever the bytes.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import mmap
 import re
 from collections.abc import Iterator
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 from signing.pdf.errors import PdfError
 
@@ -39,7 +39,7 @@ class Name(str):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return f"/{str(self)}"
+        return f"/{self!s}"
 
 
 class Real(float):
@@ -48,7 +48,7 @@ class Real(float):
     __slots__ = ("token",)
     token: bytes
 
-    def __new__(cls, token: bytes) -> Real:
+    def __new__(cls, token: bytes) -> Self:
         made = super().__new__(cls, token)
         made.token = token
         return made

@@ -2,8 +2,8 @@
 
 Every revision has its own view: the objects as they stood when it was the newest. Objects are parsed on demand and keep
 the span of their tokens, so that a new revision copies what it does not change. The reader repairs nothing: offsets,
-lengths and keywords must hold, except where real producers deviate harmlessly (19-byte lines in a cross-reference table,
-comments in the header of an object stream, a cross-reference stream that lists itself at a wrong offset). Sections,
+lengths and keywords must hold, except where real producers deviate harmlessly (19-byte lines in a cross-reference
+table, comments in the header of an object stream, a cross-reference stream that lists itself at a wrong offset). Sections,
 depth, pages and decoded bytes are bounded; every loop ends (threats B3, B9).
 
 The module is longer than most because file layout, sections and object access are one state: where a thing stands.
@@ -65,8 +65,8 @@ _ENDSTREAM = re.compile(rb"[\0\t\n\f\r ]{0,4}+endstream[\0\t\n\f\r ]*+endobj")
 class Entry(NamedTuple):
     """One cross-reference entry, in the numbers of a cross-reference stream (ISO 32000-1, table 18).
 
-    kind 0: free. kind 1: `where` is the byte offset, `extra` the generation. kind 2: `where` is the number of the object
-    stream, `extra` the index in it.
+    kind 0: free. kind 1: `where` is the byte offset, `extra` the generation. kind 2: `where` is the number of the
+    object stream, `extra` the index in it.
     """
 
     kind: int
@@ -75,7 +75,7 @@ class Entry(NamedTuple):
 
 
 class Indirect(NamedTuple):
-    """An indirect object and where its value's tokens stand: `data[start:end]`, without `obj`, `endobj` and stream data.
+    """An indirect object and where its value's tokens stand: `data[start:end]`, without `obj`, `endobj`, stream data.
 
     `data` is the file, or the decoded object stream that holds the object. `offset` is that of the object's number in
     the file, None when packed in an object stream.
@@ -146,16 +146,19 @@ class Section:
         return found
 
     def numbers(self) -> Iterator[int]:
-        for part in (*self._lines, *self._rows):
-            yield from range(part.first, part.first + part.total)
+        for first, total in self._ranges():
+            yield from range(first, first + total)
+
+    def _ranges(self) -> list[tuple[int, int]]:
+        return [(p.first, p.total) for p in self._lines] + [(p.first, p.total) for p in self._rows]
 
     @property
     def highest(self) -> int:
-        return max((part.first + part.total - 1 for part in (*self._lines, *self._rows)), default=0)
+        return max((first + total - 1 for first, total in self._ranges()), default=0)
 
     @property
     def count(self) -> int:
-        return sum(part.total for part in (*self._lines, *self._rows))
+        return sum(total for _first, total in self._ranges())
 
 
 def _line(data: Buffer, lines: _Lines, index: int) -> Entry:
