@@ -1,0 +1,1 @@
+"""Page images of a revision, and the manifest that a device signs."""

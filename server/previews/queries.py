@@ -1,0 +1,46 @@
+"""All SQL of page images."""
+
+from collections.abc import Iterable
+
+from server.db import Reads, Row, Transaction
+from server.previews.model import PageImage
+
+
+async def images(db: Reads, revision: str, renderer: str) -> list[Row]:
+    return await db.fetch_all(
+        "SELECT page, width, height, digest, size FROM page_images WHERE revision = $1 AND renderer = $2 ORDER BY page, width", revision, renderer
+    )
+
+
+async def image(db: Reads, revision: str, renderer: str, page: int, width: int) -> Row | None:
+    return await db.fetch_one(
+        "SELECT digest, size FROM page_images WHERE revision = $1 AND renderer = $2 AND page = $3 AND width = $4", revision, renderer, page, width
+    )
+
+
+async def put(tx: Transaction, revision: str, renderer: str, made: Iterable[PageImage]) -> None:
+    for one in made:
+        await tx.execute(
+            "INSERT INTO page_images (revision, renderer, page, width, height, digest, size) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+            revision, renderer, one.page, one.width, one.height, one.digest, one.size,
+        )
+
+
+async def verdict(db: Reads, revision: str) -> str | None:
+    row = await db.fetch_one("SELECT verdict FROM preview_verdicts WHERE revision = $1", revision)
+    return None if row is None else str(row["verdict"])
+
+
+async def put_verdict(tx: Transaction, revision: str, what: str, now_us: int) -> None:
+    await tx.execute(
+        "INSERT INTO preview_verdicts (revision, verdict, at_us) VALUES ($1, $2, $3) ON CONFLICT (revision) DO UPDATE SET verdict = excluded.verdict, at_us = excluded.at_us",
+        revision, what, now_us,
+    )
+
+
+async def visible_revision(db: Reads, organisation: str, document: str, revision: str) -> Row | None:
+    """Whether `revision` is one of the document's own, in the organisation."""
+    return await db.fetch_one(
+        "SELECT r.digest, r.size, d.page_count FROM revisions r JOIN documents d ON d.id = r.document WHERE d.organisation = $1 AND d.id = $2 AND r.digest = $3 LIMIT 1",
+        organisation, document, revision,
+    )

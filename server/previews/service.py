@@ -1,0 +1,164 @@
+"""Page images: made once from the exact bytes in limited children, kept as blobs, named in manifests.
+
+A whole document is drawn in slices, two at once at most, so that one of 2,000 pages neither holds a child for minutes nor
+keeps others waiting. Who asks for the images of a revision that is being drawn waits for that same work.
+"""
+
+import asyncio
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from server.clock import Clock
+from server.db import Database, Transaction
+from server.errors import Refused
+from server.ids import new_id
+from server.previews import queries
+from server.previews.model import WIDTHS, PageImage, RevisionManifest, encode
+from server.previews.render import RENDERER, RenderRequest, RenderResponse
+from server.sandbox.model import Overloaded, Priority, SandboxFailure, SandboxRefused
+from server.sandbox.pool import Sandbox
+from server.storage import Blobs
+
+log = structlog.get_logger()
+
+_SLICE = 20
+_TIMEOUT_S = 60.0
+_MEMORY_MB = 768
+
+
+class PreviewService:
+    """Images of revisions, for sheets, readers and the warming job."""
+
+    def __init__(self, db: Database, blobs: Blobs, sandbox: Sandbox, clock: Clock) -> None:
+        self._db = db
+        self._blobs = blobs
+        self._sandbox = sandbox
+        self._clock = clock
+        self._making: dict[str, asyncio.Task[tuple[PageImage, ...]]] = {}
+        self.renderer = RENDERER
+
+    async def images(self, revision: str, priority: Priority = Priority.INTERACTIVE) -> tuple[PageImage, ...]:
+        """All page images of a stored revision, drawn now if they are not there yet.
+
+        Raises: Refused("cannot-be-shown"), Refused("busy").
+        """
+        known = await self._known(revision)
+        if known:
+            return known
+        task = self._making.get(revision)
+        if task is None:
+            task = asyncio.create_task(self._make(revision, priority))
+            self._making[revision] = task
+            task.add_done_callback(lambda _: self._making.pop(revision, None))
+        return await asyncio.shield(task)
+
+    async def _known(self, revision: str) -> tuple[PageImage, ...]:
+        rows = await queries.images(self._db, revision, RENDERER)
+        if not rows or await queries.verdict(self._db, revision) != "complete":
+            return ()
+        return tuple(
+            PageImage(page=row["page"], width=row["width"], height=row["height"], digest=row["digest"], size=row["size"], from_revision=revision) for row in rows
+        )
+
+    async def _make(self, revision: str, priority: Priority) -> tuple[PageImage, ...]:
+        if await queries.verdict(self._db, revision) == "cannot-be-shown":
+            raise Refused("cannot-be-shown")
+        try:
+            async with self._blobs.local(revision) as path:
+                made = await self.draw(path, revision, None, priority)
+        except Refused as error:
+            if error.code == "cannot-be-shown":
+                await self._db.transact(lambda tx: queries.put_verdict(tx, revision, "cannot-be-shown", self._clock.now_us()))
+            raise
+
+        async def body(tx: Transaction) -> None:
+            await queries.put(tx, revision, RENDERER, made)
+            await queries.put_verdict(tx, revision, "complete", self._clock.now_us())
+
+        await self._db.transact(body)
+        return made
+
+    async def adopt(self, tx: Transaction, revision: str, renderer: str, images: Sequence[PageImage]) -> None:
+        """The images of an assembled revision are those that its approved manifest names: a filled hole draws nothing."""
+        await queries.put(tx, revision, renderer, images)
+        await queries.put_verdict(tx, revision, "complete", self._clock.now_us())
+
+    async def draw(
+        self, path: Path, revision: str, pages: list[int] | None, priority: Priority = Priority.INTERACTIVE
+    ) -> tuple[PageImage, ...]:
+        """Draw the pages (all if None) of a file and store the images; `revision` is the file's SHA-256.
+
+        Raises: Refused("cannot-be-shown") when the child gives up, Refused("busy").
+        """
+        if pages is None:
+            first = await self._slice(path, revision, 1, _SLICE, priority)
+            slices = [(start, start + _SLICE - 1) for start in range(_SLICE + 1, first[1] + 1, _SLICE)]
+            made = list(first[0])
+        else:
+            slices = [(page, page) for page in sorted(set(pages))]
+            made = []
+        gate = asyncio.Semaphore(2)
+
+        async def one(bounds: tuple[int, int]) -> tuple[PageImage, ...]:
+            async with gate:
+                return (await self._slice(path, revision, *bounds, priority))[0]
+
+        for part in await asyncio.gather(*(one(bounds) for bounds in slices)):
+            made.extend(part)
+        return tuple(sorted(made, key=lambda image: (image.page, image.width)))
+
+    async def _slice(self, path: Path, revision: str, first: int, last: int, priority: Priority) -> tuple[tuple[PageImage, ...], int]:
+        out = self._blobs.scratch() / f"pages-{new_id()}"
+        out.mkdir()
+        try:
+            answer = await self._rendered(path, out, first, last, priority)
+            made = []
+            for image in answer.images:
+                digest = await self._blobs.put_file(out / image.file)
+                if digest != image.digest:
+                    raise Refused("integrity-failed")
+                made.append(
+                    PageImage(page=image.page, width=image.width, height=image.height, digest=digest, size=image.size, from_revision=revision)
+                )
+            return tuple(made), answer.page_count
+        finally:
+            await asyncio.to_thread(shutil.rmtree, out, ignore_errors=True)
+
+    async def _rendered(self, path: Path, out: Path, first: int, last: int, priority: Priority) -> RenderResponse:
+        """One slice; `last` beyond the end is cut by the child."""
+        request = RenderRequest(path=str(path), out=str(out), widths=WIDTHS, first=first, last=last)
+        try:
+            return await self._sandbox.call(
+                "pages.render", request, RenderResponse, reads=[path], scratch=out, timeout_s=_TIMEOUT_S, memory_mb=_MEMORY_MB, priority=priority
+            )
+        except Overloaded:
+            raise Refused("busy") from None
+        except (SandboxFailure, SandboxRefused) as error:
+            log.warning("preview-refused", code=str(error.code))
+            raise Refused("cannot-be-shown") from None
+
+    async def manifest(self, revision: str, length: int, page_count: int) -> bytes:
+        """The canonical manifest of a stored revision."""
+        images = await self.images(revision)
+        return encode(RevisionManifest(v=1, revision=revision, length=length, renderer=RENDERER, page_count=page_count, images=images))
+
+    async def page(self, organisation: str, document: str, revision: str, page: int, width: int) -> tuple[str, int]:
+        """Digest and size of one page image of a document's revision; drawn now if need be.
+
+        Raises: Refused("not-found"), Refused("cannot-be-shown").
+        """
+        known = await queries.visible_revision(self._db, organisation, document, revision)
+        if known is None or width not in WIDTHS or not 1 <= page <= known["page_count"]:
+            raise Refused("not-found")
+        row = await queries.image(self._db, revision, RENDERER, page, width)
+        if row is None:
+            # The reader waits for one page, not for the document: the warming job draws the rest.
+            async with self._blobs.local(revision) as path:
+                drawn = await self.draw(path, revision, [page])
+            await self._db.transact(lambda tx: queries.put(tx, revision, RENDERER, drawn))
+            found = next(image for image in drawn if image.width == width)
+            return found.digest, found.size
+        return str(row["digest"]), int(row["size"])

@@ -1,0 +1,103 @@
+"""One child: receive one order, be shut in, do the task, answer, end.
+
+The boundary of threat B4 stands here: whatever a parser raises (libraries raise `AssertionError`, `RecursionError`, `TypeError` too)
+becomes a typed answer, and whatever it does otherwise ends this process alone.
+"""
+
+import gc
+import importlib
+import os
+import sys
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from server.sandbox import confine, frames
+from server.sandbox.model import Answer, Failure, Field, Isolation, Order
+
+__all__ = ["run"]
+
+_FIELDS = ("fields", "reason", "place")
+_CODE_FOLDERS = ("site-packages", "dist-packages")
+
+
+def run(descriptor: int, zygote: int, walls: Isolation) -> None:
+    """The life of a child after the fork; the caller ends the process. The socket is `descriptor`."""
+    confine.follow_parent(zygote)
+    body = frames.receive(descriptor)
+    if body is None:
+        return
+    frames.send(descriptor, _encoded(_answer(body, walls)))
+
+
+def _encoded(answer: Answer) -> bytes:
+    body = msgspec.msgpack.encode(answer)
+    if len(body) > frames.MAX_FRAME:
+        return msgspec.msgpack.encode(Answer(failure=Failure.CRASHED, detail="answer too large"))
+    return body
+
+
+def _answer(body: bytes, walls: Isolation) -> Answer:
+    try:
+        order = msgspec.msgpack.decode(body, type=Order)
+        function, request_type = _resolve(order.target)
+        _shut_in(order, walls)
+    except Exception as error:  # any error here is ours or the machine's, and the document was not opened yet
+        return Answer(failure=Failure.REFUSED, detail=type(error).__name__)
+    try:
+        result = function(msgspec.msgpack.decode(order.request, type=request_type))
+        return Answer(result=msgspec.msgpack.encode(result))
+    except MemoryError:
+        return Answer(failure=Failure.MEMORY)
+    except PermissionError:
+        return Answer(failure=Failure.REFUSED, detail="PermissionError")
+    except Exception as error:  # the boundary of threat B4
+        return _typed(error)
+
+
+def _typed(error: Exception) -> Answer:
+    code = getattr(error, "code", None)
+    if not isinstance(code, str):
+        return Answer(failure=Failure.CRASHED, detail=type(error).__name__)
+    return Answer(refusal=str(code), fields=dict(_fields(error)))
+
+
+def _fields(error: Exception) -> Iterator[tuple[str, Field]]:
+    """The public members of the library's error: simple values only."""
+    for name in _FIELDS:
+        value = getattr(error, name, None)
+        for key, item in value.items() if isinstance(value, dict) else [(name, value)]:
+            if isinstance(item, str | int | float) and item != "":
+                yield str(key), item
+
+
+def _resolve(target: str) -> tuple[Callable[[Any], Any], Any]:
+    module, _, name = target.partition(":")
+    function = getattr(importlib.import_module(module), name)
+    hints = typing.get_type_hints(function)
+    hints.pop("return", None)
+    (request_type,) = hints.values()
+    return function, request_type
+
+
+def _shut_in(order: Order, walls: Isolation) -> None:
+    """Everything that cannot be taken back; the filter last, because it closes calls that the others need."""
+    os.nice(order.nice)
+    confine.limit(memory_mb=order.memory_mb, cpu_s=order.cpu_s, file_mb=order.file_mb)
+    if walls.files:
+        confine.close_files(code=_code(order.target), reads=order.reads, scratch=order.scratch)
+    if walls.syscalls:
+        confine.close_syscalls()
+    gc.enable()
+
+
+def _code(target: str) -> set[str]:
+    """Folders with program text that late imports may need; never a folder with data or state."""
+    folders = {str(Path(prefix) / "lib") for prefix in (sys.prefix, sys.base_prefix)} | {"/lib", "/lib64", "/usr/lib"}
+    folders |= {entry for entry in sys.path if Path(entry).name in _CODE_FOLDERS}
+    for package in {"server", "signing", target.partition(".")[0]}:
+        folders |= set(importlib.import_module(package).__path__)
+    return {folder for folder in folders if Path(folder).is_dir()}
