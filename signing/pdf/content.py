@@ -15,7 +15,7 @@ from signing.pdf.errors import PdfError
 from signing.pdf.objects import Name, PdfObject, Real, Ref, Stream, parse_object, skip_space
 from signing.pdf.reader import Page, Revision
 
-__all__ = ["MAX_PIXELS", "Budget", "check_page"]
+__all__ = ["MAX_PIXELS", "Budget", "check_page", "page_content"]
 
 MAX_PIXELS: Final = 300_000_000  # an A3 page at 1,200 dpi has 279 million
 MAX_CONTENT: Final = 128 * 1024 * 1024
@@ -253,22 +253,6 @@ class _Walk:
                 self.budget.decoded[key] = data
         return data
 
-    def contents(self, value: PdfObject) -> bytes:
-        """A page's content streams, joined as readers join them."""
-        found = self.view.resolve(value)
-        if found is None and value is not None:
-            raise PdfError("broken-structure", "a page's content is missing")
-        parts = found if isinstance(found, list) else [] if found is None else [found]
-        out = []
-        for part in parts:
-            stream = self.view.resolve(part)
-            if not isinstance(stream, Stream):
-                raise PdfError("broken-structure", "a page's content is missing")
-            out.append(self.view.decode(stream))
-            if sum(map(len, out)) > MAX_CONTENT:
-                raise PdfError("too-large", "a page draws more than the bound")
-        return b"\n".join(out)
-
     # The machine
 
     def run(self, data: bytes, resources: Resources, state: _State) -> None:
@@ -422,6 +406,28 @@ def _pair(operands: list[PdfObject]) -> tuple[float, float]:
     return (numbers[0], numbers[1]) if len(numbers) == 2 else (0.0, 0.0)
 
 
+def page_content(view: Revision, page: Page) -> bytes:
+    """A page's content streams, decoded and joined as readers join them.
+
+    Raises `PdfError`: `broken-structure` where one is missing, `too-large`, `unsupported-filter`.
+    """
+    value = page.dictionary.get(Name("Contents"))
+    found = view.resolve(value)
+    if found is None and value is not None:
+        raise PdfError("broken-structure", "a page's content is missing", place=str(page.ref))
+    out: list[bytes] = []
+    size = 0
+    for part in found if isinstance(found, list) else [] if found is None else [found]:
+        stream = view.resolve(part)
+        if not isinstance(stream, Stream):
+            raise PdfError("broken-structure", "a page's content is missing", place=str(page.ref))
+        out.append(view.decode(stream))
+        size += len(out[-1])
+        if size > MAX_CONTENT:
+            raise PdfError("too-large", "a page draws more than the bound", place=str(page.ref))
+    return b"\n".join(out)
+
+
 def check_page(view: Revision, page: Page, budget: Budget, drawn: list[tuple[Stream, Box]]) -> None:
     """Refuse a page that hides text or shows what is not in the file.
 
@@ -430,7 +436,7 @@ def check_page(view: Revision, page: Page, budget: Budget, drawn: list[tuple[Str
     """
     walk = _Walk(view, budget)
     state = _State(_IDENTITY, _EVERYWHERE, None, 0, 0.0, opaque=True)
-    walk.run(walk.contents(page.dictionary.get(Name("Contents"))), page.resources, state)
+    walk.run(page_content(view, page), page.resources, state)
     for form, rect in drawn:
         own = form.dictionary
         box = _bounds(_matrix(view.resolve(own.get(Name("Matrix")))), walk._box(own))  # noqa: SLF001 - this module's own

@@ -718,7 +718,7 @@ def form_loop() -> bytes:
 def form_doubling(levels: int = 40) -> bytes:
     """Every form XObject draws the next one twice: 2^levels drawings from a few kilobytes."""
     pdf = Pdf("1.7")
-    below = pdf.stream("BT /F1 9 Tf (x) Tj ET", "/Type /XObject /Subtype /Form /BBox [0 0 9 9]")
+    below = appearance(pdf, "BT /F1 9 Tf (x) Tj ET")
     for _ in range(levels):
         keys = f"/Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources << /XObject << /X {below} 0 R >> >>"
         below = pdf.stream("/X Do /X Do", keys)
