@@ -1,0 +1,1 @@
+"""Organisations, people, devices, pairing, sessions bound to device keys (DPoP), service clients."""
