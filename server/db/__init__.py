@@ -28,6 +28,7 @@ __all__ = [
     "DatabaseError",
     "DatabaseUnavailable",
     "Dialect",
+    "Isolation",
     "MigrationRefused",
     "OutcomeUnknown",
     "Reads",
@@ -55,6 +56,17 @@ class Dialect(StrEnum):
 
     SQLITE = "sqlite"
     POSTGRES = "postgres"
+
+
+class Isolation(StrEnum):
+    """How far concurrent transactions are kept apart on PostgreSQL. SQLite is serial whatever is asked.
+
+    READ_COMMITTED is for bodies in which every statement decides for itself, by a condition on the row that it
+    changes; it spares them collisions. Everything else is SERIALIZABLE.
+    """
+
+    SERIALIZABLE = "serializable"
+    READ_COMMITTED = "read committed"
 
 
 class Row(Protocol):
@@ -88,8 +100,10 @@ class Database(Reads, Protocol):
     @property
     def dialect(self) -> Dialect: ...
 
-    async def transact(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
-        """Run `body` in one serialisable transaction; its result, after the durable commit.
+    async def transact(
+        self, body: Callable[[Transaction], Awaitable[T]], *, isolation: Isolation = Isolation.SERIALIZABLE
+    ) -> T:
+        """Run `body` in one transaction; its result, after the durable commit.
 
         Raises what the body raises, and `Conflict`, `Violation`, `StorageFull`, `DatabaseUnavailable`: in all these
         cases nothing was stored. `OutcomeUnknown` alone means that the caller has to look.

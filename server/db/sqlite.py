@@ -26,6 +26,7 @@ from server.db import (
     DatabaseError,
     DatabaseUnavailable,
     Dialect,
+    Isolation,
     OutcomeUnknown,
     Row,
     StatementFailed,
@@ -328,7 +329,12 @@ class SqliteDatabase:
             raise
         return database
 
-    async def transact(self, body: Callable[[Transaction], Awaitable[T]]) -> T:
+    async def transact(
+        self,
+        body: Callable[[Transaction], Awaitable[T]],
+        *,
+        isolation: Isolation = Isolation.SERIALIZABLE,  # noqa: ARG002 - one writer is serial
+    ) -> T:
         if self._closed:
             raise DatabaseClosed("the database was closed")
         call = _Call(body, asyncio.get_running_loop())

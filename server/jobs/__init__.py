@@ -5,18 +5,32 @@ in the database happen exactly once.
 """
 
 from server.jobs.model import Backlog, Bury, Context, Handler, Job, JobsError, Lane, LeaseLost, Periodic, Retry
-from server.jobs.queries import enqueue
+from server.jobs.queries import DeadLetter, backlog, dead_letters, enqueue, revive
+from server.jobs.schedule import Schedule
+from server.jobs.wakeup import LocalWakeup, Wakeup, connect
+from server.jobs.worker import Outcome, Worker, WorkerSettings
 
 __all__ = [
     "Backlog",
     "Bury",
     "Context",
+    "DeadLetter",
     "Handler",
     "Job",
     "JobsError",
     "Lane",
     "LeaseLost",
+    "LocalWakeup",
+    "Outcome",
     "Periodic",
     "Retry",
+    "Schedule",
+    "Wakeup",
+    "Worker",
+    "WorkerSettings",
+    "backlog",
+    "connect",
+    "dead_letters",
     "enqueue",
+    "revive",
 ]

@@ -3,9 +3,9 @@
 import msgspec
 
 from server.clock import SystemClock
-from server.db import Transaction
+from server.db import Dialect, Reads, Row, Transaction, into
 from server.ids import new_id
-from server.jobs.model import Lane
+from server.jobs.model import Backlog, Job, Lane, LeaseLost
 
 _clock = SystemClock()
 
@@ -49,3 +49,191 @@ async def enqueue(
         return str(row["id"])
     tx.signal(TOPIC + lane.value)
     return job_id
+
+
+# One text; PostgreSQL passes over rows that another claim holds. A candidate of an ordering key is the oldest one
+# waiting, and none of its key runs. A running row is due when its lease has ended, but a worker never takes back what
+# it runs itself: a jump of the clock ends leases early (D7).
+_CLAIM = """
+WITH picked AS MATERIALIZED (
+  SELECT id FROM jobs AS candidate
+  WHERE lane = $4 AND state <> 'buried' AND due_us <= $5 AND due_us >= $6
+    AND (state = 'waiting' OR owner <> $1)
+    AND (ordering_key IS NULL OR NOT EXISTS (
+      SELECT 1 FROM jobs AS other
+      WHERE other.ordering_key = candidate.ordering_key AND other.state <> 'buried' AND other.id <> candidate.id
+        AND (other.state = 'running' OR (candidate.state = 'waiting' AND other.id < candidate.id))))
+  ORDER BY due_us, id LIMIT $7{skip_locked})
+UPDATE jobs SET state = 'running', owner = $1, lease = $2, due_us = $3, attempt = attempt + 1, failures = failures + 1
+WHERE id IN (SELECT id FROM picked)
+RETURNING id, kind, lane, payload, ordering_key, created_us, attempt, failures, lease
+"""
+_CLAIMS = {
+    Dialect.SQLITE: _CLAIM.format(skip_locked=""),
+    Dialect.POSTGRES: _CLAIM.format(skip_locked=" FOR UPDATE SKIP LOCKED"),
+}
+
+
+async def claim(
+    tx: Transaction,
+    dialect: Dialect,
+    lane: Lane,
+    *,
+    owner: str,
+    limit: int,
+    now_us: int,
+    lease_end_us: int,
+    timed_first: bool,
+) -> list[Job]:
+    """Lease up to `limit` due jobs of `lane` to `owner` until `lease_end_us`.
+
+    Jobs stored for "at once" and those with a time (scheduled, retried, of a lost lease) take turns at going first,
+    so that neither stream can hold up the other.
+    """
+    jobs: list[Job] = []
+    for floor in (1, 0) if timed_first else (0,):
+        if len(jobs) < limit:
+            lease = new_id()
+            rows = await tx.fetch_all(
+                _CLAIMS[dialect], owner, lease, lease_end_us, lane.value, now_us, floor, limit - len(jobs)
+            )
+            jobs += [_job(row) for row in rows]
+    return sorted(jobs, key=lambda job: job.id)
+
+
+def _job(row: Row) -> Job:
+    return Job(
+        id=row["id"],
+        kind=row["kind"],
+        lane=Lane(row["lane"]),
+        payload=row["payload"].encode(),
+        ordering_key=row["ordering_key"],
+        created_us=row["created_us"],
+        attempt=row["attempt"],
+        failures=row["failures"] - 1,  # the claim counts as one until it ends well
+        lease=row["lease"],
+    )
+
+
+async def finish(tx: Transaction, job: Job) -> None:
+    """Remove a finished job. Raises LeaseLost if another claim has it."""
+    _held(await tx.execute("DELETE FROM jobs WHERE id = $1 AND lease = $2", job.id, job.lease))
+    if job.ordering_key is not None:
+        tx.signal(TOPIC + job.lane.value)  # the next of the key may go
+
+
+async def reschedule(tx: Transaction, job: Job, *, due_us: int, failures: int, attempt: int, reason: str) -> None:
+    """Give the lease back; the job waits until `due_us`. Raises LeaseLost."""
+    _held(
+        await tx.execute(
+            "UPDATE jobs SET state = 'waiting', owner = NULL, lease = NULL, due_us = $3, failures = $4, attempt = $5,"
+            " reason = $6 WHERE id = $1 AND lease = $2",
+            job.id,
+            job.lease,
+            due_us,
+            failures,
+            attempt,
+            reason,
+        )
+    )
+
+
+async def bury(tx: Transaction, job: Job, *, failures: int, reason: str) -> None:
+    """Make the job a dead letter: it keeps its payload, frees its keys and is never claimed. Raises LeaseLost."""
+    _held(
+        await tx.execute(
+            "UPDATE jobs SET state = 'buried', owner = NULL, lease = NULL, dedupe_key = NULL, failures = $3,"
+            " reason = $4 WHERE id = $1 AND lease = $2",
+            job.id,
+            job.lease,
+            failures,
+            reason,
+        )
+    )
+    if job.ordering_key is not None:
+        tx.signal(TOPIC + job.lane.value)
+
+
+async def renew(tx: Transaction, job: Job, lease_end_us: int) -> bool:
+    """Whether the lease was still held, and now ends at `lease_end_us`."""
+    changed = await tx.execute(
+        "UPDATE jobs SET due_us = $3 WHERE id = $1 AND lease = $2", job.id, job.lease, lease_end_us
+    )
+    return changed == 1
+
+
+def _held(changed: int) -> None:
+    if changed != 1:
+        raise LeaseLost("the lease of this job was lost")
+
+
+async def revive(tx: Transaction, job_id: str) -> bool:
+    """Let a dead letter run again from the start; whether there was one. For the operator."""
+    row = await tx.fetch_one(
+        "UPDATE jobs SET state = 'waiting', due_us = 0, attempt = 0, failures = 0, reason = NULL"
+        " WHERE id = $1 AND state = 'buried' RETURNING lane",
+        job_id,
+    )
+    if row is not None:
+        tx.signal(TOPIC + str(row["lane"]))
+    return row is not None
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    id: str
+    kind: str
+    created_us: int
+    attempt: int
+    reason: str | None
+
+
+async def dead_letters(db: Reads, *, limit: int = 100) -> list[DeadLetter]:
+    """The oldest dead letters, without their payloads."""
+    rows = await db.fetch_all(
+        "SELECT id, kind, created_us, attempt, reason FROM jobs WHERE state = 'buried' ORDER BY created_us LIMIT $1",
+        limit,
+    )
+    return [into(row, DeadLetter) for row in rows]
+
+
+async def start_period(tx: Transaction, kind: str, period: int) -> bool:
+    """Whether this caller is the first of all processes to start `period` of the periodic job `kind`."""
+    changed = await tx.execute(
+        "INSERT INTO job_periods (kind, period) VALUES ($1, $2)"
+        " ON CONFLICT (kind) DO UPDATE SET period = excluded.period WHERE job_periods.period < excluded.period",
+        kind,
+        period,
+    )
+    return changed == 1
+
+
+async def backlog(db: Reads, now_us: int) -> list[Backlog]:
+    """Depth and ages of every lane, for metrics and `doctor`."""
+    rows = await db.fetch_all(
+        "SELECT lane,"
+        " count(CASE WHEN state = 'waiting' THEN 1 END) AS waiting,"
+        " count(CASE WHEN state = 'waiting' AND due_us <= $1 THEN 1 END) AS due,"
+        " count(CASE WHEN state = 'running' THEN 1 END) AS running,"
+        " count(CASE WHEN state = 'buried' THEN 1 END) AS buried,"
+        " min(CASE WHEN state = 'waiting' AND due_us <= $1"
+        " THEN CASE WHEN due_us < created_us THEN created_us ELSE due_us END END) AS oldest_due_us,"
+        " min(CASE WHEN state <> 'buried' THEN created_us END) AS oldest_us"
+        " FROM jobs GROUP BY lane",
+        now_us,
+    )
+    by_lane = {row["lane"]: row for row in rows}
+    return [_backlog(lane, by_lane.get(lane.value), now_us) for lane in Lane]
+
+
+def _backlog(lane: Lane, row: Row | None, now_us: int) -> Backlog:
+    if row is None:
+        return Backlog(lane=lane, waiting=0, due=0, running=0, buried=0, oldest_due_age_us=0, oldest_age_us=0)
+    return Backlog(
+        lane=lane,
+        waiting=row["waiting"],
+        due=row["due"],
+        running=row["running"],
+        buried=row["buried"],
+        oldest_due_age_us=max(0, now_us - (row["oldest_due_us"] or now_us)),
+        oldest_age_us=max(0, now_us - (row["oldest_us"] or now_us)),
+    )
