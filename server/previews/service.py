@@ -145,6 +145,9 @@ class PreviewService:
         images = await self.images(revision)
         return encode(RevisionManifest(v=1, revision=revision, length=length, renderer=RENDERER, page_count=page_count, images=images))
 
+    async def belongs(self, organisation: str, document: str, revision: str) -> bool:
+        return await queries.visible_revision(self._db, organisation, document, revision) is not None
+
     async def page(self, organisation: str, document: str, revision: str, page: int, width: int) -> tuple[str, int]:
         """Digest and size of one page image of a document's revision; drawn now if need be.
 

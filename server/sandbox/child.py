@@ -4,21 +4,22 @@ The boundary of threat B4 stands here: whatever a parser raises (libraries raise
 becomes a typed answer, and whatever it does otherwise ends this process alone.
 """
 
+import functools
 import gc
 import importlib
+import inspect
 import os
 import sys
 import typing
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from server.sandbox import confine, frames
-from server.sandbox.model import Answer, Failure, Field, Isolation, Order
+from server.sandbox.model import Answer, Failure, Field, Isolation, Order, decode, encode
 
-__all__ = ["run"]
+__all__ = ["resolve", "run"]
 
 _FIELDS = ("fields", "reason", "place")
 _CODE_FOLDERS = ("site-packages", "dist-packages")
@@ -43,13 +44,12 @@ def _encoded(answer: Answer) -> bytes:
 def _answer(body: bytes, walls: Isolation) -> Answer:
     try:
         order = msgspec.msgpack.decode(body, type=Order)
-        function, request_type = _resolve(order.target)
+        task = resolve(order.target)
         _shut_in(order, walls)
     except Exception as error:  # any error here is ours or the machine's, and the document was not opened yet
         return Answer(failure=Failure.REFUSED, detail=type(error).__name__)
     try:
-        result = function(msgspec.msgpack.decode(order.request, type=request_type))
-        return Answer(result=msgspec.msgpack.encode(result))
+        return Answer(result=encode(task(order.request)))
     except MemoryError:
         return Answer(failure=Failure.MEMORY)
     except PermissionError:
@@ -74,13 +74,27 @@ def _fields(error: Exception) -> Iterator[tuple[str, Field]]:
                 yield str(key), item
 
 
-def _resolve(target: str) -> tuple[Callable[[Any], Any], Any]:
+@functools.cache
+def resolve(target: str) -> Callable[[bytes], object]:
+    """The function of the task, as one of the encoded request. The zygote fills the cache for all children."""
     module, _, name = target.partition(":")
     function = getattr(importlib.import_module(module), name)
     hints = typing.get_type_hints(function)
-    hints.pop("return", None)
-    (request_type,) = hints.values()
-    return function, request_type
+    parameters = inspect.signature(function).parameters
+    types = [hints[parameter] for parameter in parameters]
+    _code(target.partition(".")[0])
+    if len(types) == 1 and isinstance(types[0], type) and issubclass(types[0], msgspec.Struct):
+        return lambda body: function(decode(body, types[0]))
+    arguments = msgspec.defstruct(
+        "Arguments",
+        [
+            (name, hints[name]) if parameter.default is parameter.empty else (name, hints[name], parameter.default)
+            for name, parameter in parameters.items()
+        ],
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )
+    return lambda body: function(**msgspec.structs.asdict(decode(body, arguments)))
 
 
 def _shut_in(order: Order, walls: Isolation) -> None:
@@ -88,16 +102,17 @@ def _shut_in(order: Order, walls: Isolation) -> None:
     os.nice(order.nice)
     confine.limit(memory_mb=order.memory_mb, cpu_s=order.cpu_s, file_mb=order.file_mb)
     if walls.files:
-        confine.close_files(code=_code(order.target), reads=order.reads, scratch=order.scratch)
+        confine.close_files(code=_code(order.target.partition(".")[0]), reads=order.reads, scratch=order.scratch)
     if walls.syscalls:
         confine.close_syscalls()
     gc.enable()
 
 
-def _code(target: str) -> set[str]:
+@functools.cache
+def _code(top: str) -> frozenset[str]:
     """Folders with program text that late imports may need; never a folder with data or state."""
     folders = {str(Path(prefix) / "lib") for prefix in (sys.prefix, sys.base_prefix)} | {"/lib", "/lib64", "/usr/lib"}
     folders |= {entry for entry in sys.path if Path(entry).name in _CODE_FOLDERS}
-    for package in {"server", "signing", target.partition(".")[0]}:
+    for package in {"server", "signing", top}:
         folders |= set(importlib.import_module(package).__path__)
-    return {folder for folder in folders if Path(folder).is_dir()}
+    return frozenset(folder for folder in folders if Path(folder).is_dir())

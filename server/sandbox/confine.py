@@ -6,6 +6,7 @@ them and a helper binary would be one more thing to trust. `zygote` reports whic
 """
 
 import ctypes
+import functools
 import os
 import platform
 import resource
@@ -15,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-__all__ = ["close_files", "close_syscalls", "files_supported", "follow_parent", "leave_network", "limit", "syscalls_supported"]
+__all__ = ["close_files", "close_syscalls", "files_supported", "follow_parent", "leave_network", "limit", "program", "syscalls_supported"]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -142,7 +143,9 @@ def _instruction(code: int, if_true: int, if_false: int, operand: int) -> bytes:
     return struct.pack("=HBBI", code, if_true, if_false, operand)  # struct sock_filter
 
 
-def _program() -> bytes:
+@functools.cache
+def program() -> bytes:
+    """The filter; the zygote builds it for all children."""
     load, equal, at_least, give = 0x20, 0x15, 0x35, 0x06  # BPF_LD|W|ABS, BPF_JMP|JEQ|K, BPF_JMP|JGE|K, BPF_RET|K
     audit, column = _ARCHITECTURES[platform.machine()]
     numbers = [pair[column] for pair in _CLOSED.values()]
@@ -182,8 +185,8 @@ def syscalls_supported() -> bool:
 
 def close_syscalls() -> None:
     """Answer EPERM to every call in `_CLOSED`, for good. Needs no-new-privileges. Raises `OSError`."""
-    program = _program()
-    _checked(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(_Filter(len(program) // 8, program)), 0, 0))
+    lines = program()
+    _checked(_libc.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(_Filter(len(lines) // 8, lines)), 0, 0))
 
 
 # --- files -----------------------------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ This module is loaded by zygote and children too, so it imports nothing heavy.
 """
 
 from enum import IntEnum, StrEnum
-from typing import Final
+from pathlib import Path
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -19,7 +20,11 @@ __all__ = [
     "SandboxError",
     "SandboxFailure",
     "SandboxRefused",
+    "decode",
+    "encode",
 ]
+
+T = TypeVar("T")
 
 MAX_FRAME: Final = 4 * 1024 * 1024
 """Bytes of a frame's body. A child may be in an attacker's hands, so the server never buffers more than this for it."""
@@ -77,7 +82,7 @@ class Order(msgspec.Struct, frozen=True):
     """The one request of a child. Paths are absolute; `scratch` is the only folder that the child may write in."""
 
     target: str  # "module:function", from the server's closed list, never from a document
-    request: msgspec.Raw
+    request: bytes  # `encode` of the function's struct, or of its arguments by name
     reads: list[str]
     scratch: str | None
     cpu_s: int
@@ -115,3 +120,27 @@ class Isolation(msgspec.Struct, frozen=True):
     @property
     def complete(self) -> bool:
         return self.network and self.syscalls and self.files
+
+
+def encode(value: object) -> bytes:
+    """msgpack of structs, containers of them, and paths."""
+    return msgspec.msgpack.encode(value, enc_hook=_from_path)
+
+
+def decode(body: bytes, type_: type[T]) -> T:
+    """The value of `encode`. Raises `msgspec.MsgspecError`."""
+    return msgspec.msgpack.decode(body, type=type_, dec_hook=_to_path)
+
+
+def _from_path(value: object) -> object:
+    if isinstance(value, Path):
+        return str(value)
+    msg = f"{type(value).__name__} does not pass to a child"
+    raise NotImplementedError(msg)
+
+
+def _to_path(type_: type, value: Any) -> object:
+    if issubclass(type_, Path) and isinstance(value, str):
+        return Path(value)
+    msg = f"{type_.__name__} does not pass from a child"
+    raise NotImplementedError(msg)

@@ -28,6 +28,8 @@ from server.sandbox.model import (
     Priority,
     SandboxFailure,
     SandboxRefused,
+    decode,
+    encode,
 )
 from server.sandbox.queue import Places
 from server.sandbox.tasks import TASKS, Task
@@ -44,8 +46,8 @@ _FILE_MB: Final = 64
 _BACKGROUND_NICE: Final = 10
 # The zygote gets the module path of this process as arguments, because `-I` keeps environment and current folder out of it.
 _LAUNCH: Final = (
-    "import sys; sys.path[:] = sys.argv[3:]; "
-    "from server.sandbox.zygote import main; main(int(sys.argv[1]), [m for m in sys.argv[2].split(',') if m])"
+    "import sys; sys.path[:] = sys.argv[4:]; from server.sandbox.zygote import main; "
+    "main(int(sys.argv[1]), *([name for name in names.split(',') if name] for names in sys.argv[2:4]))"
 )
 
 
@@ -66,13 +68,15 @@ class _Child:
 class _Zygote:
     """The zygote process and its control socket."""
 
-    def __init__(self, modules: Sequence[str]) -> None:
+    def __init__(self, tasks: Mapping[str, Task]) -> None:
+        targets = {task.target for task in tasks.values() if task.preload}
+        warm = {task.warm for task in tasks.values()}
         self._loop = asyncio.get_running_loop()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-c", _LAUNCH, str(theirs.fileno()), ",".join(modules), *filter(None, sys.path)],
+                [sys.executable, "-I", "-c", _LAUNCH, str(theirs.fileno()), ",".join(sorted(targets)), ",".join(sorted(warm)), *filter(None, sys.path)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
@@ -207,7 +211,7 @@ class Sandbox:
     async def call(
         self,
         task: str,
-        request: msgspec.Struct,
+        request: msgspec.Struct | Mapping[str, object],
         response_type: type[Response],
         *,
         timeout_s: float = 10.0,
@@ -217,7 +221,7 @@ class Sandbox:
         reads: Sequence[Path] = (),
         scratch: Path | None = None,
     ) -> Response:
-        """Do `task` in a fresh child and return its answer.
+        """Do `task` in a fresh child and return its answer. `request`: the function's one struct, or its arguments by name.
 
         `timeout_s`: wall time (CPU time is bounded by the same number, rounded up), not counting the wait for a place; `memory_mb`: address space
         above the loaded code; `tenant`: callers of one tenant wait among themselves; `reads`: the files, and `scratch` the folder, that the child
@@ -227,7 +231,7 @@ class Sandbox:
         """
         order = Order(
             target=self._tasks[task].target,
-            request=msgspec.Raw(msgspec.msgpack.encode(request)),
+            request=encode(request),
             reads=[str(path.absolute()) for path in reads],
             scratch=None if scratch is None else str(scratch.absolute()),
             cpu_s=max(1, -int(-timeout_s // 1)),
@@ -302,7 +306,7 @@ class Sandbox:
                 if self._zygote is not None:
                     self._drop_spare(self._zygote)
                     await self._zygote.close()
-                self._zygote = _Zygote([t.target.partition(":")[0] for t in self._tasks.values() if t.preload])
+                self._zygote = _Zygote(self._tasks)
             zygote = self._zygote
             try:
                 walls = await asyncio.wait_for(asyncio.shield(zygote.ready), _START_S)
@@ -360,7 +364,7 @@ def _opened(answer: Answer, response_type: type[Response]) -> Response:
     if answer.refusal is not None:
         raise SandboxRefused(answer.refusal, answer.fields)
     try:
-        return msgspec.msgpack.decode(answer.result or b"", type=response_type)
+        return decode(answer.result or b"", response_type)
     except msgspec.MsgspecError as error:
         raise SandboxFailure(Failure.CRASHED, "malformed answer") from error
 

@@ -1,27 +1,37 @@
-"""The closed list of what a limited child may be asked to do: name → `module:function`.
+"""The closed list of what a limited child may be asked to do: name → function of a library.
 
-A target is one function of one argument, a `msgspec.Struct` with paths as `str`, and returns a `msgspec.Struct`. It names its files in that
-argument; which of them the child may open is said by the caller of `Sandbox.call` (`reads`, `scratch`), not by the document.
+A function takes one `msgspec.Struct`, or named arguments that msgspec can decode (paths as `Path`); which of the paths it may open is said
+by the caller of `Sandbox.call` (`reads`, `scratch`), not by the request and not by the document.
 """
 
 import msgspec
 
-__all__ = ["TASKS", "Task"]
+__all__ = ["TASKS", "Task", "warm_stamp_font"]
 
 
 class Task(msgspec.Struct, frozen=True):
-    """`preload`: the zygote imports the module once for all children. Off where the import is heavy and calls are rare."""
+    """`target`: `module:function`. `preload`: the zygote imports the module once for all children; off where the import is heavy and
+    calls are rare. `warm`: `module:function` without arguments that fills caches in the zygote, from our own bytes only."""
 
     target: str
     preload: bool = True
+    warm: str = ""
 
 
 TASKS: dict[str, Task] = {
-    "pages.render": Task("server.previews.render:render"),
+    "pages.render": Task("server.previews.render:render", warm="server.previews.render:warm"),
     "pages.count": Task("server.previews.render:count"),
     "pdf.inspect": Task("signing.pdf.safety:inspect"),
-    "pdf.agreement": Task("signing.pdf.agreement:agreement", preload=False),
-    "pdf.prepare": Task("signing.pdf.prepare:prepare"),
+    "pdf.agreement": Task("signing.pdf.text_agreement:agreement"),
+    "pdf.secrecy": Task("signing.pdf.text_agreement:secrecy_mark"),
+    "pdf.prepare": Task("signing.pdf.prepare:prepare", warm="server.sandbox.tasks:warm_stamp_font"),
     "pdf.compare": Task("signing.pdf.compare:compare"),
     "pdf.validate": Task("signing.pdf.validation:validate", preload=False),
 }
+
+
+def warm_stamp_font() -> None:
+    """Cut the stamp's font once: it takes longer than all the rest of a signature revision."""
+    from signing.pdf.appearance import DEFAULT_FONT, stamp_font
+
+    stamp_font(DEFAULT_FONT, ())

@@ -98,23 +98,32 @@ class _Zygote:
         self._control.send(REPORT.pack(b"X", number, status))
 
 
-def _preload(modules: list[str]) -> None:
-    """Import once for all children. A module that fails to import fails again in its child, where it is answered."""
-    for name in modules:
+def _preload(targets: list[str], warm: list[str]) -> None:
+    """Import once for all children, then fill caches. What cannot be imported fails again in its child, where it is answered.
+
+    lxml is kept out meanwhile: fontTools would take it for a choice of XML parsers that nobody here uses, at 6 MB.
+    """
+    sys.modules["lxml"] = None  # type: ignore[assignment]
+    for target in targets:
         with contextlib.suppress(ImportError):
-            warm = getattr(importlib.import_module(name), "warm", None)
-            if warm is not None:
-                warm()
+            child.resolve(target)
+    for target in warm:
+        module, _, function = target.partition(":")
+        with contextlib.suppress(ImportError):
+            getattr(importlib.import_module(module), function)()
+    del sys.modules["lxml"]
 
 
-def main(descriptor: int, modules: list[str]) -> None:
-    """`descriptor`: the control socket. `modules` are imported before the first fork; their `warm()` is called if there is one."""
+def main(descriptor: int, targets: list[str], warm: list[str]) -> None:
+    """`descriptor`: the control socket. The modules of `targets` are imported, the functions `warm` called, before the first fork."""
     sys.dont_write_bytecode = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole foreground group; the server ends us
     control = socket.socket(fileno=descriptor)
     network = confine.leave_network()
     walls = Isolation(network=network, syscalls=confine.syscalls_supported(), files=confine.files_supported())
-    _preload(modules)
+    if walls.syscalls:
+        confine.program()
+    _preload(targets, warm)
     gc.collect()
     gc.freeze()  # the collector would write to every object's header and so unshare the pages with each child
     gc.disable()

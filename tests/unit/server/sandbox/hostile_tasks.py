@@ -36,6 +36,10 @@ def echo(ask: Ask) -> Told:
     return Told(text=ask.text, number=os.getpid())
 
 
+def by_name(path: Path, ask: Ask, times: int = 2) -> Told:
+    return Told(text=path.name + ask.text * times)
+
+
 def sleep(ask: Ask) -> Told:
     time.sleep(ask.number / 1000)
     return Told(number=os.getpid())

@@ -14,7 +14,7 @@ from server.sandbox.tasks import TASKS, Task
 from tests.unit.server.sandbox.hostile_tasks import Ask, Told
 
 HERE = "tests.unit.server.sandbox.hostile_tasks"
-NAMES = "echo sleep refuse fail crash leave spin hoard flood babble large modules environment attempt".split()
+NAMES = "echo by_name sleep refuse fail crash leave spin hoard flood babble large modules environment attempt".split()
 HOSTILE = {name: Task(f"{HERE}:{name}") for name in NAMES}
 
 
@@ -35,6 +35,15 @@ async def test_each_call_meets_a_process_of_its_own():
     assert {answer.text for answer in answers} == {"quyết định"}
     assert len({answer.number for answer in answers}) == 3
     assert os.getpid() not in {answer.number for answer in answers}
+
+
+@pytest.mark.asyncio
+async def test_arguments_by_name_reach_the_function_typed():
+    async with pool() as sandbox:
+        told = await sandbox.call("by_name", {"path": Path("/a/b.pdf"), "ask": Ask(text="!")}, Told)
+        assert told.text == "b.pdf!!"
+        error = await failure(sandbox, "by_name", {"path": Path("/a"), "ask": Ask(), "unknown": 1})
+    assert error.code is Failure.CRASHED
 
 
 @pytest.mark.asyncio

@@ -1,0 +1,40 @@
+"""Page images over HTTP: the manifest of a revision and its pages, one by one as a phone scrolls."""
+
+from typing import Annotated, Any
+
+from litestar import Request, Response, get
+from litestar.params import PathParameter, QueryParameter
+
+from server.documents.routes import _READERS, Id
+from server.documents.service import DocumentService
+from server.errors import Refused
+from server.http import blob_answer, encoded
+from server.identity.guard import allow
+from server.identity.model import Actor
+from server.previews.service import PreviewService
+from server.storage import Blobs
+
+Sha256 = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$")]
+
+
+@get("/api/v1/documents/{document:str}/revisions/{revision:str}/manifest", operation_id="readManifest", summary="The page images of a revision", tags=["previews", "phone"], opt=allow(**_READERS))
+async def manifest(document: Id, revision: Sha256, actor: Actor, documents: DocumentService, previews: PreviewService, blobs: Blobs) -> Response[bytes]:
+    row = await documents.get(actor, document)
+    if not await previews.belongs(actor.organisation, document, revision):
+        raise Refused("not-found")
+    return encoded(await previews.manifest(revision, await blobs.size(revision), row.page_count))
+
+
+@get("/api/v1/documents/{document:str}/revisions/{revision:str}/pages/{page:int}", operation_id="fetchPage", summary="One page as an image", tags=["previews", "phone"], opt=allow(**_READERS))
+async def page(
+    request: Request[Any, Any, Any], document: Id, revision: Sha256, page: Annotated[int, PathParameter(ge=1, le=5000)], actor: Actor,
+    documents: DocumentService, previews: PreviewService, blobs: Blobs,
+    width: Annotated[int, QueryParameter(description="360, 720 or 1080 pixels")] = 720,
+) -> Response[Any]:
+    """Flat pixels of the exact bytes; the ETag is the image's SHA-256, as the manifest names it."""
+    await documents.get(actor, document)
+    digest, _ = await previews.page(actor.organisation, document, revision, page, width)
+    return await blob_answer(request, blobs, digest, media_type="image/jpeg", private_s=86_400)
+
+
+HANDLERS: list[Any] = [manifest, page]
