@@ -43,7 +43,7 @@ DEFAULT_FONT: Final = Path(str(resources.files("font_source_serif_pro") / "files
 
 
 def _vietnamese() -> str:
-    """The 134 letters that Vietnamese adds to ASCII: 12 vowels in 5 tones without those in ASCII, and đ, in both cases."""
+    """The 134 letters that Vietnamese adds to ASCII: 12 vowels in all tones, and đ, in both cases."""
     tones = ["", "\u0300", "\u0309", "\u0303", "\u0301", "\u0323"]
     letters = {unicodedata.normalize("NFC", vowel + tone) for vowel in "aăâeêioôơuưy" for tone in tones} | {"đ"}
     return "".join(sorted(both for letter in letters if not letter.isascii() for both in (letter, letter.upper())))
@@ -58,11 +58,15 @@ SEAL_COLOUR: Final = (0.80, 0.0, 0.0)  # red, SIG-2
 
 
 class TextStamp(msgspec.Struct, frozen=True):
-    """A person's stamp: `heading` small lines, the name, `footer` small lines."""
+    """A person's stamp: `heading` small lines, the name, `footer` small lines.
+
+    `clear_left` is the share of the width on the left that the text leaves free for the seal (SIG-2).
+    """
 
     name: str
     heading: tuple[str, ...] = ()
     footer: tuple[str, ...] = ()
+    clear_left: float = 0.0
 
 
 class SealStamp(msgspec.Struct, frozen=True):
@@ -121,8 +125,9 @@ def check_font(path: Path) -> None:
 
 
 def stamp_font(path: Path, texts: Iterable[str]) -> StampFont:
-    """The subset for `texts` (NFC); the same object for all texts that need no rare character."""
-    return _subset(path, frozenset("".join(texts)) - _BASE)
+    """The subset for `texts`; the same object for all texts that need no rare character. Raises `bad-font`."""
+    letters = unicodedata.normalize("NFC", "".join("".join(text.split()) for text in texts))
+    return _subset(path, frozenset(letters) - _BASE)
 
 
 @lru_cache(maxsize=32)
@@ -224,7 +229,19 @@ class _Line(msgspec.Struct, frozen=True):
 
 
 def _wrap(font: StampFont, text: str, size: float, width: float) -> list[str]:
-    """Break at spaces so that each line fits `width`; a single long word stays whole."""
+    """Break at spaces into as few lines as fit `width`, of even lengths; a single long word stays whole."""
+    fewest = len(_greedy(font, text, size, width))
+    narrow, wide = 0.0, width
+    for _ in range(6):
+        middle = (narrow + wide) / 2
+        if len(_greedy(font, text, size, middle)) <= fewest:
+            wide = middle
+        else:
+            narrow = middle
+    return _greedy(font, text, size, wide)
+
+
+def _greedy(font: StampFont, text: str, size: float, width: float) -> list[str]:
     lines: list[str] = []
     for word in text.split():
         longer = f"{lines[-1]} {word}" if lines else word
@@ -242,7 +259,8 @@ def _fit(font: StampFont, parts: list[tuple[str, float]], width: float, height: 
         lines = [
             _Line(piece, size * scale)
             for text, size in parts
-            for piece in _wrap(font, unicodedata.normalize("NFC", text), size * scale, width)
+            for paragraph in text.splitlines()
+            for piece in _wrap(font, unicodedata.normalize("NFC", paragraph), size * scale, width)
         ]
         tall = sum(line.size * _LEADING for line in lines) <= height
         wide = all(font.measure(line.text) * line.size <= width for line in lines)
@@ -280,13 +298,14 @@ def draw_text(font: StampFont, stamp: TextStamp, width: float, height: float) ->
     inset = 4 * unit
     parts = [(text, 8.0 * unit) for text in stamp.heading]
     parts += [(stamp.name, 12.5 * unit)] + [(text, 7.0 * unit) for text in stamp.footer]
-    lines = _fit(font, parts, width - 4 * inset, height - 2 * inset)
+    clear = width * stamp.clear_left
+    lines = _fit(font, parts, width - clear - 2 * inset, height - 2 * inset)
     tall = sum(line.size * _LEADING for line in lines)
     edge = 0.8 * unit
     frame = b"%s w %s %s %s %s re S" % _numbers(edge, edge / 2, edge / 2, width - edge, height - edge)
     inner = 2.2 * unit
     hair = b"%s w %s %s %s %s re S" % _numbers(0.3 * unit, inner, inner, width - 2 * inner, height - 2 * inner)
-    text = _text_block(font, lines, width / 2, height / 2 + tall / 2)
+    text = _text_block(font, lines, (width + clear) / 2, height / 2 + tall / 2)
     return b"\n".join([b"q", _paint(PERSON_COLOUR), frame, hair, text, b"Q"])
 
 
@@ -299,7 +318,7 @@ def draw_seal(font: StampFont, stamp: SealStamp, width: float, height: float) ->
         for stroke, share in ((0.045, 0.97), (0.014, 0.90))
     )
     star = _star(x, y + radius * 0.60, radius * 0.17)
-    name = _fit(font, [(stamp.name.upper(), radius * 0.20)], radius * 1.58, radius * 0.66)
+    name = _fit(font, [(stamp.name.upper(), radius * 0.185)], radius * 1.62, radius * 0.66)
     footer = _fit(font, [(text, radius * 0.115) for text in stamp.footer], radius * 1.20, radius * 0.46)
     tall = sum(line.size * _LEADING for line in name)
     blocks = [

@@ -1,4 +1,4 @@
-"""The interactive form as far as signatures need it: fields, signatures, and what signatures forbid (ISO 32000-1, 12.7, 12.8).
+"""The interactive form as far as signing needs it: fields, and what signatures forbid (ISO 32000-1, 12.7, 12.8).
 
 Field names are fully qualified, as text. Everything is bounded; a malformed form is `broken-structure`.
 """

@@ -1,9 +1,9 @@
 """PDF objects and their lexical form (ISO 32000-1, 7.2 and 7.3).
 
 Python shapes: null `None`, boolean `bool`, integer `int`, real `Real`, name `Name` (without the slash, `#xx` resolved,
-one character a byte), string `bytes` (decoded), array `list`, dictionary `dict` keyed by `Name`, indirect reference `Ref`,
-stream `Stream`. Parsing is strict: what the standard does not allow is `broken-structure`, because a second reader may
-resolve it differently (threat B9). Depth and token lengths are bounded, whatever the bytes.
+one character a byte), string `bytes` (decoded), array `list`, dictionary `dict` keyed by `Name`, indirect reference
+`Ref`, stream `Stream`. Parsing is strict: what the standard does not allow is `broken-structure`, because a second
+reader may resolve it differently (threat B9). Depth and token lengths are bounded, whatever the bytes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Where stamps stand on a page: pure geometry (rules SIG-1, SIG-2).
 
-Two systems. *As seen*: fractions of the page as a reader shows it (cropped, turned by `/Rotate`), origin at the upper left;
-this is what a person points at. *User space*: the file's own units, which `/Rect` uses, inside the CropBox and before
-`/Rotate`; one unit is `/UserUnit` / 72 inch.
+Two systems. *As seen*: fractions of the page as a reader shows it (cropped, turned by `/Rotate`), origin at the upper
+left; this is what a person points at. *User space*: the file's own units, which `/Rect` uses, inside the CropBox and
+before `/Rotate`; one unit is `/UserUnit` / 72 inch.
 """
 
 from __future__ import annotations
@@ -119,13 +119,13 @@ def automatic(page: Page, kinds: list[FieldKind]) -> list[Place]:
     return [Place(page.index, x / points[0], y / points[1], w / points[0], h / points[1]) for x, y, w, h in boxes]
 
 
-def _columns(width: float, height: float, people: int, scale: float) -> tuple[int, int]:
+def _columns(height: float, people: int, scale: float) -> tuple[int, int]:
     rows = max(1, int((height - 2 * _MARGIN[1] * scale + _GAP * scale) // ((_PERSON[1] + _GAP) * scale)))
     return rows, -(-people // rows)
 
 
 def _fits(width: float, height: float, people: int, seals: int, scale: float) -> bool:
-    _rows, columns = _columns(width, height, max(people, 1), scale)
+    _rows, columns = _columns(height, max(people, 1), scale)
     # Beside the leader's stamp the seal needs its two thirds to the left, and columns keep clear of it.
     pitch = (_PERSON[0] + _SEAL[0] * 2 / 3 + _GAP) * scale
     wide = columns * pitch * max(seals, 1) + 2 * _MARGIN[0] * scale
@@ -133,7 +133,7 @@ def _fits(width: float, height: float, people: int, seals: int, scale: float) ->
 
 
 def _layout(width: float, height: float, kinds: list[FieldKind], scale: float) -> list[Rect]:
-    rows, _columns_used = _columns(width, height, max(1, len(kinds)), scale)
+    rows, _columns_used = _columns(height, max(1, len(kinds)), scale)
     w, h = _PERSON[0] * scale, _PERSON[1] * scale
     side = _SEAL[0] * scale
     pitch = (_PERSON[0] + _SEAL[0] * 2 / 3 + _GAP) * scale

@@ -3,8 +3,8 @@
 Every revision has its own view: the objects as they stood when it was the newest. Objects are parsed on demand and keep
 the span of their tokens, so that a new revision copies what it does not change. The reader repairs nothing: offsets,
 lengths and keywords must hold, except where real producers deviate harmlessly (19-byte lines in a cross-reference
-table, comments in the header of an object stream, a cross-reference stream that lists itself at a wrong offset). Sections,
-depth, pages and decoded bytes are bounded; every loop ends (threats B3, B9).
+table, comments in the header of an object stream, a cross-reference stream that lists itself at a wrong offset).
+Sections, depth, pages and decoded bytes are bounded; every loop ends (threats B3, B9).
 
 The module is longer than most because file layout, sections and object access are one state: where a thing stands.
 """

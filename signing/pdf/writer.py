@@ -1,8 +1,9 @@
 """A minimal incremental writer (ISO 32000-1, 7.5.6): it renders what is appended to a file, and nothing else.
 
-What a revision does not change is copied token by token; `/Info`, `/Metadata` and unknown trailer keys are never touched.
-The cross-reference section has the form of the parent's newest one. A hybrid parent gets a plain table: its objects that
-only `/XRefStm` names stay reachable through `/Prev`, and a reader that knows no cross-reference streams finds ours too.
+What a revision does not change is copied token by token; `/Info`, `/Metadata` and unknown trailer keys are never
+touched. The cross-reference section has the form of the parent's newest one. A hybrid parent gets a plain table: its
+objects that only `/XRefStm` names stay reachable through `/Prev`, and a reader that knows no cross-reference streams
+finds ours too.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ class Addition:
     def render(self, length: int, lead: bytes = b"") -> tuple[bytes, dict[Ref, int]]:
         """The bytes to append behind a parent of `length` bytes, and the file offset of each object's body.
 
-        `lead` is b"\\n" when the parent does not end with an end of line.
+        `lead` is a line feed when the parent does not end with an end of line.
         """
         out = bytearray(lead)
         offsets: dict[int, tuple[int, int]] = {}
