@@ -1,0 +1,362 @@
+"""Typed settings: a TOML file, then environment variables `HOATOC_<SECTION>__<KEY>`; units stand in the names.
+
+An unknown section, key or variable is an error that names it. What is left empty is derived from `state_dir`, the one
+folder that holds everything; `StateDir` documents its layout. `mode = "production"` refuses unsafe values, all of
+them at once, each with the name of its setting (threat C20); see `server.settings_production`.
+"""
+
+import json
+import re
+import stat
+import tomllib
+import typing
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from server.errors import HoatocError
+
+FCM_URL = "https://fcm.googleapis.com"
+_PREFIX = "HOATOC_"
+# Variables of the process rather than settings: the file to load, and the crash point of tests.
+_NO_SETTINGS = {"HOATOC_CONFIG", "HOATOC_CRASH_POINT"}
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]*@")
+_SECRET_LIMIT = 64 * 1024
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Positive = Annotated[int, Meta(gt=0)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+class SettingsError(HoatocError):
+    """The settings cannot be used; the message names the setting. Raised before anything was started."""
+
+    code = "settings-error"
+
+
+class Mode(StrEnum):
+    EMBEDDED = "embedded"
+    PRODUCTION = "production"
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    def __repr__(self) -> str:
+        """Without user and password of any address."""
+        fields = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__)
+        return _CREDENTIALS.sub("…@", f"{type(self).__name__}({fields})")
+
+
+class ServerSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`public_url`: the address under which phones reach the server, its origin. `workers`: HTTP processes."""
+
+    mode: Mode = Mode.EMBEDDED
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    public_url: str = ""
+    workers: Positive = 1
+    debug: bool = False
+    log_level: str = "info"
+    allowed_origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    stop_grace_s: Seconds = 20.0
+    tls_certificate_file: str = ""
+    tls_key_file: str = ""
+
+
+class DatabaseSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`sqlite:///absolute/path` or `postgresql://…`; empty: the file in the state folder."""
+
+    url: str = ""
+
+
+class BlobsSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`file:///absolute/folder`; empty: the one in the state folder. `reserve_bytes` stay free on its volume (D8)."""
+
+    url: str = ""
+    reserve_bytes: Annotated[int, Meta(ge=0)] = 256 * 1024 * 1024
+
+
+class SignerSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`socket`: where the signer listens; empty: the one in the state folder."""
+
+    socket: str = ""
+    timeout_s: Seconds = 30.0
+
+
+class SigningSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Policies of signing: life of a prepared revision, age of an intent that is asked after, and the age of the
+    oldest signature without a time stamp at which signing stops (threat D5).
+    """
+
+    prepared_lifetime_s: Positive = 900
+    intent_check_s: Positive = 30
+    unstamped_limit_s: Positive = 4 * 3600
+
+
+class ExchangeSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The national document exchange. `secret_file` holds the key of its HMAC. `organ_codes` maps the code of an
+    organisation here to the one that the axis knows, where they differ.
+    """
+
+    url: str = ""
+    system_id: str = ""
+    secret_file: str = ""
+    organ_codes: dict[str, str] = {}
+    poll_s: Seconds = 30.0
+    timeout_s: Seconds = 60.0
+
+
+class PushSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`fcm_credentials`: the service account's JSON file; empty: no push. `fcm_url` differs only in demo and tests."""
+
+    fcm_credentials: str = ""
+    fcm_url: str = FCM_URL
+    vapid_key_file: str = ""
+    vapid_contact: str = ""
+
+
+class TsaSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """RFC 3161 time-stamp authorities in order of preference, and the file of roots that their chains end at."""
+
+    urls: tuple[str, ...] = ()
+    roots: str = ""
+    timeout_s: Seconds = 10.0
+
+
+class TrustSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`roots`: PEM file of the authorities whose signing certificates are accepted."""
+
+    roots: str = ""
+
+
+class LimitsSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    document_bytes: Positive = 100 * 1024 * 1024
+    document_pages: Positive = 5000
+    request_bytes: Positive = 1024 * 1024
+    batch_documents: Positive = 50
+
+
+class RedisSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Empty: wake-ups, live events and rate windows stay within the process."""
+
+    url: str = ""
+
+
+class WorkerSection(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Slots of one worker process per lane. `embedded`: `hoatoc serve` works the queue itself."""
+
+    embedded: bool = True
+    urgent_slots: Positive = 8
+    normal_slots: Positive = 8
+    bulk_slots: Positive = 2
+    poll_s: Seconds = 1.0
+    lease_s: Seconds = 60.0
+    handler_limit_s: Seconds = 600.0
+    max_failures: Positive = 10
+
+
+class PreviewsSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`children`: limited child processes that parse and render; 0: as many as cores."""
+
+    children: Annotated[int, Meta(ge=0)] = 0
+
+
+class StampSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`font_file` empty: the font that comes with the program. It must have all Vietnamese letters."""
+
+    font_file: str = ""
+
+
+class WebhooksSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Delivery of events to registered systems (Standard Webhooks). Private addresses are refused (threat C10)."""
+
+    timeout_s: Seconds = 10.0
+    allow_private_addresses: bool = False
+    give_up_after_s: Positive = 3 * 24 * 3600
+
+
+class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    state_dir: str = "state"
+    server: ServerSettings = ServerSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    blobs: BlobsSettings = BlobsSettings()
+    signer: SignerSettings = SignerSettings()
+    signing: SigningSettings = SigningSettings()
+    exchange: ExchangeSettings = ExchangeSettings()
+    push: PushSettings = PushSettings()
+    tsa: TsaSettings = TsaSettings()
+    trust: TrustSettings = TrustSettings()
+    limits: LimitsSettings = LimitsSettings()
+    redis: RedisSettings = RedisSettings()
+    worker: WorkerSection = WorkerSection()
+    previews: PreviewsSettings = PreviewsSettings()
+    stamp: StampSettings = StampSettings()
+    webhooks: WebhooksSettings = WebhooksSettings()
+
+    @property
+    def state(self) -> "StateDir":
+        return StateDir(Path(self.state_dir))
+
+
+class StateDir:
+    """The state folder, mode 0700 throughout:
+
+    | path | what | back up |
+    | --- | --- | --- |
+    | `database/hoatoc.db` (+ `-wal`, `-shm`) | the embedded database; nothing there with PostgreSQL | yes |
+    | `blobs/ab/cd/<sha-256>` | every file, named by its digest; `blobs/scratch/` is swept | yes |
+    | `signer/` | the signer's store, keys and configuration; in production the signer's user's | yes, apart |
+    | `head/` | the signer's signed heads and log copy; in production a volume of its own | no: never restored |
+    | `secrets/` | the server's secret files, mode 0600 | yes, apart |
+    | `run/` | sockets of running processes | no |
+
+    There is no folder for logs: they go to standard error.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+        self.database = self.root / "database" / "hoatoc.db"
+        self.blobs = self.root / "blobs"
+        self.signer = self.root / "signer"
+        self.head = self.root / "head"
+        self.secrets = self.root / "secrets"
+        self.run = self.root / "run"
+
+    def create(self) -> None:
+        """Make the folders that are missing."""
+        for folder in (self.root, self.database.parent, self.blobs, self.signer, self.head, self.secrets, self.run):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """Read, check and complete the settings. Raises SettingsError, in production mode for every unsafe value too."""
+    from server.settings_production import refuse_unsafe
+
+    raw = _from_file(path) if path is not None else {}
+    _add_environment(raw, environ)
+    try:
+        settings = msgspec.convert(raw, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(_named(str(error))) from None
+    settings = _complete(settings)
+    _check(settings)
+    if settings.server.mode is Mode.PRODUCTION:
+        refuse_unsafe(settings, environ, path)
+    return settings
+
+
+def read_secret(path: str | Path) -> bytes:
+    """The content of a secret file, without the line end. Raises SettingsError if it is missing, empty or open to
+    others than its owner and group.
+    """
+    problem = secret_file_problem(path)
+    if problem is not None:
+        raise SettingsError(f"the secret file {Path(path).name} {problem}")
+    return Path(path).read_bytes()[:_SECRET_LIMIT].rstrip(b"\r\n")
+
+
+def secret_file_problem(path: str | Path) -> str | None:
+    """What is wrong with a secret file, as the end of a sentence; None if it can be used."""
+    try:
+        status = Path(path).stat()
+    except OSError:
+        return "cannot be read"
+    if not stat.S_ISREG(status.st_mode):
+        return "is not a regular file"
+    if status.st_mode & 0o007:
+        return "is open to every user of this machine (set mode 0600)"
+    if status.st_size == 0:
+        return "is empty"
+    return None
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"the settings file {path.name} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the settings file {path.name} is not valid TOML: {error}") from None
+
+
+def _add_environment(raw: dict[str, Any], environ: Mapping[str, str]) -> None:
+    for variable, value in sorted(environ.items()):
+        if not variable.startswith(_PREFIX) or variable in _NO_SETTINGS:
+            continue
+        names = variable.removeprefix(_PREFIX).lower().split("__")
+        owner, table = _place(variable, names, raw)
+        kinds = typing.get_type_hints(owner)
+        if names[-1] not in kinds:
+            raise SettingsError(f"unknown setting {'.'.join(names)} in the environment variable {variable}")
+        table[names[-1]] = _parsed(variable, value, typing.get_origin(kinds[names[-1]]))
+
+
+def _place(variable: str, names: list[str], raw: dict[str, Any]) -> tuple[type, dict[str, Any]]:
+    if len(names) == 1:
+        return Settings, raw
+    section = typing.get_type_hints(Settings).get(names[0])
+    if len(names) != 2 or not (isinstance(section, type) and issubclass(section, Section)):
+        raise SettingsError(f"unknown setting {'.'.join(names)} in the environment variable {variable}")
+    return section, raw.setdefault(names[0], {})
+
+
+def _parsed(variable: str, value: str, origin: Any) -> Any:
+    if origin is tuple and not value.startswith("["):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    if origin in (tuple, dict):
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError:
+            raise SettingsError(f"the environment variable {variable} is not valid JSON") from None
+    return value
+
+
+def _named(message: str) -> str:
+    """The message of a failed validation, with the dotted name of the setting in front."""
+    text, _, path = message.partition(" - at `$")
+    section = path.rstrip("`").lstrip(".")
+    unknown = re.search(r"unknown field `([^`]*)`", text)
+    if unknown:
+        return f"unknown setting {'.'.join(filter(None, (section, unknown[1])))}"
+    return f"{section or 'settings'}: {text}"
+
+
+def _complete(settings: Settings) -> Settings:
+    """Fill what is derived from the state folder and the address."""
+    replace = msgspec.structs.replace
+    state = settings.state
+    server = settings.server
+    scheme = "https" if server.tls_certificate_file else "http"
+    return replace(
+        settings,
+        state_dir=str(state.root),
+        server=replace(server, public_url=(server.public_url or f"{scheme}://{server.host}:{server.port}").rstrip("/")),
+        database=replace(settings.database, url=settings.database.url or f"sqlite://{state.database}"),
+        blobs=replace(settings.blobs, url=settings.blobs.url or f"file://{state.blobs}"),
+        signer=replace(settings.signer, socket=settings.signer.socket or str(state.run / "signer.sock")),
+    )
+
+
+def _check(settings: Settings) -> None:
+    """Refuse what can work in no mode."""
+    for name, value, schemes in (
+        ("server.public_url", settings.server.public_url, ("http://", "https://")),
+        ("database.url", settings.database.url, ("sqlite:///", "postgresql://", "postgres://")),
+        ("blobs.url", settings.blobs.url, ("file:///",)),
+        ("redis.url", settings.redis.url, ("", "redis://", "rediss://", "unix://")),
+        ("exchange.url", settings.exchange.url, ("", "http://", "https://")),
+        ("push.fcm_url", settings.push.fcm_url, ("http://", "https://")),
+        *(("tsa.urls", url, ("http://", "https://")) for url in settings.tsa.urls),
+    ):
+        if not (value.startswith(tuple(filter(None, schemes))) or (value == "" and "" in schemes)):
+            raise SettingsError(f"{name} must start with {' or '.join(filter(None, schemes))}")
+    if settings.exchange.url and not (settings.exchange.system_id and settings.exchange.secret_file):
+        raise SettingsError("exchange.url needs exchange.system_id and exchange.secret_file")
+    if bool(settings.server.tls_certificate_file) != bool(settings.server.tls_key_file):
+        raise SettingsError("server.tls_certificate_file and server.tls_key_file go together")
+    if settings.server.log_level not in ("debug", "info", "warning", "error"):
+        raise SettingsError("server.log_level must be debug, info, warning or error")
