@@ -1,7 +1,7 @@
 """Actions, annotations, layers, attachments and form fields: what may not stand in a file to be signed (threats B2, B5).
 
 `sweep` judges every reachable object by its own keys, wherever it hangs: an action is found by what it is, not by where the
-standard expects it. `annotations` and `fields` judge what is drawn over a page and what a form shows.
+standard expects it. `annotations` and `shown_values` judge what is drawn over a page and what a form shows.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-import msgspec
-
 from signing.pdf.errors import PdfError
+from signing.pdf.fields import FormField, decode_text
 from signing.pdf.objects import Name, PdfObject, Real, Ref, Stream
 from signing.pdf.reader import Page, Revision
 
-__all__ = ["FormField", "Widget", "annotations", "fields", "sweep"]
+__all__ = ["Widget", "annotations", "shown_values", "sweep"]
 
 _HARMLESS_ACTIONS: Final = frozenset({"GoTo", "URI", "Named", "Thread", "Trans", "GoToDp"})
 _REFUSED_ACTIONS: Final = {
@@ -46,25 +45,15 @@ _UNDRAWN_ANNOTATIONS: Final = frozenset({"Link", "Popup", "Widget", "PrinterMark
 _ACTION_KEYS: Final = ("A", "PA", "Next", "OpenAction")
 _INVISIBLE, _HIDDEN, _NO_VIEW, _TOGGLE_NO_VIEW = 1, 2, 32, 256
 _PUSH_BUTTON: Final = 1 << 16
-MAX_FIELDS: Final = 20_000
 
 Dictionary = dict[Name, PdfObject]
 Box = tuple[float, float, float, float]
-
-
-class FormField(msgspec.Struct, frozen=True):
-    """A form field of the input. `name` is fully qualified; `filled` means that it has a value, for /Sig a signature."""
-
-    name: str
-    kind: str  # Tx, Ch, Btn, Sig, or "" where the file names none
-    filled: bool
 
 
 class Widget(NamedTuple):
     """A text or choice field's widget that is to show `texts` (one of them), or nothing where there are none."""
 
     field: str
-    page: Ref | None
     form: Stream
     texts: tuple[bytes, ...]
 
@@ -222,99 +211,53 @@ def _inherited(view: Revision, own: Dictionary, key: str) -> PdfObject:
     raise _refuse("broken-structure", "form fields nested in a circle")
 
 
-class _Field(NamedTuple):
-    name: str
-    ref: PdfObject
-    own: Dictionary
-    kids: tuple[Dictionary, ...]  # its widgets, itself where field and widget are one
-
-
-def terminal_fields(view: Revision) -> Iterator[_Field]:
-    """The fields that hold values, with their widgets. Raises `broken-structure` on loops, `too-large`."""
-    form = view.dictionary(view.catalog.get(Name("AcroForm")))
-    stack: list[tuple[PdfObject, str, int]] = [(item, "", 0) for item in reversed(view.array(form.get(Name("Fields"))))]
-    seen: set[Ref] = set()
-    while stack:
-        item, above, depth = stack.pop()
-        if isinstance(item, Ref):
-            if item in seen:
-                raise _refuse("broken-structure", "a form field stands twice", item)
-            seen.add(item)
-        if depth > 16 or len(seen) > MAX_FIELDS:
-            raise _refuse("too-large", "too many form fields", item)
-        own = view.resolve(item)
-        if not isinstance(own, dict):
-            raise _refuse("broken-structure", "a form field is missing", item)
-        part = text_string(view.resolve(own.get(Name("T"))))
-        name = ".".join(filter(None, (above, part)))
-        kids = view.array(own.get(Name("Kids")))
-        below = [view.dictionary(kid) for kid in kids]
-        if kids and any(Name("T") in kid for kid in below):
-            stack.extend((kid, name, depth + 1) for kid in reversed(kids))
-        else:
-            yield _Field(name, item, own, tuple(below) or (own,))
-
-
-def text_string(value: PdfObject) -> str:
-    """A text string (ISO 32000-2, 7.9.2.2); PDFDocEncoding is read as Latin-1, which agrees where letters matter."""
-    if not isinstance(value, bytes):
-        return str(value) if isinstance(value, Name) else ""
-    if value.startswith(b"\xfe\xff"):
-        return value[2:].decode("utf-16-be", "replace")
-    if value.startswith(b"\xef\xbb\xbf"):
-        return value[3:].decode("utf-8", "replace")
-    return value.decode("latin-1")
-
-
-def fields(view: Revision) -> tuple[list[FormField], list[Widget]]:
-    """All form fields, and the widgets whose drawn text must agree with the value (rule `form-appearance` of the design).
+def shown_values(view: Revision, found: list[FormField]) -> list[Widget]:
+    """The widgets whose drawn text must agree with the value (rule `form-appearance` of the design).
 
     Raises `PdfError("form-appearance")` where a filled field is not drawn or a button shows another state than its value.
     """
-    found, widgets = [], []
-    for field in terminal_fields(view):
-        kind = _inherited(view, field.own, "FT")
-        value = _inherited(view, field.own, "V")
-        filled = value not in (None, b"", [], Name("Off"))
-        found.append(FormField(name=field.name, kind=str(kind or ""), filled=filled))
-        flags = _inherited(view, field.own, "Ff")
+    widgets: list[Widget] = []
+    for field in found:
+        filled = view.resolve(field.value) not in (None, b"", [], Name("Off"))
+        flags = _inherited(view, field.dictionary, "Ff")
         flags = flags if isinstance(flags, int) else 0
-        if kind == "Btn" and not flags & _PUSH_BUTTON:
-            _button(view, field, value)
-        elif kind in ("Tx", "Ch"):
-            widgets += _texts(view, field, value, filled=filled, password=bool(flags & 1 << 13))
-    return found, widgets
+        if field.kind == "Btn" and not flags & _PUSH_BUTTON:
+            _button(view, field)
+        elif field.kind in {"Tx", "Ch"}:
+            widgets += _texts(view, field, filled=filled, password=bool(flags & 1 << 13))
+    return widgets
 
 
-def _button(view: Revision, field: _Field, value: PdfObject) -> None:
-    shown = {view.resolve(kid.get(Name("AS"))) for kid in field.kids if isinstance(view.resolve(kid.get(Name("AS"))), Name)}
-    shown.discard(Name("Off"))
-    wanted = set() if value in (None, Name("Off")) else {value if isinstance(value, Name) else Name(text_string(value))}
+def _button(view: Revision, field: FormField) -> None:
+    kids = [view.dictionary(widget) for widget in field.widgets]
+    states = [view.resolve(kid.get(Name("AS"))) for kid in kids]
+    shown = {state for state in states if isinstance(state, Name)} - {Name("Off")}
+    value = view.resolve(field.value)
+    named = value if isinstance(value, Name) else Name(decode_text(value)) if isinstance(value, bytes) else None
+    wanted = set() if named in (None, "Off") else {named}
     if shown != wanted:
         raise _refuse("form-appearance", "a button shows another state than its value", field.ref)
-    for kid in field.kids:
-        if view.resolve(kid.get(Name("AS"))) in wanted and normal_appearance(view, kid) is None:
-            raise _refuse("form-appearance", "a set button is not drawn", field.ref)
+    if any(state in shown and normal_appearance(view, kid) is None for state, kid in zip(states, kids, strict=True)):
+        raise _refuse("form-appearance", "a set button is not drawn", field.ref)
 
 
-def _texts(view: Revision, field: _Field, value: PdfObject, *, filled: bool, password: bool) -> Iterator[Widget]:
-    shown = value if isinstance(value, list) else [value]
-    texts = [text.raw if isinstance(text, Stream) else text for text in map(view.resolve, shown)]
+def _texts(view: Revision, field: FormField, *, filled: bool, password: bool) -> Iterator[Widget]:
+    value = view.resolve(field.value)
+    values = map(view.resolve, value if isinstance(value, list) else [value])
+    texts = [view.decode(text, 1 << 20) if isinstance(text, Stream) else text for text in values]
     wanted = [text for text in texts if isinstance(text, bytes) and text]
-    for option in view.array(_inherited(view, field.own, "Opt")):
+    for option in view.array(_inherited(view, field.dictionary, "Opt")):
         pair = view.resolve(option)
         if isinstance(pair, list) and len(pair) == 2 and view.resolve(pair[0]) in wanted:
             label = view.resolve(pair[1])
             wanted += [label] if isinstance(label, bytes) else []
-    for kid in field.kids:
-        rect = rectangle(view, kid, field.ref) if Name("Rect") in kid else (0.0, 0.0, 0.0, 0.0)
+    for ref in field.widgets:
+        kid = view.dictionary(ref)
+        rect = rectangle(view, kid, ref)
         if rect[0] == rect[2] or rect[1] == rect[3]:
             continue
         form = normal_appearance(view, kid)
-        if form is None:
-            if filled:
-                raise _refuse("form-appearance", "a filled field is not drawn", field.ref)
-            continue
-        page = kid.get(Name("P"))
-        if not password:
-            yield Widget(field.name, page if isinstance(page, Ref) else None, form, tuple(wanted))
+        if form is not None and not password:
+            yield Widget(field.name, form, tuple(wanted))
+        elif form is None and filled:
+            raise _refuse("form-appearance", "a filled field is not drawn", field.ref)

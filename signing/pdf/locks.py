@@ -8,23 +8,11 @@ from __future__ import annotations
 import msgspec
 
 from signing.pdf.errors import PdfError
-from signing.pdf.interactive import text_string, terminal_fields
-from signing.pdf.objects import Name, PdfObject, Ref
+from signing.pdf.fields import FormField, permissions
+from signing.pdf.objects import Name, PdfObject
 from signing.pdf.reader import Revision
 
-__all__ = ["EmptyField", "FieldLock", "FoundSignature", "Signatures", "find_signatures"]
-
-
-class FieldLock(msgspec.Struct, frozen=True):
-    """A FieldMDP lock: `action` is All, Include or Exclude; `level` is the DocMDP level of a PDF 2.0 lock, else 0."""
-
-    action: str
-    names: tuple[str, ...] = ()
-    level: int = 0
-
-    def covers(self, name: str) -> bool:
-        inside = any(name == locked or name.startswith(locked + ".") for locked in self.names)
-        return self.action == "All" or (self.action == "Include" and inside) or (self.action == "Exclude" and not inside)
+__all__ = ["EmptyField", "FoundSignature", "Signatures", "byte_range", "find_signatures"]
 
 
 class FoundSignature(msgspec.Struct, frozen=True):
@@ -34,7 +22,6 @@ class FoundSignature(msgspec.Struct, frozen=True):
     subfilter: str
     byte_range: tuple[int, int, int, int]
     timestamp: bool
-    lock: FieldLock | None = None
 
     @property
     def covers(self) -> int:
@@ -43,15 +30,17 @@ class FoundSignature(msgspec.Struct, frozen=True):
 
 
 class EmptyField(msgspec.Struct, frozen=True):
-    """An unsigned signature field. `lock` takes force when it is signed; `visible` means that its rectangle has an area."""
+    """An unsigned signature field. `visible` means that its rectangle has an area."""
 
     name: str
     visible: bool
-    lock: FieldLock | None = None
 
 
 class Signatures(msgspec.Struct, frozen=True):
-    """`certified` is the DocMDP level (1, 2, 3) of the certification signature, None without one."""
+    """`certified` is the strictest DocMDP level (2, 3) that certification and locks set, None without one.
+
+    `empty` holds only fields that no lock covers.
+    """
 
     signed: tuple[FoundSignature, ...]
     empty: tuple[EmptyField, ...]
@@ -64,36 +53,8 @@ def _broken(why: str, place: object = "") -> PdfError:
     return PdfError("broken-structure", why, place=str(place)[:40])
 
 
-def _lock(view: Revision, value: PdfObject) -> FieldLock | None:
-    own = view.dictionary(value)
-    action = view.resolve(own.get(Name("Action")))
-    level = view.resolve(own.get(Name("P"), 0))
-    if action is None and level == 0:
-        return None
-    names = tuple(text_string(view.resolve(item)) for item in view.array(own.get(Name("Fields"))))
-    if action not in ("All", "Include", "Exclude", None) or level not in (0, 1, 2, 3):
-        raise _broken("a signature's lock is malformed")
-    return FieldLock(action=str(action or "Include"), names=names, level=level if isinstance(level, int) else 0)
-
-
-def _references(view: Revision, value: dict[Name, PdfObject]) -> tuple[int | None, FieldLock | None]:
-    """(DocMDP level, FieldMDP lock) of a signature dictionary's /Reference array."""
-    level, lock = None, None
-    for item in view.array(value.get(Name("Reference"))):
-        reference = view.dictionary(item)
-        method = view.resolve(reference.get(Name("TransformMethod")))
-        params = view.dictionary(reference.get(Name("TransformParams")))
-        if method == "DocMDP":
-            given = view.resolve(params.get(Name("P"), 2))
-            if given not in (1, 2, 3):
-                raise _broken("a certification of an unknown level")
-            level = given if isinstance(given, int) else None
-        elif method == "FieldMDP":
-            lock = _lock(view, params)
-    return level, lock
-
-
-def _byte_range(view: Revision, value: dict[Name, PdfObject], place: object) -> tuple[int, int, int, int]:
+def byte_range(view: Revision, value: dict[Name, PdfObject], place: object) -> tuple[int, int, int, int]:
+    """A signature dictionary's /ByteRange, checked to lie in the file and to begin with it."""
     numbers = [view.resolve(n) for n in view.array(value.get(Name("ByteRange")))]
     if len(numbers) != 4 or not all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers):
         raise _broken("a signature's byte range is malformed", place)
@@ -103,56 +64,41 @@ def _byte_range(view: Revision, value: dict[Name, PdfObject], place: object) -> 
     return a, b, c, d
 
 
-def find_signatures(view: Revision) -> Signatures:
+def find_signatures(view: Revision, fields: list[FormField]) -> Signatures:
     """What the view's signature fields hold and forbid.
 
     Raises `PdfError`: `locked-by-signature` where nothing of ours may be added (certified at level 1, or a lock that
     covers every new field and every empty one), `broken-structure` where a signature is malformed.
     """
-    signed, empty, locks = [], [], []
-    certified = None
-    certifying = view.resolve(view.dictionary(view.catalog.get(Name("Perms"))).get(Name("DocMDP")))
-    if isinstance(certifying, dict):
-        certified = _references(view, certifying)[0] or 2
-    for field in terminal_fields(view):
-        if view.resolve(field.own.get(Name("FT"))) != "Sig":
-            continue
-        value = view.resolve(field.own.get(Name("V")))
-        if value is None:
-            rect = [view.resolve(n) for n in view.array(field.kids[0].get(Name("Rect")))]
-            visible = len(rect) == 4 and rect[0] != rect[2] and rect[1] != rect[3]
-            empty.append(EmptyField(name=field.name, visible=visible, lock=_lock(view, field.own.get(Name("Lock")))))
-            continue
-        if not isinstance(value, dict):
-            raise _broken("a signature is no dictionary", field.ref)
-        level, lock = _references(view, value)
-        if level == 1 or (lock is not None and lock.level == 1):
-            certified = 1
-        if lock is not None:
-            locks.append(lock)
-        found = FoundSignature(
-            field=field.name,
-            subfilter=str(view.resolve(value.get(Name("SubFilter"))) or ""),
-            byte_range=_byte_range(view, value, field.ref),
-            timestamp=view.resolve(value.get(Name("Type"))) == "DocTimeStamp",
-            lock=lock,
-        )
-        signed.append(found)
-    return _judge(signed, empty, certified, locks)
-
-
-def _judge(
-    signed: list[FoundSignature], empty: list[EmptyField], certified: int | None, locks: list[FieldLock]
-) -> Signatures:
-    free = tuple(field for field in empty if not any(lock.covers(field.name) for lock in locks))
-    # A new field bears a name of ours, which an Include lock cannot name and every other lock covers.
-    new_allowed = not any(lock.action in {"All", "Exclude"} for lock in locks)
-    if certified == 1 or (not new_allowed and not free):
+    allowed = permissions(view, fields)
+    # A new field bears a name of ours, which an Include lock does not name and every other lock covers.
+    new_allowed = not allowed.locked_all and not allowed.locked_except
+    signatures = [field for field in fields if field.is_signature]
+    signed = [_signature(view, field) for field in signatures if field.is_filled]
+    empty = [_empty(view, field) for field in signatures if not field.is_filled and not allowed.forbids(field.name)]
+    if allowed.level == 1 or (not new_allowed and not empty):
         raise PdfError("locked-by-signature", "a signature in the file forbids further ones")
     return Signatures(
-        signed=tuple(sorted(signed, key=lambda s: s.covers)),
-        empty=free,
-        certified=certified,
-        may_add_visible=new_allowed and certified is None,
+        signed=tuple(sorted(signed, key=lambda found: found.covers)),
+        empty=tuple(empty),
+        certified=allowed.level,
+        may_add_visible=new_allowed and allowed.level is None,
         may_add_invisible=new_allowed,
     )
+
+
+def _signature(view: Revision, field: FormField) -> FoundSignature:
+    value = view.resolve(field.value)
+    if not isinstance(value, dict):
+        raise _broken("a signature is no dictionary", field.ref)
+    return FoundSignature(
+        field=field.name,
+        subfilter=str(view.resolve(value.get(Name("SubFilter"))) or ""),
+        byte_range=byte_range(view, value, field.ref),
+        timestamp=view.resolve(value.get(Name("Type"))) == "DocTimeStamp",
+    )
+
+
+def _empty(view: Revision, field: FormField) -> EmptyField:
+    rect = [view.resolve(n) for ref in field.widgets for n in view.array(view.dictionary(ref).get(Name("Rect")))]
+    return EmptyField(name=field.name, visible=len(rect) >= 4 and rect[0] != rect[2] and rect[1] != rect[3])

@@ -16,13 +16,14 @@ import msgspec
 
 from signing.pdf.content import Budget, check_page
 from signing.pdf.errors import PdfError
-from signing.pdf.interactive import FormField, annotations, fields, sweep
+from signing.pdf.fields import form_fields
+from signing.pdf.interactive import annotations, shown_values, sweep
 from signing.pdf.leftovers import check_leftovers, reachable
 from signing.pdf.locks import Signatures, find_signatures
 from signing.pdf.objects import Name, Ref, Stream
 from signing.pdf.reader import MAX_OBJECTS, Document, Page, Revision, open_document
 
-__all__ = ["MAX_BYTES", "MAX_PAGES", "PageBox", "SafetyReport", "inspect"]
+__all__ = ["MAX_BYTES", "MAX_PAGES", "InputField", "PageBox", "SafetyReport", "inspect"]
 
 MAX_BYTES: Final = 100 * 1024 * 1024
 MAX_PAGES: Final = 5_000
@@ -45,6 +46,14 @@ class PageBox(msgspec.Struct, frozen=True):
     annotations: int  # appearances drawn over the page
 
 
+class InputField(msgspec.Struct, frozen=True):
+    """A form field of the input. `name` is fully qualified; `kind` is Tx, Ch, Btn, Sig or empty."""
+
+    name: str
+    kind: str
+    filled: bool
+
+
 class SafetyReport(msgspec.Struct, frozen=True):
     """What intake needs to know of a file that may be signed.
 
@@ -58,7 +67,7 @@ class SafetyReport(msgspec.Struct, frozen=True):
     pages: tuple[PageBox, ...]
     revisions: int
     signatures: Signatures
-    fields: tuple[FormField, ...]
+    fields: tuple[InputField, ...]
     pdfa: str | None
     needs_field_lock: bool
     leftovers: int
@@ -89,9 +98,10 @@ def _inspect(document: Document) -> SafetyReport:
         raise PdfError("too-large", "too many objects")
     reached = _sweep_all(head)
     pages = _pages(head)
-    signatures = find_signatures(head)
+    found = form_fields(head)
+    signatures = find_signatures(head, found)
     _ranges(document, signatures)
-    form_fields, _widgets = fields(head)
+    shown_values(head, found)
     return SafetyReport(
         version=head.version,
         length=len(document.data),
@@ -99,9 +109,9 @@ def _inspect(document: Document) -> SafetyReport:
         pages=pages,
         revisions=len(document.revisions),
         signatures=signatures,
-        fields=tuple(form_fields),
+        fields=tuple(InputField(name=field.name, kind=field.kind, filled=field.is_filled) for field in found),
         pdfa=_pdfa(head),
-        needs_field_lock=any(field.kind != "Sig" for field in form_fields),
+        needs_field_lock=any(not field.is_signature for field in found),
         leftovers=check_leftovers(document, reached),
     )
 

@@ -21,7 +21,8 @@ import msgspec
 
 from signing.pdf.content import page_content
 from signing.pdf.errors import PdfError
-from signing.pdf.interactive import Widget, fields, text_string
+from signing.pdf.fields import decode_text, form_fields
+from signing.pdf.interactive import Widget, shown_values
 from signing.pdf.objects import Name, PdfObject, Real, Ref, Stream
 from signing.pdf.reader import Document, Page, Revision, open_document
 
@@ -37,11 +38,16 @@ _PAGE_KEYS: Final = ("UserUnit", "Group")
 
 
 class Agreement(msgspec.Struct, frozen=True):
-    """What both parsers saw: pages, characters of text on all of them, form fields whose drawn text was compared."""
+    """What both parsers saw: pages, characters of text on all of them, form fields whose drawn text was compared.
+
+    `blank_fields` are filled but drawn blank, because /NeedAppearances asks readers to draw them: whoever removes that key
+    must draw these fields, or their values vanish from sight.
+    """
 
     page_count: int
     characters: int
     compared_fields: int
+    blank_fields: int
 
 
 def agreement(path: Path) -> Agreement:
@@ -61,8 +67,10 @@ def agreement(path: Path) -> Agreement:
 
 def _compare(document: Document, path: Path) -> Agreement:
     pages = list(document.pages())
-    _fields, widgets = fields(document.head)
-    rebuilt = _Rebuilt(document.head).write(pages, widgets)
+    head = document.head
+    widgets = shown_values(head, form_fields(head))
+    redrawn = head.resolve(head.dictionary(head.catalog.get(Name("AcroForm"))).get(Name("NeedAppearances"))) is True
+    rebuilt = _Rebuilt(head).write(pages, widgets)
     with _Opened(path) as theirs, _Opened(rebuilt) as ours:
         if len(theirs) != len(pages) or len(ours) != len(pages) + len(widgets):
             raise PdfError("parsers-disagree", "two readers count different pages")
@@ -72,15 +80,19 @@ def _compare(document: Document, path: Path) -> Agreement:
             if theirs.shape(index) != ours.shape(index) or seen != ours.text(index):
                 raise PdfError("parsers-disagree", "two readers see different pages", place=f"page {index + 1}")
             characters += len(seen)
-        for index, widget in enumerate(widgets):
-            _check_field(widget, ours.text(len(pages) + index))
-    return Agreement(page_count=len(pages), characters=characters, compared_fields=len(widgets))
+        drawn = [ours.text(len(pages) + index) for index in range(len(widgets))]
+    blank = sum(_is_blank(widget, shown, redrawn=redrawn) for widget, shown in zip(widgets, drawn, strict=True))
+    return Agreement(page_count=len(pages), characters=characters, compared_fields=len(widgets), blank_fields=blank)
 
 
-def _check_field(widget: Widget, shown: str) -> None:
-    wanted = {_folded(text_string(text)) for text in widget.texts} or {""}
-    if _folded(shown) not in wanted:
-        raise PdfError("form-appearance", "a field shows other text than its value")
+def _is_blank(widget: Widget, shown: str, *, redrawn: bool) -> bool:
+    """Whether a filled field is drawn blank, which is allowed only where the file asks readers to draw it (`redrawn`)."""
+    wanted = {_folded(decode_text(text)) for text in widget.texts} - {""} or {""}
+    if _folded(shown) in wanted:
+        return False
+    if redrawn and not _folded(shown):
+        return True
+    raise PdfError("form-appearance", "a field shows other text than its value")
 
 
 def _folded(text: str) -> str:
