@@ -13,8 +13,9 @@ import ctypes
 import hashlib
 import io
 import itertools
+import mmap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +35,7 @@ __all__ = [
     "RenderedImage",
     "count",
     "image_name",
+    "rehearse",
     "render",
     "warm",
 ]
@@ -137,19 +139,33 @@ def render(request: RenderRequest) -> RenderResponse:
 
 
 def warm() -> None:
-    """Fill the tables of pdfium and Pillow with a page of our own, so that a forked child finds them ready."""
+    """Fill the tables of pdfium and Pillow with a page of our own, so that forked children find them ready."""
+    rehearse()
+    _forget_canvas()  # children make their own: shared memory would be copied page by page
+
+
+def rehearse() -> None:
+    """Draw and encode a page of our own. In a forked child this takes the copying of shared memory out of the first real page."""
     _use_own_fonts()
-    document = pdfium.PdfDocument.new()
-    document.new_page(72, 72)
-    body = io.BytesIO()
-    document.save(body)
-    document.close()
-    document = pdfium.PdfDocument(body.getvalue())
+    document = pdfium.PdfDocument(_REHEARSAL)
     document.init_forms()
     page = document[0]
-    _jpeg(_draw(document, page, 72, 72))
+    _source_pixels(page, 1)
+    _jpeg(_draw(document, page, WIDEST, _height(page, WIDEST, 1)))
     page.close()
     document.close()
+
+
+def _rehearsal() -> bytes:
+    text = b"BT /F1 11 Tf 14 TL 60 780 Td " + b"(Rehearsal 0123456789 abcdefghijklmnopqrstuvwxyz) ' " * 40 + b"ET 60 60 200 90 re S"
+    font = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
+    head = b"%PDF-1.7\n1 0 obj\n<</Type/Catalog/Pages 2 0 R>>\nendobj\n2 0 obj\n<</Type/Pages/Count 1/Kids[3 0 R]>>\nendobj\n"
+    page = b"3 0 obj\n<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 4 0 R/Resources<</Font<</F1 " + font + b">>>>>>\nendobj\n"
+    content = b"4 0 obj\n<</Length %d>>stream\n%s\nendstream\nendobj\n" % (len(text), text)
+    return head + page + content + b"trailer<</Root 1 0 R/Size 5>>\n"  # without a table: pdfium finds the objects
+
+
+_REHEARSAL: Final = _rehearsal()
 
 
 # --- drawing ---------------------------------------------------------------------------------------------------------
@@ -211,9 +227,10 @@ def _height(page: pdfium.PdfPage, width: int, number: int) -> int:
 
 
 def _draw(document: pdfium.PdfDocument, page: pdfium.PdfPage, width: int, height: int) -> Image.Image:
+    """The page as an image over the canvas: valid until the next call."""
     stride = width * 4
-    pixels = bytearray(stride * height)
-    memory = (ctypes.c_ubyte * len(pixels)).from_buffer(pixels)
+    pixels = _canvas(stride * height)
+    memory = (ctypes.c_ubyte * (stride * height)).from_buffer(pixels)
     bitmap = raw.FPDFBitmap_CreateEx(width, height, raw.FPDFBitmap_BGRx, memory, stride)
     if not bitmap:
         raise MemoryError
@@ -226,6 +243,25 @@ def _draw(document: pdfium.PdfDocument, page: pdfium.PdfPage, width: int, height
     finally:
         raw.FPDFBitmap_Destroy(bitmap)
     return Image.frombuffer("RGBX", (width, height), pixels, "raw", "RGBX", stride, 1)
+
+
+_memory: mmap.mmap | None = None
+
+
+def _canvas(size: int) -> mmap.mmap:
+    """At least `size` bytes, kept for the next page: first touching this much memory costs as much as drawing a plain page."""
+    global _memory  # noqa: PLW0603 -- one canvas for the process, which draws one page at a time
+    if _memory is None or len(_memory) < size:
+        step = 1 << 21
+        _memory = mmap.mmap(-1, -(-size // step) * step, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        with suppress(OSError):  # a kernel without huge pages
+            _memory.madvise(mmap.MADV_HUGEPAGE)
+    return _memory
+
+
+def _forget_canvas() -> None:
+    global _memory  # noqa: PLW0603 -- see `_canvas`
+    _memory = None
 
 
 def _jpeg(image: Image.Image) -> bytes:

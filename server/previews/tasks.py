@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from server.documents.service import WarmPreviews
 from server.errors import Refused
-from server.jobs import Context, Handler, Job, Retry
+from server.jobs import Context, Handler, Job, Periodic, Retry
 from server.previews.service import PreviewService
 from server.sandbox.model import Priority
 
@@ -15,6 +15,9 @@ class PreviewTasks:
 
     def handlers(self) -> Mapping[str, Handler]:
         return {"previews.warm": self.warm}
+
+    def periodic(self) -> list[Periodic]:
+        return []
 
     async def warm(self, job: Job, _context: Context) -> None:
         """Draw a revision before anybody asks. "Cannot be shown" is an outcome, remembered, and no reason to try again."""

@@ -9,9 +9,10 @@ import gc
 import importlib
 import inspect
 import os
+import select
 import sys
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -25,9 +26,13 @@ _FIELDS = ("fields", "reason", "place")
 _CODE_FOLDERS = ("site-packages", "dist-packages")
 
 
-def run(descriptor: int, zygote: int, walls: Isolation) -> None:
+def run(descriptor: int, zygote: int, walls: Isolation, rehearsals: Iterable[Callable[[], None]]) -> None:
     """The life of a child after the fork; the caller ends the process. The socket is `descriptor`."""
     confine.follow_parent(zygote)
+    if not select.select([descriptor], [], [], 0)[0]:  # a spare: nobody waits yet
+        confine.mapped()
+        for rehearsal in rehearsals:
+            rehearsal()
     body = frames.receive(descriptor)
     if body is None:
         return

@@ -13,10 +13,9 @@ import resource
 import signal
 import struct
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
 
-__all__ = ["close_files", "close_syscalls", "files_supported", "follow_parent", "leave_network", "limit", "program", "syscalls_supported"]
+__all__ = ["close_files", "close_syscalls", "files_supported", "follow_parent", "leave_network", "limit", "mapped", "program", "syscalls_supported"]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -49,10 +48,15 @@ def follow_parent(parent: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
+def mapped() -> int:
+    """Bytes of this process's address space in use."""
+    with open("/proc/self/statm", "rb", buffering=0) as statm:  # noqa: PTH123 -- a `Path` and a text layer cost 2 ms in a fresh fork
+        return int(statm.read(64).split()[0]) * resource.getpagesize()
+
+
 def limit(*, memory_mb: int, cpu_s: int, file_mb: int) -> None:
     """Bound address space (above what is mapped now), CPU seconds, size of a written file, open files."""
-    mapped = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-    space = mapped + memory_mb * 1024 * 1024
+    space = mapped() + memory_mb * 1024 * 1024
     resource.setrlimit(resource.RLIMIT_AS, (space, space))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
     size = file_mb * 1024 * 1024

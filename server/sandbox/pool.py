@@ -46,8 +46,8 @@ _FILE_MB: Final = 64
 _BACKGROUND_NICE: Final = 10
 # The zygote gets the module path of this process as arguments, because `-I` keeps environment and current folder out of it.
 _LAUNCH: Final = (
-    "import sys; sys.path[:] = sys.argv[4:]; from server.sandbox.zygote import main; "
-    "main(int(sys.argv[1]), *([name for name in names.split(',') if name] for names in sys.argv[2:4]))"
+    "import sys; sys.path[:] = sys.argv[5:]; from server.sandbox.zygote import main; "
+    "main(int(sys.argv[1]), *([name for name in names.split(',') if name] for names in sys.argv[2:5]))"
 )
 
 
@@ -71,12 +71,17 @@ class _Zygote:
     def __init__(self, tasks: Mapping[str, Task]) -> None:
         targets = {task.target for task in tasks.values() if task.preload}
         warm = {task.warm for task in tasks.values()}
+        rehearse = {task.rehearse for task in tasks.values()}
         self._loop = asyncio.get_running_loop()
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.setblocking(False)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-c", _LAUNCH, str(theirs.fileno()), ",".join(sorted(targets)), ",".join(sorted(warm)), *filter(None, sys.path)],
+                [
+                    *(sys.executable, "-I", "-c", _LAUNCH, str(theirs.fileno())),
+                    *(",".join(sorted(names)) for names in (targets, warm, rehearse)),
+                    *filter(None, sys.path),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],

@@ -11,15 +11,19 @@ __all__ = ["TASKS", "Task", "warm_stamp_font"]
 
 class Task(msgspec.Struct, frozen=True):
     """`target`: `module:function`. `preload`: the zygote imports the module once for all children; off where the import is heavy and
-    calls are rare. `warm`: `module:function` without arguments that fills caches in the zygote, from our own bytes only."""
+    calls are rare. `warm`, `rehearse`: `module:function` without arguments, on our own bytes only; the one fills caches in the zygote, the other
+    is done by a spare child while it waits, so that its first real call is as fast as a later one."""
 
     target: str
     preload: bool = True
     warm: str = ""
+    rehearse: str = ""
 
 
 TASKS: dict[str, Task] = {
-    "pages.render": Task("server.previews.render:render", warm="server.previews.render:warm"),
+    "pages.render": Task(
+        "server.previews.render:render", warm="server.previews.render:warm", rehearse="server.previews.render:rehearse"
+    ),
     "pages.count": Task("server.previews.render:count"),
     "pdf.inspect": Task("signing.pdf.safety:inspect"),
     "pdf.agreement": Task("signing.pdf.text_agreement:agreement"),

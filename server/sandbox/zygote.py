@@ -18,6 +18,7 @@ import signal
 import socket
 import struct
 import sys
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import msgspec
@@ -33,7 +34,8 @@ REPORT = struct.Struct(">cQi")
 
 
 class _Zygote:
-    def __init__(self, control: socket.socket, walls: Isolation) -> None:
+    def __init__(self, control: socket.socket, walls: Isolation, rehearsals: list[Callable[[], None]]) -> None:
+        self._rehearsals = rehearsals
         self._control = control
         self._walls = walls
         self._poll = select.poll()
@@ -84,7 +86,7 @@ class _Zygote:
             for watch in self._child_of:
                 os.close(watch)
             os.dup2(self._null, 2)  # a parser's complaints may quote the document
-            child.run(descriptor, parent, self._walls)
+            child.run(descriptor, parent, self._walls, self._rehearsals)
             status = 0
         finally:
             os._exit(status)
@@ -107,15 +109,21 @@ def _preload(targets: list[str], warm: list[str]) -> None:
     for target in targets:
         with contextlib.suppress(ImportError):
             child.resolve(target)
-    for target in warm:
-        module, _, function = target.partition(":")
-        with contextlib.suppress(ImportError):
-            getattr(importlib.import_module(module), function)()
+    for function in _functions(warm):
+        function()
     del sys.modules["lxml"]
 
 
-def main(descriptor: int, targets: list[str], warm: list[str]) -> None:
-    """`descriptor`: the control socket. The modules of `targets` are imported, the functions `warm` called, before the first fork."""
+def _functions(targets: list[str]) -> Iterator[Callable[[], None]]:
+    for target in targets:
+        module, _, function = target.partition(":")
+        with contextlib.suppress(ImportError):
+            yield getattr(importlib.import_module(module), function)
+
+
+def main(descriptor: int, targets: list[str], warm: list[str], rehearse: list[str]) -> None:
+    """`descriptor`: the control socket. The modules of `targets` are imported, the functions `warm` called, before the first fork;
+    each child that has nothing to do yet calls those of `rehearse`."""
     sys.dont_write_bytecode = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole foreground group; the server ends us
     control = socket.socket(fileno=descriptor)
@@ -124,8 +132,9 @@ def main(descriptor: int, targets: list[str], warm: list[str]) -> None:
     if walls.syscalls:
         confine.program()
     _preload(targets, warm)
+    rehearsals = list(_functions(rehearse))
     gc.collect()
     gc.freeze()  # the collector would write to every object's header and so unshare the pages with each child
     gc.disable()
     control.send(b"R" + msgspec.msgpack.encode(walls))
-    _Zygote(control, walls).serve()
+    _Zygote(control, walls, rehearsals).serve()

@@ -61,7 +61,7 @@ async def _interleaved(ours: Side, against: Side) -> tuple[float, float]:
     await against()
     for _ in range(ROUNDS):
         for side, spent in zip((ours, against), times, strict=True):
-            await asyncio.sleep(0.05)  # lets the ended child go and the next one get ready, as between two readers
+            await asyncio.sleep(0.1)  # lets the ended child go and the next one get ready, as between two readers
             begin = time.perf_counter()
             await side()
             spent.append((time.perf_counter() - begin) * 1e3)
