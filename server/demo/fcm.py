@@ -283,6 +283,9 @@ def body_faults(body: Any) -> list[tuple[str, str]]:
     ):
         return [("", "Invalid JSON payload received.")]
     message = body["message"]
+    parts = [(name, message.get(name, {})) for name in ("data", "notification", "android", "apns")]
+    if wrong := [name for name, part in parts if not isinstance(part, dict)]:
+        return [(f"message.{name}", "Invalid value.") for name in wrong]
     faults = [(f"message.{name}", "Unknown name.") for name in sorted(message.keys() - _FIELDS)]
     if len(message.keys() & _TARGETS) != 1 or not all(message[name] for name in message.keys() & _TARGETS):
         faults.append(("message", "Exactly one of token, fid, topic or condition is required."))
@@ -296,7 +299,7 @@ def body_faults(body: Any) -> list[tuple[str, str]]:
 
 
 def _data_faults(data: Any) -> list[tuple[str, str]]:
-    if not isinstance(data, dict) or not all(isinstance(value, str) for value in data.values()):
+    if not all(isinstance(value, str) for value in data.values()):
         return [("message.data", "Data is a map of strings.")]
     reserved = [key for key in data if key in {"from", "gcm", "message_type"} or key.startswith(("google", "gcm."))]
     return [(f"message.data.{key}", "Reserved key.") for key in reserved]

@@ -90,10 +90,17 @@ class LoopbackServer:
         self._open.add(task)
         task.add_done_callback(self._open.discard)
 
+    async def _answer(self, request: Request) -> Reply | Cut:
+        try:
+            return await self._handler(request)
+        except Exception as error:
+            # A stand-in shows a fault of its own as an answer: whoever tests against it sees it there.
+            return json_reply({"error": f"stand-in failed: {type(error).__name__}"}, 500)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
         try:
             while (request := await _read(reader, number)) is not None:
-                reply = await self._handler(request)
+                reply = await self._answer(request)
                 if reply.delay_s:
                     await asyncio.sleep(reply.delay_s)
                 if isinstance(reply, Cut):

@@ -103,7 +103,18 @@ def test_bodies_that_fcm_refuses(message, field):
     assert [name for name, _ in body_faults({"message": message})] == [field]
 
 
-@pytest.mark.parametrize("body", [None, [], {}, {"message": []}, {"message": {"fid": "a"}, "dry": 1}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        [],
+        {},
+        {"message": []},
+        {"message": {"fid": "a"}, "dry": 1},
+        {"message": {"fid": "a", "android": []}},
+        {"message": {"fid": "a", "data": "x"}},
+    ],
+)
 def test_bodies_that_are_no_message(body):
     assert len(body_faults(body)) == 1
 
