@@ -1,8 +1,8 @@
 """The signer's wire for whoever may speak to it. Sealed PINs, approvals and vouchers pass through as they came.
 
-Every method raises a subclass of `SignerError` (see `signing.core.errors`; `.code` is stable): `Unavailable` when the signer
-cannot be reached or does not answer in time. After `Unavailable`, and after being cancelled, an activation may have happened:
-ask `result(challenge)`, or fence it with `void(challenge)`.
+Every method raises a subclass of `SignerError` (see `signing.core.errors`; `.code` is stable): `Unavailable` when the
+signer cannot be reached or does not answer in time. After `Unavailable`, and after being cancelled, an activation may
+have happened: ask `result(challenge)`, or fence it with `void(challenge)`.
 """
 
 import asyncio
@@ -70,7 +70,9 @@ T = TypeVar("T")
 
 
 def cms(activation: Activation) -> list[bytes]:
-    """One CMS SignedData (DER, ContentInfo) per item, without a time stamp; add it with `signing.core.cms.with_timestamp`."""
+    """One CMS SignedData (DER, ContentInfo) per item, without a time stamp; add it with
+    `signing.core.cms.with_timestamp`.
+    """
     return [
         _cms.assemble(
             item.signed_attributes, item.signature, activation.key_type, activation.certificate, activation.chain
@@ -120,7 +122,9 @@ class SignerClient:
         return await self._call(wire.ChallengeRequest(CredentialId(credential), approval_key), ChallengeGrant)
 
     async def sealing_key(self) -> ChallengeGrant:
-        """The sealing key's statement without a challenge (`challenge` is ""): for enrolment, where the voucher binds the PIN."""
+        """The sealing key's statement without a challenge (`challenge` is ""): for enrolment, where the voucher binds
+        the PIN.
+        """
         return await self._call(wire.SealingKeyRequest(), ChallengeGrant)
 
     async def enrol(self, voucher: str, join: str, sealed_pin: bytes) -> Enrolment:
@@ -152,13 +156,17 @@ class SignerClient:
         return await self._activate(wire.ActivateRequest(Kind.CHANGE_PIN, approval, sealed_pin))
 
     async def add_device(self, approval: str, sealed_pin: bytes, voucher: str) -> Activation:
-        """Admit a further approval key of a holder: approved by the new key, named in the voucher, with the holder's PIN."""
+        """Admit a further approval key of a holder: approved by the new key, named in the voucher, with the holder's
+        PIN.
+        """
         return await self._activate(wire.ActivateRequest(Kind.ADD_DEVICE, approval, sealed_pin, voucher))
 
     async def add_holder(
         self, approval: str, sealed_pin: bytes, voucher: str, join: str, join_sealed_pin: bytes
     ) -> Activation:
-        """Hand the key to a further holder: an existing holder's approval and PIN, the newcomer's voucher, join and PIN."""
+        """Hand the key to a further holder: an existing holder's approval and PIN, the newcomer's voucher, join and
+        PIN.
+        """
         return await self._activate(
             wire.ActivateRequest(Kind.ADD_HOLDER, approval, sealed_pin, voucher, join, join_sealed_pin)
         )
@@ -195,7 +203,9 @@ class SignerClient:
         return await self._call(wire.LogHeadRequest(), LogHead)
 
     async def log_events(self, start: int, count: int = 1000) -> LogEvents:
-        """Events of the signer's log from index `start`, for proofs with `signing.core.log`; fewer if the frame is full."""
+        """Events of the signer's log from index `start`, for proofs with `signing.core.log`; fewer if the frame is
+        full.
+        """
         return await self._call(wire.LogEventsRequest(start, count), LogEvents)
 
     async def _activate(self, request: wire.ActivateRequest) -> Activation:

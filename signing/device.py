@@ -1,7 +1,7 @@
 """What a device and an officer must compute: keys, sealed PIN, approval, voucher, and the checks before a PIN is asked.
 
-The reference for native clients and the web client; `openapi/vectors/` holds its inputs and bytes. Nothing here is used by
-the signer's process. Sources: RFC 9180 (HPKE base mode), RFC 7515, RFC 7638.
+The reference for native clients and the web client; `openapi/vectors/` holds its inputs and bytes. Nothing here is
+used by the signer's process. Sources: RFC 9180 (HPKE base mode), RFC 7515, RFC 7638.
 """
 
 import secrets
@@ -40,6 +40,7 @@ __all__ = [
     "StatementInvalid",
     "VoucherKind",
     "approval_jws",
+    "b64u",
     "digest",
     "join_jws",
     "jws_hash",
@@ -105,8 +106,8 @@ def short_code(jwk: PublicJwk) -> str:
 def verify_statement(statement: str, identity: PublicJwk, identity_thumbprint: str, *, now_us: int) -> SealingKey:
     """Check a sealing key's statement against the identity thumbprint that came with the pairing code.
 
-    Raises `StatementInvalid` if the identity key is another one, the signature does not hold, the id is not the key's, or
-    the statement has ended.
+    Raises `StatementInvalid` if the identity key is another one, the signature does not hold, the id is not the
+    key's, or the statement has ended.
     """
     try:
         if thumbprint(identity) != identity_thumbprint:

@@ -1,8 +1,8 @@
 """CMS SignedData of one profile, from DER: detached, one signer, three signed attributes, certificates once.
 
 Sources: RFC 5652 (CMS), RFC 5035 (signing-certificate-v2), RFC 5754 and RFC 4056 (algorithms), ETSI EN 319 122-1 §5 and
-EN 319 142-1 (PAdES baseline: content-type, message-digest, signing-certificate-v2; no signing-time). The signed attributes are
-built from `tbs` alone, so whoever signs them needs no file.
+EN 319 142-1 (PAdES baseline: content-type, message-digest, signing-certificate-v2; no signing-time). The signed
+attributes are built from `tbs` alone, so whoever signs them needs no file.
 """
 
 from collections.abc import Iterator, Sequence

@@ -79,7 +79,7 @@ def sha256(data: bytes) -> bytes:
 
 
 def lp(label: str, *fields: bytes | str | int) -> bytes:
-    """label ‖ 0x00, then each field as u32 length ‖ bytes; an integer is eight bytes big-endian."""
+    """Label ‖ 0x00, then each field as u32 length ‖ bytes; an integer is eight bytes big-endian."""
     parts = [label.encode(), b"\x00"]
     for field in fields:
         raw = (
@@ -129,7 +129,9 @@ class Unverified(msgspec.Struct, frozen=True):
     _signature: bytes
 
     def peek(self, type_: type[T]) -> T:
-        """The payload before its signature is checked: good for finding rows and for refusing early, for nothing else."""
+        """The payload before its signature is checked: good for finding rows and for refusing early, for nothing
+        else.
+        """
         try:
             payload = msgspec.json.decode(self._payload, type=type_)
         except msgspec.MsgspecError as error:

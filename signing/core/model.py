@@ -1,8 +1,8 @@
 """Values of the protocol: what devices and officers sign, what the wire carries, and in which states things are.
 
-Ids on the wire and in JWS payloads are text: credential = base64url of 16 bytes, challenge = base64url of 32 bytes, device =
-RFC 7638 thumbprint of its approval key, digests in payloads = base64url of SHA-256. Times are microseconds UTC.
-The declared order of the fields of a signed payload is its wire order.
+Ids on the wire and in JWS payloads are text: credential = base64url of 16 bytes, challenge = base64url of 32 bytes,
+device = RFC 7638 thumbprint of its approval key, digests in payloads = base64url of SHA-256. Times are microseconds
+UTC. The declared order of the fields of a signed payload is its wire order.
 """
 
 from enum import StrEnum
@@ -139,7 +139,8 @@ class Voucher(_Signed, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a registration officer signs (`hoatoc-voucher+jws`).
 
     `subject` is an RFC 4514 name ("CN=…,O=…,C=VN"; types without a short name as dotted numbers). `pin_forbidden` holds
-    digit strings (date of birth, phone, identity number) that no PIN may contain or be contained in. `nonce` is 16 bytes.
+    digit strings (date of birth, phone, identity number) that no PIN may contain or be contained in. `nonce` is 16
+    bytes.
     """
 
     v: int
@@ -176,7 +177,9 @@ class Head(_Signed, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class RestoreOrder(_Signed, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Two officers sign the same order: from this head (SHA-256 of its JWS) back to the store with that sequence and root."""
+    """Two officers sign the same order: from this head (SHA-256 of its JWS) back to the store with that sequence and
+    root.
+    """
 
     v: int
     old_head_sha256: str
@@ -184,7 +187,8 @@ class RestoreOrder(_Signed, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     root: str
 
 
-# What the wire answers. --------------------------------------------------------------------------------------------------
+# What the wire answers.
+# --------------------------------------------------------------------------------------------------
 
 
 class ChallengeGrant(msgspec.Struct, frozen=True):

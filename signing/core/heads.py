@@ -1,0 +1,188 @@
+"""The rollback guard on another volume: two alternating slots for the signed head, and an append-only copy of the log
+(A5).
+
+One thread writes, always the newest committed state only. A caller waits until a head of at least its sequence is
+durable.
+"""
+
+import contextlib
+import os
+import threading
+from concurrent.futures import Future
+from pathlib import Path
+
+import msgspec
+
+from signing.core.codec import PublicJwk, SigningKey, public_jwk
+from signing.core.errors import Unavailable
+from signing.core.log import ProofInvalid, sign_head, verify_head
+from signing.core.model import Head
+
+__all__ = ["HeadKeeper", "State", "read_head"]
+
+_SLOT = 1024
+
+
+class State(msgspec.Struct, frozen=True):
+    """A committed state of the store."""
+
+    sequence: int
+    log_size: int
+    root: bytes
+    row_sum: bytes
+    time_us: int
+
+
+def read_head(directory: Path, identity: PublicJwk) -> tuple[str, Head] | None:
+    """The newest head that verifies, as JWS and payload; None when neither slot has one (a torn slot is not a head)."""
+    found: list[tuple[str, Head]] = []
+    for slot in (0, 1):
+        with contextlib.suppress(OSError, UnicodeDecodeError, ProofInvalid):
+            jws = (directory / f"head.{slot}").read_text("ascii").rstrip("\n ")
+            found.append((jws, verify_head(jws, identity)))
+    return max(found, key=lambda pair: pair[1].sequence, default=None)
+
+
+class HeadKeeper:
+    """Owns the head directory of an opened store. `copied` is how many events the log's copy holds."""
+
+    def __init__(self, directory: Path, identity: SigningKey) -> None:
+        self._directory, self._identity = directory, identity
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        self._slots = [os.open(directory / f"head.{slot}", flags, 0o600) for slot in (0, 1)]
+        self._copy = os.open(directory / "log.copy", flags | os.O_APPEND, 0o600)
+        self.copied = self._trim()
+        current = read_head(directory, public_jwk(identity.public_key()))
+        self.current = current[0] if current else ""
+        self._written = current[1].sequence if current else -1
+        self._turn = 1 - self._slot_of(self.current)
+        self._condition = threading.Condition()
+        self._state: State | None = None
+        self._events: list[bytes] = []
+        self._waiters: list[tuple[int, Future[None]]] = []
+        self._stopping = False
+        self.healthy = True
+        self._thread = threading.Thread(target=self._run, name="heads", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        """Write what is pending, then stop."""
+        with self._condition:
+            self._stopping = True
+            self._condition.notify()
+        if self._thread.ident is not None:
+            self._thread.join()
+        for descriptor in (*self._slots, self._copy):
+            os.close(descriptor)
+
+    def publish(self, state: State, events: list[bytes]) -> None:
+        """The store committed `state`, which added `events` to the log. Called by its writer thread alone."""
+        with self._condition:
+            self._state = state
+            self._events += events
+            self._condition.notify()
+
+    def durable(self, sequence: int) -> "Future[None]":
+        """Done when a head of at least `sequence` is on the other volume; fails with `Unavailable` if that cannot be."""
+        future: Future[None] = Future()
+        future.set_running_or_notify_cancel()  # a caller who leaves must not break the thread that answers
+        with self._condition:
+            if self._written >= sequence:
+                future.set_result(None)
+            else:
+                self._waiters.append((sequence, future))
+                self._condition.notify()
+        return future
+
+    def _run(self) -> None:
+        while not self._finished():
+            with self._condition:
+                self._condition.wait_for(lambda: self._stopping or (self._state and (self.healthy or self._waiters)))
+                state, events = self._state, self._events
+                self._state, self._events = None, []
+            if state is not None:
+                self._write_or_keep(state, events)
+            self._settle()
+
+    def _settle(self) -> None:
+        """Answer the waiters whose head is written, also those who came during the write; fail the others if it failed."""
+        with self._condition:
+            waiters, self._waiters = self._waiters, []
+            if self.healthy:
+                self._waiters = [waiter for waiter in waiters if waiter[0] > self._written]
+        for sequence, future in waiters:
+            if sequence <= self._written:
+                future.set_result(None)
+            elif not self.healthy:
+                future.set_exception(Unavailable("the head volume cannot be written"))
+
+    def _finished(self) -> bool:
+        return self._stopping and (self._state is None or not self.healthy)
+
+    def _write_or_keep(self, state: State, events: list[bytes]) -> None:
+        try:
+            self.write(state, events)
+            self.healthy = True
+        except OSError:
+            with self._condition:  # the next caller who waits makes the next attempt
+                self.healthy = False
+                self._state = self._state or state
+                self._events = events + self._events
+
+    def write(self, state: State, events: list[bytes]) -> None:
+        """Copy the events, then the head over the older slot; both durable when this returns. Raises OSError."""
+        if events:
+            end = os.fstat(self._copy).st_size
+            try:
+                _write_all(self._copy, b"".join(len(event).to_bytes(4, "big") + event for event in events))
+                os.fdatasync(self._copy)
+            except OSError:
+                os.ftruncate(self._copy, end)
+                raise
+            self.copied += len(events)
+            events.clear()
+        jws = sign_head(
+            self._identity,
+            sequence=state.sequence,
+            log_size=state.log_size,
+            root=state.root,
+            row_sum=state.row_sum,
+            time_us=state.time_us,
+        )
+        slot = self._slots[self._turn]
+        os.pwrite(slot, jws.encode().ljust(_SLOT - 1) + b"\n", 0)
+        os.fdatasync(slot)
+        self._turn = 1 - self._turn
+        self.current, self._written = jws, state.sequence
+
+    def restart_copy(self, sequence: int) -> None:
+        """Put the copy of an abandoned history aside and begin a new one (accepted restore)."""
+        os.close(self._copy)
+        path = self._directory / "log.copy"
+        path.rename(self._directory / f"log.copy.{sequence}")
+        self._copy = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND, 0o600)
+        self.copied = 0
+
+    def _trim(self) -> int:
+        """Count the copy's events and cut off a torn last one."""
+        size = os.fstat(self._copy).st_size
+        offset = count = 0
+        while offset + 4 <= size:
+            length = int.from_bytes(os.pread(self._copy, 4, offset), "big")
+            if offset + 4 + length > size:
+                break
+            offset, count = offset + 4 + length, count + 1
+        os.ftruncate(self._copy, offset)
+        return count
+
+    def _slot_of(self, jws: str) -> int:
+        first = os.pread(self._slots[0], _SLOT, 0).decode("ascii", "replace").rstrip("\n ")
+        return 0 if jws and first == jws else 1
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

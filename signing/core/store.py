@@ -1,0 +1,580 @@
+"""The signer's store: one SQLite file, one writer thread, group commit, a MAC on every row, and the head that guards
+it.
+
+`write(body)` runs `body(tx)` on the writer thread; what has queued meanwhile shares one durable commit, each body in
+a savepoint of its own, and callers are answered after that commit. Every row carries HMAC(all columns, sequence);
+`meta` holds the sum modulo 2^256 of the MACs of all live rows, the sequence and the log's frontier, itself under
+HMAC. The MACs are also kept in memory, so a row that is edited, deleted or put back while the signer runs is found
+when it is read (A4).
+
+The module is long because opening, committing and checking share one invariant: memory, file and head say the same.
+"""
+
+import contextlib
+import hmac
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+import msgspec
+
+from signing.core.codec import SigningKey, b64u, lp, public_jwk
+from signing.core.errors import SignerError, Tampered, Unavailable
+from signing.core.heads import HeadKeeper, State, read_head
+from signing.core.log import Frontier, leaf_hash
+from signing.core.model import Head, RestoreOrder
+
+__all__ = [
+    "ActivationRow",
+    "CredentialRow",
+    "DeviceRow",
+    "Event",
+    "HolderRow",
+    "RevokedRow",
+    "StartRefused",
+    "Store",
+    "Tx",
+    "VoucherRow",
+]
+
+_MODULUS = 1 << 256
+_GROUP = 256
+
+
+class StartRefused(Exception):  # noqa: N818 - named as the design names it
+    """The store may not be opened; `code` says why: tampered, rolled-back, head-missing, store-missing, clock."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """A leaf of the log (its JSON in this order). `detail`: the approval or voucher as JWS, or a digest of the
+    result.
+    """
+
+    v: int = 1
+    event: str
+    time_us: int
+    organisation: str = ""
+    credential: str = ""
+    person: str = ""
+    device: str = ""
+    challenge: str = ""
+    detail: str = ""
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of a table: `TABLE` is its name, `KEY` how many of the first columns are its primary key."""
+
+    TABLE: ClassVar[str] = ""
+    KEY: ClassVar[int] = 1
+
+
+class CredentialRow(Row, frozen=True, kw_only=True):
+    TABLE: ClassVar[str] = "credential"
+
+    credential: str
+    organisation: str
+    key_type: str
+    subject: str
+    public_key: bytes
+    csr: bytes
+    certificate: bytes
+    chain: bytes
+    frozen: int
+
+
+class HolderRow(Row, frozen=True, kw_only=True):
+    TABLE: ClassVar[str] = "holder"
+    KEY: ClassVar[int] = 2
+
+    credential: str
+    person: str
+    state: str
+    epoch: int
+    failures: int
+    locked_until_us: int
+    pin_forbidden: str
+    envelope: bytes
+
+
+class DeviceRow(Row, frozen=True, kw_only=True):
+    TABLE: ClassVar[str] = "device"
+    KEY: ClassVar[int] = 2
+
+    credential: str
+    device: str
+    person: str
+    key: bytes
+    state: str
+
+
+class RevokedRow(Row, frozen=True, kw_only=True):
+    TABLE: ClassVar[str] = "revoked"
+
+    device: str
+    time_us: int
+
+
+class VoucherRow(Row, frozen=True, kw_only=True):
+    TABLE: ClassVar[str] = "voucher"
+
+    voucher: str
+    kind: str
+    credential: str
+    join_sha256: str
+    time_us: int
+
+
+class ActivationRow(Row, frozen=True, kw_only=True):
+    TABLE: ClassVar[str] = "activation"
+
+    challenge: str
+    kind: str
+    credential: str
+    person: str
+    device: str
+    approval_sha256: str
+    state: str
+    epoch: int
+    time_us: int
+    result: bytes
+
+
+TABLES: tuple[type[Row], ...] = (CredentialRow, HolderRow, DeviceRow, RevokedRow, VoucherRow, ActivationRow)
+R = TypeVar("R", bound=Row)
+T = TypeVar("T")
+Column = str | int | bytes
+_SQL_TYPE = {str: "TEXT", int: "INTEGER", bytes: "BLOB"}
+_FIELDS = {table: table.__struct_fields__ for table in TABLES}
+_KEY_IS = {table: " AND ".join(f"{name} = ?" for name in _FIELDS[table][: table.KEY]) for table in TABLES}
+_SELECT = {table: f"SELECT {', '.join(_FIELDS[table])}, sequence, mac FROM {table.TABLE}" for table in TABLES}  # noqa: S608 - names are ours
+_GET = {table: f"{_SELECT[table]} WHERE {_KEY_IS[table]}" for table in TABLES}
+_DELETE = {table: f"DELETE FROM {table.TABLE} WHERE {_KEY_IS[table]}" for table in TABLES}  # noqa: S608 - names are ours
+_REPLACE = {
+    table: f"INSERT OR REPLACE INTO {table.TABLE} VALUES ({', '.join('?' * (len(_FIELDS[table]) + 2))})"
+    for table in TABLES
+}
+
+
+def _schema() -> Iterator[str]:
+    for table in TABLES:
+        columns = [f"{field.name} {_SQL_TYPE[field.type]} NOT NULL" for field in msgspec.structs.fields(table)]
+        columns += ["sequence INTEGER NOT NULL", "mac BLOB NOT NULL"]
+        key = ", ".join(_FIELDS[table][: table.KEY])
+        yield f"CREATE TABLE {table.TABLE} ({', '.join(columns)}, PRIMARY KEY ({key})) WITHOUT ROWID"
+    yield "CREATE TABLE event (position INTEGER PRIMARY KEY, body BLOB NOT NULL)"
+    yield (
+        "CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), sequence INTEGER NOT NULL, row_sum BLOB NOT NULL,"
+        " log_size INTEGER NOT NULL, frontier BLOB NOT NULL, time_us INTEGER NOT NULL, mac BLOB NOT NULL)"
+    )
+
+
+class _Ledger:
+    """What `meta` says, in memory: grows with a transaction and becomes the store's when its commit is durable."""
+
+    __slots__ = ("events", "frontier", "macs", "row_sum", "scrub", "sequence", "time_us")
+
+    def __init__(self, sequence: int, row_sum: int, frontier: Frontier, time_us: int) -> None:
+        self.sequence, self.row_sum, self.frontier, self.time_us = sequence, row_sum, frontier, time_us
+        self.macs: dict[bytes, bytes | None] = {}  # of the rows changed; None = deleted
+        self.events: list[bytes] = []
+        self.scrub = False
+
+    def fork(self) -> "_Ledger":
+        child = _Ledger(self.sequence, self.row_sum, self.frontier.copy(), self.time_us)
+        child.macs, child.events, child.scrub = dict(self.macs), list(self.events), self.scrub
+        return child
+
+    def state(self) -> State:
+        row_sum = self.row_sum.to_bytes(32, "big")
+        return State(self.sequence, self.frontier.size, self.frontier.root(), row_sum, self.time_us)
+
+
+class Tx:
+    """A transaction's view. Reads check MACs; writes keep MACs, sum and log in step."""
+
+    def __init__(self, store: "Store", ledger: _Ledger) -> None:
+        self._store, self._ledger = store, ledger
+
+    @property
+    def sequence(self) -> int:
+        """The sequence so far; at the end of the body, the one whose head makes this transaction safe."""
+        return self._ledger.sequence
+
+    def get(self, table: type[R], *key: str) -> R | None:
+        """The row of a primary key, or None. Raises `Tampered` if it is not the row that the signer wrote last."""
+        found = self._store.connection.execute(_GET[table], key).fetchone()
+        mac = self._mac(_row_key(table, key))
+        if found is None:
+            if mac is not None:
+                raise Tampered("a row is missing")
+            return None
+        return self._checked(table, found)
+
+    def find(self, table: type[R], column: str, value: str) -> list[R]:
+        """The rows with a value in one column, each checked; for display and sweeps, where a missing row grants
+        nothing.
+        """
+        rows = self._store.connection.execute(f"{_SELECT[table]} WHERE {column} = ?", (value,)).fetchall()
+        return [self._checked(table, row) for row in rows]
+
+    def put(self, row: Row) -> None:
+        """Insert or replace."""
+        table, ledger = type(row), self._ledger
+        columns = msgspec.structs.astuple(row)
+        values = tuple(str(value) if isinstance(value, str) else value for value in columns)  # enums become plain text
+        ledger.sequence += 1
+        mac = self._store.row_mac(table, values, ledger.sequence)
+        self._store.connection.execute(_REPLACE[table], (*values, ledger.sequence, mac))
+        self._account(_row_key(table, values[: table.KEY]), mac)
+
+    def delete(self, row: Row) -> None:
+        table, key = type(row), msgspec.structs.astuple(row)[: type(row).KEY]
+        self._store.connection.execute(_DELETE[table], key)
+        self._ledger.sequence += 1
+        self._account(_row_key(table, key), None)
+
+    def finished_before(self, time_us: int, limit: int) -> list[ActivationRow]:
+        """Activations charged or fenced before a time, oldest first."""
+        rows = self._store.connection.execute(
+            f"{_SELECT[ActivationRow]} WHERE time_us < ? ORDER BY time_us LIMIT ?", (time_us, limit)
+        ).fetchall()
+        return [self._checked(ActivationRow, row) for row in rows]
+
+    def scrub(self) -> None:
+        """Something secret was overwritten: after the commit, take it out of the write-ahead log as well."""
+        self._ledger.scrub = True
+
+    def log(self, event: Event) -> None:
+        """Append to the log, in the same transaction as what it tells of (A15)."""
+        body, ledger = msgspec.json.encode(event), self._ledger
+        self._store.connection.execute("INSERT INTO event VALUES (?, ?)", (ledger.frontier.size, body))
+        ledger.frontier.append(leaf_hash(body))
+        ledger.sequence += 1
+        ledger.time_us = max(ledger.time_us, event.time_us)
+        ledger.events.append(body)
+
+    def events(self, start: int, count: int) -> list[bytes]:
+        rows = self._store.connection.execute(
+            "SELECT body FROM event WHERE position >= ? ORDER BY position LIMIT ?", (start, count)
+        )
+        return [row[0] for row in rows]
+
+    def _checked(self, table: type[R], found: tuple[Column, ...]) -> R:
+        *values, sequence, mac = found
+        row_key = _row_key(table, values[: table.KEY])
+        if self._mac(row_key) != mac or self._store.row_mac(table, values, sequence) != mac:
+            raise Tampered("a row is not the one written last")
+        return msgspec.convert(dict(zip(_FIELDS[table], values, strict=True)), table)
+
+    def _mac(self, row_key: bytes) -> bytes | None:
+        if row_key in self._ledger.macs:
+            return self._ledger.macs[row_key]
+        return self._store.macs.get(row_key)
+
+    def _account(self, row_key: bytes, mac: bytes | None) -> None:
+        old, ledger = self._mac(row_key), self._ledger
+        ledger.row_sum = (ledger.row_sum - _number(old) + _number(mac)) % _MODULUS
+        ledger.macs[row_key] = mac
+
+
+def _row_key(table: type[Row], key: "tuple[Column, ...] | list[Column]") -> bytes:
+    return lp(table.TABLE, *key)
+
+
+def _number(mac: bytes | None) -> int:
+    return int.from_bytes(mac, "big") if mac else 0
+
+
+class Store:
+    """An opened store. `write` from any thread; everything else about it happens on its own two threads."""
+
+    def __init__(self, directory: Path, head_directory: Path, row_key: bytes, identity: SigningKey) -> None:
+        self._row_key = row_key
+        self._lock = _lock(directory)
+        self.connection = _connect(directory / "signer.db")
+        self.heads = HeadKeeper(head_directory, identity)
+        self.macs: dict[bytes, bytes] = {}
+        self._ledger = _Ledger(0, 0, Frontier(), 0)
+        self.tampered = False
+        self._queue: queue.SimpleQueue[tuple[Callable[[Tx], object], Future[object]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="store", daemon=True)
+
+    @classmethod
+    def create(cls, directory: Path, head_directory: Path, row_key: bytes, identity: SigningKey, now_us: int) -> None:
+        """An empty store with its first head. Raises `FileExistsError` if either is there already."""
+        if (directory / "signer.db").exists() or (head_directory / "head.0").exists():
+            raise FileExistsError("a store or a head exists already")
+        store = cls(directory, head_directory, row_key, identity)
+        try:
+            store.connection.execute("BEGIN IMMEDIATE")
+            for statement in _schema():
+                store.connection.execute(statement)
+            store._ledger.time_us = now_us
+            store._write_meta(store._ledger)
+            store.connection.execute("COMMIT")
+            store.heads.write(store._ledger.state(), [])
+        finally:
+            store.close()
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        head_directory: Path,
+        row_key: bytes,
+        identity: SigningKey,
+        *,
+        order: RestoreOrder | None = None,
+    ) -> "Store":
+        """Check everything, then start. Raises `StartRefused`. `order` is an accepted restore's, already verified."""
+        if not (directory / "signer.db").exists():
+            raise StartRefused("store-missing", "there is no store; `init` creates store and head together")
+        found = read_head(head_directory, public_jwk(identity.public_key()))
+        if found is None:
+            raise StartRefused("head-missing", "there is a store but no head that verifies")
+        store = cls(directory, head_directory, row_key, identity)
+        with store._closing_on_refusal():
+            store._load(found[1], order)
+        store.heads.start()
+        store._thread.start()
+        return store
+
+    @classmethod
+    def inspect(cls, directory: Path, head_directory: Path, row_key: bytes, identity: SigningKey) -> State:
+        """The state of a store that is whole in itself, whatever the head says. Raises `StartRefused`."""
+        store = cls(directory, head_directory, row_key, identity)
+        with store._closing_on_refusal():
+            store._check(0)
+        state = store.state
+        store.close()
+        return state
+
+    @contextlib.contextmanager
+    def _closing_on_refusal(self) -> Iterator[None]:
+        try:
+            yield
+        except StartRefused:
+            self.close()
+            raise
+        except (sqlite3.Error, msgspec.MsgspecError, ValueError, TypeError, OverflowError, AttributeError) as error:
+            self.close()
+            raise StartRefused("tampered", "the store cannot be read in its form") from error
+
+    @property
+    def time_us(self) -> int:
+        """The time of the last commit."""
+        return self._ledger.time_us
+
+    @property
+    def state(self) -> State:
+        return self._ledger.state()
+
+    def close(self) -> None:
+        """Finish what is queued, write the last head, stop."""
+        if self._thread.ident is not None:
+            self._queue.put(None)
+            self._thread.join()
+        self.heads.close()
+        self.connection.close()
+        os.close(self._lock)
+
+    def write(self, body: Callable[[Tx], T]) -> "Future[T]":
+        """Run `body` in the next group; done after its commit. Its exception undoes it alone and is the future's."""
+        future: Future[T] = Future()
+        future.set_running_or_notify_cancel()  # a caller who leaves must not break the thread that answers
+        self._queue.put((body, future))  # type: ignore[arg-type]  # a pair of one T each
+        return future
+
+    def row_mac(self, table: type[Row], values: "tuple[Column, ...] | list[Column]", sequence: Column) -> bytes:
+        if type(sequence) is not int or not all(type(v) in (str, int, bytes) for v in values):
+            raise Tampered("a column has another type")
+        return hmac.digest(self._row_key, lp("hoatoc-row-v1", table.TABLE, *values, sequence), "sha256")
+
+    # The writer thread. ---------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        running = True
+        while running:
+            batch = [self._queue.get()]
+            with contextlib.suppress(queue.Empty):
+                while len(batch) < _GROUP:
+                    batch.append(self._queue.get_nowait())
+            running = None not in batch
+            group = [job for job in batch if job is not None]
+            if group:
+                self._commit(group)
+
+    def _commit(self, group: list[tuple[Callable[[Tx], object], Future[object]]]) -> None:
+        ledger = self._ledger.fork()
+        answers: list[tuple[Future[object], object, BaseException | None]] = []
+        try:
+            if self.tampered:
+                raise Tampered("found before; restart to check the whole store")
+            self.connection.execute("BEGIN IMMEDIATE")
+            for body, future in group:
+                ledger = self._one(body, future, ledger, answers)
+            if ledger.sequence != self._ledger.sequence:
+                self._write_meta(ledger)
+            self.connection.execute("COMMIT")
+        except (sqlite3.Error, SignerError) as error:
+            with contextlib.suppress(sqlite3.Error):
+                self.connection.execute("ROLLBACK")
+            failure = error if isinstance(error, SignerError) else Unavailable("the store cannot be written")
+            for _, future in group:
+                future.set_exception(failure)
+            return
+        if ledger.sequence != self._ledger.sequence:
+            self._adopt(ledger)
+        for future, value, failed in answers:
+            if failed is None:
+                future.set_result(value)
+            else:
+                future.set_exception(failed)
+
+    def _one(
+        self,
+        body: Callable[[Tx], object],
+        future: "Future[object]",
+        ledger: _Ledger,
+        answers: list[tuple["Future[object]", object, BaseException | None]],
+    ) -> _Ledger:
+        """One body in its savepoint; the ledger with its effects, or the old one if it raised."""
+        self.connection.execute("SAVEPOINT body")
+        attempt = ledger.fork()
+        try:
+            answers.append((future, body(Tx(self, attempt)), None))
+        except Exception as error:  # whatever one body does wrong stays its own
+            self.connection.execute("ROLLBACK TO body")
+            self.tampered = self.tampered or isinstance(error, Tampered)
+            failure = Unavailable("the store cannot be written") if isinstance(error, sqlite3.Error) else error
+            answers.append((future, None, failure))
+            attempt = ledger
+        self.connection.execute("RELEASE body")
+        return attempt
+
+    def _adopt(self, ledger: _Ledger) -> None:
+        """The commit is durable: memory follows, and the head goes on its way."""
+        for row_key, mac in ledger.macs.items():
+            if mac is None:
+                self.macs.pop(row_key, None)
+            else:
+                self.macs[row_key] = mac
+        if ledger.scrub:
+            with contextlib.suppress(sqlite3.Error):
+                self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        events, ledger.macs, ledger.events, ledger.scrub = ledger.events, {}, [], False
+        self._ledger = ledger
+        self.heads.publish(ledger.state(), events)
+
+    def _write_meta(self, ledger: _Ledger) -> None:
+        values = (
+            ledger.sequence,
+            ledger.row_sum.to_bytes(32, "big"),
+            ledger.frontier.size,
+            ledger.frontier.encode(),
+            ledger.time_us,
+        )
+        mac = hmac.digest(self._row_key, lp("hoatoc-meta-v1", *values), "sha256")
+        self.connection.execute("INSERT OR REPLACE INTO meta VALUES (1, ?, ?, ?, ?, ?, ?)", (*values, mac))
+
+    # Opening. -------------------------------------------------------------------------------------------------------
+
+    def _load(self, head: Head, order: RestoreOrder | None) -> None:
+        at_head = self._check(head.log_size)
+        sequence = self._ledger.sequence
+        if order is None:
+            self._compare(head, at_head)
+            missing = self._events_from(self.heads.copied)
+        else:
+            self._ledger.sequence = max(sequence, head.sequence) + 1
+            self._write_meta(self._ledger)
+            self.heads.restart_copy(head.sequence)
+            missing = self._events_from(0)
+        if missing or self._ledger.sequence != head.sequence:
+            self.heads.write(self._ledger.state(), missing)
+
+    def _check(self, head_size: int) -> bytes | None:
+        """The store against its own MACs; fills the memory. The log's root when it had `head_size` events, if it ever
+        had.
+        """
+        meta = self.connection.execute(
+            "SELECT sequence, row_sum, log_size, frontier, time_us, mac FROM meta WHERE id = 1"
+        ).fetchone()
+        if meta is None or hmac.digest(self._row_key, lp("hoatoc-meta-v1", *meta[:5]), "sha256") != meta[5]:
+            raise StartRefused("tampered", "meta does not carry its MAC")
+        sequence, row_sum, log_size, frontier, time_us, _ = meta
+        if self._sum_rows() != int.from_bytes(row_sum, "big"):
+            raise StartRefused("tampered", "the rows do not add up to meta's sum")
+        rebuilt, at_head = self._rebuild_log(head_size)
+        if rebuilt.size != log_size or rebuilt.encode() != frontier:
+            raise StartRefused("tampered", "the log's events do not hash to meta's frontier")
+        self._ledger = _Ledger(sequence, int.from_bytes(row_sum, "big"), rebuilt, time_us)
+        return at_head
+
+    def _compare(self, head: Head, root_at_head: bytes | None) -> None:
+        """The store may be ahead of the head by what a crash cut off, never behind it and never beside it."""
+        state = self._ledger.state()
+        beside = state.sequence == head.sequence and (
+            b64u(state.row_sum) != head.sum or state.log_size != head.log_size
+        )
+        behind = state.sequence < head.sequence or state.log_size < max(head.log_size, self.heads.copied)
+        if behind or beside or root_at_head is None or b64u(root_at_head) != head.root:
+            raise StartRefused("rolled-back", "the store does not extend the head on the other volume")
+
+    def _sum_rows(self) -> int:
+        total = 0
+        for table in TABLES:
+            for *values, sequence, mac in self.connection.execute(_SELECT[table]):
+                try:
+                    if self.row_mac(table, values, sequence) != mac:
+                        raise StartRefused("tampered", f"a row of {table.TABLE} does not carry its MAC")
+                except Tampered as error:
+                    raise StartRefused("tampered", f"a row of {table.TABLE} has another type") from error
+                self.macs[_row_key(table, values[: table.KEY])] = mac
+                total += _number(mac)
+        return total % _MODULUS
+
+    def _rebuild_log(self, head_size: int) -> tuple[Frontier, bytes | None]:
+        frontier = Frontier()
+        at_head = frontier.root() if head_size == 0 else None
+        for position, body in self.connection.execute("SELECT position, body FROM event ORDER BY position"):
+            if position != frontier.size:
+                raise StartRefused("tampered", "the log has a gap")
+            frontier.append(leaf_hash(body))
+            if frontier.size == head_size:
+                at_head = frontier.root()
+        return frontier, at_head
+
+    def _events_from(self, start: int) -> list[bytes]:
+        rows = self.connection.execute("SELECT body FROM event WHERE position >= ? ORDER BY position", (start,))
+        return [row[0] for row in rows]
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "secure_delete = ON", "trusted_schema = OFF"):
+        connection.execute(f"PRAGMA {pragma}")
+    path.chmod(0o600)
+    return connection
+
+
+def _lock(directory: Path) -> int:
+    """Never two writers: the lock is held as long as the descriptor is open."""
+    import fcntl
+
+    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise StartRefused("in-use", "another signer has this store open") from error
+    return descriptor
