@@ -1,9 +1,9 @@
 """What the pages show and what they hide: a walk over content streams (ISO 32000-1, 7.8.2, 9.3, 8.9, threat B2).
 
-The walk follows graphics state only as far as four questions need it: is text drawn that nobody sees (render mode 3 or 7
-outside a scanned image), is an opaque image painted over text, is a font used that every reader replaces by its own, is
-anything drawn that stands outside the file. Colours, patterns and glyph widths are not followed: a string stands for the
-point where it begins. Work is bounded by `Budget`, whatever a page draws (threat B3).
+The walk follows graphics state only as far as four questions need it: is text drawn that nobody sees (render mode 3
+or 7 outside a scanned image), is an opaque image painted over text, is a font used that every reader replaces by its
+own, is anything drawn that stands outside the file. Colours, patterns and glyph widths are not followed: a string
+stands for the point where it begins. Work is bounded by `Budget`, whatever a page draws (threat B3).
 """
 
 from __future__ import annotations
@@ -37,7 +37,11 @@ STANDARD_FONTS: Final = frozenset(
 )
 
 _END = rb"(?=[\0\t\n\f\r /\[(<%]|\Z)"
-_PATHS = rb"(?:(?:[-+.0-9]++[\0\t\n\f\r ]++){0,6}+(?:re|[mlcvyhSsFnwJjMiGgKk]|[fBbW]\*?|rg|RG|d[01])" + _END + rb"[\0\t\n\f\r ]*+)++"
+_PATHS = (
+    rb"(?:(?:[-+.0-9]++[\0\t\n\f\r ]++){0,6}+(?:re|[mlcvyhSsFnwJjMiGgKk]|[fBbW]\*?|rg|RG|d[01])"
+    + _END
+    + rb"[\0\t\n\f\r ]*+)++"
+)
 # Runs of path and colour operators, most of any drawing, are one token.
 _TOKEN = re.compile(
     rb"(?:[\0\t\n\f\r ]++|%[^\r\n]*+)*+(?:"
@@ -212,8 +216,7 @@ class _Walk:
             case "Image":
                 self.budget.spend(0)
                 masked = any(
-                    self.view.resolve(own.get(Name(key))) not in {None, False, 0}
-                    for key in ("ImageMask", "SMaskInData")
+                    self.view.resolve(own.get(Name(key))) not in (None, False) for key in ("ImageMask", "SMaskInData")
                 ) or any(Name(key) in own for key in ("SMask", "Mask"))
                 self.image(state, own, transparent=masked)
             case "Form":
@@ -285,7 +288,7 @@ class _Walk:
             if len(operands) > 1000:
                 raise PdfError("broken-structure", "an operator has too many operands")
 
-    def _step(
+    def _step(  # noqa: PLR0917 - the machine's registers
         self,
         operator: bytes,
         operands: list[PdfObject],

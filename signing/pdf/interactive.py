@@ -1,7 +1,8 @@
-"""Actions, annotations, layers, attachments and form fields: what may not stand in a file to be signed (threats B2, B5).
+"""Actions, annotations, layers, attachments and form fields: what may not stand in a file to be signed (threats B2,
+B5).
 
-`sweep` judges every reachable object by its own keys, wherever it hangs: an action is found by what it is, not by where the
-standard expects it. `annotations` and `shown_values` judge what is drawn over a page and what a form shows.
+`sweep` judges every reachable object by its own keys, wherever it hangs: an action is found by what it is, not by where
+the standard expects it. `page_annotations` and `shown_values` judge what is drawn over a page and what a form shows.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from signing.pdf.fields import FormField, decode_text
 from signing.pdf.objects import Name, PdfObject, Real, Ref, Stream
 from signing.pdf.reader import Page, Revision
 
-__all__ = ["Widget", "annotations", "shown_values", "sweep"]
+__all__ = ["Widget", "page_annotations", "shown_values", "sweep"]
 
 _HARMLESS_ACTIONS: Final = frozenset({"GoTo", "URI", "Named", "Thread", "Trans", "GoToDp"})
 _REFUSED_ACTIONS: Final = {
@@ -162,7 +163,7 @@ def normal_appearance(view: Revision, own: Dictionary) -> Stream | None:
     return found if isinstance(found, Stream) else None
 
 
-def annotations(view: Revision, page: Page) -> list[tuple[Stream, Box]]:
+def page_annotations(view: Revision, page: Page) -> list[tuple[Stream, Box]]:
     """The appearances drawn over a page, in order. Raises `PdfError` on an annotation that hides or is not drawn."""
     drawn = []
     value = view.resolve(page.dictionary.get(Name("Annots")))
@@ -214,7 +215,8 @@ def _inherited(view: Revision, own: Dictionary, key: str) -> PdfObject:
 def shown_values(view: Revision, found: list[FormField]) -> list[Widget]:
     """The widgets whose drawn text must agree with the value (rule `form-appearance` of the design).
 
-    Raises `PdfError("form-appearance")` where a filled field is not drawn or a button shows another state than its value.
+    Raises `PdfError("form-appearance")` where a filled field is not drawn or a button shows another state than its
+    value.
     """
     widgets: list[Widget] = []
     for field in found:

@@ -1,10 +1,10 @@
 """Reachable objects, and what lies in the bytes without being reachable in any revision (threats B2, B9).
 
-A file may hold leftovers: superseded revisions are reachable in their own view; linearization dictionary, hint stream,
-cross-reference and object streams are the file's own mechanics. What may not lie there unreached is a catalog, a page, a
-page-tree node or an annotation, because a later revision brings it to light with a few bytes. Nor may there be bytes
-that another reader would take for a second file: keywords of a cross-reference that our chain does not hold, or an object
-that bears the number of another one.
+A file may hold leftovers: superseded revisions are reachable in their own view; linearization dictionary, hint
+stream, cross-reference and object streams are the file's own mechanics. What may not lie there unreached is a
+catalog, a page, a page-tree node or an annotation, because a later revision brings it to light with a few bytes. Nor
+may there be bytes that another reader would take for a second file: keywords of a cross-reference that our chain does
+not hold, or an object that bears the number of another one.
 """
 
 from __future__ import annotations
@@ -29,8 +29,11 @@ _KEYWORD = re.compile(rb"(?:startxref|trailer|xref)(?![A-Za-z])")
 
 _HIDING: Final = frozenset({"Catalog", "Pages", "Page", "Annot"})
 _ANNOTATION_KINDS: Final = frozenset(
-    "Text Link FreeText Line Square Circle Polygon PolyLine Highlight Underline Squiggly StrikeOut Stamp Caret Ink Popup"
-    " FileAttachment Sound Movie Widget Screen PrinterMark TrapNet Watermark 3D Redact RichMedia Projection".split()
+    {
+        *("Text", "Link", "FreeText", "Line", "Square", "Circle", "Polygon", "PolyLine", "Highlight", "Underline"),
+        *("Squiggly", "StrikeOut", "Stamp", "Caret", "Ink", "Popup", "FileAttachment", "Sound", "Movie", "Widget"),
+        *("Screen", "PrinterMark", "TrapNet", "Watermark", "3D", "Redact", "RichMedia", "Projection"),
+    }
 )
 
 
@@ -114,9 +117,12 @@ def _spans(
     containers: list[Place],
 ) -> list[tuple[int, int]]:
     """Where the listed objects stand. `unread` is filled with those that the newest view does not lead to, `containers`
-    with the object streams."""
+    with the object streams.
+    """
     head = document.head
-    spans = [(section.trailer_span[0], section.trailer_span[1]) for section in head.sections if section.kind != "stream"]
+    spans = [
+        (section.trailer_span[0], section.trailer_span[1]) for section in head.sections if section.kind != "stream"
+    ]
     for num, entry in places:
         try:
             found = document._load(_view_of(document, num, entry), num, entry)  # noqa: SLF001 - the chain's own loader

@@ -1,9 +1,9 @@
 """May this file be put before a signer? (`inspect`; rules DOC-3, DOC-4, SEC-1, threats B2, B3, B5, B9)
 
-`inspect` is our own structural pass: it repairs nothing, and refuses with a listed code what hides, runs, points outside
-or could be read in two ways. Text is compared between two parsers in `text_agreement`, which needs pdfium; the two are apart
-because this one imports nothing heavy. Both are pure functions of the file and meant for a limited child process. Any
-exception of a parser, whatever its type, leaves as `PdfError("broken-structure")` (threat B4).
+`inspect` is our own structural pass: it repairs nothing, and refuses with a listed code what hides, runs, points
+outside or could be read in two ways. Text is compared between two parsers in `text_agreement`, which needs pdfium;
+the two are apart because this one imports nothing heavy. Both are pure functions of the file and meant for a limited
+child process. Any exception of a parser, whatever its type, leaves as `PdfError("broken-structure")` (threat B4).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 from signing.pdf.content import Budget, check_page
 from signing.pdf.errors import PdfError
 from signing.pdf.fields import form_fields
-from signing.pdf.interactive import annotations, shown_values, sweep
+from signing.pdf.interactive import page_annotations, shown_values, sweep
 from signing.pdf.leftovers import check_leftovers, reachable
 from signing.pdf.locks import Signatures, find_signatures
 from signing.pdf.objects import Name, Ref, Stream
@@ -37,7 +37,8 @@ Box = tuple[float, float, float, float]
 
 class PageBox(msgspec.Struct, frozen=True):
     """A page as a stamp needs it: boxes (left, bottom, right, top) in user space, the crop box inside the media box;
-    `rotate` in degrees clockwise; one unit is `user_unit` / 72 inch."""
+    `rotate` in degrees clockwise; one unit is `user_unit` / 72 inch.
+    """
 
     media: Box
     crop: Box
@@ -76,7 +77,8 @@ class SafetyReport(msgspec.Struct, frozen=True):
 def inspect(path: Path) -> SafetyReport:
     """Read the whole structure of the file at `path` and say what it is.
 
-    Raises `PdfError` with a code of `errors.REFUSALS` where the file may not be signed; `OSError` where it cannot be read.
+    Raises `PdfError` with a code of `errors.REFUSALS` where the file may not be signed; `OSError` where it cannot be
+    read.
     """
     if path.stat().st_size > MAX_BYTES:
         raise PdfError("too-large", "the file is larger than the bound")
@@ -162,7 +164,7 @@ def _page(head: Revision, page: Page, budget: Budget) -> PageBox:
     sides = (page.media_box[2] - page.media_box[0], page.media_box[3] - page.media_box[1])
     if max(sides) * page.user_unit > MAX_SIDE_POINTS:
         raise PdfError("too-large", "a page is larger than the bound", place=str(page.ref))
-    drawn = annotations(head, page)
+    drawn = page_annotations(head, page)
     check_page(head, page, budget, drawn)
     return PageBox(
         media=page.media_box,

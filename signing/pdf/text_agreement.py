@@ -1,11 +1,12 @@
 """Do two independent parsers see the same pages? (architecture 6.1, threat B9; rule SEC-1 for `secrecy_mark`)
 
-The first parser is our own reader, which also places the signature; the second is pdfium, which draws the page images. Our
-reader's view of every page (boxes, content and fonts, all filters undone by our own code) is written into a fresh file with
-nothing else in it; pdfium then extracts the text of both files. Since the text engine is one and the same, text is compared
-exactly, character by character and page by page, without any normalisation: a difference is one of structure. Pages, their
-sizes and the number of things drawn on each are compared as well. Annotations take no part (pdfium leaves them out of the
-text, poppler does not). Form fields are compared with their values: both in NFKC, white space left out.
+The first parser is our own reader, which also places the signature; the second is pdfium, which draws the page
+images. Our reader's view of every page (boxes, content and fonts, all filters undone by our own code) is written into
+a fresh file with nothing else in it; pdfium then extracts the text of both files. Since the text engine is one and
+the same, text is compared exactly, character by character and page by page, without any normalisation: a difference
+is one of structure. Pages, their sizes and the number of things drawn on each are compared as well. Annotations take
+no part (pdfium leaves them out of the text, poppler does not). Form fields are compared with their values: both in
+NFKC, white space left out.
 
 pdfium and pyHanko are imported on use. Run this in a limited child process only.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import msgspec
 
@@ -40,8 +41,8 @@ _PAGE_KEYS: Final = ("UserUnit", "Group")
 class Agreement(msgspec.Struct, frozen=True):
     """What both parsers saw: pages, characters of text on all of them, form fields whose drawn text was compared.
 
-    `blank_fields` are filled but drawn blank, because /NeedAppearances asks readers to draw them: whoever removes that key
-    must draw these fields, or their values vanish from sight.
+    `blank_fields` are filled but drawn blank, because /NeedAppearances asks readers to draw them: whoever removes
+    that key must draw these fields, or their values vanish from sight.
     """
 
     page_count: int
@@ -86,7 +87,9 @@ def _compare(document: Document, path: Path) -> Agreement:
 
 
 def _is_blank(widget: Widget, shown: str, *, redrawn: bool) -> bool:
-    """Whether a filled field is drawn blank, which is allowed only where the file asks readers to draw it (`redrawn`)."""
+    """Whether a filled field is drawn blank, which is allowed only where the file asks readers to draw it
+    (`redrawn`).
+    """
     wanted = {_folded(decode_text(text)) for text in widget.texts} - {""} or {""}
     if _folded(shown) in wanted:
         return False
@@ -102,8 +105,8 @@ def _folded(text: str) -> str:
 def secrecy_mark(path: Path) -> str | None:
     """The mark of a state secret that stands on page one as a line of its own (rule SEC-1), or None.
 
-    A mark is written in capitals; a line like "Độ mật: Tối mật" counts as well. Raises `PdfError` where pdfium cannot open
-    the file.
+    A mark is written in capitals; a line like "Độ mật: Tối mật" counts as well. Raises `PdfError` where pdfium cannot
+    open the file.
     """
     with _Opened(path) as opened:
         for piece in opened.pieces(0):
@@ -127,7 +130,7 @@ class _Opened:
         self._library = pypdfium2
         self._document: Any = None
 
-    def __enter__(self) -> _Opened:
+    def __enter__(self) -> Self:
         source = str(self._source) if isinstance(self._source, Path) else self._source
         try:
             self._document = self._library.PdfDocument(source)
@@ -191,7 +194,9 @@ class _Rebuilt:
         while self.waiting:
             number, value = self.waiting.pop()
             self._object(number, self._body(value))
-        self._object(2, b"<< /Type /Pages /Count %d /Kids [%s] >>" % (len(kids), b" ".join(b"%d 0 R" % k for k in kids)))
+        self._object(
+            2, b"<< /Type /Pages /Count %d /Kids [%s] >>" % (len(kids), b" ".join(b"%d 0 R" % k for k in kids))
+        )
         self._object(1, b"<< /Type /Catalog /Pages 2 0 R >>")
         start = len(self.out)
         rows = b"".join(
@@ -218,7 +223,9 @@ class _Rebuilt:
     def _write_page(self, page: Page) -> int:
         content = self._number()
         self._object(content, self._stream(b"", page_content(self.view, page)))
-        keys: dict[Name, PdfObject] = {Name(k): page.dictionary[Name(k)] for k in _PAGE_KEYS if Name(k) in page.dictionary}
+        keys: dict[Name, PdfObject] = {
+            Name(k): page.dictionary[Name(k)] for k in _PAGE_KEYS if Name(k) in page.dictionary
+        }
         keys[Name("Resources")] = page.resources
         boxes = b"/MediaBox [%s] /CropBox [%s]" % tuple(_numbers(box) for box in (page.media_box, page.crop_box))
         number = self._number()
@@ -258,13 +265,20 @@ class _Rebuilt:
             case int():
                 return b"%d" % value
             case Name():
-                return b"/" + b"".join(b"#%02x" % b if b < 33 or b > 126 or b in b"#()<>[]{}/%" else bytes([b]) for b in value.encode("latin-1"))
+                return b"/" + b"".join(
+                    b"#%02x" % b if b < 33 or b > 126 or b in b"#()<>[]{}/%" else bytes([b])
+                    for b in value.encode("latin-1")
+                )
             case bytes():
                 return b"<" + value.hex().encode("ascii") + b">"
             case list():
                 return b"[" + b" ".join(map(self._serialise, value)) + b"]"
             case dict():
-                parts = (self._serialise(key) + b" " + self._serialise(item) for key, item in value.items() if key != "Parent")
+                parts = (
+                    self._serialise(key) + b" " + self._serialise(item)
+                    for key, item in value.items()
+                    if key != "Parent"
+                )
                 return b"<< " + b" ".join(parts) + b" >>"
             case Ref():
                 return b"%d 0 R" % self._reference(value)

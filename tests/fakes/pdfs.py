@@ -1,8 +1,9 @@
 """Sample PDF files, written by hand: honest ones that must be signed, hostile ones that must be refused.
 
-No third-party writer is used, so that every byte of a hostile file is meant. Each generator in HONEST and HOSTILE takes
-nothing and returns the file's bytes; `tests/vectors/pdf_refusals.json` names the refusal of each hostile one. The file is one
-catalogue of cases and therefore longer than a module usually is. All agencies, persons and numbers are plainly samples.
+No third-party writer is used, so that every byte of a hostile file is meant. Each generator in HONEST and HOSTILE
+takes nothing and returns the file's bytes; `tests/vectors/pdf_refusals.json` names the refusal of each hostile one.
+The file is one catalogue of cases and therefore longer than a module usually is. All agencies, persons and numbers
+are plainly samples.
 """
 
 from __future__ import annotations
@@ -112,7 +113,13 @@ class Pdf:
         offsets[xref] = xref_at
         start = len(out)
         out += table(offsets, xref + 1)
-        trailer = {"Size": str(xref + 1), "Root": "1 0 R", "Info": f"{info} 0 R", "XRefStm": str(xref_at), **self.trailer}
+        trailer = {
+            "Size": str(xref + 1),
+            "Root": "1 0 R",
+            "Info": f"{info} 0 R",
+            "XRefStm": str(xref_at),
+            **self.trailer,
+        }
         out += f"trailer\n{dictionary(trailer)}\nstartxref\n{start}\n%%EOF\n".encode("latin-1")
         return bytes(out)
 
@@ -194,8 +201,8 @@ def lines(text: tuple[str, ...] = TEXT, *, top: int = 780) -> str:
 @functools.cache
 def _font_bytes(text: str) -> tuple[bytes, dict[str, int], dict[str, int]]:
     """Subset of an embeddable serif font: (font program, glyph id by letter, width in 1/1000 em by letter)."""
-    from fontTools.subset import Options, Subsetter  # noqa: PLC0415 - half a second of import, only where text is Vietnamese
-    from fontTools.ttLib import TTFont  # noqa: PLC0415
+    from fontTools.subset import Options, Subsetter
+    from fontTools.ttLib import TTFont
 
     source = importlib.resources.files("font_source_serif_pro") / "files" / "SourceSerifPro-Regular.ttf"
     font = TTFont(io.BytesIO(source.read_bytes()))
@@ -327,9 +334,15 @@ def form(value: str = "Nguyen Van Mau", shown: str | None = "Nguyen Van Mau", *,
     """A text field, a check box and an empty field, filled with drawn appearances."""
     pdf = Pdf("1.7")
     page = pdf.page(lines())
-    drawn = "" if shown is None else f"/AP << /N {appearance(pdf, f'/Tx BMC BT /F1 10 Tf 2 6 Td ({shown}) Tj ET EMC')} 0 R >>"
+    drawn = (
+        ""
+        if shown is None
+        else f"/AP << /N {appearance(pdf, f'/Tx BMC BT /F1 10 Tf 2 6 Td ({shown}) Tj ET EMC')} 0 R >>"
+    )
     widget = f"/Type /Annot /Subtype /Widget /F {flags} /P {page} 0 R"
-    text = pdf.add(f"<< {widget} /FT /Tx /T (ho_ten) /V ({value}) /DA (/F1 10 Tf 0 g) /Rect [72 500 272 520] {drawn} >>")
+    text = pdf.add(
+        f"<< {widget} /FT /Tx /T (ho_ten) /V ({value}) /DA (/F1 10 Tf 0 g) /Rect [72 500 272 520] {drawn} >>"
+    )
     on, off = appearance(pdf, "0 0 m 9 9 l S", "0 0 10 10"), appearance(pdf, "", "0 0 10 10")
     check = pdf.add(
         f"<< {widget} /FT /Btn /T (dong_y) /V /Yes /AS /Yes /Rect [72 470 82 480]"
@@ -386,7 +399,9 @@ def letterhead() -> bytes:
     pdf = Pdf()
     logo, mask = image(pdf), image(pdf)
     stamp = image(pdf, keys=f"/SMask {mask} 0 R")
-    content = "q 595 0 0 842 0 0 cm /L Do Q " + lines() + "q 100 0 0 100 60 700 cm /S Do Q q 40 0 0 40 500 780 cm /L Do Q"
+    content = (
+        "q 595 0 0 842 0 0 cm /L Do Q " + lines() + "q 100 0 0 100 60 700 cm /S Do Q q 40 0 0 40 500 780 cm /L Do Q"
+    )
     pdf.page(content, resources=f"/XObject << /L {logo} 0 R /S {stamp} 0 R >>")
     return pdf.classic()
 
@@ -837,7 +852,9 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "inline-image-over-text": lambda: _page("q 400 0 0 200 50 650 cm BI /W 1 /H 1 /CS /G /BPC 8 ID \xff EI Q"),
     "invisible-text": lambda: _page("BT 3 Tr /F1 12 Tf 72 300 Td (dong an) Tj ET"),
     "clipped-text": lambda: _page("BT 7 Tr /F1 12 Tf 72 300 Td (dong an) Tj ET"),
-    "alternate-image": lambda: with_image("", keys="/Alternates [<< /Image 4 0 R /DefaultForPrinting true >>]", before="/I Do "),
+    "alternate-image": lambda: with_image(
+        "", keys="/Alternates [<< /Image 4 0 R /DefaultForPrinting true >>]", before="/I Do "
+    ),
     "external-stream": external_stream,
     "reference-form": external_form,
     "unembedded-font": unembedded_font,
