@@ -179,7 +179,8 @@ class VxpAxis:
             base_url=url,
             timeout=httpx2.Timeout(self._limits.read_s, connect=self._limits.connect_s),
             limits=httpx2.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
-            headers={"User-Agent": USER_AGENT},
+            # Bodies are asked for, and read, uncompressed: a compressed answer could expand beyond every cap.
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
             trust_env=False,
         )
 
@@ -396,7 +397,7 @@ def _check_status(status: int) -> None:
 
 async def _read_bounded(response: httpx2.Response, limit: int) -> bytes:
     data = bytearray()
-    async for chunk in response.aiter_bytes(CHUNK):
+    async for chunk in response.aiter_raw(CHUNK):
         data += chunk
         if len(data) > limit:
             raise AxisUnavailable("reply-too-large")
@@ -404,18 +405,25 @@ async def _read_bounded(response: httpx2.Response, limit: int) -> bytes:
 
 
 async def _download(response: httpx2.Response, into: Path, limit: int) -> int:
-    total = 0
+    total, envelope, said = 0, False, b""
     try:
         with into.open("xb") as target:
-            async for chunk in response.aiter_bytes(CHUNK):
-                if not total and chunk.lstrip()[:1] == b"{":
-                    # Business errors come with HTTP 200 and an envelope where the file should be.
-                    _envelope(chunk + await _read_bounded(response, 1 << 20))
-                    raise AxisUnavailable("not-a-packet")
+            async for chunk in response.aiter_raw(CHUNK):
+                if not total:
+                    envelope = chunk.lstrip()[:1] == b"{"
                 total += len(chunk)
+                if envelope:
+                    # Business errors come with HTTP 200 and an envelope where the file should be.
+                    said += chunk
+                    if total > 1 << 20:
+                        raise AxisUnavailable("reply-too-large")
+                    continue
                 if total > limit:
                     raise AxisRefused("packet-too-large")
                 await asyncio.to_thread(target.write, chunk)
+        if envelope:
+            _envelope(said)
+            raise AxisUnavailable("not-a-packet")
     except BaseException:
         into.unlink(missing_ok=True)
         raise
