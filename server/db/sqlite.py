@@ -44,6 +44,7 @@ T = TypeVar("T")
 GROUP_LIMIT = 256  # members of one commit; more would only make the first of them wait longer
 READERS = 3
 BUSY_TIMEOUT_MS = 10_000
+_MISUSE = "the body awaited something other than its transaction"
 _NAMES = tuple(str(number) for number in range(1, 100))
 _UNIQUE = {"SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY", "SQLITE_CONSTRAINT_ROWID"}
 _LOCKED = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL"}
@@ -163,8 +164,12 @@ def _drive(body: Callable[[Transaction], Awaitable[T]], transaction: Transaction
         coroutine.send(None)
     except StopIteration as end:
         return cast("T", end.value)
+    except RuntimeError as error:
+        if str(error) == "no running event loop":  # what asyncio says before it even suspends on this thread
+            raise TransactionMisused(_MISUSE) from error
+        raise
     coroutine.close()
-    raise TransactionMisused("the body awaited something other than its transaction")
+    raise TransactionMisused(_MISUSE)
 
 
 class _Writer(threading.Thread):
