@@ -10,7 +10,6 @@ import asyncio
 import datetime as dt
 import secrets
 import time
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -79,6 +78,10 @@ class FcmTransport:
         self._deadline_s = deadline_s
         self._proof = SenderProof()
         self._closed = False
+
+    async def check(self) -> RetryAfter | Misconfigured | None:
+        """Whether an access token can be had, without sending: None if so, else what stands in the way."""
+        return await self._bearer.ready()
 
     async def send(self, address: Address, payload: Payload) -> Outcome:
         """Send once. The SDK itself repeats 500 and 503 up to four times within seven seconds."""
@@ -255,28 +258,30 @@ def _message(address: Address, payload: Payload) -> Any:
         headers["apns-collapse-id"] = payload.collapse_id
     apns = apns_payload(payload)
     aps = apns.pop("aps")
-    with warnings.catch_warnings():
-        # Addresses of older apps are tokens; the SDK still sends them and warns about their age.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return messaging.Message(
-            **{"fid" if address.kind is AddressKind.FID else "token": address.value},
-            data=payload.data,
-            android=messaging.AndroidConfig(
-                priority="high" if payload.wakes else "normal",
-                ttl=dt.timedelta(seconds=payload.ttl_s),
-                collapse_key=payload.collapse_id,
-                notification=messaging.AndroidNotification(
-                    title=payload.title,
-                    body=payload.body,
-                    title_loc_key=payload.title_key,
-                    body_loc_key=payload.body_key,
-                    tag=payload.tag,
-                    channel_id=payload.channel,
-                    visibility="private",
-                ),
+    message = messaging.Message(
+        data=payload.data,
+        android=messaging.AndroidConfig(
+            priority="high" if payload.wakes else "normal",
+            ttl=dt.timedelta(seconds=payload.ttl_s),
+            collapse_key=payload.collapse_id,
+            notification=messaging.AndroidNotification(
+                title=payload.title,
+                body=payload.body,
+                title_loc_key=payload.title_key,
+                body_loc_key=payload.body_key,
+                tag=payload.tag,
+                channel_id=payload.channel,
+                visibility="private",
             ),
-            apns=messaging.APNSConfig(headers=headers, payload=messaging.APNSPayload(_aps(aps), **apns)),
-        )
+        ),
+        apns=messaging.APNSConfig(headers=headers, payload=messaging.APNSPayload(_aps(aps), **apns)),
+    )
+    # Set afterwards, because the constructor warns of tokens, which older apps have and FCM still serves.
+    if address.kind is AddressKind.FID:
+        message.fid = address.value
+    else:
+        message.token = address.value
+    return message
 
 
 def _aps(aps: Any) -> Any:

@@ -42,6 +42,8 @@ __all__ = ["DemoPki", "Switches"]
 _DIGEST_BYTES = {"sha256": 32, "sha384": 48, "sha512": 64}
 _OCSP_TYPE = "application/ocsp-response"
 _TSA_TYPE = "application/timestamp-reply"
+# A policy of this demonstration alone, under the arc for which anyone may make identifiers (ITU-T X.667).
+_POLICY = "2.25.326975549108061956060075435598634752100"
 # RFC 6960, 4.4: how long an answer of the demonstration may be reused.
 _OCSP_LIFE = dt.timedelta(minutes=10)
 
@@ -206,14 +208,16 @@ class DemoPki:
             imprint = request["message_imprint"]
             algorithm, digest = imprint["hash_algorithm"]["algorithm"].native, imprint["hashed_message"].native
             if _DIGEST_BYTES.get(algorithm) != len(digest):
-                refusal = {"status": "rejection", "fail_info": {"bad_alg"}}
-                return Reply(200, _Refusal({"status": tsp.PKIStatusInfo(refusal)}).dump(), _TSA_TYPE)
+                return _refuse("bad_alg")
+            if request["req_policy"].native not in {None, _POLICY}:
+                return _refuse("unaccepted_policy")
             unit, now = self.authority.tsa, self._now().replace(microsecond=0)
             stamper = TimeStamper(
                 tsa_cert=_asn1(unit.certificate),
                 tsa_key=_asn1_key(unit),
                 certs_to_embed=[_asn1(self.authority.issuing.certificate)],
                 fixed_dt=now,
+                policy=core.ObjectIdentifier(_POLICY),
             )
             answer = stamper.request_tsa_response(request).dump()
             self.stamps.append((digest.hex(), now))
@@ -226,6 +230,11 @@ class _Refusal(core.Sequence):  # type: ignore[misc]  # asn1crypto is untyped
     """A TimeStampResp without a token (RFC 3161, 2.4.2); asn1crypto's own class takes the token for mandatory."""
 
     _fields: ClassVar = [("status", tsp.PKIStatusInfo)]
+
+
+def _refuse(reason: str) -> Reply:
+    status = tsp.PKIStatusInfo({"status": "rejection", "fail_info": {reason}})
+    return Reply(200, _Refusal({"status": status}).dump(), _TSA_TYPE)
 
 
 class _Register(RevocationInfoInterface):

@@ -149,8 +149,15 @@ async def test_token_endpoint_down_is_a_retry_and_is_not_asked_again_by_each_sen
 @pytest.mark.asyncio
 async def test_refused_credentials_are_our_fault_and_keep_the_message(fcm, lanes):
     fcm.switch_tokens("refuse")
+    assert await lanes[Lane.URGENT].check() == Misconfigured("credentials-refused")
     assert await lanes[Lane.URGENT].send(device(1), payload()) == Misconfigured("credentials-refused")
     assert fcm.records == []
+
+
+@pytest.mark.asyncio
+async def test_check_sends_nothing(fcm, lanes):
+    assert await lanes[Lane.URGENT].check() is None
+    assert (fcm.records, fcm.tokens_issued) == ([], 1)
 
 
 @pytest.mark.asyncio

@@ -120,6 +120,14 @@ def test_sha1_is_not_stamped(pki_process, tmp_path):
     assert openssl("ts", "-verify", "-queryfile", query, "-in", reply, "-CAfile", pki_process.trust)[0] != 0
 
 
+def test_a_foreign_policy_is_not_claimed(pki_process, tmp_path):
+    query, reply = tmp_path / "query", tmp_path / "reply"
+    openssl("ts", "-query", "-digest", "11" * 32, "-sha256", "-tspolicy", "1.2.3.4.1", "-out", query)
+    reply.write_bytes(http("POST", pki_process.tsa, query.read_bytes()))
+    _, text = openssl("ts", "-reply", "-in", reply, "-text")
+    assert "the requested TSA policy is not supported" in text
+
+
 def test_time_stamping_unit_is_nothing_else(pki_process, tmp_path):
     data, query, reply, token = (tmp_path / name for name in ("data", "query", "reply", "token"))
     data.write_bytes(b"x")
