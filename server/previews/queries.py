@@ -8,13 +8,19 @@ from server.previews.model import PageImage
 
 async def images(db: Reads, revision: str, renderer: str) -> list[Row]:
     return await db.fetch_all(
-        "SELECT page, width, height, digest, size FROM page_images WHERE revision = $1 AND renderer = $2 ORDER BY page, width", revision, renderer
+        "SELECT page, width, height, digest, size FROM page_images WHERE revision = $1 AND renderer = $2 ORDER BY page, width",
+        revision,
+        renderer,
     )
 
 
 async def image(db: Reads, revision: str, renderer: str, page: int, width: int) -> Row | None:
     return await db.fetch_one(
-        "SELECT digest, size FROM page_images WHERE revision = $1 AND renderer = $2 AND page = $3 AND width = $4", revision, renderer, page, width
+        "SELECT digest, size FROM page_images WHERE revision = $1 AND renderer = $2 AND page = $3 AND width = $4",
+        revision,
+        renderer,
+        page,
+        width,
     )
 
 
@@ -22,7 +28,13 @@ async def put(tx: Transaction, revision: str, renderer: str, made: Iterable[Page
     for one in made:
         await tx.execute(
             "INSERT INTO page_images (revision, renderer, page, width, height, digest, size) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
-            revision, renderer, one.page, one.width, one.height, one.digest, one.size,
+            revision,
+            renderer,
+            one.page,
+            one.width,
+            one.height,
+            one.digest,
+            one.size,
         )
 
 
@@ -34,7 +46,9 @@ async def verdict(db: Reads, revision: str) -> str | None:
 async def put_verdict(tx: Transaction, revision: str, what: str, now_us: int) -> None:
     await tx.execute(
         "INSERT INTO preview_verdicts (revision, verdict, at_us) VALUES ($1, $2, $3) ON CONFLICT (revision) DO UPDATE SET verdict = excluded.verdict, at_us = excluded.at_us",
-        revision, what, now_us,
+        revision,
+        what,
+        now_us,
     )
 
 
@@ -42,5 +56,7 @@ async def visible_revision(db: Reads, organisation: str, document: str, revision
     """Whether `revision` is one of the document's own, in the organisation."""
     return await db.fetch_one(
         "SELECT r.digest, r.size, d.page_count FROM revisions r JOIN documents d ON d.id = r.document WHERE d.organisation = $1 AND d.id = $2 AND r.digest = $3 LIMIT 1",
-        organisation, document, revision,
+        organisation,
+        document,
+        revision,
     )

@@ -21,9 +21,9 @@ from typing import Any, Final
 
 import msgspec
 import pypdfium2 as pdfium
-import pypdfium2.raw as raw
 from PIL import Image, JpegImagePlugin, features
 from PIL import __version__ as pillow_version
+from pypdfium2 import raw
 
 __all__ = [
     "RENDERER",
@@ -92,7 +92,10 @@ class RenderRequest(msgspec.Struct, frozen=True):
 
 
 class RenderedImage(msgspec.Struct, frozen=True):
-    """`digest`: SHA-256, lower-case hex; `size`: bytes; `file`: name in `out`, always `image_name(page, width)`."""
+    """`digest`: SHA-256, lower-case hex; `size`: bytes; `file`: name in `out`.
+
+    A child that met a hostile document may say anything; so the name can only be `image_name(page, width)`, and never leads out of `out`.
+    """
 
     page: int
     width: int
@@ -100,6 +103,10 @@ class RenderedImage(msgspec.Struct, frozen=True):
     digest: str
     size: int
     file: str
+
+    def __post_init__(self) -> None:
+        if self.file != image_name(self.page, self.width) or min(self.page, self.width, self.height, self.size) < 1:
+            raise ValueError("not an image of the renderer")
 
 
 class RenderResponse(msgspec.Struct, frozen=True):

@@ -17,18 +17,38 @@ from server.storage import Blobs
 Sha256 = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$")]
 
 
-@get("/api/v1/documents/{document:str}/revisions/{revision:str}/manifest", operation_id="readManifest", summary="The page images of a revision", tags=["previews", "phone"], opt=allow(**_READERS))
-async def manifest(document: Id, revision: Sha256, actor: Actor, documents: DocumentService, previews: PreviewService, blobs: Blobs) -> Response[bytes]:
+@get(
+    "/api/v1/documents/{document:str}/revisions/{revision:str}/manifest",
+    operation_id="readManifest",
+    summary="The page images of a revision",
+    tags=["previews", "phone"],
+    opt=allow(**_READERS),
+)
+async def manifest(
+    document: Id, revision: Sha256, actor: Actor, documents: DocumentService, previews: PreviewService, blobs: Blobs
+) -> Response[bytes]:
     row = await documents.get(actor, document)
     if not await previews.belongs(actor.organisation, document, revision):
         raise Refused("not-found")
     return encoded(await previews.manifest(revision, await blobs.size(revision), row.page_count))
 
 
-@get("/api/v1/documents/{document:str}/revisions/{revision:str}/pages/{page:int}", operation_id="fetchPage", summary="One page as an image", tags=["previews", "phone"], opt=allow(**_READERS))
+@get(
+    "/api/v1/documents/{document:str}/revisions/{revision:str}/pages/{page:int}",
+    operation_id="fetchPage",
+    summary="One page as an image",
+    tags=["previews", "phone"],
+    opt=allow(**_READERS),
+)
 async def page(
-    request: Request[Any, Any, Any], document: Id, revision: Sha256, page: Annotated[int, PathParameter(ge=1, le=5000)], actor: Actor,
-    documents: DocumentService, previews: PreviewService, blobs: Blobs,
+    request: Request[Any, Any, Any],
+    document: Id,
+    revision: Sha256,
+    page: Annotated[int, PathParameter(ge=1, le=5000)],
+    actor: Actor,
+    documents: DocumentService,
+    previews: PreviewService,
+    blobs: Blobs,
     width: Annotated[int, QueryParameter(description="360, 720 or 1080 pixels")] = 720,
 ) -> Response[Any]:
     """Flat pixels of the exact bytes; the ETag is the image's SHA-256, as the manifest names it."""

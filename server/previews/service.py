@@ -60,7 +60,15 @@ class PreviewService:
         if not rows or await queries.verdict(self._db, revision) != "complete":
             return ()
         return tuple(
-            PageImage(page=row["page"], width=row["width"], height=row["height"], digest=row["digest"], size=row["size"], from_revision=revision) for row in rows
+            PageImage(
+                page=row["page"],
+                width=row["width"],
+                height=row["height"],
+                digest=row["digest"],
+                size=row["size"],
+                from_revision=revision,
+            )
+            for row in rows
         )
 
     async def _make(self, revision: str, priority: Priority) -> tuple[PageImage, ...]:
@@ -71,7 +79,9 @@ class PreviewService:
                 made = await self.draw(path, revision, None, priority)
         except Refused as error:
             if error.code == "cannot-be-shown":
-                await self._db.transact(lambda tx: queries.put_verdict(tx, revision, "cannot-be-shown", self._clock.now_us()))
+                await self._db.transact(
+                    lambda tx: queries.put_verdict(tx, revision, "cannot-be-shown", self._clock.now_us())
+                )
             raise
 
         async def body(tx: Transaction) -> None:
@@ -110,7 +120,9 @@ class PreviewService:
             made.extend(part)
         return tuple(sorted(made, key=lambda image: (image.page, image.width)))
 
-    async def _slice(self, path: Path, revision: str, first: int, last: int, priority: Priority) -> tuple[tuple[PageImage, ...], int]:
+    async def _slice(
+        self, path: Path, revision: str, first: int, last: int, priority: Priority
+    ) -> tuple[tuple[PageImage, ...], int]:
         out = self._blobs.scratch() / f"pages-{new_id()}"
         out.mkdir()
         try:
@@ -121,7 +133,14 @@ class PreviewService:
                 if digest != image.digest:
                     raise Refused("integrity-failed")
                 made.append(
-                    PageImage(page=image.page, width=image.width, height=image.height, digest=digest, size=image.size, from_revision=revision)
+                    PageImage(
+                        page=image.page,
+                        width=image.width,
+                        height=image.height,
+                        digest=digest,
+                        size=image.size,
+                        from_revision=revision,
+                    )
                 )
             return tuple(made), answer.page_count
         finally:
@@ -132,7 +151,14 @@ class PreviewService:
         request = RenderRequest(path=str(path), out=str(out), widths=WIDTHS, first=first, last=last)
         try:
             return await self._sandbox.call(
-                "pages.render", request, RenderResponse, reads=[path], scratch=out, timeout_s=_TIMEOUT_S, memory_mb=_MEMORY_MB, priority=priority
+                "pages.render",
+                request,
+                RenderResponse,
+                reads=[path],
+                scratch=out,
+                timeout_s=_TIMEOUT_S,
+                memory_mb=_MEMORY_MB,
+                priority=priority,
             )
         except Overloaded:
             raise Refused("busy") from None
@@ -143,7 +169,11 @@ class PreviewService:
     async def manifest(self, revision: str, length: int, page_count: int) -> bytes:
         """The canonical manifest of a stored revision."""
         images = await self.images(revision)
-        return encode(RevisionManifest(v=1, revision=revision, length=length, renderer=RENDERER, page_count=page_count, images=images))
+        return encode(
+            RevisionManifest(
+                v=1, revision=revision, length=length, renderer=RENDERER, page_count=page_count, images=images
+            )
+        )
 
     async def belongs(self, organisation: str, document: str, revision: str) -> bool:
         return await queries.visible_revision(self._db, organisation, document, revision) is not None

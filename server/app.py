@@ -1,0 +1,222 @@
+"""The HTTP application: routes, dependencies, errors, headers. Importing this module has no side effects."""
+
+import re
+import time
+from typing import Any
+
+import structlog
+from litestar import Litestar, Request, Response, get
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.config import OpenAPIConfig
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from server import problems
+from server.approvals.routes import HANDLERS as APPROVALS
+from server.audit.routes import HANDLERS as AUDIT
+from server.credentials.routes import HANDLERS as CREDENTIALS
+from server.documents.routes import HANDLERS as DOCUMENTS
+from server.identity.guard import Authentication, access_of, guard, provide_actor, public
+from server.identity.routes import HANDLERS as IDENTITY
+from server.ids import new_id
+from server.logs import bind_request
+from server.metrics import Metrics
+from server.notices.routes import HANDLERS as NOTICES
+from server.openapi import API_PAGE, API_SCRIPT, API_STYLE
+from server.previews.routes import HANDLERS as PREVIEWS
+from server.webhooks.routes import HANDLERS as WEBHOOKS
+from server.wiring import Wiring
+
+log = structlog.get_logger()
+
+_SAFE_TRACE = re.compile(rb"^[A-Za-z0-9-]{8,64}$")
+_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), microphone=(), geolocation=(), payment=()"),
+)
+_POLICY = (
+    b"content-security-policy",
+    b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+)
+_HSTS = (b"strict-transport-security", b"max-age=31536000")
+
+
+class Envelope:
+    """Outermost: a trace id for every request, security headers on every answer, one metric, one line for what failed."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, https: bool) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._always = (*_HEADERS, _HSTS) if https else _HEADERS
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        trace_id = new_id()
+        scope["trace_id"] = trace_id  # type: ignore[typeddict-unknown-key]
+        bind_request(trace_id)
+        started = time.perf_counter()
+        status = 500
+
+        async def enveloped(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = list(message["headers"])
+                present = {name for name, _ in headers}
+                headers.extend(one for one in self._always if one[0] not in present)
+                if _POLICY[0] not in present:
+                    headers.append(_POLICY)
+                if b"cache-control" not in present:
+                    headers.append((b"cache-control", b"no-store"))
+                headers.append((b"x-trace-id", trace_id.encode()))
+                message["headers"] = headers
+            await send(message)
+
+        try:
+            await self._app(scope, receive, enveloped)
+        finally:
+            handler = scope.get("route_handler")
+            operation = getattr(handler, "operation_id", None) or "unknown"
+            self._metrics.request(str(operation), status, time.perf_counter() - started)
+
+
+@get("/livez", operation_id="livez", summary="The process lives", tags=["operations"], opt=public())
+async def livez() -> dict[str, str]:
+    return {"status": "ok"}
+
+
+@get("/readyz", operation_id="readyz", summary="The service can do its work", tags=["operations"], opt=public())
+async def readyz(state: State) -> Response[dict[str, str]]:
+    """200 when database and signer answer, else 503 with the parts that do not."""
+    parts = await state.wiring.ready()
+    return Response(content=parts, status_code=200 if all(value == "ok" for value in parts.values()) else 503)
+
+
+@get(
+    "/metrics",
+    operation_id="metrics",
+    summary="Prometheus metrics, for this machine only",
+    tags=["operations"],
+    opt=public(),
+    media_type="text/plain",
+)
+async def metrics(request: Request[Any, Any, Any], state: State) -> Response[bytes]:
+    client = request.client
+    if client is None or client.host not in {"127.0.0.1", "::1"}:
+        return Response(content=b"", status_code=404)
+    return Response(content=await state.wiring.metrics_text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@get(
+    "/api/openapi.json",
+    operation_id="openapi",
+    summary="This description",
+    tags=["operations"],
+    opt=public(),
+    include_in_schema=False,
+)
+async def openapi_document(state: State) -> Response[bytes]:
+    return Response(
+        content=state.openapi, media_type="application/json", headers={"Cache-Control": "public, max-age=300"}
+    )
+
+
+@get(
+    "/problems/{code:str}",
+    operation_id="readProblem",
+    summary="What a problem type means",
+    tags=["operations"],
+    opt=public(),
+)
+async def problem(request: Request[Any, Any, Any], code: str) -> Response[Any]:
+    row = problems.PROBLEMS.get(code)
+    if row is None:
+        status, body = problems.document(
+            "not-found", request.headers.get("accept-language"), str(request.scope.get("trace_id", ""))
+        )
+        return Response(content=body, status_code=status, media_type=problems.MEDIA_TYPE)
+    return Response(content=row)
+
+
+_PAGE_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+
+
+def _static(path: str, body: str, media_type: str) -> HTTPRouteHandler:
+    @get(path, opt=public(), include_in_schema=False, name=path)
+    async def page() -> Response[bytes]:
+        return Response(
+            content=body.encode(),
+            media_type=media_type,
+            headers={"Content-Security-Policy": _PAGE_POLICY, "Cache-Control": "public, max-age=300"},
+        )
+
+    return page
+
+
+def routes() -> list[HTTPRouteHandler]:
+    """Every route of the product. One that does not say who may call it is refused (C2)."""
+    handlers = [
+        livez, readyz, metrics, openapi_document, problem,
+        _static("/api", API_PAGE, "text/html; charset=utf-8"), _static("/api/page.js", API_SCRIPT, "text/javascript; charset=utf-8"),
+        _static("/api/page.css", API_STYLE, "text/css; charset=utf-8"),
+        *IDENTITY, *DOCUMENTS, *APPROVALS, *PREVIEWS, *CREDENTIALS, *NOTICES, *WEBHOOKS, *AUDIT,
+    ]  # fmt: skip
+    for handler in handlers:
+        if access_of(handler.opt) is None:
+            raise ValueError(f"the route {sorted(handler.paths)} does not say who may call it")
+    return handlers
+
+
+def openapi_config() -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="Hỏa Tốc", version="1", path="/api/-/schema", create_examples=False, use_handler_docstrings=True
+    )
+
+
+def create_app(wiring: Wiring) -> ASGIApp:
+    """The ASGI application over started services."""
+    from server.openapi import document_of
+
+    dependencies = {name: Provide(_given(value), sync_to_thread=False) for name, value in wiring.dependencies().items()}
+    app = Litestar(
+        route_handlers=routes(),
+        dependencies={"actor": Provide(provide_actor, sync_to_thread=False), **dependencies},
+        exception_handlers={Exception: problems.handle},
+        middleware=[Authentication(wiring.identity)],
+        guards=[guard],
+        openapi_config=openapi_config(),
+        request_max_body_size=wiring.settings.limits.request_bytes,
+        state=State({"wiring": wiring}),
+        logging_config=None,
+        debug=False,
+    )
+    app.state.openapi = document_of(app)
+    return Envelope(app, metrics=wiring.metrics, https=wiring.settings.server.public_url.startswith("https://"))  # type: ignore[return-value]
+
+
+def _given(value: Any) -> Any:
+    def provide() -> Any:
+        return value
+
+    return provide
+
+
+def schema_document() -> bytes:
+    """The OpenAPI description without any service: for the committed file."""
+    from server.openapi import document_of
+
+    names = ("actor", *Wiring.DEPENDENCIES)
+    bare = Litestar(
+        route_handlers=routes(),
+        dependencies={name: Provide(_given(None), sync_to_thread=False) for name in names},
+        openapi_config=openapi_config(),
+        logging_config=None,
+    )
+    return document_of(bare)

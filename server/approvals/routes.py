@@ -1,0 +1,144 @@
+"""Approvals over HTTP: the sheet, its manifest and images, the challenge, the approval."""
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.params import JSONBody, PathParameter
+
+from server.approvals.service import ApprovalService
+from server.documents.routes import Id
+from server.errors import Refused
+from server.http import blob_answer, encoded
+from server.identity.guard import allow
+from server.identity.model import Actor, Role
+from server.previews.model import PreparedManifest, parse
+from server.storage import Blobs
+from server.wire import from_b64u, iso
+
+_SIGNERS = {Role.LEADER, Role.CLERK}
+Sha256 = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$")]
+
+
+class SheetView(msgspec.Struct, frozen=True):
+    """The approval sheet. The device recomputes `manifest_digest` from the manifest, checks the image digests, and signs both
+    digests; `organisation` and `credential` go into the approval as they stand.
+    """
+
+    prepared: str
+    document: str
+    parent: str
+    tbs: str
+    manifest_digest: str
+    organisation: str
+    credential: str
+    subject: str
+    field: str
+    page: int
+    page_count: int
+    expires_at: str
+
+
+class ApprovalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`approval` is a compact JWS by the device's approval key, `sealed_pin` the HPKE ciphertext (base64url)."""
+
+    approval: Annotated[str, msgspec.Meta(min_length=100, max_length=100_000)]
+    sealed_pin: Annotated[str, msgspec.Meta(min_length=100, max_length=400)]
+
+
+class ApprovalAnswer(msgspec.Struct, frozen=True):
+    """The documents are signed; each becomes a file when its time stamp is there (see the changes feed)."""
+
+    documents: list[str]
+
+
+@post(
+    "/api/v1/documents/{document:str}/sheet",
+    operation_id="openSheet",
+    summary="Open the approval sheet",
+    tags=["approvals", "phone"],
+    status_code=201,
+    opt=allow(roles=_SIGNERS),
+)
+async def open_sheet(document: Id, actor: Actor, approvals: ApprovalService) -> SheetView:
+    """Prepares the revision that would be signed: field, stamp, empty hole. It lives 15 minutes."""
+    sheet = await approvals.open_sheet(actor, document)
+    return SheetView(
+        prepared=sheet.prepared,
+        document=sheet.document,
+        parent=sheet.parent,
+        tbs=sheet.tbs,
+        manifest_digest=sheet.manifest_digest,
+        organisation=sheet.organisation,
+        credential=sheet.credential,
+        subject=sheet.subject,
+        field=sheet.field,
+        page=sheet.page,
+        page_count=sheet.page_count,
+        expires_at=iso(sheet.expires_us),
+    )
+
+
+@get(
+    "/api/v1/prepared/{prepared:str}/manifest",
+    operation_id="readPreparedManifest",
+    summary="What the sheet shows, in canonical bytes",
+    tags=["approvals", "phone"],
+    opt=allow(roles=_SIGNERS),
+)
+async def manifest(prepared: Id, actor: Actor, approvals: ApprovalService) -> Response[bytes]:
+    """The digest of exactly these bytes is `manifest_digest`."""
+    return encoded(await approvals.manifest(actor, prepared))
+
+
+@get(
+    "/api/v1/prepared/{prepared:str}/images/{digest:str}",
+    operation_id="fetchPreparedImage",
+    summary="A page image that the manifest names",
+    tags=["approvals", "phone"],
+    opt=allow(roles=_SIGNERS),
+)
+async def image(
+    request: Request[Any, Any, Any],
+    prepared: Id,
+    digest: Sha256,
+    actor: Actor,
+    approvals: ApprovalService,
+    blobs: Blobs,
+) -> Response[Any]:
+    shown = parse(await approvals.manifest(actor, prepared))
+    assert isinstance(shown, PreparedManifest)
+    if all(one.digest != digest for one in shown.images):
+        raise Refused("not-found")
+    return await blob_answer(request, blobs, digest, media_type="image/jpeg", private_s=900)
+
+
+@post(
+    "/api/v1/credentials/{credential:str}/challenge",
+    operation_id="askChallenge",
+    summary="A challenge for one approval",
+    tags=["approvals", "phone"],
+    status_code=201,
+    opt=allow(roles=_SIGNERS),
+)
+async def challenge(
+    credential: Annotated[str, PathParameter(pattern="^[A-Za-z0-9_-]{22}$")], actor: Actor, approvals: ApprovalService
+) -> dict[str, Any]:
+    """Valid 120 s, for this device's approval key. `statement` names the key that the PIN is sealed to; `identity` verifies it."""
+    return await approvals.challenge(actor, credential)
+
+
+@post(
+    "/api/v1/approvals",
+    operation_id="approve",
+    summary="Approve and sign",
+    tags=["approvals", "phone"],
+    status_code=200,
+    opt=allow(roles=_SIGNERS),
+)
+async def approve(data: JSONBody[ApprovalRequest], actor: Actor, approvals: ApprovalService) -> ApprovalAnswer:
+    """Single use: the challenge inside the approval is consumed once, whatever is repeated (A10). No Idempotency-Key is needed."""
+    return ApprovalAnswer(documents=await approvals.approve(actor, data.approval, from_b64u(data.sealed_pin)))
+
+
+HANDLERS: list[Any] = [open_sheet, manifest, image, challenge, approve]

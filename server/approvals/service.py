@@ -1,0 +1,582 @@
+"""From the open sheet to the stored signature: prepare, show, approve, and the protocol across the two stores.
+
+S1  server: `in_review → signing` (or `signed → sealing`) by one conditional UPDATE, the intent, the audit event; commit.
+G1–G3  signer: verify, charge, derive, sign, log; only then answer.
+S2  server: CMS beside the prepared bytes, `→ …_pending_timestamp`, audit, outbox; commit. The time stamp is a job.
+A crash between any two steps is settled by the job `approvals.reconcile`, which asks the signer what became of the intent
+(threats A10, A11, A12, D1).
+"""
+
+import asyncio
+import hashlib
+import random
+
+import msgspec
+import structlog
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+
+from server import jobs
+from server.approvals import queries
+from server.approvals.model import (
+    ActivationRow,
+    ActivationState,
+    CredentialRow,
+    ItemRow,
+    PreparedRow,
+    PreparedState,
+    problem_of,
+)
+from server.clock import Clock
+from server.crash import point
+from server.db import Database, Transaction
+from server.documents.model import DocumentRow, State, StepKind, StepRow
+from server.documents.service import DocumentService, documents_load, move, turn_of
+from server.errors import Refused
+from server.identity.model import Actor
+from server.ids import new_id
+from server.pdfwork import PdfWork, PreparedPdf, RouteField
+from server.previews.model import PreparedManifest, encode, with_touched_pages
+from server.previews.service import PreviewService
+from server.storage import Blobs
+from server.wire import iso
+from signing.client import Activation, Approval, Kind, PublicJwk, SignerClient, SignerError, Unavailable, cms
+from signing.client import ActivationState as SignerState
+from signing.core.cms import signed_attributes
+from signing.core.codec import CodecError, unb64u, verify_jws
+from signing.core.model import APPROVAL_TYP
+
+log = structlog.get_logger()
+
+_BUSY_TRIES = 6
+
+
+class Sheet(msgspec.Struct, frozen=True):
+    """What the phone needs before it asks for a PIN. `tbs` and `manifest_digest` (hex) are what the approval names.
+
+    `organisation` is the exchange code that vouchers and approvals use; `field` and `page` say where the stamp stands.
+    """
+
+    prepared: str
+    document: str
+    parent: str
+    tbs: str
+    manifest_digest: str
+    organisation: str
+    credential: str
+    subject: str
+    field: str
+    page: int
+    page_count: int
+    expires_us: int
+
+
+class Reconcile(msgspec.Struct, frozen=True):
+    """Job `approvals.reconcile`."""
+
+    challenge: str
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """Job `approvals.stamp`."""
+
+    challenge: str
+    item: int
+
+
+class ApprovalService:
+    """Sheets and activations for people; see the module for the protocol."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        blobs: Blobs,
+        documents: DocumentService,
+        previews: PreviewService,
+        pdf: PdfWork,
+        signer: SignerClient,
+        clock: Clock,
+        unstamped_limit_us: int,
+        prepared_life_us: int,
+        reconcile_after_us: int,
+    ) -> None:
+        self._db = db
+        self._blobs = blobs
+        self._documents = documents
+        self._previews = previews
+        self._pdf = pdf
+        self._signer = signer
+        self._clock = clock
+        self._unstamped_limit_us = unstamped_limit_us
+        self._prepared_life_us = prepared_life_us
+        self._reconcile_after_us = reconcile_after_us
+
+    # The sheet.
+
+    async def open_sheet(self, actor: Actor, document: str) -> Sheet:
+        """Append the signature revision for this person, compare it with its parent, draw what changed, and keep it 15 minutes.
+
+        Raises: Refused("not-your-turn", "document-signing", "credential-unavailable", "office-device-required",
+        "personal-signature-missing", "time-stamps-overdue", "cannot-be-shown", PDF refusals).
+        """
+        row = await self._documents.get(actor, document)
+        step = await turn_of(self._db, actor, row)
+        credential = await self._credential(actor, step)
+        await self._check_stamps_in_time()
+        if step.kind is StepKind.SEAL:
+            await self._check_seal(actor, row)
+        facts = await queries.signer_facts(self._db, actor)
+        assert facts is not None
+        certificate = credential.certificate or b""
+        route = [
+            RouteField(
+                position=other["position"],
+                kind=other["kind"],
+                field_name=other["field_name"],
+                authority=other["authority_line"],
+                name=other["name"] or "",
+                title=other["title"] or "",
+                organisation=facts["organisation_name"],
+                placement=None if other["placement"] is None else bytes(other["placement"]),
+            )
+            for other in await queries.route_facts(self._db, document)
+        ]
+        parent_images = await self._previews.images(row.head)
+        now_us = self._clock.now_us()
+        async with self._blobs.local(row.head) as parent_path:
+            out = self._blobs.scratch() / f"prepared-{new_id()}.pdf"
+            try:
+                prepared = await self._pdf.prepare(
+                    parent_path,
+                    out,
+                    route=route,
+                    position=step.position,
+                    signer_name=facts["name"],
+                    signer_title=facts["position"],
+                    reference=f"{row.code_number}/{row.code_notation}",
+                    certificate=certificate,
+                    chain=credential.chain or b"",
+                    now_us=now_us,
+                )
+                redrawn = await self._previews.draw(out, prepared.prepared_digest, list(prepared.touched_pages))
+                manifest = encode(self._manifest(row, prepared, with_touched_pages(parent_images, redrawn)))
+                blob = await self._blobs.put_file(out)
+            finally:
+                out.unlink(missing_ok=True)
+        made = PreparedRow(
+            id=new_id(),
+            document=document,
+            position=step.position,
+            person=actor.id,
+            credential=credential.id,
+            parent=row.head,
+            blob=blob,
+            tbs=prepared.tbs,
+            manifest=manifest,
+            manifest_digest=_hex(manifest),
+            assembly=prepared.assembly,
+            state=PreparedState.READY,
+            created_us=now_us,
+            expires_us=now_us + self._prepared_life_us,
+        )
+
+        async def body(tx: Transaction) -> None:
+            again = await self._documents.get(actor, document, tx)
+            await turn_of(tx, actor, again)
+            if again.head != row.head:
+                raise Refused("conflict")
+            await queries.kill_prepared(tx, document, step.position, actor.id)
+            await queries.insert_prepared(tx, made)
+
+        await self._db.transact(body)
+        filled = next(area for area in prepared.fields if area.state == "filled")
+        return Sheet(
+            prepared=made.id,
+            document=document,
+            parent=row.head,
+            tbs=made.tbs,
+            manifest_digest=made.manifest_digest,
+            organisation=facts["code"],
+            credential=credential.id,
+            subject=credential.subject,
+            field=filled.name,
+            page=filled.page,
+            page_count=row.page_count,
+            expires_us=made.expires_us,
+        )
+
+    def _manifest(self, row: DocumentRow, prepared: PreparedPdf, images: tuple[object, ...]) -> PreparedManifest:
+        return PreparedManifest(
+            v=1,
+            parent=row.head,
+            parent_length=prepared.parent_length,
+            prepared=prepared.prepared_digest,
+            length=prepared.length,
+            tbs=prepared.tbs,
+            hole_start=prepared.hole_start,
+            hole_end=prepared.hole_end,
+            fields=prepared.fields,
+            renderer=self._previews.renderer,
+            page_count=row.page_count,
+            images=images,  # type: ignore[arg-type]
+        )
+
+    async def manifest(self, actor: Actor, prepared: str) -> bytes:
+        """The canonical bytes of the manifest of a prepared revision made for this person."""
+        row = await queries.prepared_of(self._db, actor, prepared)
+        if row is None or not row.manifest:
+            raise Refused("not-found")
+        return row.manifest
+
+    async def _credential(self, actor: Actor, step: StepRow) -> CredentialRow:
+        credential = await queries.usable_credential(
+            self._db, actor, "person" if step.kind is StepKind.PERSON else "seal"
+        )
+        if credential is None or credential.certificate is None:
+            raise Refused("credential-unavailable")
+        certificate = x509.load_der_x509_certificate(credential.certificate)
+        now = self._clock.now_us() / 1e6
+        # SW-1: the certificate's dates are checked before the PIN is asked.
+        if not certificate.not_valid_before_utc.timestamp() <= now <= certificate.not_valid_after_utc.timestamp():
+            raise Refused("credential-unavailable")
+        return credential
+
+    async def _check_seal(self, actor: Actor, row: DocumentRow) -> None:
+        if actor.device is None or not await queries.is_office_device(self._db, actor.device):
+            raise Refused("office-device-required")
+        await self.require_valid(row.head, "personal-signature-missing")
+
+    async def require_valid(self, revision: str, code: str) -> None:
+        """Our own validation of the revision's whole chain must have passed (before the seal, before forwarding).
+
+        Raises: Refused(code) with the reasons.
+        """
+        known = await queries.validation(self._db, revision)
+        verdict = str(known["verdict"]) if known is not None else await self.validate(revision)
+        if verdict != "valid":
+            raise Refused(code)
+
+    async def validate(self, revision: str) -> str:
+        """Validate and remember; answers `valid` or `not_valid`."""
+        async with self._blobs.local(revision) as path:
+            verdict, report = await self._pdf.validate(path)
+
+        async def body(tx: Transaction) -> None:
+            await queries.put_validation(tx, revision, verdict, report, self._clock.now_us())
+
+        await self._db.transact(body)
+        return verdict
+
+    async def _check_stamps_in_time(self) -> None:
+        oldest = await queries.oldest_unstamped(self._db)
+        if oldest is not None and self._clock.now_us() - oldest > self._unstamped_limit_us:
+            raise Refused("time-stamps-overdue")
+
+    # The activation.
+
+    async def challenge(self, actor: Actor, credential: str) -> dict[str, object]:
+        """A challenge of the signer for this device and credential, with the statement of the key that the PIN is sealed to."""
+        held = await self._db.fetch_one(
+            "SELECT c.id FROM credentials c JOIN credential_holders h ON h.credential = c.id WHERE c.id = $1 AND h.person = $2 AND c.organisation = $3",
+            credential,
+            actor.id,
+            actor.organisation,
+        )
+        device = None if actor.device is None else await queries.approval_key(self._db, actor.device)
+        if held is None or device is None:
+            raise Refused("not-found")
+        try:
+            grant = await self._signer.challenge(credential, str(device["approval_key"]))
+        except SignerError as error:
+            raise refused(error) from None
+        return {
+            "challenge": grant.challenge,
+            "statement": grant.statement,
+            "identity": msgspec.to_builtins(grant.identity),
+        }
+
+    async def approve(self, actor: Actor, approval: str, sealed_pin: bytes) -> list[str]:
+        """Sign every item of an approval, or none; returns the documents' ids, now awaiting their time stamps.
+
+        Runs to its end even if the caller goes away. Raises: Refused (see `PROBLEM_OF_SIGNER`, "prepared-expired", ...).
+        """
+        payload = await self._verified(actor, approval)
+        rows = await self._db.transact(lambda tx: self._intend(tx, actor, payload, approval))
+        point("s1-committed")
+        task = asyncio.create_task(self._activate(payload.challenge, approval, sealed_pin))
+        await asyncio.shield(task)
+        return [row.document for row in rows]
+
+    async def _verified(self, actor: Actor, approval: str) -> Approval:
+        device = None if actor.device is None else await queries.approval_key(self._db, actor.device)
+        if device is None:
+            raise Refused("device-not-admitted")
+        try:
+            payload = verify_jws(
+                approval, APPROVAL_TYP, msgspec.json.decode(device["approval_jwk"], type=PublicJwk), Approval
+            )
+        except CodecError:
+            raise Refused("approval-invalid") from None
+        if (
+            payload.kind is not Kind.DOCUMENT
+            or not payload.items
+            or len({item.tbs for item in payload.items}) != len(payload.items)
+        ):
+            raise Refused("approval-invalid")
+        return payload
+
+    async def _intend(self, tx: Transaction, actor: Actor, payload: Approval, approval: str) -> list[PreparedRow]:
+        """S1: everything that this approval will change is taken by conditional updates, or nothing is."""
+        now_us = self._clock.now_us()
+        assert actor.device is not None
+        taken = await queries.insert_activation(
+            tx,
+            ActivationRow(
+                challenge=payload.challenge,
+                organisation=actor.organisation,
+                person=actor.id,
+                device=actor.device,
+                credential=payload.credential,
+                approval=approval,
+                state=ActivationState.INTENT,
+                outcome=None,
+                created_us=now_us,
+                settled_us=None,
+            ),
+        )
+        if not taken:
+            raise Refused("approval-used")
+        rows: list[PreparedRow] = []
+        for number, item in enumerate(payload.items):
+            row = await queries.prepared_by_tbs(tx, actor, unb64u(item.tbs, 32).hex())
+            if (
+                row is None
+                or row.credential != payload.credential
+                or row.manifest_digest != unb64u(item.manifest, 32).hex()
+            ):
+                raise Refused("approval-invalid")
+            if row.expires_us < now_us or not await queries.set_prepared(
+                tx, row.id, expected=PreparedState.READY, state=PreparedState.USED
+            ):
+                raise Refused("prepared-expired")
+            document = await self._documents.get(actor, row.document, tx)
+            step = await turn_of(tx, actor, document)
+            if document.head != row.parent or step.position != row.position:
+                raise Refused("prepared-expired")
+            target = State.SIGNING if step.kind is StepKind.PERSON else State.SEALING
+            await move(
+                tx,
+                document,
+                target,
+                actor=actor.id,
+                now_us=now_us,
+                step=step.position,
+                event="signature.intended",
+                body={
+                    "challenge": payload.challenge,
+                    "tbs": row.tbs,
+                    "manifest": row.manifest_digest,
+                    "credential": row.credential,
+                },
+            )
+            await queries.insert_item(
+                tx,
+                ItemRow(
+                    challenge=payload.challenge,
+                    item=number,
+                    document=row.document,
+                    position=row.position,
+                    prepared=row.id,
+                    tbs=row.tbs,
+                    manifest_digest=row.manifest_digest,
+                    cms=None,
+                    signed_us=None,
+                    stamped_us=None,
+                    revision=None,
+                ),
+            )
+            rows.append(row)
+        await jobs.enqueue(
+            tx,
+            "approvals.reconcile",
+            Reconcile(challenge=payload.challenge),
+            lane=jobs.Lane.URGENT,
+            run_at_us=now_us + self._reconcile_after_us,
+            dedupe_key=f"approvals.reconcile:{payload.challenge}",
+        )
+        return rows
+
+    async def _activate(self, challenge: str, approval: str, sealed_pin: bytes) -> None:
+        try:
+            activation = await self._signer_signs(approval, sealed_pin)
+        except Unavailable:
+            # The answer was lost; whether a signature exists is found by `reconcile`. Nothing may be undone here.
+            raise Refused("signer-unavailable") from None
+        except SignerError as error:
+            if error.code in {"challenge-used", "void"}:
+                await self.reconcile(challenge)
+            else:
+                await self.abandon(challenge, error.code)
+            raise refused(error) from None
+        point("g3-answered")
+        await self.settle(challenge, activation)
+
+    async def _signer_signs(self, approval: str, sealed_pin: bytes) -> Activation:
+        """Ask the signer; `busy` is answered before anything is charged, so it is asked again for a few seconds."""
+        for attempt in range(_BUSY_TRIES):
+            try:
+                return await self._signer.activate(approval, sealed_pin)
+            except SignerError as error:
+                if error.code != "busy" or attempt == _BUSY_TRIES - 1:
+                    raise
+            await asyncio.sleep((0.05 * 2**attempt) * (0.5 + random.random()))  # noqa: S311 - jitter
+        raise AssertionError
+
+    async def settle(self, challenge: str, activation: Activation) -> None:
+        """S2: check the signer's answer against what was approved and keep the CMS; idempotent.
+
+        Raises: Refused("integrity-failed") if the answer is not a signature by the stored certificate over the approved `tbs`;
+        the document then stays in flight and alarms.
+        """
+        containers = cms(activation)
+        point("s2-before")
+
+        async def body(tx: Transaction) -> None:
+            row = await queries.activation(tx, challenge)
+            if row is None or row.state is not ActivationState.INTENT:
+                return
+            now_us = self._clock.now_us()
+            items = await queries.items(tx, challenge)
+            check_answer(activation, items)
+            await queries.settle_activation(tx, challenge, ActivationState.SIGNED, "signed", now_us)
+            for item, container in zip(items, containers, strict=True):
+                await queries.store_cms(tx, challenge, item.item, container, now_us)
+                document = await self._loaded(tx, item.document)
+                sealing = document.state is State.SEALING
+                await move(
+                    tx,
+                    document,
+                    State.SEALED_PENDING_TIMESTAMP if sealing else State.SIGNED_PENDING_TIMESTAMP,
+                    actor=row.person,
+                    now_us=now_us,
+                    step=item.position,
+                    event="signature.made",
+                    body={
+                        "challenge": challenge,
+                        "tbs": item.tbs,
+                        "cms": _hex(container),
+                        "certificate": _hex(activation.certificate),
+                    },
+                )
+                await jobs.enqueue(
+                    tx,
+                    "approvals.stamp",
+                    Stamp(challenge=challenge, item=item.item),
+                    lane=jobs.Lane.URGENT,
+                    ordering_key=f"stamp:{item.document}",
+                    dedupe_key=f"approvals.stamp:{challenge}:{item.item}",
+                )
+
+        await self._db.transact(body)
+        point("s2-committed")
+
+    async def abandon(self, challenge: str, outcome: str) -> None:
+        """No signature came of the intent: the documents wait for their signer again; idempotent."""
+
+        async def body(tx: Transaction) -> None:
+            now_us = self._clock.now_us()
+            if not await queries.settle_activation(tx, challenge, ActivationState.VOID, outcome, now_us):
+                return
+            row = await queries.activation(tx, challenge)
+            assert row is not None
+            for item in await queries.items(tx, challenge):
+                document = await self._loaded(tx, item.document)
+                back = State.SIGNED if document.state is State.SEALING else State.IN_REVIEW
+                await move(
+                    tx,
+                    document,
+                    back,
+                    actor=row.person,
+                    now_us=now_us,
+                    step=item.position,
+                    event="signature.abandoned",
+                    body={"challenge": challenge, "outcome": outcome},
+                )
+                await queries.set_prepared(tx, item.prepared, expected=PreparedState.USED, state=PreparedState.READY)
+
+        await self._db.transact(body)
+
+    async def reconcile(self, challenge: str) -> bool:
+        """Find out what became of an intent and finish it; False while the signer still works on it.
+
+        Raises: Unavailable when the signer does not answer.
+        """
+        row = await queries.activation(self._db, challenge)
+        if row is None or row.state is not ActivationState.INTENT:
+            return True
+        outcome = await self._signer.result(challenge)
+        if outcome.state is SignerState.RUNNING:
+            return False
+        if outcome.state is SignerState.UNKNOWN:
+            outcome = await self._signer.void(challenge)
+        if outcome.state is SignerState.SIGNED and outcome.activation is not None:
+            await self.settle(challenge, outcome.activation)
+        elif outcome.state is SignerState.RUNNING:
+            return False
+        else:
+            await self.abandon(challenge, str(outcome.state))
+        return True
+
+    @staticmethod
+    async def _loaded(tx: Transaction, document: str) -> DocumentRow:
+        row = await documents_load(tx, document)
+        if row is None:
+            raise Refused("not-found")
+        return row
+
+
+def refused(error: SignerError) -> Refused:
+    """The signer's refusal as a problem; tries and locks are public to the person concerned."""
+    fields: dict[str, object] = {}
+    if "tries_left" in error.fields:
+        fields["tries_left"] = error.fields["tries_left"]
+    until = error.fields.get("locked_until_us", 0)
+    if isinstance(until, int) and until > 0:
+        fields["locked_until"] = iso(until)
+    if "reason" in error.fields:
+        fields["reason"] = error.fields["reason"]
+    return Refused(problem_of(error.code), **fields)
+
+
+def check_answer(activation: Activation, items: list[ItemRow]) -> None:
+    """The signatures are over exactly the approved digests, with our attributes, by the certificate's key (≤ 1 ms an item).
+
+    Raises: Refused("integrity-failed").
+    """
+    if [signature.tbs.hex() for signature in activation.signatures] != [item.tbs for item in items]:
+        raise Refused("integrity-failed")
+    key = x509.load_der_x509_certificate(activation.certificate).public_key()
+    for signature in activation.signatures:
+        if signature.signed_attributes != signed_attributes(signature.tbs, activation.certificate):
+            raise Refused("integrity-failed")
+        try:
+            if isinstance(key, ec.EllipticCurvePublicKey):
+                key.verify(signature.signature, signature.signed_attributes, ec.ECDSA(hashes.SHA256()))
+            elif isinstance(key, rsa.RSAPublicKey):
+                key.verify(
+                    signature.signature,
+                    signature.signed_attributes,
+                    padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32),
+                    hashes.SHA256(),
+                )
+            else:
+                raise Refused("integrity-failed")
+        except InvalidSignature:
+            raise Refused("integrity-failed") from None
+
+
+def _hex(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

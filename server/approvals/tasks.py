@@ -1,0 +1,158 @@
+"""Jobs of approvals: the time stamp and the assembled revision, intents without an answer, prepared bytes that nobody used."""
+
+import asyncio
+from collections.abc import Mapping
+
+import msgspec
+import structlog
+
+from server import jobs
+from server.approvals import queries
+from server.approvals.model import ItemRow, PreparedRow
+from server.approvals.service import ApprovalService, Reconcile, Stamp
+from server.clock import Clock
+from server.crash import point
+from server.db import Database, Transaction
+from server.documents.service import advance
+from server.ids import new_id
+from server.jobs import Bury, Context, Handler, Job, Periodic, Retry
+from server.pdfwork import PdfWork
+from server.previews.model import PreparedManifest, parse
+from server.previews.service import PreviewService
+from server.storage import Blobs
+from server.timestamps import NoStamp, TimeStamps
+from signing.client import Unavailable
+from signing.core.cms import signature_value, with_timestamp
+
+log = structlog.get_logger()
+
+
+class Validate(msgspec.Struct, frozen=True):
+    """Job `approvals.validate`: our own validation of a stored revision's whole chain."""
+
+    revision: str
+
+
+class ApprovalTasks:
+    """Handlers; every one is idempotent, as the outbox delivers at least once."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        blobs: Blobs,
+        approvals: ApprovalService,
+        previews: PreviewService,
+        pdf: PdfWork,
+        stamps: TimeStamps,
+        clock: Clock,
+    ) -> None:
+        self._db = db
+        self._blobs = blobs
+        self._approvals = approvals
+        self._previews = previews
+        self._pdf = pdf
+        self._stamps = stamps
+        self._clock = clock
+
+    def handlers(self) -> Mapping[str, Handler]:
+        return {
+            "approvals.stamp": self.stamp,
+            "approvals.reconcile": self.reconcile,
+            "approvals.validate": self.validate,
+        }
+
+    def periodic(self) -> list[Periodic]:
+        return [Periodic(kind="approvals.sweep", every_s=60, handler=self.sweep)]
+
+    async def reconcile(self, job: Job, _context: Context) -> None:
+        try:
+            settled = await self._approvals.reconcile(job.decode(Reconcile).challenge)
+        except Unavailable:
+            raise Retry(10, "the signer does not answer") from None
+        if not settled:
+            raise Retry(5, "the signer still works on it")
+
+    async def validate(self, job: Job, _context: Context) -> None:
+        await self._approvals.validate(job.decode(Validate).revision)
+
+    async def stamp(self, job: Job, context: Context) -> None:
+        """Fetch the time stamp, assemble the revision once, and put the document before whoever is next (architecture §6.5)."""
+        wanted = job.decode(Stamp)
+        item = await queries.item(self._db, wanted.challenge, wanted.item)
+        if item is None or item.cms is None or item.stamped_us is not None:
+            return
+        prepared = await queries.load_prepared(self._db, item.prepared)
+        if prepared is None:
+            raise Bury("the prepared revision is gone")
+        try:
+            token = await self._stamps.fetch(signature_value(item.cms))
+        except NoStamp as error:
+            raise Retry(None, str(error)) from None
+        point("token-fetched")
+        cms = with_timestamp(item.cms, token)
+        digest, size = await self._assemble(prepared, cms)
+        point("assembled")
+        await self._db.transact(lambda tx: self._finish(tx, item, prepared, cms, digest, size, context))
+        point("s3-committed")
+
+    async def _assemble(self, prepared: PreparedRow, cms: bytes) -> tuple[str, int]:
+        out = self._blobs.scratch() / f"revision-{new_id()}.pdf"
+        try:
+            async with self._blobs.local(prepared.blob) as path:
+                digest = await asyncio.to_thread(self._pdf.assemble, path, prepared.assembly, cms, out)
+            size = out.stat().st_size
+            stored = await self._blobs.put_file(out)
+        finally:
+            out.unlink(missing_ok=True)
+        if stored != digest:
+            raise Retry(None, "the assembled bytes changed on their way to the store")
+        return digest, size
+
+    async def _finish(
+        self,
+        tx: Transaction,
+        item: ItemRow,
+        prepared: PreparedRow,
+        cms: bytes,
+        digest: str,
+        size: int,
+        context: Context,
+    ) -> None:
+        now_us = self._clock.now_us()
+        if not await queries.finish_item(tx, item.challenge, item.item, cms=cms, revision=digest, now_us=now_us):
+            return
+        activation = await queries.activation(tx, item.challenge)
+        assert activation is not None
+        manifest = parse(prepared.manifest)
+        assert isinstance(manifest, PreparedManifest)
+        await self._previews.adopt(tx, digest, manifest.renderer, manifest.images)
+        event = await advance(
+            tx, item.document, item.position, digest=digest, size=size, actor=activation.person, now_us=now_us
+        )
+        await queries.insert_receipt(
+            tx,
+            id_=new_id(),
+            organisation=activation.organisation,
+            document=item.document,
+            challenge=item.challenge,
+            event=event,
+            kind="signature",
+            now_us=now_us,
+        )
+        await jobs.enqueue(
+            tx, "approvals.validate", Validate(revision=digest), dedupe_key=f"approvals.validate:{digest}"
+        )
+        await context.finish(tx)
+
+    async def sweep(self, _job: Job, _context: Context) -> None:
+        """Forget the bytes of prepared revisions that died or expired unused; close intents that have no job any more."""
+        now_us = self._clock.now_us()
+        for row in await queries.expired_prepared(self._db, now_us, 200):
+            await self._db.transact(lambda tx, id_=row["id"]: queries.forget_blob(tx, id_))  # type: ignore[misc]
+            await self._blobs.delete(str(row["blob"]))
+        for challenge in await queries.open_activations(self._db, now_us - 120_000_000, 50):
+            try:
+                await self._approvals.reconcile(challenge)
+            except Unavailable:
+                return

@@ -1,0 +1,200 @@
+"""`hoatoc serve | worker | migrate | openapi | axis`."""
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from server.cli import load_settings
+from server.logs import configure
+from server.settings import Mode, Settings
+
+if TYPE_CHECKING:
+    from server.wiring import Wiring
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), help="Instead of server.port.")
+@click.pass_context
+def serve(context: click.Context, port: int | None) -> None:
+    """Run the server; in embedded mode with its signer and worker."""
+    import msgspec
+
+    settings = load_settings(context)
+    if port is not None and port != settings.server.port:
+        public = settings.server.public_url.replace(f":{settings.server.port}", f":{port}")
+        settings = msgspec.structs.replace(
+            settings, server=msgspec.structs.replace(settings.server, port=port, public_url=public)
+        )
+    configure(level=settings.server.log_level)
+    _run(_serve(settings))
+
+
+@click.command()
+@click.pass_context
+def worker(context: click.Context) -> None:
+    """Work the outbox; any number of these may run on PostgreSQL."""
+    settings = load_settings(context)
+    configure(level=settings.server.log_level)
+    _run(_worker(settings))
+
+
+@click.command("migrate")
+@click.pass_context
+def migrate_command(context: click.Context) -> None:
+    """Bring the database to this version's schema."""
+    from server.db import migrate, open_database
+
+    settings = load_settings(context)
+    settings.state.create()
+
+    async def run() -> None:
+        db = await open_database(settings.database.url)
+        try:
+            await migrate(db)
+        finally:
+            await db.close()
+
+    asyncio.run(run())
+    click.echo("The schema is up to date.")
+
+
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("openapi"), show_default=True)
+@click.option("--check", is_flag=True, help="Say whether the files are fresh; write nothing.")
+def openapi(out: Path, *, check: bool) -> None:
+    """Write openapi.json and problems.json from the code."""
+    from server.app import schema_document
+    from server.openapi import pretty, problems_document
+
+    stale = []
+    for name, body in (("openapi.json", pretty(schema_document())), ("problems.json", problems_document())):
+        path = out / name
+        if not path.exists() or path.read_bytes() != body:
+            stale.append(name)
+            if not check:
+                path.write_bytes(body)
+    if check and stale:
+        raise click.ClickException(f"stale: {', '.join(stale)} (run: hoatoc openapi)")
+    click.echo("fresh" if not stale else f"written: {', '.join(stale)}")
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def axis(arguments: tuple[str, ...]) -> None:
+    """Run the stand-in exchange (for demonstrations and tests)."""
+    sys.exit(subprocess.call([sys.executable, "-m", "server.exchange.standin", *arguments]))
+
+
+def _run(main: Awaitable[None]) -> None:
+    try:
+        import uvloop
+
+        uvloop.run(main)  # type: ignore[arg-type]
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+async def _serve(settings: Settings) -> None:
+    from server.wiring import Wiring
+
+    child = None
+    if settings.server.mode is Mode.EMBEDDED:
+        child = await asyncio.to_thread(start_signer, settings)
+    try:
+        wiring = await Wiring.open(settings)
+        try:
+            if settings.worker.embedded:
+                await wiring.start_worker()
+            await _http(wiring)
+        finally:
+            await wiring.close()
+    finally:
+        if child is not None:
+            await asyncio.to_thread(stop_signer, child)
+
+
+async def _http(wiring: "Wiring") -> None:
+    from granian.constants import Interfaces
+    from granian.server.embed import Server
+
+    from server.app import create_app
+
+    server = wiring.settings.server
+    tls = (
+        {"ssl_cert": Path(server.tls_certificate_file), "ssl_key": Path(server.tls_key_file)}
+        if server.tls_certificate_file
+        else {}
+    )
+    http = Server(
+        create_app(wiring),
+        address=server.host,
+        port=server.port,
+        interface=Interfaces.ASGINL,
+        websockets=False,
+        log_enabled=False,
+        **tls,  # type: ignore[arg-type]
+    )
+    await _until_signal(http.serve, http.stop)
+
+
+async def _worker(settings: Settings) -> None:
+    from server.wiring import Wiring
+
+    wiring = await Wiring.open(settings)
+    try:
+        await wiring.start_worker()
+        stopped = asyncio.Event()
+        await _until_signal(stopped.wait, stopped.set)
+    finally:
+        await wiring.close()
+
+
+async def _until_signal(run: Callable[[], Awaitable[object]], stop: Callable[[], None]) -> None:
+    """SIGTERM and SIGINT stop accepting; what runs is finished by `close` (threat D11)."""
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop)
+    await run()
+
+
+def start_signer(settings: Settings) -> "subprocess.Popen[bytes]":
+    """The signer as a child of the embedded server. One user runs all: the separation is structural, not a boundary."""
+    from server.cli.signer import ensure
+
+    config = ensure(settings)
+    child = subprocess.Popen([sys.executable, "-m", "signing.core", str(config)], stdin=subprocess.DEVNULL)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if child.poll() is not None:
+            raise click.ClickException("the signer did not start; its reason stands above")
+        if _listens(settings.signer.socket):
+            return child
+        time.sleep(0.02)
+    child.terminate()
+    raise click.ClickException("the signer did not open its socket within 20 s")
+
+
+def _listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+        return True
+
+
+def stop_signer(child: "subprocess.Popen[bytes]") -> None:
+    child.terminate()
+    try:
+        child.wait(40)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()

@@ -1,0 +1,1 @@
+"""Documents: intake, inbox, revisions, the changes feed, return and recall."""

@@ -1,0 +1,249 @@
+"""States of a document, what may follow what, and what a system hands in at intake.
+
+State names are those of the architecture's §6; every state that is not final has a time after which somebody is alarmed.
+"""
+
+import re
+import unicodedata
+from datetime import date
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+from server.errors import Refused
+
+MINUTE = 60_000_000
+HOUR = 60 * MINUTE
+
+
+class State(StrEnum):
+    """Where an outgoing document stands. One owner per transition: the approvals room moves it up to `sealed`, the exchange after."""
+
+    IN_REVIEW = "in_review"
+    SIGNING = "signing"
+    SIGNED_PENDING_TIMESTAMP = "signed_pending_timestamp"
+    SIGNED = "signed"
+    SEALING = "sealing"
+    SEALED_PENDING_TIMESTAMP = "sealed_pending_timestamp"
+    SEALED = "sealed"
+    FORWARDED = "forwarded"
+    DELIVERED = "delivered"
+    ACCEPTED = "accepted"
+    RETURNED = "returned"
+    REFUSED = "refused"
+    RECALLED = "recalled"
+
+
+FINAL = frozenset({State.ACCEPTED, State.RETURNED, State.REFUSED, State.RECALLED})
+
+FOLLOWS: dict[State, frozenset[State]] = {
+    State.IN_REVIEW: frozenset({State.SIGNING, State.RETURNED, State.RECALLED, State.IN_REVIEW}),
+    State.SIGNING: frozenset({State.SIGNED_PENDING_TIMESTAMP, State.IN_REVIEW}),
+    State.SIGNED_PENDING_TIMESTAMP: frozenset({State.IN_REVIEW, State.SIGNED}),
+    State.SIGNED: frozenset({State.SEALING, State.RETURNED, State.RECALLED}),
+    State.SEALING: frozenset({State.SEALED_PENDING_TIMESTAMP, State.SIGNED}),
+    State.SEALED_PENDING_TIMESTAMP: frozenset({State.SEALED}),
+    State.SEALED: frozenset({State.FORWARDED, State.RECALLED}),
+    State.FORWARDED: frozenset({State.DELIVERED, State.ACCEPTED, State.REFUSED, State.RECALLED}),
+    State.DELIVERED: frozenset({State.ACCEPTED, State.REFUSED, State.RECALLED}),
+    State.ACCEPTED: frozenset({State.REFUSED, State.RECALLED}),
+    State.RETURNED: frozenset({State.IN_REVIEW}),
+    State.REFUSED: frozenset({State.ACCEPTED, State.RECALLED}),
+    State.RECALLED: frozenset(),
+}
+
+IN_FLIGHT = frozenset({State.SIGNING, State.SEALING, State.SIGNED_PENDING_TIMESTAMP, State.SEALED_PENDING_TIMESTAMP})
+
+# A person's patience by urgency 0 to 4 (TIM-1: the urgent grades are handled at once), in microseconds.
+_REVIEW_US = (24 * HOUR, 4 * HOUR, 1 * HOUR, 15 * MINUTE, 15 * MINUTE)
+_CLERK_US = (4 * HOUR, 1 * HOUR, 30 * MINUTE, 10 * MINUTE, 10 * MINUTE)
+_MACHINE_US: dict[State, int] = {
+    State.SIGNING: MINUTE,
+    State.SEALING: MINUTE,
+    State.SIGNED_PENDING_TIMESTAMP: 10 * MINUTE,
+    State.SEALED_PENDING_TIMESTAMP: 10 * MINUTE,
+    State.SEALED: 10 * MINUTE,
+    State.FORWARDED: 24 * HOUR,  # TIM-5: receipt is confirmed within the day
+    State.DELIVERED: 72 * HOUR,
+}
+
+
+def due_us(state: State, urgency: int, now_us: int) -> int | None:
+    """When a document that now enters `state` becomes overdue; None for final states."""
+    if state in FINAL:
+        return None
+    if state is State.IN_REVIEW:
+        return now_us + _REVIEW_US[urgency]
+    if state is State.SIGNED:
+        return now_us + _CLERK_US[urgency]
+    return now_us + _MACHINE_US[state]
+
+
+class StepKind(StrEnum):
+    PERSON = "person"
+    SEAL = "seal"
+
+
+class StepState(StrEnum):
+    WAITING = "waiting"
+    OPEN = "open"
+    PENDING_TIMESTAMP = "pending_timestamp"
+    DONE = "done"
+    RETURNED = "returned"
+
+
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+Short = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+OrganId = Annotated[str, msgspec.Meta(min_length=1, max_length=40, pattern=r"^[0-9A-Za-z][0-9A-Za-z.\-]*$")]
+Millimetres = Annotated[float, msgspec.Meta(ge=0, le=5000)]
+
+
+class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A rectangle on a page as the reader sees it: page from 1, millimetres from the top left corner."""
+
+    page: Annotated[int, msgspec.Meta(ge=1, le=5000)]
+    x_mm: Millimetres
+    y_mm: Millimetres
+    width_mm: Annotated[float, msgspec.Meta(gt=0, le=400)]
+    height_mm: Annotated[float, msgspec.Meta(gt=0, le=400)]
+
+
+class SignerStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One person of the route, in order. `authority` is the line above the position, such as `KT. CHỦ TỊCH` (AUT-1)."""
+
+    person: Annotated[str, msgspec.Meta(min_length=32, max_length=36)]
+    authority: Annotated[str, msgspec.Meta(max_length=100)] = ""
+    placement: Placement | None = None
+
+
+class Receiver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    organ_id: OrganId
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the document management system says of the document: the fields of an edXML MessageHeader (DOC-7 lengths).
+
+    `urgency` 0 to 4 (thường, khẩn, thượng khẩn, hỏa tốc, hỏa tốc hẹn giờ). `secrecy` is declared so that it can be refused (SEC-1).
+    Dates are `YYYY-MM-DD`.
+    """
+
+    number: Annotated[str, msgspec.Meta(min_length=1, max_length=11)]
+    notation: Annotated[str, msgspec.Meta(min_length=1, max_length=30)]
+    subject: Text
+    type_name: Short
+    urgency: Annotated[int, msgspec.Meta(ge=0, le=4)]
+    promulgation_place: Short
+    promulgation_date: str
+    receivers: Annotated[list[Receiver], msgspec.Meta(min_length=1, max_length=500)]
+    signers: Annotated[list[SignerStep], msgspec.Meta(min_length=1, max_length=10)]
+    seal_placement: Placement | None = None
+    due_date: str | None = None
+    content: Annotated[str, msgspec.Meta(max_length=2000)] = ""
+    to_places: Annotated[list[Text], msgspec.Meta(max_length=50)] = []
+    secrecy: Annotated[str, msgspec.Meta(max_length=30)] = "none"
+    source_reference: Annotated[str, msgspec.Meta(max_length=100)] | None = None
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069\u200e\u200f]")
+
+
+def clean(text: str) -> str:
+    """NFC, without control characters and bidirectional overrides (threat B11), white space folded."""
+    return " ".join(_CONTROL.sub(" ", unicodedata.normalize("NFC", text)).split())
+
+
+def checked(metadata: Metadata, today: date) -> Metadata:
+    """Metadata with clean texts.
+
+    Raises: Refused("secret-document") for any declared grade; Refused("invalid-request") for impossible dates or texts that
+    are empty once cleaned; Refused("route-invalid") when a person stands twice; Refused("receiver-unknown") for a doubled receiver.
+    """
+    if metadata.secrecy not in {"", "none"}:
+        raise Refused("secret-document")
+    for name in ("promulgation_date", "due_date"):
+        value = getattr(metadata, name)
+        if value is not None:
+            try:
+                parsed = date.fromisoformat(value)
+            except ValueError:
+                raise Refused("invalid-request", detail=f"{name} is not a date YYYY-MM-DD") from None
+            if not 1945 <= parsed.year <= today.year + 20:
+                raise Refused("invalid-request", detail=f"{name} is out of range")
+    people = [step.person for step in metadata.signers]
+    if len(set(people)) != len(people):
+        raise Refused("route-invalid", detail="a person stands twice in the route")
+    codes = [receiver.organ_id.upper() for receiver in metadata.receivers]
+    if len(set(codes)) != len(codes):
+        raise Refused("receiver-unknown", detail="a receiver stands twice")
+    texts = {
+        name: clean(getattr(metadata, name))
+        for name in ("number", "notation", "subject", "type_name", "promulgation_place", "content")
+    }
+    for name, value in texts.items():
+        if not value and name != "content":
+            raise Refused("invalid-request", detail=f"{name} is empty")
+    return msgspec.structs.replace(
+        metadata,
+        **texts,
+        receivers=[Receiver(organ_id=receiver.organ_id, name=clean(receiver.name)) for receiver in metadata.receivers],
+        signers=[msgspec.structs.replace(step, authority=clean(step.authority)) for step in metadata.signers],
+        to_places=[clean(place) for place in metadata.to_places],
+    )
+
+
+class DocumentRow(msgspec.Struct, frozen=True):
+    """A row of `documents` (times in microseconds UTC, digests hex SHA-256)."""
+
+    id: str
+    organisation: str
+    client: str
+    source_reference: str | None
+    state: State
+    state_since_us: int
+    state_due_us: int | None
+    step: int | None
+    head: str
+    version: int
+    page_count: int
+    code_number: str
+    code_notation: str
+    subject: str
+    type_name: str
+    urgency: int
+    promulgation_place: str
+    promulgation_date: str
+    due_date: str | None
+    header: bytes
+    exchange_id: str
+    created_us: int
+    updated_us: int
+
+    def metadata(self) -> Metadata:
+        return msgspec.json.decode(self.header, type=Metadata)
+
+
+class StepRow(msgspec.Struct, frozen=True):
+    document: str
+    position: int
+    kind: StepKind
+    person: str | None
+    field_name: str
+    authority_line: str
+    placement: bytes | None
+    state: StepState
+    decided_by: str | None
+    decided_us: int | None
+
+
+class RevisionRow(msgspec.Struct, frozen=True):
+    document: str
+    number: int
+    digest: str
+    parent: str | None
+    size: int
+    kind: str
+    step: int | None
+    version: int
+    created_us: int

@@ -1,0 +1,388 @@
+"""All SQL of documents. Every read of user data takes the actor and joins the access rule (threat C1)."""
+
+from server.db import Reads, Row, Transaction, into
+from server.documents.model import DocumentRow, Metadata, RevisionRow, State, StepRow, StepState
+from server.identity.model import Actor
+
+_DOCUMENT = (
+    "d.id, d.organisation, d.client, d.source_reference, d.state, d.state_since_us, d.state_due_us, d.step, d.head, d.version, d.page_count, "
+    "d.code_number, d.code_notation, d.subject, d.type_name, d.urgency, d.promulgation_place, d.promulgation_date, d.due_date, d.header, "
+    "d.exchange_id, d.created_us, d.updated_us"
+)
+# $1 organisation, $2 kind of actor, $3 actor. A service client reads its organisation; a person reads what names him, a clerk
+# the organisation's documents.
+_READABLE = (
+    "d.organisation = $1 AND ($2 = 'service' OR EXISTS (SELECT 1 FROM document_readers a WHERE a.person = $3 AND a.document = d.id) "
+    "OR EXISTS (SELECT 1 FROM roles r WHERE r.person = $3 AND r.role = 'clerk'))"
+)
+
+
+def _who(actor: Actor) -> tuple[str, str, str]:
+    return actor.organisation, str(actor.kind), actor.id
+
+
+async def find(db: Reads, actor: Actor, document: str) -> DocumentRow | None:
+    row = await db.fetch_one(
+        f"SELECT {_DOCUMENT} FROM documents d WHERE {_READABLE} AND d.id = $4", *_who(actor), document
+    )
+    return None if row is None else into(row, DocumentRow)
+
+
+async def load(tx: Reads, document: str) -> DocumentRow | None:
+    """For the system's own work (jobs), where no user reads."""
+    row = await tx.fetch_one(f"SELECT {_DOCUMENT} FROM documents d WHERE d.id = $1", document)
+    return None if row is None else into(row, DocumentRow)
+
+
+async def listing(db: Reads, actor: Actor, *, before: tuple[int, str], limit: int) -> list[DocumentRow]:
+    """Newest first, from the cursor (created_us, id) exclusive."""
+    rows = await db.fetch_all(
+        f"SELECT {_DOCUMENT} FROM documents d WHERE {_READABLE} AND (d.created_us < $4 OR (d.created_us = $4 AND d.id < $5)) "
+        "ORDER BY d.created_us DESC, d.id DESC LIMIT $6",
+        *_who(actor),
+        before[0],
+        before[1],
+        limit,
+    )
+    return [into(row, DocumentRow) for row in rows]
+
+
+INBOX = (
+    "SELECT a.document AS id, a.waiting, a.urgency, a.at_us, a.reason, d.state, d.code_number, d.code_notation, d.subject, d.type_name, "
+    "d.page_count, d.head, d.due_date, d.state_due_us FROM document_readers a JOIN documents d ON d.id = a.document "
+    "WHERE a.person = $1 AND (a.waiting, a.urgency, a.at_us, a.document) < ($2, $3, $4, $5) "
+    "ORDER BY a.waiting DESC, a.urgency DESC, a.at_us DESC, a.document DESC LIMIT $6"
+)
+
+
+async def inbox(db: Reads, actor: Actor, *, before: tuple[int, int, int, str], limit: int) -> list[Row]:
+    """What names this person: waiting first, then by urgency, then newest. One index range."""
+    return await db.fetch_all(INBOX, actor.id, *before, limit)
+
+
+async def seal_queue(db: Reads, actor: Actor, *, limit: int) -> list[DocumentRow]:
+    """Documents of the clerk's organisation that wait for the seal (SIG-7), most urgent first, oldest first."""
+    rows = await db.fetch_all(
+        f"SELECT {_DOCUMENT} FROM documents d WHERE d.organisation = $1 AND d.state = 'signed' "
+        "AND EXISTS (SELECT 1 FROM roles r WHERE r.person = $2 AND r.role = 'clerk') ORDER BY d.urgency DESC, d.created_us LIMIT $3",
+        actor.organisation,
+        actor.id,
+        limit,
+    )
+    return [into(row, DocumentRow) for row in rows]
+
+
+async def steps(db: Reads, document: str) -> list[StepRow]:
+    rows = await db.fetch_all(
+        "SELECT document, position, kind, person, field_name, authority_line, placement, state, decided_by, decided_us FROM route_steps "
+        "WHERE document = $1 ORDER BY position",
+        document,
+    )
+    return [into(row, StepRow) for row in rows]
+
+
+async def step_names(db: Reads, document: str) -> list[Row]:
+    """The route as shown: position, kind, state, and who."""
+    return await db.fetch_all(
+        "SELECT s.position, s.kind, s.state, s.person, s.authority_line, s.decided_us, p.name, p.position AS title FROM route_steps s "
+        "LEFT JOIN people p ON p.id = coalesce(s.decided_by, s.person) WHERE s.document = $1 ORDER BY s.position",
+        document,
+    )
+
+
+async def revisions(db: Reads, document: str) -> list[RevisionRow]:
+    rows = await db.fetch_all(
+        "SELECT document, number, digest, parent, size, kind, step, version, created_us FROM revisions WHERE document = $1 ORDER BY number",
+        document,
+    )
+    return [into(row, RevisionRow) for row in rows]
+
+
+async def duplicates(tx: Reads, organisation: str, number: str, notation: str, promulgation_year: str) -> list[Row]:
+    """Documents of the agency with the same number and symbol in the same year (DOC-5, DOC-8)."""
+    return await tx.fetch_all(
+        "SELECT id, state FROM documents WHERE organisation = $1 AND code_number = $2 AND code_notation = $3 AND promulgation_date LIKE $4 "
+        "AND state NOT IN ('returned', 'recalled') ORDER BY id",
+        organisation,
+        number,
+        notation,
+        promulgation_year + "%",
+    )
+
+
+async def same_number_and_day(tx: Reads, organisation: str, metadata: Metadata) -> int:
+    """How many documents, in any state, would have the same id on the exchange."""
+    row = await tx.fetch_one(
+        "SELECT count(*) AS n FROM documents WHERE organisation = $1 AND code_number = $2 AND code_notation = $3 AND promulgation_date = $4",
+        organisation,
+        metadata.number,
+        metadata.notation,
+        metadata.promulgation_date,
+    )
+    assert row is not None
+    return int(row["n"])
+
+
+async def signers(tx: Reads, organisation: str, people: list[str]) -> set[str]:
+    """Those of `people` who are active members of the organisation and leaders."""
+    found: set[str] = set()
+    for person in people:
+        row = await tx.fetch_one(
+            "SELECT p.id FROM people p JOIN roles r ON r.person = p.id WHERE p.id = $1 AND p.organisation = $2 AND p.state = 'active' AND r.role = 'leader'",
+            person,
+            organisation,
+        )
+        if row is not None:
+            found.add(person)
+    return found
+
+
+async def insert_document(tx: Transaction, row: DocumentRow) -> None:
+    await tx.execute(
+        "INSERT INTO documents (id, organisation, client, source_reference, state, state_since_us, state_due_us, step, head, version, page_count, "
+        "code_number, code_notation, subject, type_name, urgency, promulgation_place, promulgation_date, due_date, header, exchange_id, created_us, "
+        "updated_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)",
+        row.id,
+        row.organisation,
+        row.client,
+        row.source_reference,
+        row.state.value,
+        row.state_since_us,
+        row.state_due_us,
+        row.step,
+        row.head,
+        row.version,
+        row.page_count,
+        row.code_number,
+        row.code_notation,
+        row.subject,
+        row.type_name,
+        row.urgency,
+        row.promulgation_place,
+        row.promulgation_date,
+        row.due_date,
+        row.header,
+        row.exchange_id,
+        row.created_us,
+        row.updated_us,
+    )
+
+
+async def insert_revision(
+    tx: Transaction,
+    *,
+    document: str,
+    digest: str,
+    parent: str | None,
+    size: int,
+    kind: str,
+    step: int | None,
+    version: int,
+    now_us: int,
+) -> None:
+    await tx.execute(
+        "INSERT INTO revisions (document, number, digest, parent, size, kind, step, version, created_us) "
+        "SELECT $1, coalesce(max(number), 0) + 1, $2, $3, $4, $5, $6, $7, $8 FROM revisions WHERE document = $1",
+        document,
+        digest,
+        parent,
+        size,
+        kind,
+        step,
+        version,
+        now_us,
+    )
+
+
+async def insert_step(tx: Transaction, row: StepRow) -> None:
+    await tx.execute(
+        "INSERT INTO route_steps (document, position, kind, person, field_name, authority_line, placement, state) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        row.document,
+        row.position,
+        row.kind.value,
+        row.person,
+        row.field_name,
+        row.authority_line,
+        row.placement,
+        row.state.value,
+    )
+
+
+async def set_step(
+    tx: Transaction,
+    document: str,
+    position: int,
+    *,
+    expected: StepState,
+    state: StepState,
+    by: str | None = None,
+    now_us: int | None = None,
+) -> int:
+    return await tx.execute(
+        "UPDATE route_steps SET state = $4, decided_by = coalesce($5, decided_by), decided_us = coalesce($6, decided_us) "
+        "WHERE document = $1 AND position = $2 AND state = $3",
+        document,
+        position,
+        expected.value,
+        state.value,
+        by,
+        now_us,
+    )
+
+
+async def reset_steps(tx: Transaction, document: str) -> None:
+    await tx.execute(
+        "UPDATE route_steps SET state = CASE WHEN position = 1 THEN 'open' ELSE 'waiting' END, decided_by = NULL, decided_us = NULL WHERE document = $1",
+        document,
+    )
+
+
+async def set_state(
+    tx: Transaction,
+    document: str,
+    *,
+    expected: State,
+    head: str,
+    state: State,
+    step: int | None,
+    new_head: str,
+    due_us: int | None,
+    now_us: int,
+) -> int:
+    """The one conditional UPDATE that every transition is: state and head must be the expected ones (threats A10, A11)."""
+    return await tx.execute(
+        "UPDATE documents SET state = $4, step = $5, head = $6, state_since_us = $7, state_due_us = $8, alarmed_us = NULL, updated_us = $7 "
+        "WHERE id = $1 AND state = $2 AND head = $3",
+        document,
+        expected.value,
+        head,
+        state.value,
+        step,
+        new_head,
+        now_us,
+        due_us,
+    )
+
+
+async def new_version(tx: Transaction, document: str, *, version: int, header: bytes, page_count: int) -> int:
+    return await tx.execute(
+        "UPDATE documents SET version = version + 1, header = $3, page_count = $4 WHERE id = $1 AND version = $2",
+        document,
+        version,
+        header,
+        page_count,
+    )
+
+
+async def put_reader(
+    tx: Transaction,
+    *,
+    person: str,
+    document: str,
+    organisation: str,
+    reason: str,
+    waiting: int,
+    urgency: int,
+    now_us: int,
+) -> None:
+    await tx.execute(
+        "INSERT INTO document_readers (person, document, organisation, reason, waiting, urgency, at_us) VALUES ($1, $2, $3, $4, $5, $6, $7) "
+        "ON CONFLICT (person, document) DO UPDATE SET waiting = excluded.waiting, at_us = excluded.at_us",
+        person,
+        document,
+        organisation,
+        reason,
+        waiting,
+        urgency,
+        now_us,
+    )
+
+
+async def nobody_waits(tx: Transaction, document: str) -> None:
+    await tx.execute("UPDATE document_readers SET waiting = 0 WHERE document = $1 AND waiting = 1", document)
+
+
+async def next_change(tx: Transaction, organisation: str) -> int:
+    """The next place in the organisation's feed. The counter row is locked until commit, so places become visible in order."""
+    row = await tx.fetch_one(
+        "INSERT INTO changes_counters (organisation, seq) VALUES ($1, 1) ON CONFLICT (organisation) DO UPDATE SET seq = changes_counters.seq + 1 RETURNING seq",
+        organisation,
+    )
+    assert row is not None
+    return int(row["seq"])
+
+
+async def insert_change(
+    tx: Transaction,
+    *,
+    organisation: str,
+    seq: int,
+    document: str,
+    kind: str,
+    tombstone: int,
+    state: str,
+    detail: bytes,
+    now_us: int,
+) -> None:
+    await tx.execute(
+        "INSERT INTO changes (organisation, seq, document, kind, tombstone, state, detail, at_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        organisation,
+        seq,
+        document,
+        kind,
+        tombstone,
+        state,
+        detail,
+        now_us,
+    )
+
+
+async def changes(db: Reads, actor: Actor, *, after: int, limit: int) -> list[Row]:
+    """The feed after a place, in order, joined with the access rule."""
+    return await db.fetch_all(
+        "SELECT c.seq, c.document, c.kind, c.tombstone, c.state, c.detail, c.at_us FROM changes c JOIN documents d ON d.id = c.document "
+        f"WHERE c.organisation = $1 AND {_READABLE} AND c.seq > $4 ORDER BY c.seq LIMIT $5",
+        *_who(actor),
+        after,
+        limit,
+    )
+
+
+async def last_change(db: Reads, organisation: str) -> int:
+    row = await db.fetch_one("SELECT seq FROM changes_counters WHERE organisation = $1", organisation)
+    return 0 if row is None else int(row["seq"])
+
+
+async def overdue(tx: Reads, now_us: int, limit: int) -> list[DocumentRow]:
+    rows = await tx.fetch_all(
+        f"SELECT {_DOCUMENT} FROM documents d WHERE d.state_due_us IS NOT NULL AND d.alarmed_us IS NULL AND d.state_due_us < $1 ORDER BY d.state_due_us LIMIT $2",
+        now_us,
+        limit,
+    )
+    return [into(row, DocumentRow) for row in rows]
+
+
+async def mark_alarmed(tx: Transaction, document: str, *, due_us: int, now_us: int) -> int:
+    return await tx.execute(
+        "UPDATE documents SET alarmed_us = $3 WHERE id = $1 AND state_due_us = $2 AND alarmed_us IS NULL",
+        document,
+        due_us,
+        now_us,
+    )
+
+
+async def counts_by_state(db: Reads) -> list[Row]:
+    return await db.fetch_all("SELECT state, count(*) AS n FROM documents GROUP BY state")
+
+
+async def readers(tx: Reads, document: str) -> list[str]:
+    rows = await tx.fetch_all("SELECT person FROM document_readers WHERE document = $1 ORDER BY person", document)
+    return [str(row["person"]) for row in rows]
+
+
+async def clerks(tx: Reads, organisation: str) -> list[str]:
+    rows = await tx.fetch_all(
+        "SELECT p.id FROM people p JOIN roles r ON r.person = p.id WHERE p.organisation = $1 AND p.state = 'active' AND r.role = 'clerk' ORDER BY p.id",
+        organisation,
+    )
+    return [str(row["id"]) for row in rows]

@@ -1,0 +1,460 @@
+"""Documents over HTTP: intake by the document management system, inbox and documents for people, the changes feed."""
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Request, Response, get, post
+from litestar.datastructures import UploadFile
+from litestar.enums import RequestEncodingType
+from litestar.params import Body, JSONBody, PathParameter, QueryParameter
+
+from server.clock import Clock
+from server.db import Database
+from server.documents import queries
+from server.documents.model import DocumentRow, Metadata
+from server.documents.service import DocumentService
+from server.http import blob_answer, cursor, encoded, from_cursor, once, save_upload
+from server.identity.guard import allow
+from server.identity.model import Actor, Role
+from server.settings import Settings
+from server.storage import Blobs
+from server.wire import iso, iso_or_none
+
+_READERS = {"roles": {Role.LEADER, Role.CLERK, Role.STAFF}, "scopes": {"documents:read"}}
+Id = Annotated[str, PathParameter(pattern="^[0-9a-f]{32}$", description="Identifier, 32 hexadecimal digits")]
+Limit = Annotated[int, QueryParameter(ge=1, le=200, description="Rows on a page")]
+Cursor = Annotated[str | None, QueryParameter(max_length=400, description="Where to continue, from the last answer")]
+
+
+class IntakeForm(msgspec.Struct):
+    """multipart/form-data: `metadata` is the JSON of Metadata, `file` the PDF."""
+
+    metadata: str
+    file: UploadFile
+
+
+class Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+
+
+class StepView(msgspec.Struct, frozen=True):
+    position: int
+    kind: str
+    state: str
+    person: str | None
+    name: str | None
+    title: str | None
+    authority: str
+    decided_at: str | None
+
+
+class DocumentView(msgspec.Struct, frozen=True):
+    """A document as its readers see it; `revision` is the head's SHA-256."""
+
+    id: str
+    state: str
+    state_since: str
+    overdue_at: str | None
+    step: int | None
+    revision: str
+    version: int
+    page_count: int
+    number: str
+    notation: str
+    subject: str
+    type_name: str
+    urgency: int
+    promulgation_place: str
+    promulgation_date: str
+    due_date: str | None
+    source_reference: str | None
+    exchange_id: str
+    created_at: str
+    route: list[StepView]
+    revisions: list[dict[str, Any]]
+
+
+class InboxItem(msgspec.Struct, frozen=True):
+    id: str
+    waiting: bool
+    reason: str
+    urgency: int
+    state: str
+    number: str
+    notation: str
+    subject: str
+    type_name: str
+    page_count: int
+    revision: str
+    due_date: str | None
+    overdue_at: str | None
+    at: str
+
+
+class InboxPage(msgspec.Struct, frozen=True):
+    items: list[InboxItem]
+    next: str | None
+
+
+class DocumentLine(msgspec.Struct, frozen=True):
+    id: str
+    state: str
+    number: str
+    notation: str
+    subject: str
+    urgency: int
+    page_count: int
+    revision: str
+    created_at: str
+
+
+class DocumentPage(msgspec.Struct, frozen=True):
+    items: list[DocumentLine]
+    next: str | None
+
+
+class ChangeView(msgspec.Struct, frozen=True):
+    seq: int
+    document: str
+    kind: str
+    tombstone: bool
+    state: str
+    detail: dict[str, Any]
+    at: str
+
+
+class ChangesPage(msgspec.Struct, frozen=True):
+    """`next` always continues: ask again with it later. A tombstone says: remove every copy of the document."""
+
+    items: list[ChangeView]
+    next: str
+
+
+def decode_metadata(text: str) -> Metadata:
+    return msgspec.json.decode(text, type=Metadata)
+
+
+@post(
+    "/api/v1/documents",
+    operation_id="takeInDocument",
+    summary="Take in a document",
+    tags=["documents"],
+    status_code=201,
+    opt=allow(scopes={"documents:write"}),
+    request_max_body_size=None,
+)
+async def take_in(
+    request: Request[Any, Any, Any],
+    data: Annotated[IntakeForm, Body(media_type=RequestEncodingType.MULTI_PART)],
+    actor: Actor,
+    documents: DocumentService,
+    blobs: Blobs,
+    settings: Settings,
+    clock: Clock,
+) -> Response[bytes]:
+    """A PDF with its metadata enters; the first person of the route is told. Needs an Idempotency-Key."""
+    metadata = decode_metadata(data.metadata)
+    path, digest = await save_upload(data.file, blobs.scratch(), settings.limits.document_bytes)
+    try:
+        claim = once(request, actor.id, f"{digest}\n{data.metadata}".encode(), clock.now_us())
+        return encoded(await documents.intake(actor, metadata, path, claim), 201)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@post(
+    "/api/v1/documents/{document:str}/replacements",
+    operation_id="replaceDocument",
+    summary="Replace the text before it is signed",
+    tags=["documents"],
+    status_code=200,
+    opt=allow(scopes={"documents:write"}),
+    request_max_body_size=None,
+)
+async def replace(
+    request: Request[Any, Any, Any],
+    document: Id,
+    data: Annotated[IntakeForm, Body(media_type=RequestEncodingType.MULTI_PART)],
+    actor: Actor,
+    documents: DocumentService,
+    blobs: Blobs,
+    settings: Settings,
+    clock: Clock,
+) -> Response[bytes]:
+    """A new text takes the place of one that is not being signed; the route starts again."""
+    metadata = decode_metadata(data.metadata)
+    path, digest = await save_upload(data.file, blobs.scratch(), settings.limits.document_bytes)
+    try:
+        claim = once(request, actor.id, f"{digest}\n{data.metadata}".encode(), clock.now_us())
+        return encoded(await documents.replace(actor, document, metadata, path, claim))
+    finally:
+        path.unlink(missing_ok=True)
+
+
+@get(
+    "/api/v1/documents",
+    operation_id="listDocuments",
+    summary="Documents, newest first",
+    tags=["documents", "phone"],
+    opt=allow(**_READERS),
+)
+async def listing(
+    actor: Actor,
+    db: Database,
+    cursor_: Annotated[str | None, QueryParameter(name="cursor", max_length=400)] = None,
+    limit: Limit = 50,
+) -> DocumentPage:
+    before = from_cursor(cursor_, tuple[int, str], (2**62, ""))
+    rows = await queries.listing(db, actor, before=before, limit=limit)
+    last = rows[-1] if len(rows) == limit else None
+    return DocumentPage(
+        items=[
+            DocumentLine(
+                id=row.id,
+                state=row.state.value,
+                number=row.code_number,
+                notation=row.code_notation,
+                subject=row.subject,
+                urgency=row.urgency,
+                page_count=row.page_count,
+                revision=row.head,
+                created_at=iso(row.created_us),
+            )
+            for row in rows
+        ],
+        next=None if last is None else cursor((last.created_us, last.id)),
+    )
+
+
+@get(
+    "/api/v1/inbox",
+    operation_id="readInbox",
+    summary="What waits for me",
+    tags=["documents", "phone"],
+    opt=allow(roles=_READERS["roles"]),
+)
+async def inbox(
+    actor: Actor,
+    db: Database,
+    cursor_: Annotated[str | None, QueryParameter(name="cursor", max_length=400)] = None,
+    limit: Limit = 50,
+) -> InboxPage:
+    """Waiting documents first, then by urgency, then newest."""
+    before = from_cursor(cursor_, tuple[int, int, int, str], (9, 9, 2**62, ""))
+    rows = await queries.inbox(db, actor, before=before, limit=limit)
+    items = [
+        InboxItem(
+            id=row["id"],
+            waiting=bool(row["waiting"]),
+            reason=row["reason"],
+            urgency=row["urgency"],
+            state=row["state"],
+            number=row["code_number"],
+            notation=row["code_notation"],
+            subject=row["subject"],
+            type_name=row["type_name"],
+            page_count=row["page_count"],
+            revision=row["head"],
+            due_date=row["due_date"],
+            overdue_at=iso_or_none(row["state_due_us"]),
+            at=iso(row["at_us"]),
+        )
+        for row in rows
+    ]
+    last = rows[-1] if len(rows) == limit else None
+    return InboxPage(
+        items=items,
+        next=None if last is None else cursor((last["waiting"], last["urgency"], last["at_us"], last["id"])),
+    )
+
+
+@get(
+    "/api/v1/documents/{document:str}",
+    operation_id="readDocument",
+    summary="One document",
+    tags=["documents", "phone"],
+    opt=allow(**_READERS),
+)
+async def read(document: Id, actor: Actor, db: Database, documents: DocumentService) -> DocumentView:
+    row = await documents.get(actor, document)
+    route = await queries.step_names(db, document)
+    chain = await queries.revisions(db, document)
+    return view(
+        row,
+        [
+            StepView(
+                position=step["position"],
+                kind=step["kind"],
+                state=step["state"],
+                person=step["person"],
+                name=step["name"],
+                title=step["title"],
+                authority=step["authority_line"],
+                decided_at=iso_or_none(step["decided_us"]),
+            )
+            for step in route
+        ],
+        [
+            {
+                "digest": one.digest,
+                "parent": one.parent,
+                "size": one.size,
+                "kind": one.kind,
+                "step": one.step,
+                "at": iso(one.created_us),
+            }
+            for one in chain
+        ],
+    )
+
+
+def view(row: DocumentRow, route: list[StepView], chain: list[dict[str, Any]]) -> DocumentView:
+    return DocumentView(
+        id=row.id,
+        state=row.state.value,
+        state_since=iso(row.state_since_us),
+        overdue_at=iso_or_none(row.state_due_us),
+        step=row.step,
+        revision=row.head,
+        version=row.version,
+        page_count=row.page_count,
+        number=row.code_number,
+        notation=row.code_notation,
+        subject=row.subject,
+        type_name=row.type_name,
+        urgency=row.urgency,
+        promulgation_place=row.promulgation_place,
+        promulgation_date=row.promulgation_date,
+        due_date=row.due_date,
+        source_reference=row.source_reference,
+        exchange_id=row.exchange_id,
+        created_at=iso(row.created_us),
+        route=route,
+        revisions=chain,
+    )
+
+
+@get(
+    "/api/v1/documents/{document:str}/files/{which:str}",
+    operation_id="fetchFile",
+    summary="The PDF: original, signed or final",
+    tags=["documents", "phone"],
+    opt=allow(**_READERS),
+)
+async def file(
+    request: Request[Any, Any, Any],
+    document: Id,
+    which: Annotated[str, PathParameter(pattern="^(original|signed|final)$")],
+    actor: Actor,
+    documents: DocumentService,
+    blobs: Blobs,
+) -> Response[Any]:
+    """Always a download, never shown inline (B5)."""
+    digest, row = await documents.file(actor, document, which)
+    name = f"{row.code_number}-{row.code_notation}-{which}.pdf".replace("/", "-")
+    return await blob_answer(request, blobs, digest, media_type="application/pdf", filename=name)
+
+
+@get(
+    "/api/v1/changes",
+    operation_id="readChanges",
+    summary="Everything that happened, in order",
+    tags=["documents", "phone"],
+    opt=allow(roles=_READERS["roles"], scopes={"changes:read", "documents:read"}),
+)
+async def changes(
+    actor: Actor,
+    documents: DocumentService,
+    cursor_: Annotated[str | None, QueryParameter(name="cursor", max_length=400)] = None,
+    limit: Limit = 100,
+) -> ChangesPage:
+    """Resumable: keep `next` and ask again with it. Works the same after being offline for days."""
+    after = from_cursor(cursor_, int, 0)
+    found, following = await documents.changes(actor, after=after, limit=limit)
+    return ChangesPage(
+        items=[
+            ChangeView(
+                seq=one.seq,
+                document=one.document,
+                kind=one.kind,
+                tombstone=one.tombstone,
+                state=one.state,
+                detail=one.detail,
+                at=iso(one.at_us),
+            )
+            for one in found
+        ],
+        next=cursor(following),
+    )
+
+
+@post(
+    "/api/v1/documents/{document:str}/return",
+    operation_id="returnDocument",
+    summary="Return to the drafter with a reason",
+    tags=["documents", "phone"],
+    status_code=200,
+    opt=allow(roles={Role.LEADER, Role.CLERK}),
+)
+async def give_back(
+    request: Request[Any, Any, Any],
+    document: Id,
+    data: JSONBody[Reason],
+    actor: Actor,
+    documents: DocumentService,
+    clock: Clock,
+) -> Response[bytes]:
+    claim = once(request, actor.id, msgspec.json.encode(data), clock.now_us())
+    return encoded(await documents.give_back(actor, document, data.reason, claim))
+
+
+@post(
+    "/api/v1/documents/{document:str}/recall",
+    operation_id="recallDocument",
+    summary="Take a document back",
+    tags=["documents"],
+    status_code=200,
+    opt=allow(scopes={"documents:write"}),
+)
+async def recall(
+    request: Request[Any, Any, Any],
+    document: Id,
+    data: JSONBody[Reason],
+    actor: Actor,
+    documents: DocumentService,
+    clock: Clock,
+) -> Response[bytes]:
+    claim = once(request, actor.id, msgspec.json.encode(data), clock.now_us())
+    return encoded(await documents.recall(actor, document, data.reason, claim))
+
+
+@get(
+    "/api/v1/seal-queue",
+    operation_id="readSealQueue",
+    summary="What waits for the seal",
+    tags=["documents", "phone"],
+    opt=allow(roles={Role.CLERK}),
+)
+async def seal_queue(actor: Actor, db: Database, limit: Limit = 50) -> DocumentPage:
+    """Signed documents of the clerk's organisation, the most urgent first (SIG-7, SIG-8)."""
+    rows = await queries.seal_queue(db, actor, limit=limit)
+    return DocumentPage(
+        items=[
+            DocumentLine(
+                id=row.id,
+                state=row.state.value,
+                number=row.code_number,
+                notation=row.code_notation,
+                subject=row.subject,
+                urgency=row.urgency,
+                page_count=row.page_count,
+                revision=row.head,
+                created_at=iso(row.created_us),
+            )
+            for row in rows
+        ],
+        next=None,
+    )
+
+
+HANDLERS: list[Any] = [take_in, replace, listing, inbox, read, file, changes, give_back, recall, seal_queue]

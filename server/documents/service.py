@@ -1,0 +1,672 @@
+"""Use cases of documents: intake, replacement, return, recall, and the one function that moves a document on.
+
+`move` is the only way a document changes its state. It writes the change itself, the audit event, the place in the feed,
+the webhooks and the readers' inboxes in the caller's transaction, so that none of them can exist without the others.
+"""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from server import audit, jobs
+from server.clock import Clock
+from server.db import Database, Reads, Transaction
+from server.documents import queries
+from server.documents.model import (
+    FOLLOWS,
+    IN_FLIGHT,
+    DocumentRow,
+    Metadata,
+    State,
+    StepKind,
+    StepRow,
+    StepState,
+    checked,
+    due_us,
+)
+from server.errors import Refused
+from server.identity.model import Actor
+from server.ids import new_id
+from server.notices.service import notify
+from server.once import Once
+from server.pdftasks import InspectResponse
+from server.storage import Blobs
+from server.webhooks import service as webhooks
+
+SYSTEM = "system"
+_WEBHOOK_STATES = frozenset(
+    {
+        State.RETURNED,
+        State.REFUSED,
+        State.SIGNED,
+        State.SEALED,
+        State.FORWARDED,
+        State.DELIVERED,
+        State.ACCEPTED,
+        State.RECALLED,
+    }
+)
+
+
+class WarmPreviews(msgspec.Struct, frozen=True):
+    """Job `previews.warm`: draw the pages of a revision before anybody asks."""
+
+    revision: str
+
+
+class Forward(msgspec.Struct, frozen=True):
+    """Job `exchange.forward`: the sealed document leaves for the axis."""
+
+    document: str
+
+
+class IntakeAnswer(msgspec.Struct, frozen=True):
+    """What the document management system gets back: the document's id, its first revision, and warnings (DOC-8)."""
+
+    id: str
+    state: str
+    revision: str
+    page_count: int
+    duplicates: list[str]
+
+
+class Change(msgspec.Struct, frozen=True):
+    seq: int
+    document: str
+    kind: str
+    tombstone: bool
+    state: str
+    detail: dict[str, Any]
+    at_us: int
+
+
+async def publish(
+    tx: Transaction,
+    document: DocumentRow,
+    kind: str,
+    state: State,
+    *,
+    detail: dict[str, Any],
+    now_us: int,
+    tombstone: bool = False,
+) -> None:
+    """Append to the organisation's feed and to the webhooks that listen."""
+    seq = await queries.next_change(tx, document.organisation)
+    await queries.insert_change(
+        tx,
+        organisation=document.organisation,
+        seq=seq,
+        document=document.id,
+        kind=kind,
+        tombstone=int(tombstone),
+        state=state.value,
+        detail=msgspec.json.encode(detail),
+        now_us=now_us,
+    )
+    await webhooks.enqueue(
+        tx,
+        organisation=document.organisation,
+        event=kind,
+        document=document.id,
+        data={
+            "document": document.id,
+            "source_reference": document.source_reference,
+            "state": state.value,
+            "seq": seq,
+            **detail,
+        },
+        now_us=now_us,
+    )
+
+
+async def move(
+    tx: Transaction,
+    document: DocumentRow,
+    to: State,
+    *,
+    actor: str,
+    now_us: int,
+    step: int | None = None,
+    head: str | None = None,
+    event: str | None = None,
+    body: dict[str, Any] | None = None,
+) -> str:
+    """Move `document` from the state and head it was read with to `to`; returns the audit event's id.
+
+    Raises: Refused("conflict") when the document was moved by somebody else since it was read.
+    """
+    assert to in FOLLOWS[document.state], f"{document.state} -> {to}"
+    moved = await queries.set_state(
+        tx,
+        document.id,
+        expected=document.state,
+        head=document.head,
+        state=to,
+        step=step,
+        new_head=head or document.head,
+        due_us=due_us(to, document.urgency, now_us),
+        now_us=now_us,
+    )
+    if not moved:
+        raise Refused("conflict")
+    kind = event or f"document.{to.value}"
+    detail = body or {}
+    event_id = await audit.append(
+        tx,
+        kind,
+        organisation=document.organisation,
+        actor=actor,
+        subject=document.id,
+        body={"from": document.state.value, "to": to.value, "head": head or document.head, **detail},
+        now_us=now_us,
+    )
+    public = {
+        name: value
+        for name, value in detail.items()
+        if name in {"reason", "revision", "step", "receiver", "status_code"}
+    }
+    await publish(tx, document, kind, to, detail=public, now_us=now_us, tombstone=to is State.RECALLED)
+    return event_id
+
+
+async def open_step(tx: Transaction, document: DocumentRow, step: StepRow, *, now_us: int) -> None:
+    """Put the document before the person whose turn it is, or before the clerks, and tell them."""
+    await queries.nobody_waits(tx, document.id)
+    if step.kind is StepKind.PERSON:
+        assert step.person is not None
+        await queries.put_reader(
+            tx,
+            person=step.person,
+            document=document.id,
+            organisation=document.organisation,
+            reason="sign",
+            waiting=1,
+            urgency=document.urgency,
+            now_us=now_us,
+        )
+        await notify(
+            tx,
+            organisation=document.organisation,
+            people=[step.person],
+            document=document.id,
+            kind="to_sign",
+            urgency=document.urgency,
+            now_us=now_us,
+        )
+        return
+    clerks = await queries.clerks(tx, document.organisation)
+    for clerk in clerks:
+        await queries.put_reader(
+            tx,
+            person=clerk,
+            document=document.id,
+            organisation=document.organisation,
+            reason="seal",
+            waiting=1,
+            urgency=document.urgency,
+            now_us=now_us,
+        )
+    await notify(
+        tx,
+        organisation=document.organisation,
+        people=clerks,
+        document=document.id,
+        kind="to_seal",
+        urgency=document.urgency,
+        now_us=now_us,
+    )
+
+
+class Inspects(Protocol):
+    async def inspect(self, path: Path) -> InspectResponse:
+        """Raises: Refused with a PDF refusal code, "cannot-be-checked" or "busy"."""
+
+
+class Inspector:
+    """Decides whether a file may be signed, in a limited child process (architecture §6.1)."""
+
+    def __init__(self, pdf: "Inspects", *, max_pages: int) -> None:
+        self._pdf = pdf
+        self._max_pages = max_pages
+
+    async def inspect(self, path: Path) -> int:
+        """The number of pages of a file that may be signed.
+
+        Raises: Refused with a PDF refusal code, "secret-document", "too-many-pages" or "cannot-be-checked".
+        """
+        report = await self._pdf.inspect(path)
+        if report.secrecy_mark is not None:
+            raise Refused("secret-document")
+        if report.page_count > self._max_pages:
+            raise Refused("too-many-pages", limit=self._max_pages)
+        return report.page_count
+
+
+class DocumentService:
+    """Documents of all organisations; every method takes the actor and sees only what the actor may see."""
+
+    def __init__(self, db: Database, blobs: Blobs, inspector: Inspector, clock: Clock) -> None:
+        self._db = db
+        self._blobs = blobs
+        self._inspector = inspector
+        self._clock = clock
+
+    # Reads.
+
+    async def get(self, actor: Actor, document: str, reads: Reads | None = None) -> DocumentRow:
+        """Raises: Refused("not-found") alike for unknown and foreign documents (C1)."""
+        found = await queries.find(reads or self._db, actor, document)
+        if found is None:
+            raise Refused("not-found")
+        return found
+
+    async def changes(self, actor: Actor, *, after: int, limit: int) -> tuple[list[Change], int]:
+        """The feed after `after`, and the place to continue from."""
+        rows = await queries.changes(self._db, actor, after=after, limit=limit)
+        found = [
+            Change(
+                seq=row["seq"],
+                document=row["document"],
+                kind=row["kind"],
+                tombstone=bool(row["tombstone"]),
+                state=row["state"],
+                detail=msgspec.json.decode(row["detail"]),
+                at_us=row["at_us"],
+            )
+            for row in rows
+        ]
+        return found, found[-1].seq if found else after
+
+    async def file(self, actor: Actor, document: str, which: str) -> tuple[str, DocumentRow]:
+        """The digest of `original`, `signed` (after the last personal signature) or `final` (after the seal).
+
+        Raises: Refused("file-pending") while the bytes are not final.
+        """
+        row = await self.get(actor, document)
+        chain = [
+            revision for revision in await queries.revisions(self._db, document) if revision.version == row.version
+        ]
+        if which == "original":
+            return chain[0].digest, row
+        kind = "seal" if which == "final" else "signature"
+        steps = await queries.steps(self._db, document)
+        people = max(step.position for step in steps if step.kind is StepKind.PERSON)
+        for revision in reversed(chain):
+            if revision.kind == kind and (kind == "seal" or revision.step == people):
+                return revision.digest, row
+        raise Refused("file-pending")
+
+    # Intake.
+
+    async def intake(self, actor: Actor, metadata: Metadata, path: Path, once: Once) -> bytes:
+        """Take in a PDF with its metadata; returns the encoded IntakeAnswer. `path` is a temporary file that is consumed.
+
+        Raises: Refused (metadata, PDF refusals, "route-invalid", "idempotency-key-reused").
+        """
+        today = (datetime.fromtimestamp(self._clock.now_us() / 1e6, UTC) + timedelta(hours=7)).date()
+        metadata = checked(metadata, today)
+        pages = await self._inspector.inspect(path)
+        size = path.stat().st_size
+        digest = await self._blobs.put_file(path)
+        organisation_code = await self._organisation_code(actor.organisation)
+
+        async def body(tx: Transaction) -> bytes:
+            replay = await once.claim(tx)
+            if replay is not None:
+                return replay
+            now_us = self._clock.now_us()
+            known = await queries.signers(tx, actor.organisation, [step.person for step in metadata.signers])
+            if known != {step.person for step in metadata.signers}:
+                raise Refused("route-invalid", detail="a signer is unknown or not a leader of this organisation")
+            alike = await queries.duplicates(
+                tx, actor.organisation, metadata.number, metadata.notation, metadata.promulgation_date[:4]
+            )
+            taken = await queries.same_number_and_day(tx, actor.organisation, metadata)
+            row = self._new_row(actor, metadata, digest, pages, now_us, organisation_code, taken)
+            await queries.insert_document(tx, row)
+            await self._first_revision(tx, row, metadata, digest, size, None, actor, now_us)
+            answer = IntakeAnswer(
+                id=row.id,
+                state=row.state.value,
+                revision=digest,
+                page_count=pages,
+                duplicates=[str(other["id"]) for other in alike],
+            )
+            encoded = msgspec.json.encode(answer)
+            await once.settle(tx, encoded)
+            return encoded
+
+        return await self._db.transact(body)
+
+    async def replace(self, actor: Actor, document: str, metadata: Metadata, path: Path, once: Once) -> bytes:
+        """Replace the text of a document that nobody is signing now; the route starts again and prepared revisions die (A11).
+
+        Raises: Refused("document-signing") in flight, "conflict" once sealed, and what intake raises.
+        """
+        await self.get(actor, document)
+        today = (datetime.fromtimestamp(self._clock.now_us() / 1e6, UTC) + timedelta(hours=7)).date()
+        metadata = checked(metadata, today)
+        pages = await self._inspector.inspect(path)
+        size = path.stat().st_size
+        digest = await self._blobs.put_file(path)
+
+        async def body(tx: Transaction) -> bytes:
+            replay = await once.claim(tx)
+            if replay is not None:
+                return replay
+            now_us = self._clock.now_us()
+            row = await self.get(actor, document, tx)
+            if row.state in IN_FLIGHT:
+                raise Refused("document-signing")
+            if row.state not in {State.IN_REVIEW, State.RETURNED}:
+                raise Refused("conflict")
+            current = await queries.steps(tx, document)
+            route = [step.person for step in current if step.kind is StepKind.PERSON]
+            if [step.person for step in metadata.signers] != route:
+                raise Refused("route-invalid", detail="a replacement keeps the route")
+            if not await queries.new_version(
+                tx, document, version=row.version, header=msgspec.json.encode(metadata), page_count=pages
+            ):
+                raise Refused("conflict")
+            await queries.reset_steps(tx, document)
+            await queries.insert_revision(
+                tx,
+                document=document,
+                digest=digest,
+                parent=None,
+                size=size,
+                kind="replacement",
+                step=None,
+                version=row.version + 1,
+                now_us=now_us,
+            )
+            await move(
+                tx,
+                row,
+                State.IN_REVIEW,
+                actor=actor.id,
+                now_us=now_us,
+                step=1,
+                head=digest,
+                event="document.replaced",
+                body={"revision": digest},
+            )
+            await open_step(tx, row, (await queries.steps(tx, document))[0], now_us=now_us)
+            await jobs.enqueue(tx, "previews.warm", WarmPreviews(revision=digest), dedupe_key=f"previews.warm:{digest}")
+            encoded = msgspec.json.encode(
+                IntakeAnswer(id=document, state=State.IN_REVIEW.value, revision=digest, page_count=pages, duplicates=[])
+            )
+            await once.settle(tx, encoded)
+            return encoded
+
+        return await self._db.transact(body)
+
+    async def _organisation_code(self, organisation: str) -> str:
+        row = await self._db.fetch_one("SELECT code FROM organisations WHERE id = $1", organisation)
+        if row is None:
+            raise Refused("not-found")
+        return str(row["code"])
+
+    def _new_row(
+        self, actor: Actor, metadata: Metadata, digest: str, pages: int, now_us: int, organisation_code: str, taken: int
+    ) -> DocumentRow:
+        document = new_id()
+        exchange_id = (
+            f"{organisation_code},{metadata.promulgation_date.replace('-', '/')},{metadata.number}/{metadata.notation}"
+        )
+        if taken:
+            # A doubled number is only warned of (DOC-8), but packets refer to documents by this id: it stays unique.
+            exchange_id = f"{exchange_id}#{document}"
+        return DocumentRow(
+            id=document,
+            organisation=actor.organisation,
+            client=actor.id,
+            source_reference=metadata.source_reference,
+            state=State.IN_REVIEW,
+            state_since_us=now_us,
+            state_due_us=due_us(State.IN_REVIEW, metadata.urgency, now_us),
+            step=1,
+            head=digest,
+            version=1,
+            page_count=pages,
+            code_number=metadata.number,
+            code_notation=metadata.notation,
+            subject=metadata.subject,
+            type_name=metadata.type_name,
+            urgency=metadata.urgency,
+            promulgation_place=metadata.promulgation_place,
+            promulgation_date=metadata.promulgation_date,
+            due_date=metadata.due_date,
+            header=msgspec.json.encode(metadata),
+            exchange_id=exchange_id,
+            created_us=now_us,
+            updated_us=now_us,
+        )
+
+    async def _first_revision(
+        self,
+        tx: Transaction,
+        row: DocumentRow,
+        metadata: Metadata,
+        digest: str,
+        size: int,
+        parent: str | None,
+        actor: Actor,
+        now_us: int,
+    ) -> None:
+        await queries.insert_revision(
+            tx,
+            document=row.id,
+            digest=digest,
+            parent=parent,
+            size=size,
+            kind="intake",
+            step=None,
+            version=1,
+            now_us=now_us,
+        )
+        route = route_of(row.id, metadata)
+        for step in route:
+            await queries.insert_step(tx, step)
+        await audit.append(
+            tx,
+            "document.received",
+            organisation=row.organisation,
+            actor=actor.id,
+            subject=row.id,
+            body={"revision": digest, "pages": row.page_count, "urgency": row.urgency},
+            now_us=now_us,
+        )
+        await publish(tx, row, "document.received", row.state, detail={"revision": digest}, now_us=now_us)
+        await open_step(tx, row, route[0], now_us=now_us)
+        await jobs.enqueue(tx, "previews.warm", WarmPreviews(revision=digest), dedupe_key=f"previews.warm:{digest}")
+
+    # Return and recall.
+
+    async def give_back(self, actor: Actor, document: str, reason: str, once: Once) -> bytes:
+        """The person whose turn it is, or a clerk before the seal, returns the document to its drafter with a reason.
+
+        Raises: Refused("not-your-turn"), Refused("not-found").
+        """
+
+        async def body(tx: Transaction) -> bytes:
+            replay = await once.claim(tx)
+            if replay is not None:
+                return replay
+            now_us = self._clock.now_us()
+            row = await self.get(actor, document, tx)
+            step = await turn_of(tx, actor, row)
+            await queries.set_step(
+                tx,
+                document,
+                step.position,
+                expected=StepState.OPEN,
+                state=StepState.RETURNED,
+                by=actor.id,
+                now_us=now_us,
+            )
+            await queries.nobody_waits(tx, document)
+            await move(
+                tx, row, State.RETURNED, actor=actor.id, now_us=now_us, body={"reason": reason, "step": step.position}
+            )
+            encoded = msgspec.json.encode({"state": State.RETURNED.value})
+            await once.settle(tx, encoded)
+            return encoded
+
+        return await self._db.transact(body)
+
+    async def recall(self, actor: Actor, document: str, reason: str, once: Once) -> bytes:
+        """The drafting system takes the document back; phones purge it (tombstone in the feed, EXC-5).
+
+        Raises: Refused("document-signing") while a signature is being made.
+        """
+
+        async def body(tx: Transaction) -> bytes:
+            replay = await once.claim(tx)
+            if replay is not None:
+                return replay
+            now_us = self._clock.now_us()
+            row = await self.get(actor, document, tx)
+            if row.state in IN_FLIGHT:
+                raise Refused("document-signing")
+            if State.RECALLED not in FOLLOWS[row.state]:
+                raise Refused("conflict")
+            await queries.nobody_waits(tx, document)
+            await move(tx, row, State.RECALLED, actor=actor.id, now_us=now_us, body={"reason": reason})
+            readers = await queries.readers(tx, document)
+            await notify(
+                tx,
+                organisation=row.organisation,
+                people=readers,
+                document=document,
+                kind="recalled",
+                urgency=row.urgency,
+                now_us=now_us,
+            )
+            encoded = msgspec.json.encode({"state": State.RECALLED.value})
+            await once.settle(tx, encoded)
+            return encoded
+
+        return await self._db.transact(body)
+
+
+def route_of(document: str, metadata: Metadata) -> list[StepRow]:
+    """The route's steps: the people in order, the organisation's seal last (SIG-10)."""
+
+    def placement(value: Any) -> bytes | None:
+        return None if value is None else msgspec.json.encode(value)
+
+    steps = [
+        StepRow(
+            document=document,
+            position=index,
+            kind=StepKind.PERSON,
+            person=step.person,
+            field_name=f"HT_Sig{index}",
+            authority_line=step.authority,
+            placement=placement(step.placement),
+            state=StepState.OPEN if index == 1 else StepState.WAITING,
+            decided_by=None,
+            decided_us=None,
+        )
+        for index, step in enumerate(metadata.signers, start=1)
+    ]
+    seal = StepRow(
+        document=document,
+        position=len(steps) + 1,
+        kind=StepKind.SEAL,
+        person=None,
+        field_name="HT_Seal",
+        authority_line="",
+        placement=placement(metadata.seal_placement),
+        state=StepState.WAITING,
+        decided_by=None,
+        decided_us=None,
+    )
+    return [*steps, seal]
+
+
+async def turn_of(tx: Reads, actor: Actor, document: DocumentRow) -> StepRow:
+    """The open step, if it is this actor's to decide: the named person's, or any clerk's for the seal.
+
+    Raises: Refused("document-signing") in flight, Refused("not-your-turn") otherwise.
+    """
+    if document.state in IN_FLIGHT:
+        raise Refused("document-signing")
+    if document.state not in {State.IN_REVIEW, State.SIGNED} or document.step is None:
+        raise Refused("not-your-turn")
+    step = next(step for step in await queries.steps(tx, document.id) if step.position == document.step)
+    if step.state is not StepState.OPEN:
+        raise Refused("not-your-turn")
+    mine = actor.id == step.person if step.kind is StepKind.PERSON else "clerk" in actor.roles
+    if not mine:
+        raise Refused("not-your-turn")
+    return step
+
+
+async def documents_load(tx: Reads, document: str) -> DocumentRow | None:
+    """For the system's own work in other rooms (jobs), where no user reads."""
+    return await queries.load(tx, document)
+
+
+def state_after(step: StepRow, following: StepRow | None) -> State:
+    """Where a stamped signature leads: to the next person, to the clerks, or out (SIG-10)."""
+    if step.kind is StepKind.SEAL or following is None:
+        return State.SEALED
+    return State.IN_REVIEW if following.kind is StepKind.PERSON else State.SIGNED
+
+
+async def advance(
+    tx: Transaction, document: str, position: int, *, digest: str, size: int, actor: str, now_us: int
+) -> str:
+    """A signature's revision is complete: store it as the head and put the document before whoever is next.
+
+    Returns the audit event's id, which the receipt proves.
+    """
+    row = await queries.load(tx, document)
+    assert row is not None
+    steps = await queries.steps(tx, document)
+    step = next(one for one in steps if one.position == position)
+    following = next((one for one in steps if one.position == position + 1), None)
+    await queries.insert_revision(
+        tx,
+        document=document,
+        digest=digest,
+        parent=row.head,
+        size=size,
+        kind="seal" if step.kind is StepKind.SEAL else "signature",
+        step=position,
+        version=row.version,
+        now_us=now_us,
+    )
+    await queries.set_step(
+        tx, document, position, expected=StepState.OPEN, state=StepState.DONE, by=actor, now_us=now_us
+    )
+    to = state_after(step, following)
+    event = await move(
+        tx,
+        row,
+        to,
+        actor=actor,
+        now_us=now_us,
+        step=position if following is None else following.position,
+        head=digest,
+        event="document.co_signed" if to is State.IN_REVIEW else None,
+        body={"revision": digest, "step": position},
+    )
+    if following is not None:
+        await queries.set_step(tx, document, following.position, expected=StepState.WAITING, state=StepState.OPEN)
+        await open_step(tx, row, following, now_us=now_us)
+    else:
+        await queries.nobody_waits(tx, document)
+        await jobs.enqueue(
+            tx,
+            "exchange.forward",
+            Forward(document=document),
+            lane=jobs.Lane.URGENT if row.urgency else jobs.Lane.NORMAL,
+            ordering_key=f"exchange:{document}",
+            dedupe_key=f"exchange.forward:{document}",
+        )
+    return event

@@ -1,0 +1,79 @@
+"""Idempotency-Key: claim, effect and first answer in one transaction (threat C16).
+
+There is no "in flight" state: the second of two equal requests waits for the first one's transaction (SQLite has one writer,
+PostgreSQL blocks on the primary key) and then finds its answer.
+"""
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from server.errors import Refused
+
+if TYPE_CHECKING:
+    from server.db import Transaction
+
+KEEP_US = 48 * 3600 * 1_000_000
+
+
+class Once:
+    """One request's claim on its key. `request` is the digest of what was asked; the key is scoped to actor and route."""
+
+    def __init__(self, *, actor: str, route: str, key: str, request: bytes, now_us: int) -> None:
+        self._actor = actor
+        self._route = route
+        self._key = key
+        self._request = hashlib.sha256(request).hexdigest()
+        self._now_us = now_us
+
+    async def claim(self, tx: "Transaction") -> bytes | None:
+        """The stored answer if this request was answered before, else None after taking the key.
+
+        Raises: Refused("idempotency-key-reused") when the key belongs to another request.
+        """
+        taken = await tx.execute(
+            "INSERT INTO once_answers (actor, route, key, request, created_us) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+            self._actor,
+            self._route,
+            self._key,
+            self._request,
+            self._now_us,
+        )
+        if taken:
+            return None
+        row = await tx.fetch_one(
+            "SELECT request, answer FROM once_answers WHERE actor = $1 AND route = $2 AND key = $3",
+            self._actor,
+            self._route,
+            self._key,
+        )
+        if row is None or row["request"] != self._request:
+            raise Refused("idempotency-key-reused")
+        answer = row["answer"]
+        if answer is None:
+            raise Refused("conflict")
+        return bytes(answer)
+
+    async def settle(self, tx: "Transaction", answer: bytes) -> None:
+        """Store the answer beside the effect."""
+        await tx.execute(
+            "UPDATE once_answers SET answer = $4 WHERE actor = $1 AND route = $2 AND key = $3",
+            self._actor,
+            self._route,
+            self._key,
+            answer,
+        )
+
+
+def check_key(key: str | None) -> str:
+    """The header's value.
+
+    Raises: Refused("idempotency-key-missing") unless it is 16 to 128 printable ASCII characters.
+    """
+    if key is None or not 16 <= len(key) <= 128 or not key.isascii() or not key.isprintable():
+        raise Refused("idempotency-key-missing")
+    return key
+
+
+async def sweep(tx: "Transaction", now_us: int) -> int:
+    """Forget answers older than 48 hours."""
+    return await tx.execute("DELETE FROM once_answers WHERE created_us < $1", now_us - KEEP_US)

@@ -1,0 +1,127 @@
+"""PDF work as one-argument functions for limited children: each opens a hostile file, so none runs in the server.
+
+Loaded by the sandbox's zygote: imports only `signing.pdf` and msgspec, the heavy part lazily.
+"""
+
+from pathlib import Path
+
+import msgspec
+
+from signing.pdf.compare import Comparison, Expected, compare
+from signing.pdf.placement import FieldKind, Place, seen_size
+from signing.pdf.prepare import Prepared, PrepareRequest, RouteField, StampText, prepare
+from signing.pdf.reader import Page, open_document
+
+__all__ = [
+    "CompareOrder",
+    "InspectRequest",
+    "InspectResponse",
+    "PlacedField",
+    "PrepareOrder",
+    "compare_files",
+    "inspect_file",
+    "prepare_file",
+]
+
+_POINTS_PER_MM = 72 / 25.4
+
+
+class InspectRequest(msgspec.Struct, frozen=True):
+    path: str
+
+
+class InspectResponse(msgspec.Struct, frozen=True):
+    """`secrecy_mark`: what stands on the first page (SEC-1), else None. `fields`: names of the form fields that the file has."""
+
+    page_count: int
+    secrecy_mark: str | None
+    version: str
+    signatures: int
+
+
+class PlacedField(msgspec.Struct, frozen=True):
+    """A field of the route. `place` in millimetres as the reader sees the page, page from 1; None: laid out automatically."""
+
+    field_name: str
+    kind: str
+    place: tuple[int, float, float, float, float] | None
+
+
+class PrepareOrder(msgspec.Struct, frozen=True):
+    """See `signing.pdf.prepare.PrepareRequest`; sizes in bytes, `now_us` microseconds UTC."""
+
+    parent: str
+    out: str
+    route: list[PlacedField]
+    signer: int
+    name: str
+    position: str
+    authority: str
+    reference: str
+    now_us: int
+    cms_size: int
+    largest_token: int
+    font: str
+
+
+class CompareOrder(msgspec.Struct, frozen=True):
+    """`expected` is what the prepared revision says of itself; the child proves it from the two files."""
+
+    parent: str
+    child: str
+    expected: Expected
+
+
+def compare_files(order: CompareOrder) -> Comparison:
+    """Raises `PdfError("changed-beyond-signature")`."""
+    return compare(Path(order.parent), Path(order.child), order.expected)
+
+
+def inspect_file(request: InspectRequest) -> InspectResponse:
+    """Structure, agreement of two parsers, secrecy mark. Raises `PdfError` with a code of `errors.REFUSALS`."""
+    from signing.pdf.safety import inspect
+    from signing.pdf.text_agreement import agreement, secrecy_mark
+
+    path = Path(request.path)
+    report = inspect(path)
+    agreement(path)
+    return InspectResponse(
+        page_count=report.page_count,
+        secrecy_mark=secrecy_mark(path),
+        version=report.version,
+        signatures=len(report.signatures.fields),
+    )
+
+
+def prepare_file(order: PrepareOrder) -> Prepared:
+    """Write the prepared revision. Raises `PdfError`."""
+    parent = Path(order.parent)
+    route = tuple(
+        RouteField(field_name=field.field_name, kind=FieldKind(field.kind), place=place)
+        for field, place in zip(order.route, _places(parent, order.route), strict=True)
+    )
+    request = PrepareRequest(
+        route=route,
+        signer=order.signer,
+        stamp=StampText(name=order.name, position=order.position, authority=order.authority, reference=order.reference),
+        now_us=order.now_us,
+        cms_size=order.cms_size,
+        largest_token=order.largest_token,
+        font=Path(order.font),
+    )
+    return prepare(parent, request, Path(order.out))
+
+
+def _places(parent: Path, route: list[PlacedField]) -> list[Place | None]:
+    if all(field.place is None for field in route):
+        return [None] * len(route)
+    with open_document(parent) as document:
+        pages = list(document.pages())
+    return [None if field.place is None else _place(pages, field.place) for field in route]
+
+
+def _place(pages: list[Page], place: tuple[int, float, float, float, float]) -> Place | None:
+    number, left, top, width, height = place
+    page = pages[min(number, len(pages)) - 1]
+    across, down = (side * page.user_unit / _POINTS_PER_MM for side in seen_size(page))
+    return Place(page.index, left / across, top / down, width / across, height / down)

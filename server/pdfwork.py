@@ -1,0 +1,215 @@
+"""The server's PDF work: each piece in a limited child process, its refusals turned into problems.
+
+What a child answers is well formed, not true (it met hostile bytes): a prepared file is compared with its parent by another
+child, and its digests are computed again here.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from server.documents.model import Placement
+from server.errors import Refused
+from server.pdftasks import CompareOrder, InspectRequest, InspectResponse, PlacedField, PrepareOrder
+from server.previews.model import FieldArea
+from server.sandbox.model import Overloaded, Priority, SandboxFailure, SandboxRefused
+from server.sandbox.pool import Sandbox
+from signing.pdf.assemble import assemble
+from signing.pdf.compare import Comparison, Expected
+from signing.pdf.prepare import FieldRect, Prepared
+
+T = TypeVar("T")
+
+_TIMEOUT_S = 20.0
+_MEMORY_MB = 768
+
+
+class RouteField(msgspec.Struct, frozen=True):
+    """A step of the route with what its stamp says. `placement`: JSON of `Placement` or None."""
+
+    position: int
+    kind: str
+    field_name: str
+    authority: str
+    name: str
+    title: str
+    organisation: str
+    placement: bytes | None
+
+
+class PreparedPdf(msgspec.Struct, frozen=True):
+    """A prepared file, compared. Digests hex; offsets bytes; `assembly` is kept for `assemble`."""
+
+    prepared_digest: str
+    length: int
+    parent_length: int
+    tbs: str
+    hole_start: int
+    hole_end: int
+    fields: tuple[FieldArea, ...]
+    touched_pages: tuple[int, ...]
+    assembly: bytes
+
+
+class PdfWork:
+    """`font`: the stamp's font file. `largest_token`: bytes of the largest time-stamp token to make room for."""
+
+    def __init__(
+        self, sandbox: Sandbox, *, font: Path, roots: Path | None, tsa_roots: Path | None, largest_token: int = 8 * 1024
+    ) -> None:
+        self._sandbox = sandbox
+        self._font = font
+        self._roots = roots
+        self._tsa_roots = tsa_roots
+        self._largest_token = largest_token
+
+    async def inspect(self, path: Path) -> InspectResponse:
+        """Raises: Refused with a PDF refusal code, "cannot-be-checked" or "busy"."""
+        return await self._call("pdf.inspect", InspectRequest(path=str(path)), InspectResponse, reads=[path])
+
+    async def prepare(
+        self,
+        parent: Path,
+        out: Path,
+        *,
+        route: Sequence[RouteField],
+        position: int,
+        signer_name: str,
+        signer_title: str,
+        reference: str,
+        certificate: bytes,
+        chain: bytes,
+        now_us: int,
+    ) -> PreparedPdf:
+        """Write `out`, compare it with `parent`, and say what it shows.
+
+        Raises: Refused with a PDF refusal code, "integrity-failed" when the comparison finds more than was to be added.
+        """
+        mine = next(index for index, field in enumerate(route) if field.position == position)
+        sealing = route[mine].kind == "seal"
+        order = PrepareOrder(
+            parent=str(parent),
+            out=str(out),
+            route=[_placed(field) for field in route],
+            signer=mine,
+            name=route[mine].organisation if sealing else signer_name,
+            position=f"Văn thư: {signer_name}" if sealing else signer_title,
+            authority=route[mine].authority,
+            reference=reference,
+            now_us=now_us,
+            # Two signatures' worth of room above certificate and chain: attributes, algorithm names, the raw signature.
+            cms_size=len(certificate) + len(chain) + 2048,
+            largest_token=self._largest_token,
+            font=str(self._font),
+        )
+        prepared = await self._call(
+            "pdf.prepare", order, Prepared, reads=[parent, self._font], scratch=out.parent, file_mb=_megabytes(parent)
+        )
+        await self._compare(parent, out, prepared)
+        digest, tbs = await asyncio.to_thread(_digests, out, prepared)
+        if tbs != prepared.tbs:
+            raise Refused("integrity-failed")
+        return PreparedPdf(
+            prepared_digest=digest,
+            length=prepared.size,
+            parent_length=prepared.parent_length,
+            tbs=tbs.hex(),
+            hole_start=prepared.hole_start,
+            hole_end=prepared.hole_start + prepared.hole_length,
+            fields=tuple(_area(rect) for rect in prepared.rects),
+            touched_pages=tuple(page + 1 for page in prepared.touched_pages),
+            assembly=msgspec.msgpack.encode(prepared),
+        )
+
+    async def _compare(self, parent: Path, out: Path, prepared: Prepared) -> None:
+        order = CompareOrder(parent=str(parent), child=str(out), expected=Expected.of(prepared))
+        found = await self._call("pdf.compare", order, Comparison, reads=[parent, out])
+        if tuple(sorted(found.touched_pages)) != tuple(sorted(prepared.touched_pages)):
+            raise Refused("changed-beyond-signature")
+
+    def assemble(self, prepared: Path, assembly: bytes, cms: bytes, out: Path) -> str:
+        """The revision's SHA-256; proves on the way that the prepared bytes are the approved ones. For a thread, not the loop."""
+        return assemble(prepared, msgspec.msgpack.decode(assembly, type=Prepared), cms, out).hex()
+
+    async def validate(self, path: Path) -> tuple[str, bytes]:
+        """`valid` or `not_valid`, and the report as JSON."""
+        raise NotImplementedError
+
+    async def _call(
+        self,
+        task: str,
+        request: msgspec.Struct,
+        response: type[T],
+        *,
+        reads: Sequence[Path],
+        scratch: Path | None = None,
+        file_mb: int = 64,
+    ) -> T:
+        try:
+            return await self._sandbox.call(
+                task,
+                request,
+                response,
+                reads=reads,
+                scratch=scratch,
+                timeout_s=_TIMEOUT_S,
+                memory_mb=_MEMORY_MB,
+                priority=Priority.INTERACTIVE,
+                file_mb=file_mb,
+            )
+        except Overloaded:
+            raise Refused("busy") from None
+        except SandboxRefused as error:
+            raise Refused(error.code, **error.fields) from None
+        except SandboxFailure:
+            raise Refused("cannot-be-checked") from None
+
+
+def _placed(field: RouteField) -> PlacedField:
+    place = None
+    if field.placement is not None:
+        wanted = msgspec.json.decode(field.placement, type=Placement)
+        place = (wanted.page, wanted.x_mm, wanted.y_mm, wanted.width_mm, wanted.height_mm)
+    return PlacedField(field_name=field.field_name, kind=field.kind, place=place)
+
+
+def _area(rect: FieldRect) -> FieldArea:
+    left, bottom, right, top = (round(value * 1000) for value in rect.rect)
+    return FieldArea(
+        name=rect.field_name,
+        state="filled" if rect.filled else "reserved",
+        page=rect.page_index + 1,
+        rect=(left, bottom, right, top),
+    )
+
+
+def _digests(path: Path, prepared: Prepared) -> tuple[str, bytes]:
+    """SHA-256 of the whole file and of all but the hole, in one read."""
+    whole, without = hashlib.sha256(), hashlib.sha256()
+    hole_end = prepared.hole_start + prepared.hole_length
+    with path.open("rb") as file:
+        for start, end, counted in (
+            (0, prepared.hole_start, True),
+            (prepared.hole_start, hole_end, False),
+            (hole_end, prepared.size, True),
+        ):
+            left = end - start
+            while left:
+                chunk = file.read(min(1 << 20, left))
+                if not chunk:
+                    raise Refused("integrity-failed")
+                left -= len(chunk)
+                whole.update(chunk)
+                if counted:
+                    without.update(chunk)
+        if file.read(1):
+            raise Refused("integrity-failed")
+    return whole.hexdigest(), without.digest()
+
+
+def _megabytes(path: Path) -> int:
+    return path.stat().st_size // (1 << 20) + 8

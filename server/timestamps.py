@@ -1,0 +1,71 @@
+"""Time-stamp tokens from the configured authorities, in their order (RFC 3161; threats D5, D7).
+
+A reply is judged by `signing.pdf.timestamp`; this module only carries it over HTTP. Outbound calls go to configured
+URLs and nowhere else (threat C11).
+"""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+
+import httpx2
+import structlog
+
+from server.clock import Clock
+from signing.pdf.errors import PdfError
+from signing.pdf.timestamp import MAX_REPLY, TimeStampTrust, check_reply, timestamp_request
+
+log = structlog.get_logger()
+
+
+class NoStamp(Exception):  # noqa: N818 - said as it is: there is none now
+    """No authority gave a usable token; the signature waits for the next try."""
+
+
+class TimeStamps:
+    """Asks the authorities one after the other until a token holds."""
+
+    def __init__(self, urls: Sequence[str], trust: TimeStampTrust, clock: Clock, *, timeout_s: float = 10.0) -> None:
+        self._urls = tuple(urls)
+        self._trust = trust
+        self._clock = clock
+        self._http = httpx2.AsyncClient(timeout=timeout_s, follow_redirects=False, trust_env=False)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def fetch(self, signature: bytes) -> bytes:
+        """The DER of a time-stamp token over SHA-256 of a raw signature value.
+
+        Raises: NoStamp.
+        """
+        imprint = hashlib.sha256(signature).digest()
+        for url in self._urls:
+            nonce = secrets.randbits(63) | 1
+            try:
+                reply = await self._post(url, timestamp_request(imprint, nonce))
+                return check_reply(reply, imprint, nonce, trust=self._trust, now_us=self._clock.now_us()).der
+            except (httpx2.HTTPError, PdfError, OSError) as error:
+                log.warning("time-stamp-failed", cause=getattr(error, "code", type(error).__name__))
+        raise NoStamp("no authority answered with a token that holds")
+
+    async def reachable(self) -> bool:
+        """For `hoatoc doctor`: whether any authority stamps a test imprint now."""
+        try:
+            await self.fetch(b"hoatoc doctor")
+        except NoStamp:
+            return False
+        return True
+
+    async def _post(self, url: str, body: bytes) -> bytes:
+        async with self._http.stream(
+            "POST", url, content=body, headers={"Content-Type": "application/timestamp-query"}
+        ) as answer:
+            if answer.status_code != 200:
+                raise PdfError("tsa-bad-reply", f"HTTP {answer.status_code}")
+            received = bytearray()
+            async for chunk in answer.aiter_bytes():
+                received += chunk
+                if len(received) > MAX_REPLY:
+                    raise PdfError("tsa-bad-reply", "the reply is too large")
+            return bytes(received)

@@ -1,0 +1,301 @@
+"""The composition root: the only place that chooses an adapter, and the order in which parts start and stop."""
+
+import asyncio
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+
+from push.dispatcher import Dispatcher
+from server import audit
+from server.approvals.service import ApprovalService
+from server.approvals.tasks import ApprovalTasks
+from server.audit.service import AuditService
+from server.audit.tasks import AuditTasks
+from server.clock import Clock, SystemClock
+from server.credentials.service import CredentialService, SignerAdapter
+from server.db import Database, Transaction, migrate, open_database
+from server.documents import queries as document_queries
+from server.documents.service import DocumentService, Inspector
+from server.documents.tasks import DocumentTasks
+from server.exchange.axis import AxisClient
+from server.exchange.service import ExchangeService
+from server.exchange.tasks import ExchangeTasks
+from server.identity import tasks as identity_tasks
+from server.identity.model import IdentitySettings
+from server.identity.service import IdentityService
+from server.identity.tokens import TokenKeys
+from server.jobs import Handler, Job, Periodic
+from server.jobs.queries import backlog
+from server.jobs.wakeup import LocalWakeup, Wakeup, connect
+from server.jobs.worker import Outcome, Worker, WorkerSettings
+from server.metrics import Metrics
+from server.notices.service import NoticeService
+from server.notices.tasks import NoticeTasks
+from server.pdfwork import PdfWork
+from server.previews.service import PreviewService
+from server.previews.tasks import PreviewTasks
+from server.sandbox.pool import Sandbox
+from server.settings import Settings
+from server.storage import Blobs
+from server.storage.files import FileBlobs
+from server.timestamps import TimeStamps
+from server.webhooks.service import WebhookService
+from server.webhooks.tasks import WebhookTasks
+from signing.client import SignerClient, SignerError
+from signing.core.codec import thumbprint
+from signing.pdf.appearance import DEFAULT_FONT, check_font
+from signing.pdf.timestamp import TimeStampTrust
+
+log = structlog.get_logger()
+
+
+class _ClockedAudit:
+    """The audit log for rooms that do not pass the time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    async def append(
+        self,
+        tx: Transaction,
+        kind: str,
+        *,
+        organisation: str,
+        actor: str,
+        subject: str,
+        body: msgspec.Struct | dict[str, Any],
+    ) -> str:
+        return await audit.append(
+            tx, kind, organisation=organisation, actor=actor, subject=subject, body=body, now_us=self._clock.now_us()
+        )
+
+
+class Wiring:
+    """Everything that one process of the server or a worker holds. Make it with `open`, end it with `close`."""
+
+    DEPENDENCIES = (
+        "db", "blobs", "settings", "clock", "identity", "documents", "previews", "approvals", "credentials", "notices", "webhooks", "audit", "exchange",
+    )  # fmt: skip
+
+    settings: Settings
+    db: Database
+    identity: IdentityService
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.metrics = Metrics()
+        self._stack = AsyncExitStack()
+        self._worker: Worker | None = None
+        self._working: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, settings: Settings, clock: Clock | None = None) -> "Wiring":
+        """Open stores, migrate, and build every service. Raises what the parts raise, with nothing left open."""
+        self = cls(settings, clock or SystemClock())
+        try:
+            await self._build()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def _build(self) -> None:
+        settings, clock = self.settings, self.clock
+        settings.state.create()
+        self.db = await open_database(settings.database.url)
+        self._stack.push_async_callback(self.db.close)
+        await migrate(self.db)
+        self.blobs: Blobs = FileBlobs(
+            Path(settings.blobs.url.removeprefix("file://")), clock, reserve_bytes=settings.blobs.reserve_bytes
+        )
+        self.wakeup = await self._open_wakeup()
+        connect(self.db, self.wakeup)
+        self.sandbox = Sandbox(concurrency=settings.previews.children or None)
+        self._stack.push_async_callback(self.sandbox.close)
+        self.signer = SignerClient(settings.signer.socket, timeout_s=settings.signer.timeout_s)
+        self._stack.push_async_callback(self.signer.close)
+        font = Path(settings.stamp.font_file) if settings.stamp.font_file else DEFAULT_FONT
+        check_font(font)
+        self.audit = AuditService(self.db, clock, settings.state.secrets / "log_key.pem")
+        self.notices = NoticeService(self.db, clock)
+        self.webhooks = WebhookService(self.db, clock, settings.webhooks)
+        self._stack.push_async_callback(self.webhooks.close)
+        self.identity = await self._identity()
+        self.credentials = CredentialService(self.db, self.signer, self.identity, clock)
+        self.pdf = PdfWork(
+            self.sandbox, font=font, roots=_path(settings.trust.roots), tsa_roots=_path(settings.tsa.roots)
+        )
+        self.documents = DocumentService(
+            self.db, self.blobs, Inspector(self.pdf, max_pages=settings.limits.document_pages), clock
+        )
+        self.previews = PreviewService(self.db, self.blobs, self.sandbox, clock)
+        self.approvals = ApprovalService(
+            db=self.db,
+            blobs=self.blobs,
+            documents=self.documents,
+            previews=self.previews,
+            pdf=self.pdf,
+            signer=self.signer,
+            clock=clock,
+            unstamped_limit_us=settings.signing.unstamped_limit_s * 1_000_000,
+            prepared_life_us=settings.signing.prepared_lifetime_s * 1_000_000,
+            reconcile_after_us=settings.signing.intent_check_s * 1_000_000,
+        )
+        self.stamps = TimeStamps(
+            settings.tsa.urls,
+            TimeStampTrust(roots=_certificates(settings.tsa.roots)),
+            clock,
+            timeout_s=settings.tsa.timeout_s,
+        )
+        self._stack.push_async_callback(self.stamps.close)
+        self.axis = self._axis()
+        self.exchange = ExchangeService(
+            db=self.db,
+            blobs=self.blobs,
+            axis=self.axis,
+            approvals=self.approvals,
+            documents=self.documents,
+            clock=clock,
+            settings=settings.exchange,
+        )
+
+    async def _open_wakeup(self) -> Wakeup:
+        if not self.settings.redis.url:
+            return LocalWakeup()
+        from server.jobs.redis import RedisWakeup
+
+        wakeup = await RedisWakeup.open(self.settings.redis.url)
+        self._stack.push_async_callback(wakeup.close)
+        return wakeup
+
+    async def _identity(self) -> IdentityService:
+        server = self.settings.server
+        try:
+            signer_key = thumbprint((await self.signer.sealing_key()).identity)
+        except SignerError:
+            signer_key = ""
+        return IdentityService(
+            self.db, self.clock, TokenKeys.load_or_create(self.settings.state.secrets / "token_keys"),
+            IdentitySettings(origins=(server.public_url, *server.allowed_origins)), _ClockedAudit(self.clock), signer_key=signer_key,
+        )  # fmt: skip
+
+    def _axis(self) -> AxisClient | None:
+        exchange = self.settings.exchange
+        if not exchange.url:
+            return None
+        axis = AxisClient(
+            exchange.url,
+            system_id=exchange.system_id,
+            secret_file=Path(exchange.secret_file),
+            timeout_s=exchange.timeout_s,
+        )
+        self._stack.push_async_callback(axis.close)
+        return axis
+
+    # What routes are given by name.
+
+    def dependencies(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.DEPENDENCIES}
+
+    # The worker.
+
+    async def start_worker(self) -> None:
+        """Work the outbox in this process, until `close`."""
+        section = self.settings.worker
+        tasks = await self._tasks()
+        handlers: dict[str, Handler] = {}
+        periodic: list[Periodic] = []
+        for task in tasks:
+            handlers.update(task.handlers())
+            periodic.extend(task.periodic())
+        handlers.update(identity_tasks.handlers(self.identity, SignerAdapter(self.db, self.signer)))
+        periodic.extend(identity_tasks.periodic(self.identity))
+        self._worker = Worker(
+            self.db, handlers, self.clock, self.wakeup, periodic=periodic, observe=self._observe, on_bury=self.audit.on_bury,
+            settings=WorkerSettings(
+                urgent_slots=section.urgent_slots, normal_slots=section.normal_slots, bulk_slots=section.bulk_slots, poll_s=section.poll_s,
+                lease_s=section.lease_s, handler_limit_s=section.handler_limit_s, max_failures=section.max_failures,
+            ),
+        )  # fmt: skip
+        self._working = asyncio.create_task(self._worker.run())
+
+    async def _tasks(self) -> list[Any]:
+        approvals = ApprovalTasks(
+            db=self.db,
+            blobs=self.blobs,
+            approvals=self.approvals,
+            previews=self.previews,
+            pdf=self.pdf,
+            stamps=self.stamps,
+            clock=self.clock,
+        )
+        return [
+            approvals,
+            PreviewTasks(self.previews),
+            DocumentTasks(self.db, self.clock, self.metrics),
+            NoticeTasks(self.db, self.clock, self.identity, await self._dispatcher()),
+            WebhookTasks(self.webhooks),
+            AuditTasks(self.audit, self.signer),
+            ExchangeTasks(self.exchange),
+        ]
+
+    async def _dispatcher(self) -> Dispatcher | None:
+        push = self.settings.push
+        if not push.fcm_credentials:
+            return None
+        from push.transports.fcm import open_dispatcher
+
+        dispatcher = await open_dispatcher(Path(push.fcm_credentials), base_url=push.fcm_url)
+        self._stack.push_async_callback(dispatcher.close)
+        return dispatcher
+
+    def _observe(self, job: Job, outcome: Outcome, _us: int) -> None:
+        self.metrics.job(job.kind, outcome.value)
+
+    # Operations.
+
+    async def ready(self) -> dict[str, str]:
+        """`ok` or `down` for each part that requests need."""
+        parts = {"database": "ok", "signer": "ok"}
+        try:
+            await self.db.fetch_one("SELECT 1 AS one")
+        except Exception:  # any failure means: not ready
+            parts["database"] = "down"
+        try:
+            await self.signer.log_head()
+        except SignerError:
+            parts["signer"] = "down"
+        return parts
+
+    async def metrics_text(self) -> bytes:
+        for lane in await backlog(self.db, self.clock.now_us()):
+            self.metrics.backlog(
+                lane.lane.value, waiting=lane.waiting, oldest_due_us=lane.oldest_due_age_us, buried=lane.buried
+            )
+        for row in await document_queries.counts_by_state(self.db):
+            self.metrics.documents(row["state"], row["n"])
+        return self.metrics.text()
+
+    async def close(self) -> None:
+        """Finish what runs, release leases, close stores."""
+        if self._worker is not None and self._working is not None:
+            await self._worker.stop(self.settings.server.stop_grace_s)
+            await asyncio.gather(self._working, return_exceptions=True)
+        await self._stack.aclose()
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None
+
+
+def _certificates(path: str) -> tuple[bytes, ...]:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    if not path:
+        return ()
+    return tuple(one.public_bytes(Encoding.DER) for one in x509.load_pem_x509_certificates(Path(path).read_bytes()))
