@@ -197,10 +197,14 @@ async def dead_letters(db: Reads, *, limit: int = 100) -> list[DeadLetter]:
 
 
 async def start_period(tx: Transaction, kind: str, period: int) -> bool:
-    """Whether this caller is the first of all processes to start `period` of the periodic job `kind`."""
+    """Whether this caller is the first of all processes to start `period` of the periodic job `kind`.
+
+    A process one period behind starts nothing; a stored period further ahead was written by a wrong clock and yields.
+    """
     changed = await tx.execute(
         "INSERT INTO job_periods (kind, period) VALUES ($1, $2)"
-        " ON CONFLICT (kind) DO UPDATE SET period = excluded.period WHERE job_periods.period < excluded.period",
+        " ON CONFLICT (kind) DO UPDATE SET period = excluded.period"
+        " WHERE job_periods.period < excluded.period OR job_periods.period > excluded.period + 1",
         kind,
         period,
     )
