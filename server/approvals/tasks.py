@@ -1,6 +1,7 @@
 """Jobs of approvals: the time stamp and the assembled revision, intents without an answer, prepared bytes that nobody used."""
 
 import asyncio
+import hashlib
 from collections.abc import Mapping
 
 import msgspec
@@ -127,8 +128,16 @@ class ApprovalTasks:
         manifest = parse(prepared.manifest)
         assert isinstance(manifest, PreparedManifest)
         await self._previews.adopt(tx, digest, manifest.renderer, manifest.images)
+        evidence = {
+            "challenge": item.challenge,
+            "tbs": item.tbs,
+            "manifest": item.manifest_digest,
+            "cms": hashlib.sha256(cms).hexdigest(),
+            "approval": hashlib.sha256(activation.approval.encode()).hexdigest(),
+            "credential": activation.credential,
+        }
         event = await advance(
-            tx, item.document, item.position, digest=digest, size=size, actor=activation.person, now_us=now_us
+            tx, item.document, item.position, digest=digest, size=size, actor=activation.person, evidence=evidence, now_us=now_us
         )
         await queries.insert_receipt(
             tx,

@@ -20,7 +20,7 @@ from server.settings import Settings
 from server.storage import Blobs
 from server.wire import iso, iso_or_none
 
-_READERS = {"roles": {Role.LEADER, Role.CLERK, Role.STAFF}, "scopes": {"documents:read"}}
+READERS = {"roles": {Role.LEADER, Role.CLERK, Role.STAFF}, "scopes": {"documents:read"}}
 Id = Annotated[str, PathParameter(pattern="^[0-9a-f]{32}$", description="Identifier, 32 hexadecimal digits")]
 Limit = Annotated[int, QueryParameter(ge=1, le=200, description="Rows on a page")]
 Cursor = Annotated[str | None, QueryParameter(max_length=400, description="Where to continue, from the last answer")]
@@ -196,7 +196,7 @@ async def replace(
     operation_id="listDocuments",
     summary="Documents, newest first",
     tags=["documents", "phone"],
-    opt=allow(**_READERS),
+    opt=allow(**READERS),
 )
 async def listing(
     actor: Actor,
@@ -231,7 +231,7 @@ async def listing(
     operation_id="readInbox",
     summary="What waits for me",
     tags=["documents", "phone"],
-    opt=allow(roles=_READERS["roles"]),
+    opt=allow(roles=READERS["roles"]),
 )
 async def inbox(
     actor: Actor,
@@ -273,7 +273,7 @@ async def inbox(
     operation_id="readDocument",
     summary="One document",
     tags=["documents", "phone"],
-    opt=allow(**_READERS),
+    opt=allow(**READERS),
 )
 async def read(document: Id, actor: Actor, db: Database, documents: DocumentService) -> DocumentView:
     row = await documents.get(actor, document)
@@ -339,7 +339,7 @@ def view(row: DocumentRow, route: list[StepView], chain: list[dict[str, Any]]) -
     operation_id="fetchFile",
     summary="The PDF: original, signed or final",
     tags=["documents", "phone"],
-    opt=allow(**_READERS),
+    opt=allow(**READERS),
 )
 async def file(
     request: Request[Any, Any, Any],
@@ -360,7 +360,7 @@ async def file(
     operation_id="readChanges",
     summary="Everything that happened, in order",
     tags=["documents", "phone"],
-    opt=allow(roles=_READERS["roles"], scopes={"changes:read", "documents:read"}),
+    opt=allow(roles=READERS["roles"], scopes={"changes:read", "documents:read"}),
 )
 async def changes(
     actor: Actor,

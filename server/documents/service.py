@@ -619,11 +619,19 @@ def state_after(step: StepRow, following: StepRow | None) -> State:
 
 
 async def advance(
-    tx: Transaction, document: str, position: int, *, digest: str, size: int, actor: str, now_us: int
+    tx: Transaction,
+    document: str,
+    position: int,
+    *,
+    digest: str,
+    size: int,
+    actor: str,
+    evidence: dict[str, str],
+    now_us: int,
 ) -> str:
     """A signature's revision is complete: store it as the head and put the document before whoever is next.
 
-    Returns the audit event's id, which the receipt proves.
+    `evidence` goes into the audit event beside the revision; returns that event's id, which the receipt proves.
     """
     row = await queries.load(tx, document)
     assert row is not None
@@ -654,7 +662,7 @@ async def advance(
         step=position if following is None else following.position,
         head=digest,
         event="document.co_signed" if to is State.IN_REVIEW else None,
-        body={"revision": digest, "step": position},
+        body={"revision": digest, "step": position, **evidence},
     )
     if following is not None:
         await queries.set_step(tx, document, following.position, expected=StepState.WAITING, state=StepState.OPEN)

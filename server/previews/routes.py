@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from litestar import Request, Response, get
 from litestar.params import PathParameter, QueryParameter
 
-from server.documents.routes import _READERS, Id
+from server.documents.routes import READERS, Id
 from server.documents.service import DocumentService
 from server.errors import Refused
 from server.http import blob_answer, encoded
@@ -22,7 +22,7 @@ Sha256 = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$")]
     operation_id="readManifest",
     summary="The page images of a revision",
     tags=["previews", "phone"],
-    opt=allow(**_READERS),
+    opt=allow(**READERS),
 )
 async def manifest(
     document: Id, revision: Sha256, actor: Actor, documents: DocumentService, previews: PreviewService, blobs: Blobs
@@ -38,7 +38,7 @@ async def manifest(
     operation_id="fetchPage",
     summary="One page as an image",
     tags=["previews", "phone"],
-    opt=allow(**_READERS),
+    opt=allow(**READERS),
 )
 async def page(
     request: Request[Any, Any, Any],

@@ -21,6 +21,14 @@ CREATE TABLE audit_tree (
 );
 INSERT INTO audit_tree (id, size, frontier) VALUES (1, 0, '');
 
+-- Hashes of complete subtrees: a proof reads about as many rows as the tree is high, whatever its size.
+CREATE TABLE audit_nodes (
+    level BIGINT NOT NULL,
+    number BIGINT NOT NULL,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (level, number)
+);
+
 CREATE TABLE audit_heads (
     size BIGINT NOT NULL PRIMARY KEY,
     root TEXT NOT NULL,
