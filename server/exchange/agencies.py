@@ -1,6 +1,7 @@
 """The agency list as an index: codes are routed only if the list knows them, and old codes only by its own mapping."""
 
 from collections.abc import Iterable
+from itertools import islice
 
 from server.exchange.axis import Agency, unmarked
 
@@ -12,6 +13,11 @@ class Agencies:
         self._all = tuple(listed)
         self._by_code = {_key(agency.old_code): agency for agency in self._all if agency.old_code}
         self._by_code |= {_key(agency.code): agency for agency in self._all}
+        self._pickable = [
+            (unmarked(f"{agency.name} {agency.code}").casefold(), agency)
+            for agency in self._all
+            if not agency.closed and "W00" not in agency.code.upper()
+        ]
 
     def __len__(self) -> int:
         return len(self._all)
@@ -28,14 +34,8 @@ class Agencies:
     def pick(self, words: str, limit: int = 20) -> list[Agency]:
         """Open agencies whose name or code holds every word, marks and case ignored. Test units (W00) never show."""
         wanted = unmarked(words).casefold().split()
-        found = []
-        for agency in self._all:
-            text = unmarked(f"{agency.name} {agency.code}").casefold()
-            if not agency.closed and "W00" not in agency.code.upper() and all(word in text for word in wanted):
-                found.append(agency)
-                if len(found) == limit:
-                    break
-        return found
+        found = (agency for text, agency in self._pickable if all(word in text for word in wanted))
+        return list(islice(found, limit))
 
 
 def _key(code: str) -> str:

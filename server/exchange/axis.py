@@ -126,7 +126,10 @@ class Axis(Protocol):
         """Packets that wait for us: everything not yet confirmed."""
 
     async def fetch(self, doc_id: str, into: Path) -> int:
-        """Streams the packet to the new file `into`; its size in bytes. On any error no file is left."""
+        """Streams the packet to the new file `into`; its size in bytes. On any error no file is left.
+
+        FileExistsError or another OSError is the local disk's.
+        """
 
     async def confirm(self, doc_id: str, reason: str | None = None) -> None:
         """`done` once the raw packet is stored durably; `fail` with a reason for one that cannot be read."""
@@ -248,19 +251,19 @@ class VxpAxis:
                 created=_text(row, "created_time"),
             )
             for row in _rows(answer)
-            if _text(row, "docid") and _text(row, "status").lower() not in {"done", "fail"}
+            if _is_usable(_text(row, "docid")) and _text(row, "status").lower() not in {"done", "fail"}
         ]
 
     async def fetch(self, doc_id: str, into: Path) -> int:
+        headers = self._signed_or_unavailable({"docId": doc_id})
         try:
-            async with self._client.stream("GET", "downloadEdoc", headers=self._signed({"docId": doc_id})) as response:
-                if response.status_code in {404, 405}:
-                    return await self._fetch_whole(doc_id, into)
-                _check_status(response.status_code)
-                return await _download(response, into, self._limits.max_packet)
-        except (httpx2.HTTPError, OSError) as error:
-            into.unlink(missing_ok=True)
+            async with self._client.stream("GET", "downloadEdoc", headers=headers) as response:
+                if response.status_code not in {404, 405}:
+                    _check_status(response.status_code)
+                    return await _download(response, into, self._limits.max_packet)
+        except httpx2.HTTPError as error:
             raise AxisUnavailable(_word(error)) from error
+        return await self._fetch_whole(doc_id, into)
 
     async def _fetch_whole(self, doc_id: str, into: Path) -> int:
         """For an axis without `/downloadEdoc`: the packet as base64 inside JSON, held in memory, so bounded lower."""
@@ -303,12 +306,17 @@ class VxpAxis:
         return [_agency(code, {**units.get(code, {}), **listed.get(code, {})}) for code in units | listed if code]
 
     async def _call(self, path: str, parameters: Mapping[str, str], content: bytes = b"") -> dict[str, Any]:
+        headers = self._signed_or_unavailable(parameters)
         try:
-            async with self._client.stream("POST", path, headers=self._signed(parameters), content=content) as response:
+            async with self._client.stream("POST", path, headers=headers, content=content) as response:
                 _check_status(response.status_code)
                 return _envelope(await _read_bounded(response, self._limits.max_list))
         except httpx2.HTTPError as error:
             raise AxisUnavailable(_word(error)) from error
+
+    def _signed_or_unavailable(self, parameters: Mapping[str, str]) -> dict[str, str]:
+        try:
+            return self._signed(parameters)
         except OSError as error:
             raise AxisUnavailable("secret-file") from error
 
@@ -406,8 +414,9 @@ async def _read_bounded(response: httpx2.Response, limit: int) -> bytes:
 
 async def _download(response: httpx2.Response, into: Path, limit: int) -> int:
     total, envelope, said = 0, False, b""
+    target = into.open("xb")
     try:
-        with into.open("xb") as target:
+        with target:
             async for chunk in response.aiter_raw(CHUNK):
                 if not total:
                     envelope = chunk.lstrip()[:1] == b"{"
@@ -442,7 +451,10 @@ def _envelope(body: bytes) -> dict[str, Any]:
         raise AxisUnavailable("not-json")
     answer = {str(name).lower(): value for name, value in answer.items()}
     code = _text(answer, "errorcode")
-    if code not in {"", "0"} or (_text(answer, "status").upper() not in {"OK", "SUCCESS"} and code != "0"):
+    status = _text(answer, "status").upper()
+    if not (code or status):
+        raise AxisUnavailable("not-an-envelope")
+    if code not in {"", "0"} or (code != "0" and status not in {"OK", "SUCCESS"}):
         raise AxisRefused(code or "fail", _text(answer, "errordesc")[:500])
     return answer
 
@@ -458,6 +470,11 @@ def _text(row: Mapping[str, Any], name: str) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return ""
     return "" if value == "null" else str(value)
+
+
+def _is_usable(doc_id: str) -> bool:
+    """Whether the id can go back in a header; one that cannot was made to do harm, and can be fetched by nobody."""
+    return 0 < len(doc_id) <= 200 and doc_id.isascii() and doc_id.isprintable()
 
 
 def _agency(code: str, row: Mapping[str, Any]) -> Agency:

@@ -131,7 +131,14 @@ DOCUMENT_TYPES: Final = tuple(
 def document_type(name: str) -> DocumentType | None:
     """The kind with this TypeName, ignoring case, white space and "(cá biệt)"; numbers on the wire are unreliable."""
     wanted = _folded(name)
-    return next((kind for kind in DOCUMENT_TYPES if wanted in {_folded(kind.name), _folded(kind.name[:-9])}), None)
+    return next(
+        (
+            kind
+            for kind in DOCUMENT_TYPES
+            if wanted in {_folded(kind.name), _folded(kind.name.removesuffix("(cá biệt)"))}
+        ),
+        None,
+    )
 
 
 def _folded(name: str) -> str:

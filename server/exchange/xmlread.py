@@ -45,13 +45,16 @@ class Repair(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Bounds of one packet, in bytes unless said otherwise; `max_token` bounds a tag, comment or instruction."""
+    """Bounds of one packet, in bytes unless said otherwise; `max_token` bounds a tag, comment or instruction.
+
+    60,000 elements are about 6,000 receivers; with them and all text the tree stays within 20 MB (threat B6).
+    """
 
     max_packet: int = 700 << 20
     max_depth: int = 32
-    max_elements: int = 200_000
+    max_elements: int = 60_000
     max_text: int = 64 << 10
-    max_all_text: int = 16 << 20
+    max_all_text: int = 4 << 20
     max_token: int = 1 << 20
     max_attachments: int = 200
     max_attachment: int = 100 << 20

@@ -1,7 +1,9 @@
 """The wire of the axis against the stand-in: every fault gives the right typed outcome; nothing is sent twice."""
 
 import asyncio
+import contextlib
 import hashlib
+import os
 import random
 
 import httpx2
@@ -204,9 +206,7 @@ FAULTS = [
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(("fault", "outcome", "accepted"), FAULTS)
-async def test_each_fault_has_its_outcome(  # noqa: PLR0917 - fixtures and the row
-    stage, tmp_path, written, fault, outcome, accepted
-):
+async def test_each_fault_has_its_outcome(stage, tmp_path, written, fault, outcome, accepted):
     await stage.put("_faults", [{"fault": fault, "delay_ms": 1500}])
     client = stage.client("X01", send_s=1.0)
     got = await client.send(EDOC, written(make_packet(tmp_path)).path, "X01", ["X02"])
@@ -269,6 +269,113 @@ async def test_a_download_cut_short_leaves_no_file(stage, tmp_path, written):
     with pytest.raises(AxisRefused, match="packet-too-large"):
         await receiver.fetch(item.doc_id, tmp_path / "got")
     assert not (tmp_path / "got").exists()
+
+
+@pytest.mark.asyncio
+async def test_a_packet_cut_short_by_the_axis_is_unreadable_and_can_be_fetched_again(stage, tmp_path, written):
+    await stage.client("X01").send(EDOC, written(make_packet(tmp_path)).path, "X01", ["X02"])
+    receiver = stage.client("X02")
+    [item] = await receiver.received(EDOC)
+    await stage.put("_faults", [{"fault": "truncate", "call": "downloadEdoc"}])
+    await receiver.fetch(item.doc_id, tmp_path / "cut")
+    with pytest.raises(edxml.Unreadable):
+        edxml.parse(tmp_path / "cut", tmp_path)
+    await receiver.fetch(item.doc_id, tmp_path / "whole")
+    assert edxml.parse(tmp_path / "whole", tmp_path).packet.header.number == "12"
+
+
+@pytest.mark.asyncio
+async def test_a_fetch_never_touches_a_file_that_is_there(stage, tmp_path, written):
+    await stage.client("X01").send(EDOC, written(make_packet(tmp_path)).path, "X01", ["X02"])
+    [item] = await stage.client("X02").received(EDOC)
+    (tmp_path / "mine").write_bytes(b"mine")
+    with pytest.raises(FileExistsError):
+        await stage.client("X02").fetch(item.doc_id, tmp_path / "mine")
+    assert (tmp_path / "mine").read_bytes() == b"mine"
+
+
+@contextlib.asynccontextmanager
+async def saying(stage, replies):
+    """A client of a server that says the next of `replies`, whole HTTP messages, and closes."""
+
+    async def reply(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(replies.pop(0))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(reply, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    client = VxpAxis(url, "X02", stage.standin.secrets["X02"], now_us)
+    try:
+        yield client
+    finally:
+        await client.close()
+        server.close()
+
+
+def http(body, length=None):
+    length = len(body) if length is None else length
+    return f"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n".encode() + body
+
+
+@pytest.mark.asyncio
+async def test_a_connection_lost_in_a_download_leaves_no_file(stage, tmp_path):
+    async with saying(stage, [http(b"<?xml" + b"x" * 50_000, length=100_000)]) as client:
+        with pytest.raises(AxisUnavailable):
+            await client.fetch("d", tmp_path / "half")
+        assert not (tmp_path / "half").exists()
+
+
+HOSTILE = [
+    (b'{"ErrorCode":"0","data":[{"docId":"a\\r\\nX: 1"},{"docId":7},3,{"docId":"b","status":"DONE"}]}', ["7"]),
+    (b'{"ErrorCode":"0","data":{"docId":"a"}}', []),
+    (b'{"errorcode":"0","DATA":[{"DOCID":"c"}]}', ["c"]),
+    (b'{"status":"FAIL","ErrorCode":"9","ErrorDesc":"Loi"}', AxisRefused),
+    (b'{"data":[]}', AxisUnavailable),
+    (b"[]", AxisUnavailable),
+    (b"[" * 100_000, AxisUnavailable),
+    (b"\xff\xfe", AxisUnavailable),
+    (b"", AxisUnavailable),
+]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("body", "expected"), HOSTILE, ids=range(len(HOSTILE)))
+async def test_strange_lists_are_read_or_typed(stage, body, expected):
+    async with saying(stage, [http(body)]) as client:
+        if isinstance(expected, list):
+            assert [item.doc_id for item in await client.received(EDOC)] == expected
+        else:
+            with pytest.raises(expected):
+                await client.received(EDOC)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"OK", b'{"message":"x"}', b'{"ErrorCode":"0"}', b'{"ErrorCode":"0","DocId":null}']
+)
+async def test_an_answer_without_a_doc_id_leaves_a_send_unknown(stage, tmp_path, body):
+    (tmp_path / "p").write_bytes(b"p")
+    async with saying(stage, [http(body)]) as client:
+        assert isinstance(await client.send(EDOC, tmp_path / "p", "X02", ["X01"]), Unknown)
+
+
+@pytest.mark.asyncio
+async def test_duplicates_in_a_list_and_a_twice_accepted_packet_share_their_document_id(stage, tmp_path, written):
+    await stage.put("_faults", [{"fault": "twice"}, {"fault": "duplicate", "call": "getReceivedEdocList"}])
+    await stage.client("X01").send(EDOC, written(make_packet(tmp_path)).path, "X01", ["X02"])
+    receiver = stage.client("X02")
+    items = await receiver.received(EDOC)
+    assert (len(items), len({item.doc_id for item in items})) == (4, 2)
+    ids = set()
+    for doc_id in {item.doc_id for item in items}:
+        into = tmp_path / doc_id
+        into.mkdir()
+        await receiver.fetch(doc_id, into / "packet")
+        packet = edxml.parse(into / "packet", into).packet
+        ids.add((packet.header.sender.organ_id, packet.header.document_id, packet.business_kind))
+    assert len(ids) == 1  # what the receiver's unique constraint stands on
 
 
 @pytest.mark.asyncio
@@ -366,8 +473,10 @@ async def d2_loop(stage, folder, rounds, seed):
 
 @pytest.mark.asyncio
 async def test_exactly_one_copy_of_each_message_under_faults(stage, tmp_path):
-    counts = await d2_loop(stage, tmp_path, 60, seed=7)
-    assert list(counts.values()) == [1] * 60
+    """`HOATOC_D2_ROUNDS` and `HOATOC_D2_SEED` make the long form; the threat's figure is 10,000."""
+    rounds = int(os.environ.get("HOATOC_D2_ROUNDS", "60"))
+    counts = await d2_loop(stage, tmp_path, rounds, seed=int(os.environ.get("HOATOC_D2_SEED", "7")))
+    assert list(counts.values()) == [1] * rounds
 
 
 @pytest.mark.asyncio
