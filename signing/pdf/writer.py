@@ -15,7 +15,15 @@ from signing.pdf.errors import PdfError
 from signing.pdf.objects import Buffer, Name, Ref, dictionary_spans
 from signing.pdf.reader import Indirect, Revision
 
-__all__ = ["Addition", "edit_array", "edit_dictionary", "name_token", "number_token", "text_string"]
+__all__ = [
+    "Addition",
+    "dictionary_value",
+    "edit_array",
+    "edit_dictionary",
+    "name_token",
+    "number_token",
+    "text_string",
+]
 
 # Keys of a cross-reference stream's own dictionary that describe the section, not the file.
 _SECTION_KEYS = frozenset(
