@@ -77,6 +77,24 @@ def compare_files(order: CompareOrder) -> Comparison:
     return compare(Path(order.parent), Path(order.child), order.expected)
 
 
+class ValidateOrder(msgspec.Struct, frozen=True):
+    """`roots`, `timestamp_roots`: DER certificates. `now_us`: microseconds UTC."""
+
+    path: str
+    roots: list[bytes]
+    timestamp_roots: list[bytes]
+    now_us: int
+
+
+def validate_file(order: ValidateOrder) -> msgspec.Struct:
+    """`signing.pdf.validation.ValidationResult`. Never raises for what the file holds."""
+    from signing.pdf.validation import Trust, validate
+
+    return validate(
+        Path(order.path), Trust(roots=tuple(order.roots), timestamp_roots=tuple(order.timestamp_roots)), order.now_us
+    )
+
+
 def inspect_file(request: InspectRequest) -> InspectResponse:
     """Structure, agreement of two parsers, secrecy mark. Raises `PdfError` with a code of `errors.REFUSALS`."""
     from signing.pdf.safety import inspect

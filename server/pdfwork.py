@@ -14,13 +14,14 @@ import msgspec
 
 from server.documents.model import Placement
 from server.errors import Refused
-from server.pdftasks import CompareOrder, InspectRequest, InspectResponse, PlacedField, PrepareOrder
+from server.pdftasks import CompareOrder, InspectRequest, InspectResponse, PlacedField, PrepareOrder, ValidateOrder
 from server.previews.model import FieldArea
 from server.sandbox.model import Overloaded, Priority, SandboxFailure, SandboxRefused
 from server.sandbox.pool import Sandbox
 from signing.pdf.assemble import assemble
 from signing.pdf.compare import Comparison, Expected
 from signing.pdf.prepare import FieldRect, Prepared
+from signing.pdf.validation import Indication, ValidationResult
 
 T = TypeVar("T")
 
@@ -59,7 +60,13 @@ class PdfWork:
     """`font`: the stamp's font file. `largest_token`: bytes of the largest time-stamp token to make room for."""
 
     def __init__(
-        self, sandbox: Sandbox, *, font: Path, roots: Path | None, tsa_roots: Path | None, largest_token: int = 8 * 1024
+        self,
+        sandbox: Sandbox,
+        *,
+        font: Path,
+        roots: Sequence[bytes],
+        tsa_roots: Sequence[bytes],
+        largest_token: int = 8 * 1024,
     ) -> None:
         self._sandbox = sandbox
         self._font = font
@@ -135,9 +142,18 @@ class PdfWork:
         """The revision's SHA-256; proves on the way that the prepared bytes are the approved ones. For a thread, not the loop."""
         return assemble(prepared, msgspec.msgpack.decode(assembly, type=Prepared), cms, out).hex()
 
-    async def validate(self, path: Path) -> tuple[str, bytes]:
-        """`valid` or `not_valid`, and the report as JSON."""
-        raise NotImplementedError
+    async def validate(self, path: Path, required: Sequence[str], now_us: int) -> tuple[str, bytes]:
+        """`valid` when each of the `required` signature fields passes, else `not_valid`; and the whole report as JSON.
+
+        Signatures that the file brought along are reported but do not decide: they may end at roots that we do not know.
+        """
+        order = ValidateOrder(
+            path=str(path), roots=list(self._roots), timestamp_roots=list(self._tsa_roots), now_us=now_us
+        )
+        result = await self._call("pdf.validate", order, ValidationResult, reads=[path])
+        passed = {found.field for found in result.signatures if found.indication is Indication.PASSED}
+        valid = bool(required) and not result.reason and set(required) <= passed
+        return "valid" if valid else "not_valid", msgspec.json.encode(result)
 
     async def _call(
         self,

@@ -127,7 +127,10 @@ class Wiring:
         self.identity = await self._identity()
         self.credentials = CredentialService(self.db, self.signer, self.identity, clock)
         self.pdf = PdfWork(
-            self.sandbox, font=font, roots=_path(settings.trust.roots), tsa_roots=_path(settings.tsa.roots)
+            self.sandbox,
+            font=font,
+            roots=_certificates(settings.trust.roots),
+            tsa_roots=_certificates(settings.tsa.roots),
         )
         self.documents = DocumentService(
             self.db, self.blobs, Inspector(self.pdf, max_pages=settings.limits.document_pages), clock
@@ -286,10 +289,6 @@ class Wiring:
             await self._worker.stop(self.settings.server.stop_grace_s)
             await asyncio.gather(self._working, return_exceptions=True)
         await self._stack.aclose()
-
-
-def _path(text: str) -> Path | None:
-    return Path(text) if text else None
 
 
 def _certificates(path: str) -> tuple[bytes, ...]:

@@ -252,3 +252,11 @@ async def insert_receipt(
         kind,
         now_us,
     )
+
+
+async def done_fields(db: Reads, document: str) -> list[str]:
+    """Names of the signature fields of the route that are filled, in order."""
+    rows = await db.fetch_all(
+        "SELECT field_name FROM route_steps WHERE document = $1 AND state = 'done' ORDER BY position", document
+    )
+    return [str(row["field_name"]) for row in rows]

@@ -247,22 +247,23 @@ class ApprovalService:
     async def _check_seal(self, actor: Actor, row: DocumentRow) -> None:
         if actor.device is None or not await queries.is_office_device(self._db, actor.device):
             raise Refused("office-device-required")
-        await self.require_valid(row.head, "personal-signature-missing")
+        await self.require_valid(row, "personal-signature-missing")
 
-    async def require_valid(self, revision: str, code: str) -> None:
-        """Our own validation of the revision's whole chain must have passed (before the seal, before forwarding).
+    async def require_valid(self, row: DocumentRow, code: str) -> None:
+        """Our own validation of the head's whole chain must have passed (before the seal, before forwarding; SIG-7).
 
-        Raises: Refused(code) with the reasons.
+        Raises: Refused(code).
         """
-        known = await queries.validation(self._db, revision)
-        verdict = str(known["verdict"]) if known is not None else await self.validate(revision)
+        known = await queries.validation(self._db, row.head)
+        verdict = str(known["verdict"]) if known is not None else await self.validate(row.id, row.head)
         if verdict != "valid":
             raise Refused(code)
 
-    async def validate(self, revision: str) -> str:
-        """Validate and remember; answers `valid` or `not_valid`."""
+    async def validate(self, document: str, revision: str) -> str:
+        """Validate a stored revision and remember; `valid` when every signature of the route so far passes, else `not_valid`."""
+        required = await queries.done_fields(self._db, document)
         async with self._blobs.local(revision) as path:
-            verdict, report = await self._pdf.validate(path)
+            verdict, report = await self._pdf.validate(path, required, self._clock.now_us())
 
         async def body(tx: Transaction) -> None:
             await queries.put_validation(tx, revision, verdict, report, self._clock.now_us())

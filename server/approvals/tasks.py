@@ -31,6 +31,7 @@ log = structlog.get_logger()
 class Validate(msgspec.Struct, frozen=True):
     """Job `approvals.validate`: our own validation of a stored revision's whole chain."""
 
+    document: str
     revision: str
 
 
@@ -75,7 +76,8 @@ class ApprovalTasks:
             raise Retry(5, "the signer still works on it")
 
     async def validate(self, job: Job, _context: Context) -> None:
-        await self._approvals.validate(job.decode(Validate).revision)
+        wanted = job.decode(Validate)
+        await self._approvals.validate(wanted.document, wanted.revision)
 
     async def stamp(self, job: Job, context: Context) -> None:
         """Fetch the time stamp, assemble the revision once, and put the document before whoever is next (architecture §6.5)."""
@@ -137,7 +139,14 @@ class ApprovalTasks:
             "credential": activation.credential,
         }
         event = await advance(
-            tx, item.document, item.position, digest=digest, size=size, actor=activation.person, evidence=evidence, now_us=now_us
+            tx,
+            item.document,
+            item.position,
+            digest=digest,
+            size=size,
+            actor=activation.person,
+            evidence=evidence,
+            now_us=now_us,
         )
         await queries.insert_receipt(
             tx,
@@ -150,7 +159,10 @@ class ApprovalTasks:
             now_us=now_us,
         )
         await jobs.enqueue(
-            tx, "approvals.validate", Validate(revision=digest), dedupe_key=f"approvals.validate:{digest}"
+            tx,
+            "approvals.validate",
+            Validate(document=item.document, revision=digest),
+            dedupe_key=f"approvals.validate:{digest}",
         )
         await context.finish(tx)
 

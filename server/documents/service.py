@@ -553,7 +553,10 @@ class DocumentService:
 
 
 def route_of(document: str, metadata: Metadata) -> list[StepRow]:
-    """The route's steps: the people in order, the organisation's seal last (SIG-10)."""
+    """The route's steps: the people in order, the organisation's seal last (SIG-10).
+
+    Field names carry part of the document's id, so that a file which was signed here before can be signed again.
+    """
 
     def placement(value: Any) -> bytes | None:
         return None if value is None else msgspec.json.encode(value)
@@ -564,7 +567,7 @@ def route_of(document: str, metadata: Metadata) -> list[StepRow]:
             position=index,
             kind=StepKind.PERSON,
             person=step.person,
-            field_name=f"HT_Sig{index}",
+            field_name=f"HT_{document[-8:]}_S{index}",
             authority_line=step.authority,
             placement=placement(step.placement),
             state=StepState.OPEN if index == 1 else StepState.WAITING,
@@ -578,7 +581,7 @@ def route_of(document: str, metadata: Metadata) -> list[StepRow]:
         position=len(steps) + 1,
         kind=StepKind.SEAL,
         person=None,
-        field_name="HT_Seal",
+        field_name=f"HT_{document[-8:]}_Seal",
         authority_line="",
         placement=placement(metadata.seal_placement),
         state=StepState.WAITING,
