@@ -81,7 +81,9 @@ class FieldArea(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rect: tuple[Coordinate, Coordinate, Coordinate, Coordinate]
 
 
-class RevisionManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="typ", tag="hoatoc-revision-manifest"):
+class RevisionManifest(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="typ", tag="hoatoc-revision-manifest"
+):
     """Page images of the revision with SHA-256 `revision` and `length` bytes. `page_count`: pages of the document."""
 
     v: Annotated[int, msgspec.Meta(ge=1, le=1)]
@@ -92,7 +94,9 @@ class RevisionManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     images: tuple[PageImage, ...]
 
 
-class PreparedManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="typ", tag="hoatoc-prepared-manifest"):
+class PreparedManifest(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="typ", tag="hoatoc-prepared-manifest"
+):
     """Page images of a prepared revision.
 
     `parent`, `parent_length`: SHA-256 and bytes of the file that it extends; `prepared`, `length`: the same of the file with its
@@ -133,8 +137,8 @@ def parse(body: bytes) -> Manifest:
     """The manifest of canonical bytes. Raises `ManifestError` for anything else, another spelling of the same value included."""
     try:
         manifest = msgspec.json.decode(body, type=Manifest)
-    except msgspec.MsgspecError as error:
-        raise ManifestError(str(error)) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ManifestError("not a manifest") from error
     if encode(manifest) != body:
         raise ManifestError("not the canonical encoding")
     return manifest

@@ -164,10 +164,18 @@ def rehearse() -> None:
 
 
 def _rehearsal() -> bytes:
-    text = b"BT /F1 11 Tf 14 TL 60 780 Td " + b"(Rehearsal 0123456789 abcdefghijklmnopqrstuvwxyz) ' " * 40 + b"ET 60 60 200 90 re S"
+    text = (
+        b"BT /F1 11 Tf 14 TL 60 780 Td "
+        + b"(Rehearsal 0123456789 abcdefghijklmnopqrstuvwxyz) ' " * 40
+        + b"ET 60 60 200 90 re S"
+    )
     font = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
     head = b"%PDF-1.7\n1 0 obj\n<</Type/Catalog/Pages 2 0 R>>\nendobj\n2 0 obj\n<</Type/Pages/Count 1/Kids[3 0 R]>>\nendobj\n"
-    page = b"3 0 obj\n<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 4 0 R/Resources<</Font<</F1 " + font + b">>>>>>\nendobj\n"
+    page = (
+        b"3 0 obj\n<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 4 0 R/Resources<</Font<</F1 "
+        + font
+        + b">>>>>>\nendobj\n"
+    )
     content = b"4 0 obj\n<</Length %d>>stream\n%s\nendstream\nendobj\n" % (len(text), text)
     return head + page + content + b"trailer<</Root 1 0 R/Size 5>>\n"  # without a table: pdfium finds the objects
 

@@ -15,7 +15,17 @@ import struct
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["close_files", "close_syscalls", "files_supported", "follow_parent", "leave_network", "limit", "mapped", "program", "syscalls_supported"]
+__all__ = [
+    "close_files",
+    "close_syscalls",
+    "files_supported",
+    "follow_parent",
+    "leave_network",
+    "limit",
+    "mapped",
+    "program",
+    "syscalls_supported",
+]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

@@ -123,7 +123,7 @@ class Isolation(msgspec.Struct, frozen=True):
 
 
 def encode(value: object) -> bytes:
-    """msgpack of structs, containers of them, and paths."""
+    """Msgpack of structs, containers of them, and paths."""
     return msgspec.msgpack.encode(value, enc_hook=_from_path)
 
 

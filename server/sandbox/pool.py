@@ -40,9 +40,10 @@ __all__ = ["Sandbox"]
 log = structlog.get_logger()
 Response = TypeVar("Response")
 
+# What decoding bytes of a hostile child can raise; msgspec leaves bad UTF-8 and too deep nesting to Python's own errors.
+_MALFORMED: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, frames.FrameError)
 _START_S: Final = 30.0
 _EXIT_S: Final = 5.0
-_FILE_MB: Final = 64
 _BACKGROUND_NICE: Final = 10
 # The zygote gets the module path of this process as arguments, because `-I` keeps environment and current folder out of it.
 _LAUNCH: Final = (
@@ -221,6 +222,7 @@ class Sandbox:
         *,
         timeout_s: float = 10.0,
         memory_mb: int = 512,
+        file_mb: int = 64,
         priority: Priority = Priority.INTERACTIVE,
         tenant: str = "",
         reads: Sequence[Path] = (),
@@ -229,7 +231,7 @@ class Sandbox:
         """Do `task` in a fresh child and return its answer. `request`: the function's one struct, or its arguments by name.
 
         `timeout_s`: wall time (CPU time is bounded by the same number, rounded up), not counting the wait for a place; `memory_mb`: address space
-        above the loaded code; `tenant`: callers of one tenant wait among themselves; `reads`: the files, and `scratch` the folder, that the child
+        above the loaded code; `file_mb`: largest file that it may write; `tenant`: callers of one tenant wait among themselves; `reads`: the files, and `scratch` the folder, that the child
         may open. The answer and everything in `scratch` come from a process that met hostile bytes: they are well formed, not true.
 
         Raises `SandboxRefused` (the task's own code), `SandboxFailure` (no verdict), `Overloaded`, `KeyError` (no such task).
@@ -241,7 +243,7 @@ class Sandbox:
             scratch=None if scratch is None else str(scratch.absolute()),
             cpu_s=max(1, -int(-timeout_s // 1)),
             memory_mb=memory_mb,
-            file_mb=_FILE_MB,
+            file_mb=file_mb,
             nice=_BACKGROUND_NICE if priority is Priority.BACKGROUND else 0,
         )
         body = msgspec.msgpack.encode(order)
@@ -270,7 +272,7 @@ class Sandbox:
             return msgspec.msgpack.decode(answer, type=Answer)
         except TimeoutError as error:
             raise SandboxFailure(Failure.TIMEOUT, "wall time") from error
-        except (msgspec.MsgspecError, frames.FrameError) as error:
+        except _MALFORMED as error:
             raise SandboxFailure(Failure.CRASHED, "malformed answer") from error
         except (EOFError, OSError) as error:
             assert child is not None
@@ -370,7 +372,5 @@ def _opened(answer: Answer, response_type: type[Response]) -> Response:
         raise SandboxRefused(answer.refusal, answer.fields)
     try:
         return decode(answer.result or b"", response_type)
-    except msgspec.MsgspecError as error:
+    except _MALFORMED as error:
         raise SandboxFailure(Failure.CRASHED, "malformed answer") from error
-
-

@@ -12,7 +12,8 @@ __all__ = ["TASKS", "Task", "warm_stamp_font"]
 class Task(msgspec.Struct, frozen=True):
     """`target`: `module:function`. `preload`: the zygote imports the module once for all children; off where the import is heavy and
     calls are rare. `warm`, `rehearse`: `module:function` without arguments, on our own bytes only; the one fills caches in the zygote, the other
-    is done by a spare child while it waits, so that its first real call is as fast as a later one."""
+    is done by a spare child while it waits, so that its first real call is as fast as a later one.
+    """
 
     target: str
     preload: bool = True
@@ -25,12 +26,10 @@ TASKS: dict[str, Task] = {
         "server.previews.render:render", warm="server.previews.render:warm", rehearse="server.previews.render:rehearse"
     ),
     "pages.count": Task("server.previews.render:count"),
-    "pdf.inspect": Task("signing.pdf.safety:inspect"),
-    "pdf.agreement": Task("signing.pdf.text_agreement:agreement"),
-    "pdf.secrecy": Task("signing.pdf.text_agreement:secrecy_mark"),
-    "pdf.prepare": Task("signing.pdf.prepare:prepare", warm="server.sandbox.tasks:warm_stamp_font"),
-    "pdf.compare": Task("signing.pdf.compare:compare"),
-    "pdf.validate": Task("signing.pdf.validation:validate", preload=False),
+    "pdf.inspect": Task("server.pdftasks:inspect_file"),
+    "pdf.prepare": Task("server.pdftasks:prepare_file", warm="server.sandbox.tasks:warm_stamp_font"),
+    "pdf.compare": Task("server.pdftasks:compare_files"),
+    "pdf.validate": Task("server.pdftasks:validate_file"),
 }
 
 

@@ -123,7 +123,8 @@ def _functions(targets: list[str]) -> Iterator[Callable[[], None]]:
 
 def main(descriptor: int, targets: list[str], warm: list[str], rehearse: list[str]) -> None:
     """`descriptor`: the control socket. The modules of `targets` are imported, the functions `warm` called, before the first fork;
-    each child that has nothing to do yet calls those of `rehearse`."""
+    each child that has nothing to do yet calls those of `rehearse`.
+    """
     sys.dont_write_bytecode = True
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole foreground group; the server ends us
     control = socket.socket(fileno=descriptor)

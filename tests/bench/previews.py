@@ -22,7 +22,10 @@ Side = Callable[[], Awaitable[object]]
 
 def text_pdf(pages: int) -> bytes:
     """A4 pages of 45 lines of text in a standard font."""
-    lines = "".join(f"1 0 0 1 60 {790 - 16 * i} Tm (Line {i} of a plain page with some words to draw, 0123456789) Tj " for i in range(45))
+    lines = "".join(
+        f"1 0 0 1 60 {790 - 16 * i} Tm (Line {i} of a plain page with some words to draw, 0123456789) Tj "
+        for i in range(45)
+    )
     content = f"BT /F1 11 Tf {lines}ET".encode()
     kids = " ".join(f"{5 + i} 0 R" for i in range(pages))
     page = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 4 0 R/Resources<</Font<</F1 3 0 R>>>>>>"
@@ -44,13 +47,20 @@ def _pdf(objects: list[bytes]) -> bytes:
         body += b"%d 0 obj\n%s\nendobj\n" % (number, item)
     table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
     size = len(objects) + 1
-    return body + b"xref\n0 %d\n0000000000 65535 f \n%strailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % (size, table, size, len(body))
+    return body + b"xref\n0 %d\n0000000000 65535 f \n%strailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % (
+        size,
+        table,
+        size,
+        len(body),
+    )
 
 
 def scan_pdf() -> bytes:
     """One A4 page at 300 dpi, a noisy JPEG of about 5 MB."""
     body = io.BytesIO()
-    Image.effect_noise((1240, 1754), 90).resize((2480, 3508)).convert("RGB").save(body, "PDF", resolution=300, quality=92)
+    Image.effect_noise((1240, 1754), 90).resize((2480, 3508)).convert("RGB").save(
+        body, "PDF", resolution=300, quality=92
+    )
     return body.getvalue()
 
 
@@ -72,7 +82,15 @@ def _row(name: str, ours: float, against: float, goal: float, *, faster: bool) -
     """`ratio` is ours / against, goal at most; or against / ours, goal at least, when we are to be faster."""
     ratio = against / ours if faster else ours / against
     met = ratio >= goal if faster else ratio <= goal
-    return {"bench": name, "ours": round(ours, 2), "against": round(against, 2), "unit": "ms", "ratio": round(ratio, 2), "goal": goal, "met": met}
+    return {
+        "bench": name,
+        "ours": round(ours, 2),
+        "against": round(against, 2),
+        "unit": "ms",
+        "ratio": round(ratio, 2),
+        "goal": goal,
+        "met": met,
+    }
 
 
 async def _rows(folder: Path) -> list[dict[str, Any]]:
@@ -91,7 +109,12 @@ async def _rows(folder: Path) -> list[dict[str, Any]]:
         def in_child(name: str, last: int = 1) -> Side:
             async def call() -> object:
                 return await sandbox.call(
-                    "pages.render", request(name, last), render.RenderResponse, reads=[files[name]], scratch=folder, timeout_s=60
+                    "pages.render",
+                    request(name, last),
+                    render.RenderResponse,
+                    reads=[files[name]],
+                    scratch=folder,
+                    timeout_s=60,
                 )
 
             return call
@@ -104,16 +127,37 @@ async def _rows(folder: Path) -> list[dict[str, Any]]:
 
         def poppler(name: str) -> Side:
             async def call() -> object:
-                command = ["pdftoppm", "-jpeg", "-r", str(WIDTH * 72 / 595), "-f", "1", "-l", "1", str(files[name]), str(folder / "poppler")]
+                command = [
+                    "pdftoppm",
+                    "-jpeg",
+                    "-r",
+                    str(WIDTH * 72 / 595),
+                    "-f",
+                    "1",
+                    "-l",
+                    "1",
+                    str(files[name]),
+                    str(folder / "poppler"),
+                ]
                 return await asyncio.to_thread(subprocess.run, command, check=True)
 
             return call
 
         for name in ("text", "scan"):
             ours, against = await _interleaved(in_child(name), ready(name))
-            rows.append(_row(f"preview: cold {name} page in a child / render and encode in a ready process", ours, against, 1.3, faster=False))
+            rows.append(
+                _row(
+                    f"preview: cold {name} page in a child / render and encode in a ready process",
+                    ours,
+                    against,
+                    1.3,
+                    faster=False,
+                )
+            )
         many, one = await _interleaved(in_child("p200", 200), ready("p200"))
-        rows.append(_row("preview: each of 200 pages / one page in a ready process", many / 200, one, 1.3, faster=False))
+        rows.append(
+            _row("preview: each of 200 pages / one page in a ready process", many / 200, one, 1.3, faster=False)
+        )
         for name, goal in (("text", 3.0), ("scan", 1.5)):
             ours, against = await _interleaved(in_child(name), poppler(name))
             rows.append(_row(f"preview: {name} page against pdftoppm as a process", ours, against, goal, faster=True))

@@ -84,7 +84,10 @@ def flood(ask: Ask) -> Told:
 
 
 def babble(ask: Ask) -> Told:
-    os.write(_own_socket(), b"\x00\x00\x00\x04\xc1\xc1\xc1\xc1")
+    body = {"text": b"\x81\xa7refusal\xa1\xff", "deep": b"\x81\xa6fields\x81\xa1x" + b"\x91" * 100_000}.get(
+        ask.text, b"\xc1" * 4
+    )
+    os.write(_own_socket(), len(body).to_bytes(4, "big") + body)
     return Told()
 
 
@@ -142,8 +145,7 @@ def _pair(_: str) -> None:
 
 def _grow(path: str) -> None:
     with Path(path).open("wb") as file:
-        for _ in range(70):
-            file.write(bytes(1024 * 1024))
+        file.writelines(bytes(1024 * 1024) for _ in range(70))
 
 
 _TRIES = {
