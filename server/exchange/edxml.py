@@ -6,6 +6,7 @@ that it raises `Unreadable` with a stable code, a line and a reason. Reading and
 
 import hashlib
 import tempfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Final, TypeVar
@@ -119,7 +120,7 @@ class _Parser:
         return Parsed(packet, tuple(self.repairs))
 
     def _scratch(self) -> Path:
-        self._made.append(self._into / f"part-{len(self._made)}")
+        self._made.append(self._into / f"part-{uuid.uuid4().hex}")
         return self._made[-1]
 
     @staticmethod
@@ -360,10 +361,10 @@ class _Parser:
         manifest = body.first("edXMLManifest") if body else None
         references = {self._content_id(node): node for node in (manifest.all("Reference") if manifest else ())}
         lists = [*root.all("AttachmentEncoded"), *envelope.all("AttachmentEncoded")]
+        nodes = [node for encoded in lists for node in encoded.all("Attachment")]
         files = [
-            self._attachment(node, references.pop(self._content_id(node), None))
-            for encoded in lists
-            for node in encoded.all("Attachment")
+            self._attachment(node, references.pop(self._content_id(node), None), f"part-{index}")
+            for index, node in enumerate(nodes)
         ]
         for node in references.values():
             self.repaired("reference-without-attachment", node)
@@ -374,7 +375,7 @@ class _Parser:
     def _content_id(self, node: Node) -> str:
         return self._text(node, "ContentId").removeprefix("cid:")
 
-    def _attachment(self, node: Node, reference: Node | None) -> Attachment:
+    def _attachment(self, node: Node, reference: Node | None, unnamed: str) -> Attachment:
         self._at_most_one(node, "ContentTransferEncoded", "ContentTransferEncoding")
         payload = node.first("ContentTransferEncoded") or node.first("ContentTransferEncoding")
         if payload is None or payload.payload is None:
@@ -390,7 +391,7 @@ class _Parser:
             self.repaired("zip-not-declared", node)
         content_type = _content_type(self._text(reference, "ContentType"), declared, name)
         return Attachment(
-            content_id=self._content_id(node) or f"part-{node.line}",
+            content_id=self._content_id(node) or unnamed,
             name=name,
             content_type=content_type,
             size=size,

@@ -43,6 +43,7 @@ from server.exchange.axis import PREFIX, Agency
 from server.exchange.model import (
     VIETNAM,
     DocumentPacket,
+    ExchangeError,
     Organisation,
     Packet,
     PacketKind,
@@ -237,6 +238,8 @@ class Standin:
             return await self._faulty(request)
         except _Refusal as refusal:
             return refusal.answer
+        except (msgspec.MsgspecError, ExchangeError, ValueError):
+            return _Answer(status=400, body=b"Bad Request", content_type="text/plain")
 
     async def _control(self, request: _Request) -> _Answer:
         match request.method, request.path.split("/"):

@@ -208,11 +208,14 @@ FAULTS = [
 @pytest.mark.parametrize(("fault", "outcome", "accepted"), FAULTS)
 async def test_each_fault_has_its_outcome(stage, tmp_path, written, fault, outcome, accepted):
     await stage.put("_faults", [{"fault": fault, "delay_ms": 1500}])
-    client = stage.client("X01", send_s=1.0)
+    client = stage.client("X01", send_s=1.0 if fault == "slow" else 60)
     got = await client.send(EDOC, written(make_packet(tmp_path)).path, "X01", ["X02"])
     assert isinstance(got, outcome)
-    if fault == "slow":
-        await asyncio.sleep(1)
+
+    async def arrived():
+        return len((await stage.oracle())["packets"]) >= accepted
+
+    await stage.until(arrived)
     assert len((await stage.oracle())["packets"]) == accepted
     if fault == "refuse":
         assert got == Refused("20", "Loi he thong")
@@ -484,7 +487,7 @@ async def test_a_message_accepted_late_is_found_after_settling(stage, tmp_path, 
     packet = make_packet(tmp_path)
     key = SentKey(notation=packet.header.code, title=packet.header.subject, receivers=("X02",))
     parcel = Parcel(EDOC, written(packet).path, "X01", key)
-    await stage.put("_faults", [{"fault": "late", "delay_ms": 300}])
+    await stage.put("_faults", [{"fault": "late", "delay_ms": 200}])
     states = []
 
     async def store(state):
@@ -493,7 +496,7 @@ async def test_a_message_accepted_late_is_found_after_settling(stage, tmp_path, 
     state = Forwarding()
     for _ in range(100):
         state = await forward_once(
-            stage.client("X01"), parcel, state, now_us=now_us, jitter=lambda: 0.0, store=store, settle_us=800_000
+            stage.client("X01"), parcel, state, now_us=now_us, jitter=lambda: 0.0, store=store, settle_us=2_500_000
         )
         if state.stage is Step.ACCEPTED:
             break
