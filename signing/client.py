@@ -6,6 +6,8 @@ have happened: ask `result(challenge)`, or fence it with `void(challenge)`.
 """
 
 import asyncio
+import contextlib
+import select
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -94,10 +96,18 @@ class _Connection:
         return await self._reader.readexactly(length)
 
     def usable(self) -> bool:
-        return not self._reader.at_eof() and not self._writer.is_closing()
+        """An idle connection that can be read from has ended; the event loop may not have noticed yet."""
+        poll = select.poll()
+        poll.register(self._writer.get_extra_info("socket").fileno(), select.POLLIN)
+        return not self._writer.is_closing() and not poll.poll(0)
 
     def close(self) -> None:
         self._writer.close()
+
+    async def closed(self) -> None:
+        self._writer.close()
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
 
 
 class SignerClient:
@@ -115,7 +125,7 @@ class SignerClient:
     async def close(self) -> None:
         """Close the idle connections; calls that run finish on theirs."""
         while self._idle:
-            self._idle.pop().close()
+            await self._idle.pop().closed()
 
     async def challenge(self, credential: str, approval_key: str) -> ChallengeGrant:
         """A challenge for one activation of `credential` by the device whose approval key has this thumbprint; 120 s."""

@@ -55,7 +55,6 @@ __all__ = [
     "short_code",
     "thumbprint",
     "verify_statement",
-    "voucher_jws",
 ]
 
 _SUITE = Suite(KEM.P256, KDF.HKDF_SHA256, AEAD.AES_256_GCM)

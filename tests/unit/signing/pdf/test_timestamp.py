@@ -132,7 +132,7 @@ def test_an_intermediate_authority_is_followed() -> None:
 
 
 def test_a_refusal_is_named() -> None:
-    no = tsp.TimeStampResp({"status": {"status": "rejection"}}).dump()
+    no = bytes.fromhex("30053003020102")  # SEQUENCE { SEQUENCE { INTEGER 2 } }
     assert refused(no) == "tsa-refused"
 
 

@@ -1,0 +1,263 @@
+"""What honest people do: change a PIN, add a phone, hand over the seal, freeze, lock, forget, restore from a backup."""
+
+import asyncio
+import hashlib
+import shutil
+
+import msgspec
+import pytest
+
+from signing import device
+from signing.client import ActivationState, KeyType, Kind, VoucherKind
+from signing.core import daemon
+from signing.core.errors import (
+    Busy,
+    ChallengeUsed,
+    Ended,
+    Frozen,
+    Locked,
+    PinForbidden,
+    SignerError,
+    Suspended,
+    Unavailable,
+    VoucherInvalid,
+    VoucherSpent,
+    WrongPin,
+)
+from signing.core.log import leaf_hash, root_of, verify_head
+from tests.fakes.phone import Phone, item
+from tests.fakes.signer import ORGANISATION, SignerHost, enrol, now_us, sign
+
+DIGEST = hashlib.sha256(b"a document").digest()
+
+
+async def approve(client, phone, **options):
+    grant = await client.challenge(phone.credential, phone.device)
+    return phone.approve(grant, now_us=now_us(), **options)
+
+
+async def events(client):
+    return [msgspec.json.decode(event) for event in (await client.log_events(0)).events]
+
+
+@pytest.mark.asyncio
+async def test_change_pin(client, host, officer):
+    phone = await enrol(host, client, officer)
+    with pytest.raises(PinForbidden):
+        await client.change_pin(*await approve(client, phone, kind=Kind.CHANGE_PIN, new_pin="121212"))
+    assert (await client.status(phone.credential)).holders[0].tries_left == 3
+    with pytest.raises(WrongPin):
+        await client.change_pin(*await approve(client, phone, kind=Kind.CHANGE_PIN, pin="905173", new_pin="730592"))
+    await client.change_pin(*await approve(client, phone, kind=Kind.CHANGE_PIN, new_pin="730592"))
+    with pytest.raises(WrongPin) as wrong:
+        await sign(client, phone, DIGEST)
+    assert wrong.value.tries_left == 2
+    assert len((await sign(client, phone, DIGEST, pin="730592")).signatures) == 1
+    assert (await client.status(phone.credential)).holders[0].tries_left == 3
+
+
+@pytest.mark.asyncio
+async def test_add_a_device_after_losing_the_only_phone(client, host, officer):
+    phone = await enrol(host, client, officer)
+    await client.revoke_device(phone.credential, phone.device)
+    fresh = Phone(ORGANISATION, phone.person, host.identity, credential=phone.credential)
+    voucher = officer.voucher(VoucherKind.ADD_DEVICE, fresh, now_us=now_us())
+    with pytest.raises(WrongPin):  # a wrong PIN costs no second trip to the officer
+        await client.add_device(
+            *await approve(client, fresh, kind=Kind.ADD_DEVICE, pin="905173", voucher=voucher), voucher
+        )
+    await client.add_device(*await approve(client, fresh, kind=Kind.ADD_DEVICE, voucher=voucher), voucher)
+    assert len((await sign(client, fresh, DIGEST)).signatures) == 1
+    with pytest.raises(VoucherSpent):
+        await client.add_device(*await approve(client, fresh, kind=Kind.ADD_DEVICE, voucher=voucher), voucher)
+
+
+@pytest.mark.asyncio
+async def test_hand_the_seal_to_a_second_clerk(client, host, officer):
+    first = await enrol(host, client, officer, "clerk-1", key_type=KeyType.RSA3072)
+    second = Phone(ORGANISATION, "clerk-2", host.identity, credential=first.credential, pin="730592")
+    voucher = officer.voucher(VoucherKind.ADD_HOLDER, second, now_us=now_us())
+    join, join_sealed = second.join(await client.sealing_key(), voucher, now_us=now_us())
+    weak_join, weak_sealed = second.join(await client.sealing_key(), voucher, now_us=now_us(), pin="111111")
+    approval = await approve(client, first, kind=Kind.ADD_HOLDER, voucher=voucher)
+    with pytest.raises(PinForbidden):
+        await client.add_holder(*approval, voucher, weak_join, weak_sealed)
+    assert (await client.status(first.credential)).holders[0].tries_left == 3
+    await client.add_holder(*approval, voucher, join, join_sealed)
+    a, b = await sign(client, first, DIGEST), await sign(client, second, DIGEST)
+    assert a.certificate == b.certificate
+    with pytest.raises(WrongPin):
+        await sign(client, second, DIGEST, pin=first.pin)
+    status = await client.status(first.credential)
+    assert {holder.person: holder.tries_left for holder in status.holders} == {"clerk-1": 3, "clerk-2": 2}
+    assert [event["person"] for event in await events(client) if event["event"] == "signed"] == [
+        "clerk-1",
+        "clerk-1",
+        "clerk-2",
+    ]
+
+
+@pytest.mark.asyncio
+async def test_three_wrong_pins_lock_and_the_right_one_is_refused_then(client, host, officer):
+    phone = await enrol(host, client, officer)
+    left = []
+    for _ in range(3):
+        with pytest.raises(WrongPin) as wrong:
+            await sign(client, phone, DIGEST, pin="905173")
+        left.append(wrong.value.tries_left)
+    assert left == [2, 1, 0]
+    assert wrong.value.locked_until_us > now_us() + 2.9 * 3600e6
+    with pytest.raises(Locked):
+        await sign(client, phone, DIGEST)
+    host.stop()
+    host.start()
+    with pytest.raises(Locked):
+        await sign(client, phone, DIGEST)
+
+
+@pytest.mark.asyncio
+async def test_after_the_last_try_the_envelope_is_gone_from_the_files(tmp_path):
+    host = SignerHost(tmp_path / "h")
+    host.config_path.write_text(host.config_path.read_text() + "\n[pin]\ntries = [2]\nlock_s = []\n")
+    host.start()
+    client, officer = host.client(), host.officer()
+    phone = await enrol(host, client, officer)
+    import sqlite3
+
+    with sqlite3.connect(f"file:{host.database}?mode=ro", uri=True) as database:
+        envelope = database.execute("SELECT envelope FROM holder").fetchone()[0]
+    database.close()
+    sealed = msgspec.msgpack.decode(envelope)["sealed"]
+    for _ in range(2):
+        with pytest.raises(WrongPin):
+            await sign(client, phone, DIGEST, pin="905173")
+    with pytest.raises(Ended):
+        await sign(client, phone, DIGEST)
+    await client.close()
+    assert host.stop() == 0
+    remains = b"".join(path.read_bytes() for path in host.database.parent.glob("signer.db*"))
+    assert sealed not in remains
+
+
+@pytest.mark.asyncio
+async def test_freeze_stops_and_unfreeze_resumes(client, host, officer):
+    phone = await enrol(host, client, officer)
+    await client.freeze(phone.credential)
+    with pytest.raises(Frozen):
+        await sign(client, phone, DIGEST)
+    await client.unfreeze(phone.credential)
+    assert (await sign(client, phone, DIGEST)).signatures
+
+
+@pytest.mark.asyncio
+async def test_500_parallel_uses_of_one_approval_make_one_signature(client, host, officer):
+    """A10."""
+    phone = await enrol(host, client, officer)
+    approval, sealed = await approve(client, phone, items=[item(DIGEST)])
+    outcomes = await asyncio.gather(*(client.activate(approval, sealed) for _ in range(500)), return_exceptions=True)
+    signed = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
+    assert len(signed) == 1
+    assert all(isinstance(outcome, ChallengeUsed | Busy) for outcome in outcomes if outcome is not signed[0])
+    assert [event["event"] for event in await events(client)].count("signed") == 1
+    assert (await client.result(signed[0].challenge)).activation == signed[0]
+
+
+@pytest.mark.asyncio
+async def test_renewal_keeps_key_and_subject(client, host, officer):
+    phone = await enrol(host, client, officer)
+    old = (await client.status(phone.credential)).certificate
+    await client.import_certificate(
+        phone.credential, host.authority.answer((await client.status(phone.credential)).csr)
+    )
+    activation = await sign(client, phone, DIGEST)
+    assert activation.certificate != old
+
+
+@pytest.mark.asyncio
+async def test_the_log_is_what_the_head_signs(client, host, officer):
+    phone = await enrol(host, client, officer)
+    await sign(client, phone, DIGEST)
+    answer = await client.log_head()
+    assert device.thumbprint(answer.identity) == host.identity
+    head = verify_head(answer.head, answer.identity)
+    leaves = (await client.log_events(0)).events
+    assert head.log_size == len(leaves)
+    assert device.b64u(root_of([leaf_hash(leaf) for leaf in leaves])) == head.root
+    copy, bodies = (host.base / "head" / "log.copy").read_bytes(), []
+    while copy:
+        length = int.from_bytes(copy[:4], "big")
+        bodies.append(copy[4 : 4 + length])
+        copy = copy[4 + length :]
+    assert tuple(bodies) == leaves
+
+
+@pytest.mark.asyncio
+async def test_a_legitimate_restore_needs_two_officers_and_suspends_everybody(client, host, officer):
+    phone = await enrol(host, client, officer)
+    second = host.officer()
+    host.stop()
+    shutil.copytree(host.base / "state", host.base / "backup")
+    host.start()
+    await sign(client, phone, DIGEST)
+    host.stop()
+    shutil.rmtree(host.base / "state")
+    shutil.copytree(host.base / "backup", host.base / "state")
+    with pytest.raises(RuntimeError, match="rolled-back"):
+        host.start()
+    head, sequence, root = daemon.describe_restore(host.config)
+    order, again = (
+        device.restore_jws(each.key, old_head=head, sequence=sequence, root=root) for each in (officer, second)
+    )
+    wrong = device.restore_jws(second.key, old_head=head, sequence=sequence + 1, root=root)
+    for orders in ([order], [order, order], [order, wrong]):
+        with pytest.raises(VoucherInvalid):
+            daemon.accept_restore(host.config, orders)
+    daemon.accept_restore(host.config, [order, again])
+    host.start()
+    with pytest.raises(Suspended):
+        await sign(client, phone, DIGEST)
+    voucher = officer.voucher(VoucherKind.REACTIVATE, phone, now_us=now_us())
+    await client.reactivate(voucher)
+    assert (await sign(client, phone, DIGEST)).signatures
+    with pytest.raises(VoucherSpent):
+        await client.reactivate(voucher)
+    host.stop()
+    host.start()
+
+
+@pytest.mark.asyncio
+async def test_an_activation_ends_although_its_caller_has_gone(client, host, officer):
+    phone = await enrol(host, client, officer)
+    approval, sealed = await approve(client, phone, items=[item(DIGEST)])
+    challenge = msgspec.json.decode(device.unb64u(approval.split(".")[1]))["challenge"]
+    task = asyncio.ensure_future(client.activate(approval, sealed))
+    while (await client.result(challenge)).state is ActivationState.UNKNOWN:
+        await asyncio.sleep(0)
+    task.cancel()
+    while (outcome := await client.result(challenge)).state is ActivationState.RUNNING:
+        await asyncio.sleep(0.001)
+    assert outcome.state is ActivationState.SIGNED
+
+
+@pytest.mark.asyncio
+async def test_without_the_head_volume_nothing_is_signed_and_nothing_more_is_charged(client, host, officer):
+    """A15. The slots are replaced by a device that is always full."""
+    phone = await enrol(host, client, officer)
+    host.stop()
+    for name in ("head.0", "head.1", "log.copy"):
+        (host.base / "head" / name).rename(host.base / name)
+        (host.base / "head" / name).symlink_to("/dev/full")
+    with pytest.raises((RuntimeError, SignerError)):
+        host.start()
+    for name in ("head.0", "head.1", "log.copy"):
+        (host.base / "head" / name).unlink()
+        (host.base / name).rename(host.base / "head" / name)
+    host.start()
+    assert (await sign(client, phone, DIGEST)).signatures
+
+
+@pytest.mark.asyncio
+async def test_no_signer_is_unavailable(tmp_path):
+    host = SignerHost(tmp_path / "h")
+    with pytest.raises(Unavailable):
+        await host.client().sealing_key()
