@@ -1,0 +1,94 @@
+"""Use cases of notices."""
+
+import secrets
+
+from push.model import new_notice_id
+from server import audit, jobs
+from server.clock import Clock
+from server.db import Database, Row, Transaction
+from server.errors import Refused
+from server.identity.model import Actor
+from server.ids import new_id
+from server.notices import queries
+from server.notices.model import Deliver, DeviceEvent, NoticeKind, lane_of, lifetime_us
+
+
+async def notify(
+    tx: Transaction, *, organisation: str, people: list[str], document: str | None, kind: str, urgency: int, now_us: int
+) -> None:
+    """Tell people in the caller's transaction: notice, deliveries to their devices, and the jobs that push."""
+    what = NoticeKind(kind)
+    for person in people:
+        notice = new_notice_id(secrets.token_bytes)
+        if document is not None:
+            await queries.outdate(tx, person, document, now_us)
+        await queries.insert_notice(
+            tx, id_=notice, organisation=organisation, person=person, document=document, kind=what.value, urgency=urgency, now_us=now_us,
+            expires_us=now_us + lifetime_us(what),
+        )  # fmt: skip
+        for address in await queries.addresses(tx, organisation, person):
+            delivery = new_id()
+            await queries.insert_delivery(
+                tx, id_=delivery, notice=notice, device=address["device"], transport=address["transport"], now_us=now_us
+            )
+            await jobs.enqueue(
+                tx,
+                "push.deliver",
+                Deliver(delivery=delivery),
+                lane=lane_of(urgency),
+                dedupe_key=f"push.deliver:{delivery}",
+            )
+
+
+class NoticeService:
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+
+    async def listing(self, actor: Actor, *, before: tuple[int, str], limit: int) -> list[Row]:
+        return await queries.listing(self._db, actor, before=before, limit=limit)
+
+    async def fetch(self, actor: Actor, notice: str) -> Row:
+        """A notice by its opaque id; fetching it from a device says that the device received it.
+
+        Raises: Refused("not-found") alike for foreign and unknown (C1).
+        """
+        row = await queries.notice(self._db, actor, notice)
+        if row is None:
+            raise Refused("not-found")
+        if actor.device is not None:
+            device, now_us = actor.device, self._clock.now_us()
+            await self._db.transact(lambda tx: queries.device_event(tx, device, notice, "received", now_us))
+        return row
+
+    async def acknowledge(self, actor: Actor, notice: str) -> None:
+        """A named person has seen it; what is queued for it stops (NOT-4). Repeating changes nothing."""
+
+        async def body(tx: Transaction) -> None:
+            if await queries.notice(tx, actor, notice) is None:
+                raise Refused("not-found")
+            now_us = self._clock.now_us()
+            if await queries.acknowledge(tx, actor, notice, now_us):
+                await audit.append(
+                    tx, "notice.acknowledged", organisation=actor.organisation, actor=actor.id, subject=notice, body={"device": actor.device}, now_us=now_us
+                )  # fmt: skip
+
+        await self._db.transact(body)
+
+    async def report(self, actor: Actor, events: list[tuple[str, DeviceEvent, int]]) -> int:
+        """What a device says it received, showed and had read, in any order and any number of times; how many were new."""
+        device = actor.device
+        if device is None:
+            raise Refused("forbidden")
+        now_us = self._clock.now_us()
+
+        async def body(tx: Transaction) -> int:
+            # A phone's clock may be wrong: a report from the future is taken as of now.
+            return sum(
+                [
+                    await queries.device_event(tx, device, notice, event.value, min(at_us, now_us))
+                    for notice, event, at_us in events
+                ]
+            )
+
+        return await self._db.transact(body)
