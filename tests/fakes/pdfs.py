@@ -229,8 +229,8 @@ def embed_font(pdf: Pdf, text: str) -> Callable[[str], str]:
     to_unicode = pdf.stream(cmap, compress=True)
     file = pdf.stream(program, f"/Length1 {len(program)}", compress=True)
     descriptor = pdf.add(
-        f"<< /Type /FontDescriptor /FontName /AAAAAA+SampleSerif /Flags 4 /FontBBox [-200 -300 1200 1000] /ItalicAngle 0"
-        f" /Ascent 900 /Descent -300 /CapHeight 700 /StemV 80 /FontFile2 {file} 0 R >>"
+        "<< /Type /FontDescriptor /FontName /AAAAAA+SampleSerif /Flags 4 /FontBBox [-200 -300 1200 1000]"
+        f" /ItalicAngle 0 /Ascent 900 /Descent -300 /CapHeight 700 /StemV 80 /FontFile2 {file} 0 R >>"
     )
     width = " ".join(f"{glyphs[c]} [{widths[c]}]" for c in sorted(glyphs, key=lambda c: glyphs[c]))
     descendant = pdf.add(
@@ -432,6 +432,39 @@ def carriage_returns() -> bytes:
     return plain().replace(b"endobj\n", b"endobj\r", 1) + b"\r\n\n"
 
 
+def signed(reference: str = "", *, perms: bool = False, lock: str = "", more: str = "", short: int = 0) -> bytes:
+    """A revision with a signature dictionary, whose CMS is empty: what a signature says, not whether it holds.
+
+    `reference` is its /Reference, `lock` the field's own, `more` further objects' references in /Fields; the byte range
+    ends `short` bytes before the file does. Object 8 is an empty signature field, for `more`.
+    """
+    blank = "0000000000"
+    value = (
+        "<< /Type /Sig /Filter /Adobe.PPKLite /SubFilter /ETSI.CAdES.detached"
+        f" /ByteRange [0 {blank} {blank} {blank}] /Contents <{'00' * 64}> {reference} >>"
+    )
+    widget = "/Type /Annot /Subtype /Widget /FT /Sig /F 132 /P 5 0 R"
+    objects = {
+        1: f"<< /Type /Catalog /Pages 2 0 R /AcroForm << /Fields [6 0 R {more}] /SigFlags 3 >>"
+        + (" /Perms << /DocMDP 7 0 R >> >>" if perms else " >>"),
+        5: "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R"
+        f" /Resources << /Font << /F1 3 0 R >>  >> /Annots [6 0 R {more}] >>",
+        6: f"<< {widget} /T (Ky1) /Rect [0 0 0 0] /V 7 0 R {lock} >>",
+        7: value,
+    }
+    if more:
+        objects[8] = f"<< {widget} /T (Ky2) /Rect [300 100 500 160] >>"
+    data = append(plain(), objects, {"ID": Pdf().trailer["ID"]})
+    start = data.index(b"/Contents <00") + 10
+    end = data.index(b">", start) + 1
+    numbers = b"[0 %010d %010d %010d]" % (start, end, len(data) - end - short)
+    return data.replace(f"[0 {blank} {blank} {blank}]".encode(), numbers)
+
+
+def transform(method: str, params: str) -> str:
+    return f"/Reference [<< /Type /SigRef /TransformMethod /{method} /TransformParams << /Type /TransformParams {params} >> >>]"
+
+
 HONEST: dict[str, Callable[[], bytes]] = {
     "plain": plain,
     "vietnamese": vietnamese,
@@ -450,6 +483,14 @@ HONEST: dict[str, Callable[[], bytes]] = {
     "117-pages": many_pages,
     "two-revisions": two_revisions,
     "carriage-returns": carriage_returns,
+    "signed": signed,
+    "signed-with-empty-field": lambda: signed(more="8 0 R"),
+    "certified-2": lambda: signed(transform("DocMDP", "/V /1.2 /P 2"), perms=True, more="8 0 R"),
+    "certified-3": lambda: signed(transform("DocMDP", "/V /1.2 /P 3"), perms=True),
+    "locked-include": lambda: signed(transform("FieldMDP", "/V /1.2 /Action /Include /Fields [(khac)]")),
+    "locked-exclude-named": lambda: signed(
+        transform("FieldMDP", "/V /1.2 /Action /Exclude /Fields [(Ky2)]"), more="8 0 R"
+    ),
 }
 
 
@@ -628,6 +669,16 @@ def wrong_count() -> bytes:
     return pdf.classic()
 
 
+def inner_counts() -> bytes:
+    """The root counts two pages, its two nodes two and none: readers that trust the counts find another second page."""
+    pdf = Pdf()
+    first, second = pdf.page(lines()), pdf.page(lines(("TRANG HAI",)))
+    one = pdf.add(f"<< /Type /Pages /Parent 2 0 R /Count 2 /Kids [{first} 0 R] >>")
+    none = pdf.add(f"<< /Type /Pages /Parent 2 0 R /Count 0 /Kids [{second} 0 R] >>")
+    pdf.tree |= {"Kids": f"[{one} 0 R {none} 0 R]", "Count": "2"}
+    return pdf.classic()
+
+
 def deep_tree(depth: int = 5000) -> bytes:
     pdf = Pdf()
     page = pdf.page(lines())
@@ -753,8 +804,8 @@ def huge_image() -> bytes:
 def unembedded_font() -> bytes:
     pdf = Pdf("1.7")
     pdf.objects[pdf.font] = (
-        b"<< /Type /Font /Subtype /TrueType /BaseFont /UnknownSerif /Encoding /WinAnsiEncoding /FirstChar 32 /LastChar 33"
-        b" /Widths [250 300] /FontDescriptor << /Type /FontDescriptor /FontName /UnknownSerif /Flags 32 /ItalicAngle 0"
+        b"<< /Type /Font /Subtype /TrueType /BaseFont /UnknownSerif /Encoding /WinAnsiEncoding"
+        b" /FirstChar 32 /LastChar 33 /Widths [250 300] /FontDescriptor << /Type /FontDescriptor /FontName /UnknownSerif /Flags 32 /ItalicAngle 0"
         b" /FontBBox [0 0 1000 1000] /Ascent 900 /Descent -200 /CapHeight 700 /StemV 80 >> >>"
     )
     pdf.page(lines())
@@ -893,6 +944,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "cyclic-tree": cyclic_tree,
     "shared-page": shared_page,
     "wrong-count": wrong_count,
+    "inner-counts": inner_counts,
     "deep-tree": deep_tree,
     "deep-array": deep_array,
     "flate-bomb": flate_bomb,
@@ -910,4 +962,9 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "huge-page": lambda: _page(MediaBox="[0 0 200000 200000]"),
     "empty-page": lambda: _page(MediaBox="[0 0 0 0]"),
     "missing-contents": lambda: _page(Contents="77 0 R"),
+    "certified-1": lambda: signed(transform("DocMDP", "/V /1.2 /P 1"), perms=True, more="8 0 R"),
+    "locked-all": lambda: signed(transform("FieldMDP", "/V /1.2 /Action /All"), more="8 0 R"),
+    "locked-exclude": lambda: signed(transform("FieldMDP", "/V /1.2 /Action /Exclude /Fields [(khac)]"), more="8 0 R"),
+    "locked-pdf-2": lambda: signed(lock="/Lock << /Type /SigFieldLock /Action /All /P 1 >>"),
+    "signature-not-whole": lambda: signed(short=40),
 }
