@@ -3,6 +3,8 @@
 Every parameter is an `XroadVnpt-…` header, signed together by HMAC-SHA256; answers are JSON with `ErrorCode` "0" for
 success. Answers are hostile input: bounded, and believed only where they parse. The signing headers and the secret are
 never logged.
+
+The module is over 400 lines: the calls of one wire, their outcomes and the signing stay together.
 """
 
 import asyncio

@@ -2,6 +2,9 @@
 
 Reading is lenient where packets in circulation are wrong and the meaning is plain, and lists what it repaired; beyond
 that it raises `Unreadable` with a stable code, a line and a reason. Reading and writing block: call them off the loop.
+
+The module is over 400 lines because the mapping of every element to `model` reads best in one place, beside the rules
+of what is repaired.
 """
 
 import hashlib

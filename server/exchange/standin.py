@@ -7,7 +7,7 @@ on. It speaks the VXP profile as `axis.VxpAxis` does, and beside it, unsigned:
 * `GET /_oracle`: every accepted packet with digests, copies and counts per DocumentId; `GET /_oracle/raw/{docId}`.
 * `PUT /_faults`: a list of `Fault`, replacing the last. `PUT /_peers`: code -> `Peer`, durable.
 
-This module is a little over the usual length: server, checks, faults and peers of one stand-in are read together.
+This module is over 400 lines: server, checks, faults and peers of one stand-in are read together.
 """
 
 import argparse

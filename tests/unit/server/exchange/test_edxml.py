@@ -541,7 +541,7 @@ def test_each_limit_holds(tmp_path, limits, code):
 
 
 def test_memory_does_not_grow_with_the_attachment(tmp_path):
-    """The brief bound is 2.5 times the size; streaming keeps both ways under a fifth of a 20 MB file."""
+    """Both ways stream: a 20 MB file takes less than a fifth of its size."""
     packet = make_packet(tmp_path, files={"a.pdf": b"%PDF-1.4" + random.Random(5).randbytes(20 << 20)})
     tracemalloc.start()
     try:
