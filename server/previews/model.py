@@ -11,6 +11,7 @@ revision with an empty hole for a signature: what approval covers).
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Annotated, Final
 
 import msgspec
@@ -136,7 +137,7 @@ def manifest_digest(manifest: Manifest) -> str:
 def parse(body: bytes) -> Manifest:
     """The manifest of canonical bytes. Raises `ManifestError` for anything else, another spelling of the same value included."""
     try:
-        manifest = msgspec.json.decode(body, type=Manifest)
+        manifest: Manifest = msgspec.json.decode(body, type=Manifest)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ManifestError("not a manifest") from error
     if encode(manifest) != body:
@@ -156,7 +157,7 @@ def problems(manifest: Manifest) -> Iterator[str]:
         yield str(error)
         return
     keys = [(image.page, image.width) for image in manifest.images]
-    if any(later <= earlier for earlier, later in zip(keys, keys[1:], strict=False)):
+    if any(later <= earlier for earlier, later in pairwise(keys)):
         yield "images do not ascend by page and width"
     widths = _widths(manifest.images)
     if set(widths) != set(range(1, manifest.page_count + 1)):

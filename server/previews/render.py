@@ -257,7 +257,7 @@ def _draw(document: pdfium.PdfDocument, page: pdfium.PdfPage, width: int, height
             raw.FPDF_FFLDraw(document.formenv, bitmap, page, *place)
     finally:
         raw.FPDFBitmap_Destroy(bitmap)
-    return Image.frombuffer("RGBX", (width, height), pixels, "raw", "RGBX", stride, 1)
+    return Image.frombuffer("RGBX", (width, height), pixels, "raw", "RGBX", stride, 1)  # type: ignore[arg-type]  # any buffer will do
 
 
 _memory: mmap.mmap | None = None

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from server.sandbox import confine, frames
-from server.sandbox.model import Answer, Failure, Field, Isolation, Order, decode, encode
+from server.sandbox.model import MAX_FRAME, Answer, Failure, Field, Isolation, Order, decode, encode
 
 __all__ = ["resolve", "run"]
 
@@ -41,7 +41,7 @@ def run(descriptor: int, zygote: int, walls: Isolation, rehearsals: Iterable[Cal
 
 def _encoded(answer: Answer) -> bytes:
     body = msgspec.msgpack.encode(answer)
-    if len(body) > frames.MAX_FRAME:
+    if len(body) > MAX_FRAME:
         return msgspec.msgpack.encode(Answer(failure=Failure.CRASHED, detail="answer too large"))
     return body
 

@@ -54,7 +54,7 @@ class SandboxError(Exception):
     code: str
 
 
-class SandboxFailure(SandboxError):
+class SandboxFailure(SandboxError):  # noqa: N818 -- an outcome of a document, not a defect
     """The child ended without a verdict. `detail` names a signal or an exception class, never content of a document."""
 
     def __init__(self, code: Failure, detail: str = "") -> None:
@@ -63,7 +63,7 @@ class SandboxFailure(SandboxError):
         super().__init__(f"{code}: {detail}" if detail else str(code))
 
 
-class SandboxRefused(SandboxError):
+class SandboxRefused(SandboxError):  # noqa: N818 -- said as an outcome, like every refusal of the house
     """The task itself refused the document with a stable `code` of its library (as `signing.pdf.errors.PdfError`)."""
 
     def __init__(self, code: str, fields: dict[str, Field] | None = None) -> None:
@@ -72,7 +72,7 @@ class SandboxRefused(SandboxError):
         super().__init__(code)
 
 
-class Overloaded(SandboxError):
+class Overloaded(SandboxError):  # noqa: N818 -- a state, shown to users as busy
     """The bounded queue is full (threat D13); nothing was done, try again later."""
 
     code = "busy"

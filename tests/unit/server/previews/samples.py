@@ -54,10 +54,9 @@ def vietnamese(text: str) -> bytes:
         extra=b"/Resources<</Font<</F1 5 0 R>>>>",
         more=(
             b"<</Type/Font/Subtype/Type0/BaseFont/Serif/Encoding/Identity-H/DescendantFonts[6 0 R]>>",
-            b"<</Type/Font/Subtype/CIDFontType2/BaseFont/Serif/CIDToGIDMap/Identity/FontDescriptor 7 0 R/W[%s]"
-            b"/CIDSystemInfo<</Registry(Adobe)/Ordering(Identity)/Supplement 0>>>>" % widths.encode(),
-            b"<</Type/FontDescriptor/FontName/Serif/Flags 4/FontBBox[0 0 1000 1000]/ItalicAngle 0/Ascent 900/Descent -300"
-            b"/CapHeight 700/StemV 80/FontFile2 8 0 R>>",
+            b"<</Type/Font/Subtype/CIDFontType2/BaseFont/Serif/CIDToGIDMap/Identity/FontDescriptor 7 0 R%s>>"
+            % (_IDENTITY % widths.encode()),
+            _DESCRIPTOR,
             stream(zlib.compress(data), b"/Filter/FlateDecode/Length1 %d" % len(data)),
         ),
     )
@@ -79,3 +78,8 @@ def stamped() -> bytes:
 
 
 _PAINT = (b"1 0 0 rg 0 0 100 100 re f", b"0 0 1 rg 0 0 100 100 re f")
+_IDENTITY = b"/W[%s]/CIDSystemInfo<</Registry(Adobe)/Ordering(Identity)/Supplement 0>>"
+_DESCRIPTOR = (
+    b"<</Type/FontDescriptor/FontName/Serif/Flags 4/FontBBox[0 0 1000 1000]/ItalicAngle 0/Ascent 900/Descent -300"
+    b"/CapHeight 700/StemV 80/FontFile2 8 0 R>>"
+)
