@@ -98,7 +98,7 @@ class StampFont(msgspec.Struct, frozen=True):
 
 def _open_font(path: Path) -> TTFont:
     try:
-        return TTFont(path, lazy=True)
+        return TTFont(BytesIO(path.read_bytes()), lazy=True)
     except (TTLibError, OSError):
         raise PdfError("bad-font", "the stamp's font cannot be read") from None
 
@@ -230,7 +230,10 @@ class _Line(msgspec.Struct, frozen=True):
 
 def _wrap(font: StampFont, text: str, size: float, width: float) -> list[str]:
     """Break at spaces into as few lines as fit `width`, of even lengths; a single long word stays whole."""
-    fewest = len(_greedy(font, text, size, width))
+    whole = _greedy(font, text, size, width)
+    fewest = len(whole)
+    if fewest == 1:
+        return whole
     narrow, wide = 0.0, width
     for _ in range(6):
         middle = (narrow + wide) / 2

@@ -72,6 +72,12 @@ class TimeStampToken(msgspec.Struct, frozen=True):
     certificate: bytes
 
 
+class _Reply(core.Sequence):  # type: ignore[misc]  # asn1crypto is untyped
+    """TimeStampResp as RFC 3161, 2.4.2 has it; asn1crypto's own demands a token even in a refusal."""
+
+    _fields = [("status", tsp.PKIStatusInfo), ("time_stamp_token", cms.ContentInfo, {"optional": True})]  # noqa: RUF012 -- the library's form
+
+
 def timestamp_request(imprint: bytes, nonce: int) -> bytes:
     """TimeStampReq (DER) over a SHA-256 imprint (32 bytes), with a 64-bit random nonce; asks for the certificate."""
     if len(imprint) != 32 or not 0 < nonce < 1 << 64:
@@ -99,7 +105,7 @@ def check_reply(reply: bytes, imprint: bytes, nonce: int, *, trust: TimeStampTru
     if not 0 < len(reply) <= MAX_REPLY:
         raise _bad("the reply's size is out of range")
     try:
-        parsed = tsp.TimeStampResp.load(reply, strict=True)
+        parsed = _Reply.load(reply, strict=True)
         status = parsed["status"]["status"].native
         token = parsed["time_stamp_token"].dump() if status in {"granted", "granted_with_mods"} else b""
     except (ValueError, TypeError, KeyError, AttributeError) as error:

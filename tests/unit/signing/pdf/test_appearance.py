@@ -149,8 +149,8 @@ def test_the_stamp_is_upright_on_turned_pages_and_nothing_else_changes(tmp_path:
     right, bottom = left + place.width * wide + 3, top + place.height * high + 3
     outside = [
         (x, y)
-        for x in range(0, wide)
-        for y in range(0, high)
+        for x in range(wide)
+        for y in range(high)
         if before.getpixel((x, y)) != after.getpixel((x, y)) and not (left <= x <= right and top <= y <= bottom)
     ]
     assert outside == []

@@ -252,7 +252,7 @@ def test_user_space_and_what_is_seen_are_inverse(
 
 @given(_PAGES, st.lists(st.sampled_from(FieldKind), min_size=1, max_size=12))
 def test_automatic_places_stand_on_the_page(page: Page, kinds: list[FieldKind]) -> None:
-    kinds = sorted(kinds)[:9] + [FieldKind.SEAL]
+    kinds = [*sorted(kinds)[:9], FieldKind.SEAL]
     places = automatic(page, kinds)
     people = [place for place, kind in zip(places, kinds, strict=True) if kind is FieldKind.PERSON]
     for place in places:
