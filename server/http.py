@@ -4,21 +4,28 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
 from litestar import Request, Response
 from litestar.datastructures import UploadFile
+from litestar.params import PathParameter
 from litestar.response import Stream
 
 from server.errors import Refused
+from server.identity.model import Role
 from server.ids import new_id
 from server.once import Once, check_key
 from server.storage import Blobs
 from server.wire import b64u, from_b64u
 
 T = TypeVar("T")
+
+Id = Annotated[str, PathParameter(pattern="^[0-9a-f]{32}$", description="Identifier, 32 hexadecimal digits")]
+READERS: dict[str, Any] = {"roles": {Role.LEADER, Role.CLERK, Role.STAFF}, "scopes": {"documents:read"}}
+"""Who may read documents; which ones, the queries decide."""
+
 _CHUNK = 1 << 18
 
 

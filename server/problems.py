@@ -387,6 +387,13 @@ PROBLEMS = _table(
         "The comparison of the prepared file with its parent found a change that nobody approved; nothing was shown for approval.",
         retry=True,
     ),
+    Problem(
+        "webhook-url-invalid",
+        422,
+        "Địa chỉ webhook không được phép",
+        "The webhook URL is not allowed",
+        "Not https on port 443, or its host resolves to a private address (C10).",
+    ),
     # PDF refusals at intake: never repaired silently (B2, B3, B9; tests/vectors/pdf_refusals.json).
     Problem(
         "broken-structure",

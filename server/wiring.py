@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from push.dispatcher import Dispatcher
+from push.dispatcher import Dispatcher, LaneSettings
 from server import audit
 from server.approvals.service import ApprovalService
 from server.approvals.tasks import ApprovalTasks
@@ -38,7 +38,7 @@ from server.pdfwork import PdfWork
 from server.previews.service import PreviewService
 from server.previews.tasks import PreviewTasks
 from server.sandbox.pool import Sandbox
-from server.settings import Settings
+from server.settings import FCM_URL, Settings
 from server.storage import Blobs
 from server.storage.files import FileBlobs
 from server.timestamps import TimeStamps
@@ -241,7 +241,7 @@ class Wiring:
             PreviewTasks(self.previews),
             DocumentTasks(self.db, self.clock, self.metrics),
             NoticeTasks(self.db, self.clock, self.identity, await self._dispatcher()),
-            WebhookTasks(self.webhooks),
+            WebhookTasks(self.webhooks, self.clock, self.settings.webhooks.give_up_after_s),
             AuditTasks(self.audit, self.signer),
             ExchangeTasks(self.exchange),
         ]
@@ -250,9 +250,16 @@ class Wiring:
         push = self.settings.push
         if not push.fcm_credentials:
             return None
-        from push.transports.fcm import open_dispatcher
+        from push.transports import open_fcm
 
-        dispatcher = await open_dispatcher(Path(push.fcm_credentials), base_url=push.fcm_url)
+        transports = await open_fcm(
+            Path(push.fcm_credentials), base_url=None if push.fcm_url == FCM_URL else push.fcm_url
+        )
+        dispatcher = Dispatcher(
+            {lane: LaneSettings(transport=transport) for lane, transport in transports.items()},
+            now_us=self.clock.now_us,
+            monotonic_us=self.clock.monotonic_us,
+        )
         self._stack.push_async_callback(dispatcher.close)
         return dispatcher
 

@@ -7,9 +7,8 @@ from litestar import Request, Response, get, post
 from litestar.params import JSONBody, PathParameter
 
 from server.approvals.service import ApprovalService
-from server.documents.routes import Id
 from server.errors import Refused
-from server.http import blob_answer, encoded
+from server.http import Id, blob_answer, encoded
 from server.identity.guard import allow
 from server.identity.model import Actor, Role
 from server.previews.model import PreparedManifest, parse

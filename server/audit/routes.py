@@ -9,9 +9,9 @@ from server.audit import queries
 from server.audit.model import Receipt
 from server.audit.service import AuditService
 from server.db import Database
-from server.documents.routes import READERS, Id
 from server.documents.service import DocumentService
 from server.errors import Refused
+from server.http import READERS, Id
 from server.identity.guard import allow, public
 from server.identity.model import Actor
 from server.wire import iso

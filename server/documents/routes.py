@@ -13,15 +13,13 @@ from server.db import Database
 from server.documents import queries
 from server.documents.model import DocumentRow, Metadata
 from server.documents.service import DocumentService
-from server.http import blob_answer, cursor, encoded, from_cursor, once, save_upload
+from server.http import READERS, Id, blob_answer, cursor, encoded, from_cursor, once, save_upload
 from server.identity.guard import allow
 from server.identity.model import Actor, Role
 from server.settings import Settings
 from server.storage import Blobs
 from server.wire import iso, iso_or_none
 
-READERS = {"roles": {Role.LEADER, Role.CLERK, Role.STAFF}, "scopes": {"documents:read"}}
-Id = Annotated[str, PathParameter(pattern="^[0-9a-f]{32}$", description="Identifier, 32 hexadecimal digits")]
 Limit = Annotated[int, QueryParameter(ge=1, le=200, description="Rows on a page")]
 Cursor = Annotated[str | None, QueryParameter(max_length=400, description="Where to continue, from the last answer")]
 

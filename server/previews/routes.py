@@ -5,10 +5,9 @@ from typing import Annotated, Any
 from litestar import Request, Response, get
 from litestar.params import PathParameter, QueryParameter
 
-from server.documents.routes import READERS, Id
 from server.documents.service import DocumentService
 from server.errors import Refused
-from server.http import blob_answer, encoded
+from server.http import READERS, Id, blob_answer, encoded
 from server.identity.guard import allow
 from server.identity.model import Actor
 from server.previews.service import PreviewService

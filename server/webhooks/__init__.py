@@ -1,0 +1,1 @@
+"""Signed webhooks to the systems that registered them (Standard Webhooks)."""

@@ -1,0 +1,69 @@
+"""Webhooks over HTTP: a service client registers, lists and ends its endpoints."""
+
+from typing import Annotated, Any
+
+import msgspec
+from litestar import delete, get, post
+from litestar.params import JSONBody
+
+from server.http import Id
+from server.identity.guard import allow
+from server.identity.model import Actor
+from server.webhooks.service import WebhookService
+from server.wire import iso
+
+_MANAGERS = {"scopes": {"webhooks:manage"}}
+
+
+class WebhookRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    url: Annotated[str, msgspec.Meta(min_length=10, max_length=500)]
+    events: Annotated[list[str], msgspec.Meta(min_length=1, max_length=20)]
+
+
+class WebhookCreated(msgspec.Struct, frozen=True):
+    """`secret` is shown once; check signatures with it (standardwebhooks.com)."""
+
+    id: str
+    secret: str
+
+
+class WebhookView(msgspec.Struct, frozen=True):
+    id: str
+    url: str
+    events: list[str]
+    created_at: str
+
+
+@post(
+    "/api/v1/webhooks",
+    operation_id="registerWebhook",
+    summary="Be told of events",
+    tags=["webhooks"],
+    status_code=201,
+    opt=allow(**_MANAGERS),
+)
+async def register(data: JSONBody[WebhookRequest], actor: Actor, webhooks: WebhookService) -> WebhookCreated:
+    id_, secret = await webhooks.register(actor, data.url, data.events)
+    return WebhookCreated(id=id_, secret=secret)
+
+
+@get("/api/v1/webhooks", operation_id="listWebhooks", summary="My endpoints", tags=["webhooks"], opt=allow(**_MANAGERS))
+async def listing(actor: Actor, webhooks: WebhookService) -> list[WebhookView]:
+    return [
+        WebhookView(id=row["id"], url=row["url"], events=row["events"].split(","), created_at=iso(row["created_us"]))
+        for row in await webhooks.mine(actor)
+    ]
+
+
+@delete(
+    "/api/v1/webhooks/{webhook:str}",
+    operation_id="endWebhook",
+    summary="Be told no more",
+    tags=["webhooks"],
+    opt=allow(**_MANAGERS),
+)
+async def end(webhook: Id, actor: Actor, webhooks: WebhookService) -> None:
+    await webhooks.end(actor, webhook)
+
+
+HANDLERS: list[Any] = [register, listing, end]

@@ -1,0 +1,186 @@
+"""Webhooks: registration, one job per event and endpoint, delivery with signature (standardwebhooks.com, version 1).
+
+The receiver checks `webhook-signature` = `v1,` ‖ base64(HMAC-SHA256(secret, id ‖ "." ‖ timestamp ‖ "." ‖ body)), and drops an id that it has
+seen: delivery is at least once, per document in order.
+"""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import ipaddress
+import secrets
+import socket
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+import msgspec
+
+from server import audit, jobs
+from server.clock import Clock
+from server.db import Database, Row, Transaction
+from server.errors import Refused
+from server.identity.model import Actor
+from server.ids import new_id
+from server.settings import WebhooksSettings
+from server.webhooks import queries
+from server.wire import iso
+
+EVENTS = (
+    "document.returned", "document.refused", "document.signed", "document.sealed", "document.forwarded", "document.delivered", "document.accepted",
+    "document.recalled",
+)  # fmt: skip
+
+
+class Deliver(msgspec.Struct, frozen=True):
+    """Job `webhooks.deliver`: `body` is the exact JSON text that is signed and sent."""
+
+    endpoint: str
+    message: str
+    body: str
+
+
+class NotDelivered(Exception):  # noqa: N818 - an outcome
+    """The receiver did not answer with 2xx. `gone`: it said 410, it wants no more."""
+
+    def __init__(self, reason: str, *, gone: bool = False) -> None:
+        super().__init__(reason)
+        self.gone = gone
+
+
+async def enqueue(
+    tx: Transaction, *, organisation: str, event: str, document: str, data: dict[str, Any], now_us: int
+) -> None:
+    """A job for every endpoint of the organisation that listens to `event`, in the caller's transaction."""
+    for row in await queries.listening(tx, organisation) if event in EVENTS else ():
+        if event in row["events"].split(","):
+            message = f"msg_{new_id()}"
+            body = msgspec.json.encode({"type": event, "timestamp": iso(now_us), "data": data}).decode()
+            await jobs.enqueue(
+                tx, "webhooks.deliver", Deliver(endpoint=row["id"], message=message, body=body), ordering_key=f"webhook:{row['id']}:{document}",
+                dedupe_key=f"webhooks.deliver:{message}",
+            )  # fmt: skip
+
+
+def sign(secret: bytes, message: str, timestamp: int, body: bytes) -> str:
+    """The value of `webhook-signature`."""
+    mac = hmac.digest(secret, f"{message}.{timestamp}.".encode() + body, hashlib.sha256)
+    return "v1," + base64.b64encode(mac).decode()
+
+
+class WebhookService:
+    def __init__(self, db: Database, clock: Clock, settings: WebhooksSettings) -> None:
+        self._db = db
+        self._clock = clock
+        self._settings = settings
+        self._http = httpx2.AsyncClient(timeout=settings.timeout_s, follow_redirects=False, trust_env=False)
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def register(self, actor: Actor, url: str, events: list[str]) -> tuple[str, str]:
+        """A new endpoint; its id and its secret (`whsec_…`), which is shown once.
+
+        Raises: Refused("webhook-url-invalid", "invalid-request").
+        """
+        if not events or any(event not in EVENTS for event in events):
+            raise Refused("invalid-request", detail=f"events are among {', '.join(EVENTS)}")
+        await self._allowed(url)
+        id_, secret = new_id(), secrets.token_bytes(32)
+
+        async def body(tx: Transaction) -> None:
+            now_us = self._clock.now_us()
+            await queries.insert(
+                tx, id_=id_, actor=actor, url=url, secret=secret, events=",".join(sorted(set(events))), now_us=now_us
+            )
+            await audit.append(
+                tx,
+                "webhook.registered",
+                organisation=actor.organisation,
+                actor=actor.id,
+                subject=id_,
+                body={"events": events},
+                now_us=now_us,
+            )
+
+        await self._db.transact(body)
+        return id_, "whsec_" + base64.b64encode(secret).decode()
+
+    async def mine(self, actor: Actor) -> list[Row]:
+        return await queries.mine(self._db, actor)
+
+    async def end(self, actor: Actor, id_: str) -> None:
+        """Raises: Refused("not-found")."""
+
+        async def body(tx: Transaction) -> None:
+            if not await queries.end(tx, actor, id_):
+                raise Refused("not-found")
+            now_us = self._clock.now_us()
+            await audit.append(
+                tx,
+                "webhook.ended",
+                organisation=actor.organisation,
+                actor=actor.id,
+                subject=id_,
+                body={},
+                now_us=now_us,
+            )
+
+        await self._db.transact(body)
+
+    async def deliver(self, wanted: Deliver) -> None:
+        """Send once. Raises: NotDelivered."""
+        row = await queries.endpoint(self._db, wanted.endpoint)
+        if row is None or row["state"] != "active":
+            return
+        try:
+            address = await self._allowed(row["url"])
+            await self._post(str(row["url"]), address, bytes(row["secret"]), wanted)
+        except Refused as error:
+            raise NotDelivered(error.code) from None
+        except (httpx2.HTTPError, OSError) as error:
+            raise NotDelivered(type(error).__name__) from None
+
+    async def _post(self, url: str, address: str, secret: bytes, wanted: Deliver) -> None:
+        """To the address that was checked, under the name that was given (threat C10: no second look-up)."""
+        body = wanted.body.encode()
+        stamp = self._clock.now_us() // 1_000_000
+        parts = urlsplit(url)
+        host = f"[{address}]" if ":" in address else address
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        target = f"{parts.scheme}://{host}:{port}{parts.path or '/'}" + (f"?{parts.query}" if parts.query else "")
+        headers = {
+            "Host": parts.netloc, "Content-Type": "application/json", "User-Agent": "hoatoc", "webhook-id": wanted.message, "webhook-timestamp": str(stamp),
+            "webhook-signature": sign(secret, wanted.message, stamp, body),
+        }  # fmt: skip
+        extensions = {"sni_hostname": parts.hostname} if parts.scheme == "https" else {}
+        async with self._http.stream("POST", target, content=body, headers=headers, extensions=extensions) as answer:
+            if not 200 <= answer.status_code < 300:
+                raise NotDelivered(f"HTTP {answer.status_code}", gone=answer.status_code == 410)
+
+    async def _allowed(self, url: str) -> str:
+        """An address of the URL's host that may be called. Raises: Refused("webhook-url-invalid")."""
+        parts = urlsplit(url)
+        private = self._settings.allow_private_addresses
+        try:
+            port = parts.port
+        except ValueError:
+            raise Refused("webhook-url-invalid") from None
+        if (
+            parts.scheme not in ({"https", "http"} if private else {"https"})
+            or not parts.hostname
+            or parts.username
+            or parts.fragment
+        ):
+            raise Refused("webhook-url-invalid")
+        if not private and port not in {None, 443}:
+            raise Refused("webhook-url-invalid")
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port or 443, type=socket.SOCK_STREAM)
+        except OSError:
+            raise Refused("webhook-url-invalid") from None
+        addresses = {str(entry[4][0]) for entry in found}
+        if not private and any(not ipaddress.ip_address(address).is_global for address in addresses):
+            raise Refused("webhook-url-invalid")
+        return sorted(addresses)[0]

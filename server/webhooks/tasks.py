@@ -1,0 +1,28 @@
+"""The job that delivers webhooks: own back-off by the queue, given up after days, ended when the receiver says 410."""
+
+from collections.abc import Mapping
+
+from server.clock import Clock
+from server.jobs import Bury, Context, Handler, Job, Periodic, Retry
+from server.webhooks.service import Deliver, NotDelivered, WebhookService
+
+
+class WebhookTasks:
+    def __init__(self, webhooks: WebhookService, clock: Clock, give_up_after_s: int) -> None:
+        self._webhooks = webhooks
+        self._clock = clock
+        self._give_up_us = give_up_after_s * 1_000_000
+
+    def handlers(self) -> Mapping[str, Handler]:
+        return {"webhooks.deliver": self.deliver}
+
+    def periodic(self) -> list[Periodic]:
+        return []
+
+    async def deliver(self, job: Job, _context: Context) -> None:
+        try:
+            await self._webhooks.deliver(job.decode(Deliver))
+        except NotDelivered as error:
+            if error.gone or self._clock.now_us() - job.created_us > self._give_up_us:
+                raise Bury(str(error)) from None
+            raise Retry(None, str(error)) from None
