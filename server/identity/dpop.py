@@ -60,7 +60,13 @@ class Origins:
         self._by_host: dict[str, str] = {}
         for url in urls:
             parts = urlsplit(url)
-            if parts.scheme not in _PORTS or not parts.hostname or parts.path.strip("/") or parts.query or parts.username:
+            if (
+                parts.scheme not in _PORTS
+                or not parts.hostname
+                or parts.path.strip("/")
+                or parts.query
+                or parts.username
+            ):
                 raise ValueError(f"not an origin: {url}")
             self._by_host[_host(parts.scheme, parts.netloc)] = parts.scheme
         if not self._by_host:
@@ -259,7 +265,12 @@ def _public_members(jwk: dict[str, Any]) -> dict[str, str]:
     names = jwk.keys()
     if not names >= _JWK_MEMBERS or not names <= _JWK_MEMBERS | _JWK_EXTRA:
         _refuse("key")
-    if jwk["kty"] != "EC" or jwk["crv"] != "P-256" or jwk.get("alg", "ES256") != "ES256" or jwk.get("use", "sig") != "sig":
+    if (
+        jwk["kty"] != "EC"
+        or jwk["crv"] != "P-256"
+        or jwk.get("alg", "ES256") != "ES256"
+        or jwk.get("use", "sig") != "sig"
+    ):
         _refuse("key")
     for name in ("x", "y"):
         if not isinstance(jwk[name], str) or len(jwk[name]) != 43 or len(_canonical_coordinate(jwk[name])) != 32:

@@ -175,7 +175,14 @@ class Audit(Protocol):
     """The audit log as this room uses it."""
 
     async def append(
-        self, tx: Transaction, kind: str, *, organisation: str, actor: str, subject: str, body: msgspec.Struct | dict[str, Any]
+        self,
+        tx: Transaction,
+        kind: str,
+        *,
+        organisation: str,
+        actor: str,
+        subject: str,
+        body: msgspec.Struct | dict[str, Any],
     ) -> object:
         """Write one event in the caller's transaction (threat A15)."""
 

@@ -66,7 +66,10 @@ async def organisation_by_id(tx: Reads, organisation: str) -> Organisation | Non
 
 async def organisations(tx: Reads) -> list[Organisation]:
     """All of them: for the command line, never for a route."""
-    return [_organisation(row) for row in await tx.fetch_all("SELECT id, code, name, parent, created_us FROM organisations ORDER BY code")]
+    return [
+        _organisation(row)
+        for row in await tx.fetch_all("SELECT id, code, name, parent, created_us FROM organisations ORDER BY code")
+    ]
 
 
 async def insert_person(tx: Transaction, row: Person) -> None:
@@ -78,7 +81,7 @@ async def insert_person(tx: Transaction, row: Person) -> None:
 
 
 async def person(tx: Reads, organisation: str, person_id: str) -> Person | None:
-    rows = await tx.fetch_all(f"SELECT {_PERSON} WHERE p.id = $1 AND p.organisation = $2", person_id, organisation)  # noqa: S608 constant columns
+    rows = await tx.fetch_all(f"SELECT {_PERSON} WHERE p.id = $1 AND p.organisation = $2", person_id, organisation)
     people = _people(rows)
     return people[0] if people else None
 
@@ -86,7 +89,7 @@ async def person(tx: Reads, organisation: str, person_id: str) -> Person | None:
 async def people_page(tx: Reads, organisation: str, after_name: str, after_id: str, limit: int) -> list[Person]:
     """In order of (name, id), after the given pair."""
     rows = await tx.fetch_all(
-        f"SELECT {_PERSON} WHERE p.id IN (SELECT id FROM people WHERE organisation = $1 AND (name > $2 OR (name = $2 AND id > $3))"  # noqa: S608 constant columns
+        f"SELECT {_PERSON} WHERE p.id IN (SELECT id FROM people WHERE organisation = $1 AND (name > $2 OR (name = $2 AND id > $3))"
         " ORDER BY name, id LIMIT $4) ORDER BY p.name, p.id, r.role",
         organisation, after_name, after_id, limit,
     )  # fmt: skip
@@ -95,7 +98,10 @@ async def people_page(tx: Reads, organisation: str, after_name: str, after_id: s
 
 async def set_person_state(tx: Transaction, organisation: str, person_id: str, state: PersonState) -> int:
     return await tx.execute(
-        "UPDATE people SET state = $3 WHERE id = $1 AND organisation = $2 AND state <> $3", person_id, organisation, state
+        "UPDATE people SET state = $3 WHERE id = $1 AND organisation = $2 AND state <> $3",
+        person_id,
+        organisation,
+        state,
     )
 
 
@@ -144,7 +150,15 @@ async def is_frozen(tx: Reads, person_id: str) -> bool:
 
 
 async def insert_pairing(
-    tx: Transaction, *, code_hash: str, person_id: str, organisation: str, office: bool, issued_by: str, now_us: int, expires_us: int
+    tx: Transaction,
+    *,
+    code_hash: str,
+    person_id: str,
+    organisation: str,
+    office: bool,
+    issued_by: str,
+    now_us: int,
+    expires_us: int,
 ) -> None:
     await tx.execute(
         "INSERT INTO pairings (code_hash, person, organisation, office, issued_by, created_us, expires_us)"
@@ -166,7 +180,7 @@ async def redeem_pairing(tx: Transaction, code_hash: str, device: str, now_us: i
 async def redeemed_device(tx: Reads, code_hash: str, now_us: int) -> Device | None:
     """The device that took the code, while the code would still be fresh."""
     row = await tx.fetch_one(
-        f"SELECT {_DEVICE} FROM pairings g JOIN devices d ON d.id = g.redeemed_by WHERE g.code_hash = $1 AND g.expires_us > $2",  # noqa: S608 constant columns
+        f"SELECT {_DEVICE} FROM pairings g JOIN devices d ON d.id = g.redeemed_by WHERE g.code_hash = $1 AND g.expires_us > $2",
         code_hash, now_us,
     )  # fmt: skip
     return None if row is None else _device(row)
@@ -183,14 +197,16 @@ async def insert_device(tx: Transaction, row: Device, session_jwk: str) -> int:
 
 
 async def device(tx: Reads, organisation: str, device_id: str) -> Device | None:
-    row = await tx.fetch_one(f"SELECT {_DEVICE} FROM devices d WHERE d.id = $1 AND d.organisation = $2", device_id, organisation)  # noqa: S608 constant columns
+    row = await tx.fetch_one(
+        f"SELECT {_DEVICE} FROM devices d WHERE d.id = $1 AND d.organisation = $2", device_id, organisation
+    )
     return None if row is None else _device(row)
 
 
 async def device_by_session_key(tx: Reads, thumbprint: str) -> Device | None:
     """An active device of an active person."""
     row = await tx.fetch_one(
-        f"SELECT {_DEVICE} FROM devices d JOIN people p ON p.id = d.person"  # noqa: S608 constant columns
+        f"SELECT {_DEVICE} FROM devices d JOIN people p ON p.id = d.person"
         " WHERE d.session_key = $1 AND d.state = 'active' AND p.state = 'active'",
         thumbprint,
     )
@@ -199,7 +215,7 @@ async def device_by_session_key(tx: Reads, thumbprint: str) -> Device | None:
 
 async def devices_of(tx: Reads, organisation: str, person_id: str) -> list[Device]:
     rows = await tx.fetch_all(
-        f"SELECT {_DEVICE} FROM devices d WHERE d.person = $1 AND d.organisation = $2 ORDER BY d.created_us, d.id",  # noqa: S608 constant columns
+        f"SELECT {_DEVICE} FROM devices d WHERE d.person = $1 AND d.organisation = $2 ORDER BY d.created_us, d.id",
         person_id, organisation,
     )  # fmt: skip
     return [_device(row) for row in rows]
@@ -208,7 +224,7 @@ async def devices_of(tx: Reads, organisation: str, person_id: str) -> list[Devic
 async def devices_awaiting(tx: Reads, organisation: str, limit: int) -> list[tuple[Device, str]]:
     """Active devices whose approval key no officer has vouched for, with the person's name; oldest first."""
     rows = await tx.fetch_all(
-        f"SELECT {_DEVICE}, p.name FROM devices d JOIN people p ON p.id = d.person"  # noqa: S608 constant columns
+        f"SELECT {_DEVICE}, p.name FROM devices d JOIN people p ON p.id = d.person"
         " WHERE d.organisation = $1 AND d.state = 'active' AND d.admitted_us IS NULL ORDER BY d.created_us, d.id LIMIT $2",
         organisation, limit,
     )  # fmt: skip
@@ -269,13 +285,16 @@ async def family(tx: Reads, family_id: str) -> Row | None:
 async def family_of_device(tx: Reads, device_id: str) -> Row | None:
     """The live family of a device: id, generation, rotated_us, expires_us."""
     return await tx.fetch_one(
-        "SELECT id, generation, rotated_us, expires_us FROM refresh_families WHERE device = $1 AND state = 'active'", device_id
+        "SELECT id, generation, rotated_us, expires_us FROM refresh_families WHERE device = $1 AND state = 'active'",
+        device_id,
     )
 
 
 async def end_families(tx: Transaction, device_id: str) -> int:
     await tx.execute("DELETE FROM access_tokens WHERE device = $1", device_id)
-    return await tx.execute("UPDATE refresh_families SET state = 'ended' WHERE device = $1 AND state = 'active'", device_id)
+    return await tx.execute(
+        "UPDATE refresh_families SET state = 'ended' WHERE device = $1 AND state = 'active'", device_id
+    )
 
 
 async def end_family(tx: Transaction, family_id: str) -> int:
@@ -283,7 +302,9 @@ async def end_family(tx: Transaction, family_id: str) -> int:
     return await tx.execute("UPDATE refresh_families SET state = 'ended' WHERE id = $1 AND state = 'active'", family_id)
 
 
-async def replace_access(tx: Transaction, family_id: str, device_id: str, token_hash: str, now_us: int, expires_us: int) -> None:
+async def replace_access(
+    tx: Transaction, family_id: str, device_id: str, token_hash: str, now_us: int, expires_us: int
+) -> None:
     """The new access token; the one before lives on for moments, for calls already under way (RFC 9700 asks no more)."""
     await tx.execute("DELETE FROM access_tokens WHERE family = $1 AND expires_us <= $2", family_id, now_us)
     await tx.execute(
@@ -308,13 +329,15 @@ async def insert_client(
 
 async def client(tx: Reads, client_id: str) -> Row | None:
     return await tx.fetch_one(
-        "SELECT id, organisation, name, secret_hash, scopes, state, created_us FROM service_clients WHERE id = $1", client_id
+        "SELECT id, organisation, name, secret_hash, scopes, state, created_us FROM service_clients WHERE id = $1",
+        client_id,
     )
 
 
 async def clients(tx: Reads, organisation: str) -> list[Row]:
     return await tx.fetch_all(
-        "SELECT id, name, scopes, state, created_us FROM service_clients WHERE organisation = $1 ORDER BY created_us, id", organisation
+        "SELECT id, name, scopes, state, created_us FROM service_clients WHERE organisation = $1 ORDER BY created_us, id",
+        organisation,
     )
 
 
@@ -329,7 +352,9 @@ async def insert_client_token(
 
 async def revoke_client(tx: Transaction, organisation: str, client_id: str) -> int:
     done = await tx.execute(
-        "UPDATE service_clients SET state = 'revoked' WHERE id = $1 AND organisation = $2 AND state = 'active'", client_id, organisation
+        "UPDATE service_clients SET state = 'revoked' WHERE id = $1 AND organisation = $2 AND state = 'active'",
+        client_id,
+        organisation,
     )
     if done:
         await tx.execute("DELETE FROM client_tokens WHERE client = $1", client_id)
@@ -343,7 +368,12 @@ async def put_address(
     tx: Transaction, *, address: str, device_id: str, transport: str, kind: str, value: str, now_us: int
 ) -> None:
     """Takes the address from whoever had it before, and the place of the device's earlier address of this transport (C14)."""
-    await tx.execute("DELETE FROM push_addresses WHERE device = $1 AND transport = $2 AND address <> $3", device_id, transport, address)
+    await tx.execute(
+        "DELETE FROM push_addresses WHERE device = $1 AND transport = $2 AND address <> $3",
+        device_id,
+        transport,
+        address,
+    )
     await tx.execute(
         "INSERT INTO push_addresses (address, device, transport, kind, value, state, seen_us) VALUES ($1, $2, $3, $4, $5, 'active', $6)"
         " ON CONFLICT (address) DO UPDATE SET device = excluded.device, transport = excluded.transport, kind = excluded.kind,"

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
 from litestar import Request, Response, delete, get, post, put
+from litestar.di import NamedDependency
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
@@ -20,6 +21,8 @@ from server.identity.service import IdentityService
 from server.identity.tokens import short_code
 from server.wire import b64u, from_b64u, iso, iso_or_none
 
+Caller = NamedDependency[Actor]
+Identity = NamedDependency[IdentityService]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Line = Annotated[str, msgspec.Meta(max_length=200)]
 Id = Annotated[str, PathParameter(min_length=1, max_length=64)]
@@ -198,11 +201,15 @@ class WebPushAddress(_Masked, frozen=True):
     tags=["sessions", "phone"],
     opt={**public(), "problems": ("pairing-code-invalid", "proof-invalid", "device-key-known", "host-unknown")},
 )  # fmt: skip
-async def redeem_pairing(request: Request[Any, Any, Any], data: JSONBody[RedeemRequest], identity: IdentityService) -> Response[SessionAnswer]:
+async def redeem_pairing(
+    request: Request[Any, Any, Any], data: JSONBody[RedeemRequest], identity: Identity
+) -> Response[SessionAnswer]:
     """The DPoP proof is by the session key and binds no token. The same phone asking again gets the same answer."""
     session, approval = public_key(data.session_jwk.members()), public_key(data.approval_jwk.members())
     proof = request_proof(request.scope, identity)
-    made = await identity.redeem(data.code, proof, session=session, approval=approval, label=data.label, platform=data.platform)
+    made = await identity.redeem(
+        data.code, proof, session=session, approval=approval, label=data.label, platform=data.platform
+    )
     return Response(_session(made), headers=_NO_STORE)
 
 
@@ -210,14 +217,22 @@ async def redeem_pairing(request: Request[Any, Any, Any], data: JSONBody[RedeemR
     "/api/v1/sessions", status_code=200, operation_id="resumeSession", summary="Start a session again with the approval key",
     tags=["sessions", "phone"], opt={**public(), "problems": ("authentication-required", "proof-invalid", "host-unknown")},
 )  # fmt: skip
-async def resume_session(request: Request[Any, Any, Any], data: JSONBody[ResumeRequest], identity: IdentityService) -> Response[SessionAnswer]:
+async def resume_session(
+    request: Request[Any, Any, Any], data: JSONBody[ResumeRequest], identity: Identity
+) -> Response[SessionAnswer]:
     """For a paired device whose refresh token has ended: a statement by the approval key over this call's DPoP proof."""
     made = await identity.resume(data.statement, request_proof(request.scope, identity))
     return Response(_session(made), headers=_NO_STORE)
 
 
-@delete("/api/v1/sessions/current", operation_id="endSession", summary="Log this device out", tags=["sessions", "phone"], opt=allow(roles=PERSON))
-async def end_session(actor: Actor, identity: IdentityService) -> None:
+@delete(
+    "/api/v1/sessions/current",
+    operation_id="endSession",
+    summary="Log this device out",
+    tags=["sessions", "phone"],
+    opt=allow(roles=PERSON),
+)
+async def end_session(actor: Caller, identity: Identity) -> None:
     await identity.log_out(actor)
 
 
@@ -234,7 +249,9 @@ class _TokenOperation(Operation):
             additional_properties=False,
         )  # fmt: skip
         media = OpenAPIMediaType(schema=schema)
-        self.request_body = RequestBody(required=True, content={"application/x-www-form-urlencoded": media, "application/json": media})
+        self.request_body = RequestBody(
+            required=True, content={"application/x-www-form-urlencoded": media, "application/json": media}
+        )
 
 
 @post(
@@ -245,9 +262,10 @@ class _TokenOperation(Operation):
         "problems": ("client-invalid", "scope-invalid", "refresh-invalid", "proof-invalid", "host-unknown", "unsupported-media-type", "invalid-request"),
     },
 )  # fmt: skip
-async def issue_token(request: Request[Any, Any, Any], identity: IdentityService) -> Response[TokenAnswer]:
+async def issue_token(request: Request[Any, Any, Any], identity: Identity) -> Response[TokenAnswer]:
     """`client_credentials` with id and secret in the body or by HTTP Basic; a DPoP proof is optional and binds the token.
-    `refresh_token` always with a DPoP proof by the session key (RFC 9449 §5)."""
+    `refresh_token` always with a DPoP proof by the session key (RFC 9449 §5).
+    """
     asked = await _token_request(request)
     if asked.grant_type == "refresh_token":
         if not asked.refresh_token:
@@ -261,7 +279,7 @@ async def issue_token(request: Request[Any, Any, Any], identity: IdentityService
 
 
 @get("/api/v1/me", operation_id="getMe", summary="Who I am here", tags=["people", "phone"], opt=allow(roles=PERSON))
-async def get_me(actor: Actor, identity: IdentityService) -> MeAnswer:
+async def get_me(actor: Caller, identity: Identity) -> MeAnswer:
     person, organisation = await identity.person(actor, actor.id), await identity.organisation(actor.organisation)
     return MeAnswer(_person(person), organisation.id, organisation.code, organisation.name, actor.device or "")
 
@@ -269,8 +287,14 @@ async def get_me(actor: Actor, identity: IdentityService) -> MeAnswer:
 # -- Devices --------------------------------------------------------------------------------------------------------
 
 
-@get("/api/v1/me/devices", operation_id="listMyDevices", summary="My devices", tags=["devices", "phone"], opt=allow(roles=PERSON))
-async def list_my_devices(actor: Actor, identity: IdentityService) -> list[DeviceAnswer]:
+@get(
+    "/api/v1/me/devices",
+    operation_id="listMyDevices",
+    summary="My devices",
+    tags=["devices", "phone"],
+    opt=allow(roles=PERSON),
+)
+async def list_my_devices(actor: Caller, identity: Identity) -> list[DeviceAnswer]:
     return [_device(device) for device in await identity.my_devices(actor)]
 
 
@@ -278,7 +302,7 @@ async def list_my_devices(actor: Actor, identity: IdentityService) -> list[Devic
     "/api/v1/devices/awaiting-voucher", operation_id="listAwaitingDevices", summary="Devices whose approval key waits for a voucher",
     tags=["devices", "phone"], opt=allow(roles={Role.REGISTRATION_OFFICER}),
 )  # fmt: skip
-async def list_awaiting_devices(actor: Actor, identity: IdentityService) -> list[AwaitingDevice]:
+async def list_awaiting_devices(actor: Caller, identity: Identity) -> list[AwaitingDevice]:
     return [AwaitingDevice(_device(device), name) for device, name in await identity.devices_awaiting(actor)]
 
 
@@ -286,7 +310,7 @@ async def list_awaiting_devices(actor: Actor, identity: IdentityService) -> list
     "/api/v1/people/{person:str}/devices", operation_id="listDevicesOfPerson", summary="A person's devices", tags=["devices"],
     opt={**allow(roles={Role.ADMINISTRATOR, Role.DUTY_OFFICER, Role.REGISTRATION_OFFICER}), "problems": ("not-found",)},
 )  # fmt: skip
-async def list_devices_of_person(actor: Actor, person: Id, identity: IdentityService) -> list[DeviceAnswer]:
+async def list_devices_of_person(actor: Caller, person: Id, identity: Identity) -> list[DeviceAnswer]:
     return [_device(device) for device in await identity.devices_of(actor, person)]
 
 
@@ -294,9 +318,10 @@ async def list_devices_of_person(actor: Actor, person: Id, identity: IdentitySer
     "/api/v1/devices/{device:str}/revocation", status_code=200, operation_id="revokeDevice", summary="Revoke a device for good",
     tags=["devices", "phone"], opt={**allow(roles=PERSON), "problems": ("not-found",)},
 )  # fmt: skip
-async def revoke_device(actor: Actor, device: Id, identity: IdentityService) -> DeviceAnswer:
+async def revoke_device(actor: Caller, device: Id, identity: Identity) -> DeviceAnswer:
     """One's own, or any of the organisation by a duty officer or an administrator. Tokens, push addresses and open
-    activations of the device are void when this answers; nothing un-revokes."""
+    activations of the device are void when this answers; nothing un-revokes.
+    """
     return _device(await identity.revoke_device(actor, device))
 
 
@@ -304,7 +329,7 @@ async def revoke_device(actor: Actor, device: Id, identity: IdentityService) -> 
     "/api/v1/me/push-addresses/fcm", status_code=204, operation_id="putFcmAddress", summary="Reach this device by FCM",
     tags=["devices", "phone"], opt={**allow(roles=PERSON), "problems": ("push-address-invalid",)},
 )  # fmt: skip
-async def put_fcm_address(actor: Actor, data: JSONBody[FcmAddress], identity: IdentityService) -> None:
+async def put_fcm_address(actor: Caller, data: JSONBody[FcmAddress], identity: Identity) -> None:
     await identity.put_fcm_address(actor, data.registration_token)
 
 
@@ -312,7 +337,7 @@ async def put_fcm_address(actor: Actor, data: JSONBody[FcmAddress], identity: Id
     "/api/v1/me/push-addresses/webpush", status_code=204, operation_id="putWebPushAddress", summary="Reach this device by Web Push",
     tags=["devices", "phone"], opt={**allow(roles=PERSON), "problems": ("push-address-invalid",)},
 )  # fmt: skip
-async def put_webpush_address(actor: Actor, data: JSONBody[WebPushAddress], identity: IdentityService) -> None:
+async def put_webpush_address(actor: Caller, data: JSONBody[WebPushAddress], identity: Identity) -> None:
     point, auth = from_b64u(data.keys.p256dh), from_b64u(data.keys.auth)
     if len(point) != 65 or point[0] != 4 or len(auth) != 16:
         raise Refused("push-address-invalid")
@@ -324,7 +349,7 @@ async def put_webpush_address(actor: Actor, data: JSONBody[WebPushAddress], iden
     "/api/v1/me/push-addresses/{transport:str}", operation_id="deletePushAddress", summary="Stop push to this device",
     tags=["devices", "phone"], opt={**allow(roles=PERSON), "problems": ("not-found",)},
 )  # fmt: skip
-async def delete_push_address(actor: Actor, transport: Id, identity: IdentityService) -> None:
+async def delete_push_address(actor: Caller, transport: Id, identity: Identity) -> None:
     if transport not in {"fcm", "webpush"}:
         raise Refused("not-found")
     await identity.delete_address(actor, transport)
@@ -333,8 +358,15 @@ async def delete_push_address(actor: Actor, transport: Id, identity: IdentitySer
 # -- Freeze ---------------------------------------------------------------------------------------------------------
 
 
-@put("/api/v1/me/key-freeze", status_code=204, operation_id="freezeMyKey", summary="Freeze my signing key", tags=["devices", "phone"], opt=allow(roles=PERSON))
-async def freeze_my_key(actor: Actor, identity: IdentityService) -> None:
+@put(
+    "/api/v1/me/key-freeze",
+    status_code=204,
+    operation_id="freezeMyKey",
+    summary="Freeze my signing key",
+    tags=["devices", "phone"],
+    opt=allow(roles=PERSON),
+)
+async def freeze_my_key(actor: Caller, identity: Identity) -> None:
     """Takes effect at once here and within moments at the signer. Only an officer can lift it."""
     await identity.freeze(actor, actor.id)
 
@@ -343,7 +375,7 @@ async def freeze_my_key(actor: Actor, identity: IdentityService) -> None:
     "/api/v1/people/{person:str}/key-freeze", status_code=204, operation_id="freezeKey", summary="Freeze a person's signing key",
     tags=["devices", "phone"], opt={**allow(roles={Role.DUTY_OFFICER}), "problems": ("not-found",)},
 )  # fmt: skip
-async def freeze_key(actor: Actor, person: Id, identity: IdentityService) -> None:
+async def freeze_key(actor: Caller, person: Id, identity: Identity) -> None:
     await identity.freeze(actor, person)
 
 
@@ -351,7 +383,7 @@ async def freeze_key(actor: Actor, person: Id, identity: IdentityService) -> Non
     "/api/v1/people/{person:str}/key-freeze", operation_id="unfreezeKey", summary="Lift a freeze", tags=["devices", "phone"],
     opt={**allow(roles={Role.DUTY_OFFICER, Role.REGISTRATION_OFFICER}), "problems": ("not-found", "forbidden")},
 )  # fmt: skip
-async def unfreeze_key(actor: Actor, person: Id, identity: IdentityService) -> None:
+async def unfreeze_key(actor: Caller, person: Id, identity: Identity) -> None:
     """By an officer who is neither the key's owner nor the one who froze it."""
     await identity.unfreeze(actor, person)
 
@@ -362,10 +394,16 @@ _READERS = {**allow(roles=PERSON, scopes={Scope.DIRECTORY_READ}), "problems": ("
 _ADMINISTRATORS = allow(roles={Role.ADMINISTRATOR})
 
 
-@get("/api/v1/people", operation_id="listPeople", summary="The organisation's directory", tags=["people", "phone"], opt={**_READERS, "problems": ("invalid-request",)})
+@get(
+    "/api/v1/people",
+    operation_id="listPeople",
+    summary="The organisation's directory",
+    tags=["people", "phone"],
+    opt={**_READERS, "problems": ("invalid-request",)},
+)
 async def list_people(
-    actor: Actor,
-    identity: IdentityService,
+    actor: Caller,
+    identity: Identity,
     cursor: Annotated[str, QueryParameter(max_length=1000, required=False)] = "",
     limit: Annotated[int, QueryParameter(ge=1, le=200, required=False)] = 50,
 ) -> PeoplePage:
@@ -374,15 +412,32 @@ async def list_people(
     return PeoplePage([_person(person) for person in people], more)
 
 
-@get("/api/v1/people/{person:str}", operation_id="getPerson", summary="One person", tags=["people", "phone"], opt=_READERS)
-async def get_person(actor: Actor, person: Id, identity: IdentityService) -> PersonAnswer:
+@get(
+    "/api/v1/people/{person:str}",
+    operation_id="getPerson",
+    summary="One person",
+    tags=["people", "phone"],
+    opt=_READERS,
+)
+async def get_person(actor: Caller, person: Id, identity: Identity) -> PersonAnswer:
     return _person(await identity.person(actor, person))
 
 
-@post("/api/v1/people", operation_id="createPerson", summary="Add a person", tags=["people"], opt={**_ADMINISTRATORS, "problems": ("invalid-request",)})
-async def create_person(actor: Actor, data: JSONBody[CreatePersonRequest], identity: IdentityService) -> PersonAnswer:
+@post(
+    "/api/v1/people",
+    operation_id="createPerson",
+    summary="Add a person",
+    tags=["people"],
+    opt={**_ADMINISTRATORS, "problems": ("invalid-request",)},
+)
+async def create_person(actor: Caller, data: JSONBody[CreatePersonRequest], identity: Identity) -> PersonAnswer:
     made = await identity.create_person(
-        actor, name=data.name, position=data.position, authority_line=data.authority_line, locale=data.locale, roles=data.roles
+        actor,
+        name=data.name,
+        position=data.position,
+        authority_line=data.authority_line,
+        locale=data.locale,
+        roles=data.roles,
     )
     return _person(made)
 
@@ -391,7 +446,7 @@ async def create_person(actor: Actor, data: JSONBody[CreatePersonRequest], ident
     "/api/v1/people/{person:str}", operation_id="endPerson", summary="The person left", tags=["people"],
     opt={**_ADMINISTRATORS, "problems": ("not-found", "last-administrator")},
 )  # fmt: skip
-async def end_person(actor: Actor, person: Id, identity: IdentityService) -> None:
+async def end_person(actor: Caller, person: Id, identity: Identity) -> None:
     """Revokes every device of the person; what the person signed stays."""
     await identity.end_person(actor, person)
 
@@ -400,7 +455,7 @@ async def end_person(actor: Actor, person: Id, identity: IdentityService) -> Non
     "/api/v1/people/{person:str}/roles/{role:str}", status_code=204, operation_id="grantRole", summary="Grant a role", tags=["people"],
     opt={**_ADMINISTRATORS, "problems": ("not-found",)},
 )  # fmt: skip
-async def grant_role(actor: Actor, person: Id, role: Id, identity: IdentityService) -> None:
+async def grant_role(actor: Caller, person: Id, role: Id, identity: Identity) -> None:
     await identity.grant_role(actor, person, _role(role))
 
 
@@ -408,7 +463,7 @@ async def grant_role(actor: Actor, person: Id, role: Id, identity: IdentityServi
     "/api/v1/people/{person:str}/roles/{role:str}", operation_id="withdrawRole", summary="Withdraw a role", tags=["people"],
     opt={**_ADMINISTRATORS, "problems": ("not-found", "last-administrator")},
 )  # fmt: skip
-async def withdraw_role(actor: Actor, person: Id, role: Id, identity: IdentityService) -> None:
+async def withdraw_role(actor: Caller, person: Id, role: Id, identity: Identity) -> None:
     await identity.withdraw_role(actor, person, _role(role))
 
 
@@ -417,7 +472,7 @@ async def withdraw_role(actor: Actor, person: Id, role: Id, identity: IdentitySe
     opt={**_ADMINISTRATORS, "problems": ("not-found",)},
 )  # fmt: skip
 async def create_pairing_code(
-    actor: Actor, person: Id, data: JSONBody[PairingCodeRequest], identity: IdentityService
+    actor: Caller, person: Id, data: JSONBody[PairingCodeRequest], identity: Identity
 ) -> Response[PairingCodeAnswer]:
     return Response(_pairing(await identity.pairing_code(actor, person, office=data.office)), headers=_NO_STORE)
 
@@ -425,20 +480,40 @@ async def create_pairing_code(
 # -- Service clients ------------------------------------------------------------------------------------------------
 
 
-@get("/api/v1/clients", operation_id="listClients", summary="Systems that may call", tags=["clients"], opt=_ADMINISTRATORS)
-async def list_clients(actor: Actor, identity: IdentityService) -> list[ClientAnswer]:
+@get(
+    "/api/v1/clients",
+    operation_id="listClients",
+    summary="Systems that may call",
+    tags=["clients"],
+    opt=_ADMINISTRATORS,
+)
+async def list_clients(actor: Caller, identity: Identity) -> list[ClientAnswer]:
     return [_client(row) for row in await identity.clients(actor)]
 
 
-@post("/api/v1/clients", operation_id="createClient", summary="Let a system call", tags=["clients"], opt={**_ADMINISTRATORS, "problems": ("scope-invalid",)})
-async def create_client(actor: Actor, data: JSONBody[CreateClientRequest], identity: IdentityService) -> Response[ClientCreated]:
+@post(
+    "/api/v1/clients",
+    operation_id="createClient",
+    summary="Let a system call",
+    tags=["clients"],
+    opt={**_ADMINISTRATORS, "problems": ("scope-invalid",)},
+)
+async def create_client(
+    actor: Caller, data: JSONBody[CreateClientRequest], identity: Identity
+) -> Response[ClientCreated]:
     """The secret is in this answer only."""
     made = await identity.create_client(actor, name=data.name, scopes=data.scopes)
     return Response(ClientCreated(made.id, made.secret.reveal()), headers=_NO_STORE)
 
 
-@delete("/api/v1/clients/{client:str}", operation_id="revokeClient", summary="Revoke a system", tags=["clients"], opt={**_ADMINISTRATORS, "problems": ("not-found",)})
-async def revoke_client(actor: Actor, client: Id, identity: IdentityService) -> None:
+@delete(
+    "/api/v1/clients/{client:str}",
+    operation_id="revokeClient",
+    summary="Revoke a system",
+    tags=["clients"],
+    opt={**_ADMINISTRATORS, "problems": ("not-found",)},
+)
+async def revoke_client(actor: Caller, client: Id, identity: Identity) -> None:
     await identity.revoke_client(actor, client)
 
 
@@ -472,7 +547,14 @@ def _device(device: Device) -> DeviceAnswer:
 
 def _person(person: Person) -> PersonAnswer:
     return PersonAnswer(
-        person.id, person.name, person.position, person.authority_line, person.state, person.locale, list(person.roles), person.frozen
+        person.id,
+        person.name,
+        person.position,
+        person.authority_line,
+        person.state,
+        person.locale,
+        list(person.roles),
+        person.frozen,
     )
 
 
@@ -513,7 +595,9 @@ async def _token_request(request: Request[Any, Any, Any]) -> TokenRequest:
     if kind != "application/x-www-form-urlencoded":
         raise Refused("unsupported-media-type")
     try:
-        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=True, max_num_fields=10, errors="strict")
+        pairs = parse_qsl(
+            body.decode("ascii"), keep_blank_values=True, strict_parsing=True, max_num_fields=10, errors="strict"
+        )
     except ValueError:
         raise Refused("invalid-request", detail="not a form", error="invalid_request") from None
     # RFC 6749 §3.2: parameters must not be included more than once.

@@ -38,7 +38,17 @@ from server.identity.model import (
     Session,
     Tokens,
 )
-from server.identity.tokens import ACCESS, SERVICE, Secret, TokenKeys, canonical_code, client_secret, pairing_code, same_digest, service_token
+from server.identity.tokens import (
+    ACCESS,
+    SERVICE,
+    Secret,
+    TokenKeys,
+    canonical_code,
+    client_secret,
+    pairing_code,
+    same_digest,
+    service_token,
+)
 from server.ids import new_id
 
 T = TypeVar("T")
@@ -70,7 +80,8 @@ def operator(organisation: str) -> Actor:
 
 class IdentityService:
     """`signer_key` is the thumbprint of the signer's identity key, for the pairing link. The hooks of `on_device_revoked` run
-    in the revoking transaction, so that other rooms void what hangs on the device (open activations) with it."""
+    in the revoking transaction, so that other rooms void what hangs on the device (open activations) with it.
+    """
 
     def __init__(
         self,
@@ -135,7 +146,14 @@ class IdentityService:
         row = rows[0]
         roles = frozenset(Role(each["role"]) for each in rows if each["role"] is not None)
         actor = Actor(
-            "person", row["person"], row["organisation"], roles, frozenset(), row["device"], row["session_key"], bool(row["office"])
+            "person",
+            row["person"],
+            row["organisation"],
+            roles,
+            frozenset(),
+            row["device"],
+            row["session_key"],
+            bool(row["office"]),
         )
         return actor, row["expires_us"]
 
@@ -247,7 +265,10 @@ class IdentityService:
             if row is None:
                 return None
             mine = row["session_key"] == proof.thumbprint
-            again = row["generation"] == generation + 1 and now - row["rotated_us"] <= self._settings.retry_seconds * SECOND_US
+            again = (
+                row["generation"] == generation + 1
+                and now - row["rotated_us"] <= self._settings.retry_seconds * SECOND_US
+            )
             live = row["state"] == "active" and row["expires_us"] > now
             if rotated or (live and mine and again):
                 return await self._issue(tx, name, generation + 1, row["device"], now, row["rotated_us"])
@@ -289,7 +310,12 @@ class IdentityService:
             await queries.end_families(tx, device.id)
             tokens = await self._new_family(tx, family, device.id, now)
             await self._audit.append(
-                tx, "identity.session_resumed", organisation=device.organisation, actor=device.person, subject=device.id, body={}
+                tx,
+                "identity.session_resumed",
+                organisation=device.organisation,
+                actor=device.person,
+                subject=device.id,
+                body={},
             )
             return Session(device, tokens)
 
@@ -313,7 +339,9 @@ class IdentityService:
         access = self._keys.access(family, generation)
         expires = since + self._settings.access_seconds * SECOND_US
         await queries.replace_access(tx, family, device, access.digest(), now, expires)
-        return Tokens(access, self._keys.refresh(family, generation), expires, max(0, (expires - now) // SECOND_US), bound=True)
+        return Tokens(
+            access, self._keys.refresh(family, generation), expires, max(0, (expires - now) // SECOND_US), bound=True
+        )
 
     # -- Devices ----------------------------------------------------------------------------------------------------
 
@@ -359,9 +387,17 @@ class IdentityService:
         await queries.void_device(tx, device.id)
         for hook in self._on_device_revoked:
             await hook(tx, device)
-        await self._log(tx, "identity.device_revoked", actor, device.id, {"person": device.person, "approval_key": device.approval_key})
+        await self._log(
+            tx,
+            "identity.device_revoked",
+            actor,
+            device.id,
+            {"person": device.person, "approval_key": device.approval_key},
+        )
         payload = RevokeAtSigner(device.organisation, device.person, device.approval_key)
-        await jobs.enqueue(tx, REVOKE_AT_SIGNER, payload, lane=jobs.Lane.URGENT, dedupe_key=f"{REVOKE_AT_SIGNER}:{device.id}")
+        await jobs.enqueue(
+            tx, REVOKE_AT_SIGNER, payload, lane=jobs.Lane.URGENT, dedupe_key=f"{REVOKE_AT_SIGNER}:{device.id}"
+        )
 
     # -- Freeze -----------------------------------------------------------------------------------------------------
 
@@ -404,13 +440,19 @@ class IdentityService:
 
     @staticmethod
     async def _tell_freeze(tx: Transaction, organisation: str, person: str) -> None:
-        await jobs.enqueue(tx, ALIGN_FREEZE, AlignFreeze(organisation, person), lane=jobs.Lane.URGENT, ordering_key=f"freeze:{person}")
+        await jobs.enqueue(
+            tx, ALIGN_FREEZE, AlignFreeze(organisation, person), lane=jobs.Lane.URGENT, ordering_key=f"freeze:{person}"
+        )
 
     # -- Push addresses ---------------------------------------------------------------------------------------------
 
     async def put_fcm_address(self, actor: Actor, registration_token: str) -> None:
         """Raises: Refused("push-address-invalid")."""
-        if not 20 <= len(registration_token) <= 4096 or not registration_token.isascii() or not registration_token.isprintable():
+        if (
+            not 20 <= len(registration_token) <= 4096
+            or not registration_token.isascii()
+            or not registration_token.isprintable()
+        ):
             raise Refused("push-address-invalid")
         await self._put_address(actor, "fcm", "registration_token", registration_token, registration_token)
 
@@ -425,7 +467,11 @@ class IdentityService:
         except ValueError:
             raise Refused("push-address-invalid") from None
         host = parts.hostname or ""
-        if not allowed or not endpoint.isascii() or not any(fnmatchcase(host, pattern) for pattern in self._settings.push_hosts):
+        if (
+            not allowed
+            or not endpoint.isascii()
+            or not any(fnmatchcase(host, pattern) for pattern in self._settings.push_hosts)
+        ):
             raise Refused("push-address-invalid")
         await self._put_address(actor, "webpush", "subscription", endpoint, value)
 
@@ -437,7 +483,9 @@ class IdentityService:
             await queries.put_address(
                 tx, address=address, device_id=device, transport=transport, kind=kind, value=value, now_us=now
             )
-            await self._log(tx, "identity.push_address_set", actor, device, {"transport": transport, "address": address})
+            await self._log(
+                tx, "identity.push_address_set", actor, device, {"transport": transport, "address": address}
+            )
 
         await self._db.transact(body)
 
@@ -475,7 +523,12 @@ class IdentityService:
             made = Organisation(new_id(), code, name, None if parent is None else parent.id, now)
             await queries.insert_organisation(tx, made)
             await self._audit.append(
-                tx, "identity.organisation_created", organisation=made.id, actor="operator", subject=made.id, body={"code": code}
+                tx,
+                "identity.organisation_created",
+                organisation=made.id,
+                actor="operator",
+                subject=made.id,
+                body={"code": code},
             )
             return made
 
@@ -497,7 +550,14 @@ class IdentityService:
         return _found(await queries.organisation_by_code(self._db, code))
 
     async def create_person(
-        self, actor: Actor, *, name: str, position: str = "", authority_line: str = "", locale: str = "vi", roles: Iterable[Role] = ()
+        self,
+        actor: Actor,
+        *,
+        name: str,
+        position: str = "",
+        authority_line: str = "",
+        locale: str = "vi",
+        roles: Iterable[Role] = (),
     ) -> Person:
         """A person of the actor's organisation. `authority_line` stands above the name in a signature block (KT., TL., ...).
 
@@ -556,7 +616,9 @@ class IdentityService:
 
         async def body(tx: Transaction) -> None:
             who = await self._active_person(tx, actor.organisation, person)
-            if Role.ADMINISTRATOR in who.roles and not await queries.other_administrators(tx, actor.organisation, person):
+            if Role.ADMINISTRATOR in who.roles and not await queries.other_administrators(
+                tx, actor.organisation, person
+            ):
                 raise Refused("last-administrator")
             await queries.set_person_state(tx, actor.organisation, person, PersonState.LEFT)
             for device in await queries.devices_of(tx, actor.organisation, person):
@@ -586,7 +648,13 @@ class IdentityService:
 
         async def body(tx: Transaction) -> None:
             await queries.insert_client(
-                tx, client=client, organisation=actor.organisation, name=name, secret_hash=secret.digest(), scopes=wanted, now_us=now
+                tx,
+                client=client,
+                organisation=actor.organisation,
+                name=name,
+                secret_hash=secret.digest(),
+                scopes=wanted,
+                now_us=now,
             )
             await self._log(tx, "identity.client_created", actor, client, {"scopes": wanted})
 
@@ -609,7 +677,9 @@ class IdentityService:
 
         await self._db.transact(body)
 
-    async def client_tokens(self, client: str, secret: str, *, scope: str | None, proof: Proof | None) -> tuple[Tokens, str]:
+    async def client_tokens(
+        self, client: str, secret: str, *, scope: str | None, proof: Proof | None
+    ) -> tuple[Tokens, str]:
         """A client's access token (RFC 6749 §4.4) and its scopes; bound to the proof's key if there is a proof.
 
         Raises: Refused("client-invalid") alike for unknown client, wrong secret and revoked client; Refused("scope-invalid").
