@@ -135,19 +135,29 @@ def _sweep_all(head: Revision) -> set[Ref]:
 
 
 def _tree(head: Revision) -> set[Ref]:
-    """The catalog and all nodes of the page tree; `Revision.pages` bounds it."""
-    nodes = {head.root}
-    stack = [head.catalog.get(Name("Pages"))]
+    """The catalog and all nodes of the page tree, which `Revision.pages` bounds; every /Count must be right.
+
+    Readers that look for a page by the counts and readers that walk the tree else find two different ones (threat B9).
+    """
+    weights: dict[Ref, int] = {}
     for page in head.pages():
-        nodes.add(page.ref)
-        if len(nodes) > MAX_PAGES + 1:
+        weights[page.ref] = 1
+        if len(weights) > MAX_PAGES:
             raise PdfError("too-large", "too many pages")
+    inner: list[Ref] = []
+    stack = [head.catalog.get(Name("Pages"))]
     while stack:
         ref = stack.pop()
-        if isinstance(ref, Ref) and ref not in nodes:
-            nodes.add(ref)
+        if isinstance(ref, Ref) and ref not in weights:
+            inner.append(ref)
             stack.extend(head.array(head.dictionary(ref).get(Name("Kids"))))
-    return nodes
+    # Children stand behind their parents in `inner`, so that backwards every weight below is known.
+    for ref in reversed(inner):
+        own = head.dictionary(ref)
+        weights[ref] = sum(weights[kid] for kid in head.array(own.get(Name("Kids"))) if isinstance(kid, Ref))
+        if head.resolve(own.get(Name("Count"))) != weights[ref]:
+            raise PdfError("broken-structure", "the page tree and its counts disagree", place=str(ref))
+    return {head.root, *weights}
 
 
 def _pages(head: Revision) -> tuple[PageBox, ...]:
@@ -155,8 +165,6 @@ def _pages(head: Revision) -> tuple[PageBox, ...]:
     made = tuple(_page(head, page, budget) for page in head.pages())
     if not made:
         raise PdfError("broken-structure", "the file has no pages")
-    if len(made) != head.page_count:
-        raise PdfError("broken-structure", "the page tree and its count disagree")
     return made
 
 

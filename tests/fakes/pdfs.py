@@ -124,6 +124,29 @@ class Pdf:
         return bytes(out)
 
 
+def two_tables() -> bytes:
+    """A hybrid file whose table and stream name different objects under one number: readers prefer one or the other."""
+    pdf = Pdf("1.5")
+    pdf.page(lines())
+    objects = pdf.close()
+    out = bytearray(header("1.5"))
+    offsets = write_objects(out, objects)
+    other = len(out)
+    out += b"4 0 obj\n" + stream(lines(("DOC KHAC",))) + b"\nendobj\n"
+    xref_at, xref = len(out), max(objects) + 1
+    out += b"%d 0 obj\n" % xref
+    out += (
+        stream(struct.pack(">BIH", 1, other, 0), f"/Type /XRef /Size {xref + 1} /W [1 4 2] /Index [4 1]")
+        + b"\nendobj\n"
+    )
+    offsets[xref] = xref_at
+    start = len(out)
+    out += table(offsets, xref + 1)
+    trailer = {"Size": str(xref + 1), "Root": "1 0 R", "XRefStm": str(xref_at), **pdf.trailer}
+    out += f"trailer\n{dictionary(trailer)}\nstartxref\n{start}\n%%EOF\n".encode("latin-1")
+    return bytes(out)
+
+
 def header(version: str) -> bytes:
     return f"%PDF-{version}\n".encode() + b"%\xe2\xe3\xcf\xd3\n"
 
@@ -697,12 +720,21 @@ def deep_array(depth: int = 100_000) -> bytes:
     return pdf.classic()
 
 
+def packed_spaces(size: int) -> bytes:
+    """`size` bytes of spaces as zlib packs them, a whole number of MiB: one block that is repeated."""
+    block = b" " * (1 << 20)
+    packer = zlib.compressobj(9)
+    first = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
+    again = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
+    check = 1
+    for _ in range(size >> 20):
+        check = zlib.adler32(block, check)
+    return first + again * ((size >> 20) - 1) + b"\x03\x00" + check.to_bytes(4)
+
+
 def flate_bomb(size: int = 1 << 30, layers: int = 1) -> bytes:
     """A content stream that unpacks to `size` bytes of white space, wrapped `layers` times."""
-    packer = zlib.compressobj(9)
-    block = b" " * (1 << 20)
-    parts = [packer.compress(block) for _ in range(size >> 20)]
-    data = b"".join(parts) + packer.flush()
+    data = packed_spaces(size)
     for _ in range(layers - 1):
         data = zlib.compress(data, 9)
     pdf = Pdf()
@@ -714,8 +746,7 @@ def flate_bomb(size: int = 1 << 30, layers: int = 1) -> bytes:
 
 
 def object_stream_bomb(size: int = 1 << 30) -> bytes:
-    packer = zlib.compressobj(9)
-    data = b"".join(packer.compress(b" " * (1 << 20)) for _ in range(size >> 20)) + packer.flush()
+    data = packed_spaces(size)
     pdf = Pdf("1.5")
     pdf.page(lines())
     objects = pdf.close()
@@ -928,6 +959,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "wrong-offsets": wrong_offsets,
     "swapped-offsets": swapped_offsets,
     "two-starts": two_starts,
+    "two-tables": two_tables,
     "xref-loop": xref_loop,
     "duplicate-object": duplicate_object,
     "duplicate-key": duplicate_key,
