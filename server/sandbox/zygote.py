@@ -137,5 +137,6 @@ def main(descriptor: int, targets: list[str], warm: list[str], rehearse: list[st
     gc.collect()
     gc.freeze()  # the collector would write to every object's header and so unshare the pages with each child
     gc.disable()
-    control.send(b"R" + msgspec.msgpack.encode(walls))
-    _Zygote(control, walls, rehearsals).serve()
+    with contextlib.suppress(ConnectionError):  # the server closed while something was being reported
+        control.send(b"R" + msgspec.msgpack.encode(walls))
+        _Zygote(control, walls, rehearsals).serve()
