@@ -150,6 +150,32 @@ def test_other_form_fields_are_locked_by_the_first_signature(tmp_path: Path) -> 
     fakes.sign(signed, tmp_path, fakes.request(1), fakes.leader())
 
 
+@pytest.mark.parametrize("name", ["certified-2", "locked-exclude-named", "signed-with-empty-field"])
+def test_existing_empty_fields_named_in_the_route_are_filled(name: str, tmp_path: Path) -> None:
+    source = tmp_path / "prepared-by-others.pdf"
+    source.write_bytes(HONEST[name]())
+    with open_document(source) as document:
+        view = document.head
+        (empty,) = [field for field in form_fields(view) if field.is_signature and not field.is_filled]
+        rect = view.dictionary(empty.widgets[0])[Name("Rect")]
+    info, data = prepared(source, route=(RouteField(empty.name, FieldKind.PERSON),))
+    child = Document(data)
+    filled = {field.name for field in form_fields(child.head) if field.is_filled}
+    assert empty.name in filled
+    assert list(info.rects[0].rect) == rect
+    # Nothing is created, so neither the form nor the catalog changes.
+    assert child.catalog == child.revisions[-2].catalog
+    assert info.rects[0].created is False
+
+
+def test_annotations_allowed_still_forbid_a_new_visible_field(tmp_path: Path) -> None:
+    source = tmp_path / "certified.pdf"
+    source.write_bytes(HONEST["certified-3"]())
+    assert refused(source) == "no-room-for-signature"
+    info, _data = prepared(source, allow_invisible=True)
+    assert {rect.rect for rect in info.rects} == {(0, 0, 0, 0)}
+
+
 def test_need_appearances_is_removed(tmp_path: Path) -> None:
     source = tmp_path / "form.pdf"
     data = HONEST["form"]()
