@@ -20,6 +20,7 @@ from server.notices.model import Deliver, interruption_of, push_lane_of
 log = structlog.get_logger()
 
 _MISCONFIGURED_PAUSE_S = 60.0
+_KINDS = {"registration_token": AddressKind.TOKEN, "installation": AddressKind.FID}
 
 
 class NoticeTasks:
@@ -48,7 +49,7 @@ class NoticeTasks:
             await self._settle(context, id_, state, state)
             return
         outcome = await self._dispatcher.deliver(
-            Address(kind=AddressKind(row["address_kind"]), value=row["value"]),
+            Address(kind=_KINDS[row["address_kind"]], value=row["value"]),
             Notice(
                 notice_id=row["notice"], lane=push_lane_of(row["urgency"]), urgency=interruption_of(row["urgency"]), expires_us=row["expires_us"],
                 revision=row["revision"],

@@ -32,7 +32,10 @@ CREATE TABLE vouchers (
     person TEXT NOT NULL REFERENCES people (id),
     credential TEXT NOT NULL,
     approval_key TEXT NOT NULL,
+    purpose TEXT NOT NULL,
     voucher TEXT NOT NULL,
+    join_approval TEXT,
+    join_sealed_pin BLOB,
     state TEXT NOT NULL,
     not_after_us BIGINT NOT NULL,
     created_us BIGINT NOT NULL
