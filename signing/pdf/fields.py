@@ -154,6 +154,6 @@ def permissions(view: Revision, fields: list[FormField]) -> Permissions:
 
 def _level(view: Revision, params: dict[Name, PdfObject], default: int) -> int:
     level = view.resolve(params.get(Name("P"), default))
-    if level not in {1, 2, 3} or not isinstance(level, int):
+    if not isinstance(level, int) or isinstance(level, bool) or level not in {1, 2, 3}:
         raise PdfError("broken-structure", "a permission level is out of range", place="DocMDP")
     return level

@@ -170,7 +170,7 @@ class Placing:
         if lock:
             names = [self.view.resolve(item) for item in self.view.array(lock.get(Name("Fields")))]
             action = self.view.resolve(lock.get(Name("Action")))
-            if action not in {"All", "Include", "Exclude"}:
+            if not isinstance(action, Name) or action not in {"All", "Include", "Exclude"}:
                 raise PdfError("broken-structure", "a field lock says nothing known", place=self.target.field_name)
             listed = b" ".join(text_string(decode_text(name)) for name in names if isinstance(name, bytes))
             return b"/Action /%s" % str(action).encode() + (b"" if action == "All" else b" /Fields [%s]" % listed)

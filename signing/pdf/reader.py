@@ -381,7 +381,8 @@ class Revision:
         if depth > MAX_DEPTH:
             raise PdfError("too-large", "the page tree is too deep")
         node = self.get(ref) if isinstance(ref, Ref) else None
-        if not isinstance(node, dict) or node.get(Name("Type")) not in {"Pages", "Page"}:
+        kind = node.get(Name("Type")) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or not isinstance(kind, Name) or kind not in {"Pages", "Page"}:
             raise _broken("not a node of a page tree", str(ref)[:20])
         return node
 

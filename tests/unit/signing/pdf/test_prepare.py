@@ -1,12 +1,13 @@
 """What a prepared revision holds, where stamps stand, and which parents are refused."""
 
 import hashlib
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from signing.pdf.errors import PdfError
@@ -253,6 +254,49 @@ def test_rectangles_equal_the_file(name: str, tmp_path: Path) -> None:
             form = head.dictionary(normal)
             assert form[Name("BBox")] == [0, 0, *(pytest.approx(side) for side in rect.box)]
             assert form.get(Name("Matrix"), [1, 0, 0, 1, 0, 0]) == list(matrix(page.rotate))
+
+
+_TOKEN = re.compile(rb"/[A-Za-z0-9]+|\d+ \d+ R|\d+|\[[^\[\]]{0,40}\]|\([^()]{0,40}\)|<<[^<>]{0,60}>>")
+_OTHERS = [
+    b"null",
+    b"true",
+    b"-1",
+    b"7",
+    b"/X",
+    b"[]",
+    b"[[]]",
+    b"()",
+    b"<<>>",
+    b"<</A 1>>",
+    b"1.5",
+    b"1 0 R",
+    b"9 0 R",
+]
+_SMALL = ["plain", "form", "hybrid", "inherited", "crop-and-unit", "certified-2", "locked-exclude-named", "signed"]
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(_SMALL),
+    st.lists(st.tuples(st.integers(0, 10**6), st.sampled_from(_OTHERS)), min_size=1, max_size=2),
+)
+def test_values_of_another_type_are_refused_or_signed(
+    tmp_path: Path, name: str, swaps: list[tuple[int, bytes]]
+) -> None:
+    # B4: whatever stands where a value is expected, nothing but a `PdfError` leaves; what is written can be read.
+    data = HONEST[name]()
+    for place, other in swaps:
+        found = list(_TOKEN.finditer(data))
+        at = found[place % len(found)]
+        if len(other) <= at.end() - at.start():
+            data = data[: at.start()] + other.ljust(at.end() - at.start()) + data[at.end() :]
+    source = tmp_path / "swapped.pdf"
+    source.write_bytes(data)
+    try:
+        _info, out = prepared(source)
+    except PdfError:
+        return
+    assert form_fields(Document(out).head)
 
 
 _BOXES = st.tuples(st.floats(-500, 500), st.floats(-500, 500), st.floats(100, 3000), st.floats(100, 3000))
