@@ -107,7 +107,7 @@ def inspect_file(request: InspectRequest) -> InspectResponse:
         page_count=report.page_count,
         secrecy_mark=secrecy_mark(path),
         version=report.version,
-        signatures=len(report.signatures.fields),
+        signatures=len(report.signatures.signed),
     )
 
 
