@@ -3,6 +3,7 @@
 import asyncio
 import json
 import secrets
+import threading
 
 import pytest
 import pytest_asyncio
@@ -208,6 +209,30 @@ async def test_closing_twice_inside_the_loop_is_safe(fcm):
         await lane.send(device(1), payload())
         await lane.close()
         await lane.close()
+
+
+@pytest.mark.asyncio
+async def test_connections_close_in_their_own_loop_before_the_sdk_cleans_up_in_another(fcm, monkeypatch):
+    from push.transports import fcm as module
+
+    lanes = await open_fcm(fcm.service_account, base_url=fcm.url)
+    for lane in lanes.values():
+        await lane.send(device(1), payload())
+    left, delete = [], module.firebase_admin.delete_app
+
+    def watched(app):
+        # This runs in a thread, so the loop is free to see the closed connections meanwhile.
+        patience = threading.Event()
+        for _ in range(100):
+            if not fcm._server._open:
+                break
+            patience.wait(0.05)
+        left.append(len(fcm._server._open))
+        delete(app)
+
+    monkeypatch.setattr(module.firebase_admin, "delete_app", watched)
+    await asyncio.gather(*(lane.close() for lane in lanes.values()))
+    assert left == [0, 0]
 
 
 def test_each_loop_opens_its_own(fcm_process):
