@@ -2,7 +2,7 @@
 
 import re
 import time
-from typing import Any
+from typing import Annotated, Any
 
 import structlog
 from litestar import Litestar, Request, Response, get
@@ -10,6 +10,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
+from litestar.params import PathParameter
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from server import problems
@@ -135,7 +136,7 @@ async def openapi_document(state: State) -> Response[bytes]:
     tags=["operations"],
     opt=public(),
 )
-async def problem(request: Request[Any, Any, Any], code: str) -> Response[Any]:
+async def problem(request: Request[Any, Any, Any], code: Annotated[str, PathParameter(max_length=60)]) -> Response[Any]:
     row = problems.PROBLEMS.get(code)
     if row is None:
         status, body = problems.document(

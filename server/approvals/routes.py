@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, get, post
+from litestar.di import NamedDependency
 from litestar.params import JSONBody, PathParameter
 
 from server.approvals.service import ApprovalService
@@ -59,7 +60,9 @@ class ApprovalAnswer(msgspec.Struct, frozen=True):
     status_code=201,
     opt=allow(roles=_SIGNERS),
 )
-async def open_sheet(document: Id, actor: Actor, approvals: ApprovalService) -> SheetView:
+async def open_sheet(
+    document: Id, actor: NamedDependency[Actor], approvals: NamedDependency[ApprovalService]
+) -> SheetView:
     """Prepares the revision that would be signed: field, stamp, empty hole. It lives 15 minutes."""
     sheet = await approvals.open_sheet(actor, document)
     return SheetView(
@@ -85,7 +88,9 @@ async def open_sheet(document: Id, actor: Actor, approvals: ApprovalService) -> 
     tags=["approvals", "phone"],
     opt=allow(roles=_SIGNERS),
 )
-async def manifest(prepared: Id, actor: Actor, approvals: ApprovalService) -> Response[bytes]:
+async def manifest(
+    prepared: Id, actor: NamedDependency[Actor], approvals: NamedDependency[ApprovalService]
+) -> Response[bytes]:
     """The digest of exactly these bytes is `manifest_digest`."""
     return encoded(await approvals.manifest(actor, prepared))
 
@@ -101,9 +106,9 @@ async def image(
     request: Request[Any, Any, Any],
     prepared: Id,
     digest: Sha256,
-    actor: Actor,
-    approvals: ApprovalService,
-    blobs: Blobs,
+    actor: NamedDependency[Actor],
+    approvals: NamedDependency[ApprovalService],
+    blobs: NamedDependency[Blobs],
 ) -> Response[Any]:
     shown = parse(await approvals.manifest(actor, prepared))
     assert isinstance(shown, PreparedManifest)
@@ -121,7 +126,9 @@ async def image(
     opt=allow(roles=_SIGNERS),
 )
 async def challenge(
-    credential: Annotated[str, PathParameter(pattern="^[A-Za-z0-9_-]{22}$")], actor: Actor, approvals: ApprovalService
+    credential: Annotated[str, PathParameter(pattern="^[A-Za-z0-9_-]{22}$")],
+    actor: NamedDependency[Actor],
+    approvals: NamedDependency[ApprovalService],
 ) -> dict[str, Any]:
     """Valid 120 s, for this device's approval key. `statement` names the key that the PIN is sealed to; `identity` verifies it."""
     return await approvals.challenge(actor, credential)
@@ -135,7 +142,9 @@ async def challenge(
     status_code=200,
     opt=allow(roles=_SIGNERS),
 )
-async def approve(data: JSONBody[ApprovalRequest], actor: Actor, approvals: ApprovalService) -> ApprovalAnswer:
+async def approve(
+    data: JSONBody[ApprovalRequest], actor: NamedDependency[Actor], approvals: NamedDependency[ApprovalService]
+) -> ApprovalAnswer:
     """Single use: the challenge inside the approval is consumed once, whatever is repeated (A10). No Idempotency-Key is needed."""
     return ApprovalAnswer(documents=await approvals.approve(actor, data.approval, from_b64u(data.sealed_pin)))
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 from litestar import Response, get
+from litestar.di import NamedDependency
 
 from server.audit import queries
 from server.audit.model import Receipt
@@ -37,7 +38,12 @@ class LogHeadView(msgspec.Struct, frozen=True):
     tags=["receipts", "phone"],
     opt=allow(**READERS),
 )
-async def listing(document: Id, actor: Actor, documents: DocumentService, audit: AuditService) -> list[ReceiptLine]:
+async def listing(
+    document: Id,
+    actor: NamedDependency[Actor],
+    documents: NamedDependency[DocumentService],
+    audit: NamedDependency[AuditService],
+) -> list[ReceiptLine]:
     await documents.get(actor, document)
     return [
         ReceiptLine(id=row["id"], kind=row["kind"], at=iso(row["created_us"]))
@@ -53,7 +59,11 @@ async def listing(document: Id, actor: Actor, documents: DocumentService, audit:
     opt=allow(**READERS),
 )
 async def read(
-    document: Id, receipt: Id, actor: Actor, documents: DocumentService, audit: AuditService
+    document: Id,
+    receipt: Id,
+    actor: NamedDependency[Actor],
+    documents: NamedDependency[DocumentService],
+    audit: NamedDependency[AuditService],
 ) -> Response[Receipt]:
     """Check it with `hoatoc verify receipt.json --trust roots.pem`."""
     await documents.get(actor, document)
@@ -70,7 +80,7 @@ async def read(
     tags=["receipts"],
     opt=public(),
 )
-async def head(db: Database, audit: AuditService) -> LogHeadView:
+async def head(db: NamedDependency[Database], audit: NamedDependency[AuditService]) -> LogHeadView:
     newest = await queries.newest_head(db)
     if newest is None:
         raise Refused("file-pending")

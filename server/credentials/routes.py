@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import get, post
+from litestar.di import NamedDependency
 from litestar.params import JSONBody, PathParameter
 
 from server.credentials.service import CredentialService
@@ -108,7 +109,9 @@ class TriesView(msgspec.Struct, frozen=True):
     status_code=201,
     opt=allow(**_OFFICER),
 )
-async def carry(data: JSONBody[VoucherRequest], actor: Actor, credentials: CredentialService) -> VoucherAnswer:
+async def carry(
+    data: JSONBody[VoucherRequest], actor: NamedDependency[Actor], credentials: NamedDependency[CredentialService]
+) -> VoucherAnswer:
     """Signed on the officer's own device, after comparing the short code of the phone's approval key."""
     return VoucherAnswer(digest=await credentials.carry(actor, data.voucher, data.purpose))
 
@@ -120,7 +123,9 @@ async def carry(data: JSONBody[VoucherRequest], actor: Actor, credentials: Crede
     tags=["credentials", "phone"],
     opt=allow(roles=PERSON),
 )
-async def enrolments(actor: Actor, credentials: CredentialService) -> list[EnrolmentView]:
+async def enrolments(
+    actor: NamedDependency[Actor], credentials: NamedDependency[CredentialService]
+) -> list[EnrolmentView]:
     return [
         EnrolmentView(
             digest=row["digest"],
@@ -140,7 +145,7 @@ async def enrolments(actor: Actor, credentials: CredentialService) -> list[Enrol
     tags=["credentials", "phone"],
     opt=allow(roles=PERSON),
 )
-async def sealing_key(credentials: CredentialService) -> SealingKeyView:
+async def sealing_key(credentials: NamedDependency[CredentialService]) -> SealingKeyView:
     """Check `identity` against the thumbprint that came with the pairing code, then `statement` with it."""
     statement, identity = await credentials.sealing_key()
     return SealingKeyView(statement=statement, identity=msgspec.to_builtins(identity))
@@ -155,7 +160,10 @@ async def sealing_key(credentials: CredentialService) -> SealingKeyView:
     opt=allow(roles=PERSON),
 )
 async def enrol(
-    digest: Digest, data: JSONBody[EnrolmentRequest], actor: Actor, credentials: CredentialService
+    digest: Digest,
+    data: JSONBody[EnrolmentRequest],
+    actor: NamedDependency[Actor],
+    credentials: NamedDependency[CredentialService],
 ) -> EnrolmentAnswer:
     """Repeating with the same voucher and join gives the same answer."""
     made = await credentials.enrol(actor, digest, data.join, from_b64u(data.sealed_pin))
@@ -173,7 +181,10 @@ async def enrol(
     opt=allow(roles=PERSON),
 )
 async def add_device(
-    digest: Digest, data: JSONBody[ApprovalWithPin], actor: Actor, credentials: CredentialService
+    digest: Digest,
+    data: JSONBody[ApprovalWithPin],
+    actor: NamedDependency[Actor],
+    credentials: NamedDependency[CredentialService],
 ) -> None:
     await credentials.add_device(actor, digest, data.approval, from_b64u(data.sealed_pin))
 
@@ -185,7 +196,9 @@ async def add_device(
     tags=["credentials", "phone"],
     opt=allow(roles=PERSON),
 )
-async def handovers(actor: Actor, credentials: CredentialService) -> list[HandoverView]:
+async def handovers(
+    actor: NamedDependency[Actor], credentials: NamedDependency[CredentialService]
+) -> list[HandoverView]:
     return [
         HandoverView(digest=row["digest"], credential=row["credential"], voucher=row["voucher"], newcomer=row["name"])
         for row in await credentials.handovers(actor)
@@ -201,7 +214,10 @@ async def handovers(actor: Actor, credentials: CredentialService) -> list[Handov
     opt=allow(roles=PERSON),
 )
 async def hand_over(
-    digest: Digest, data: JSONBody[ApprovalWithPin], actor: Actor, credentials: CredentialService
+    digest: Digest,
+    data: JSONBody[ApprovalWithPin],
+    actor: NamedDependency[Actor],
+    credentials: NamedDependency[CredentialService],
 ) -> None:
     """The written handover of SIG-8: approved with the present holder's PIN, named in the log."""
     await credentials.hand_over(actor, digest, data.approval, from_b64u(data.sealed_pin))
@@ -214,7 +230,7 @@ async def hand_over(
     tags=["credentials", "phone"],
     opt=allow(roles=PERSON),
 )
-async def mine(actor: Actor, credentials: CredentialService) -> list[CredentialView]:
+async def mine(actor: NamedDependency[Actor], credentials: NamedDependency[CredentialService]) -> list[CredentialView]:
     return [
         CredentialView(
             id=row["id"],
@@ -236,7 +252,9 @@ async def mine(actor: Actor, credentials: CredentialService) -> list[CredentialV
     tags=["credentials", "phone"],
     opt=allow(roles=PERSON),
 )
-async def tries(credential: CredentialId, actor: Actor, credentials: CredentialService) -> TriesView:
+async def tries(
+    credential: CredentialId, actor: NamedDependency[Actor], credentials: NamedDependency[CredentialService]
+) -> TriesView:
     left, until = await credentials.tries_left(actor, credential)
     return TriesView(tries_left=left, locked_until=iso_or_none(until or None))
 
@@ -249,7 +267,9 @@ async def tries(credential: CredentialId, actor: Actor, credentials: CredentialS
     status_code=204,
     opt=allow(roles=PERSON),
 )
-async def change_pin(data: JSONBody[ApprovalWithPin], actor: Actor, credentials: CredentialService) -> None:
+async def change_pin(
+    data: JSONBody[ApprovalWithPin], actor: NamedDependency[Actor], credentials: NamedDependency[CredentialService]
+) -> None:
     """Both PINs travel sealed; the approval is of kind `change_pin`."""
     await credentials.change_pin(actor, data.approval, from_b64u(data.sealed_pin))
 
@@ -261,7 +281,7 @@ async def change_pin(data: JSONBody[ApprovalWithPin], actor: Actor, credentials:
     tags=["credentials"],
     opt=allow(**_OFFICER),
 )
-async def pending(actor: Actor, credentials: CredentialService) -> list[PendingView]:
+async def pending(actor: NamedDependency[Actor], credentials: NamedDependency[CredentialService]) -> list[PendingView]:
     return [
         PendingView(id=row["id"], kind=row["kind"], subject=row["subject"], csr=b64u(bytes(row["csr"])))
         for row in await credentials.pending(actor)
@@ -277,7 +297,10 @@ async def pending(actor: Actor, credentials: CredentialService) -> list[PendingV
     opt=allow(**_OFFICER),
 )
 async def import_certificate(
-    credential: CredentialId, data: JSONBody[CertificateRequest], actor: Actor, credentials: CredentialService
+    credential: CredentialId,
+    data: JSONBody[CertificateRequest],
+    actor: NamedDependency[Actor],
+    credentials: NamedDependency[CredentialService],
 ) -> None:
     """The signer refuses another key, another subject, or a chain that ends at no configured root."""
     await credentials.import_certificate(

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.datastructures import UploadFile
+from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
 from litestar.params import Body, JSONBody, PathParameter, QueryParameter
 
@@ -144,11 +145,11 @@ def decode_metadata(text: str) -> Metadata:
 async def take_in(
     request: Request[Any, Any, Any],
     data: Annotated[IntakeForm, Body(media_type=RequestEncodingType.MULTI_PART)],
-    actor: Actor,
-    documents: DocumentService,
-    blobs: Blobs,
-    settings: Settings,
-    clock: Clock,
+    actor: NamedDependency[Actor],
+    documents: NamedDependency[DocumentService],
+    blobs: NamedDependency[Blobs],
+    settings: NamedDependency[Settings],
+    clock: NamedDependency[Clock],
 ) -> Response[bytes]:
     """A PDF with its metadata enters; the first person of the route is told. Needs an Idempotency-Key."""
     metadata = decode_metadata(data.metadata)
@@ -173,11 +174,11 @@ async def replace(
     request: Request[Any, Any, Any],
     document: Id,
     data: Annotated[IntakeForm, Body(media_type=RequestEncodingType.MULTI_PART)],
-    actor: Actor,
-    documents: DocumentService,
-    blobs: Blobs,
-    settings: Settings,
-    clock: Clock,
+    actor: NamedDependency[Actor],
+    documents: NamedDependency[DocumentService],
+    blobs: NamedDependency[Blobs],
+    settings: NamedDependency[Settings],
+    clock: NamedDependency[Clock],
 ) -> Response[bytes]:
     """A new text takes the place of one that is not being signed; the route starts again."""
     metadata = decode_metadata(data.metadata)
@@ -197,8 +198,8 @@ async def replace(
     opt=allow(**READERS),
 )
 async def listing(
-    actor: Actor,
-    db: Database,
+    actor: NamedDependency[Actor],
+    db: NamedDependency[Database],
     cursor_: Annotated[str | None, QueryParameter(name="cursor", max_length=400)] = None,
     limit: Limit = 50,
 ) -> DocumentPage:
@@ -232,8 +233,8 @@ async def listing(
     opt=allow(roles=READERS["roles"]),
 )
 async def inbox(
-    actor: Actor,
-    db: Database,
+    actor: NamedDependency[Actor],
+    db: NamedDependency[Database],
     cursor_: Annotated[str | None, QueryParameter(name="cursor", max_length=400)] = None,
     limit: Limit = 50,
 ) -> InboxPage:
@@ -273,7 +274,12 @@ async def inbox(
     tags=["documents", "phone"],
     opt=allow(**READERS),
 )
-async def read(document: Id, actor: Actor, db: Database, documents: DocumentService) -> DocumentView:
+async def read(
+    document: Id,
+    actor: NamedDependency[Actor],
+    db: NamedDependency[Database],
+    documents: NamedDependency[DocumentService],
+) -> DocumentView:
     row = await documents.get(actor, document)
     route = await queries.step_names(db, document)
     chain = await queries.revisions(db, document)
@@ -343,9 +349,9 @@ async def file(
     request: Request[Any, Any, Any],
     document: Id,
     which: Annotated[str, PathParameter(pattern="^(original|signed|final)$")],
-    actor: Actor,
-    documents: DocumentService,
-    blobs: Blobs,
+    actor: NamedDependency[Actor],
+    documents: NamedDependency[DocumentService],
+    blobs: NamedDependency[Blobs],
 ) -> Response[Any]:
     """Always a download, never shown inline (B5)."""
     digest, row = await documents.file(actor, document, which)
@@ -361,8 +367,8 @@ async def file(
     opt=allow(roles=READERS["roles"], scopes={"changes:read", "documents:read"}),
 )
 async def changes(
-    actor: Actor,
-    documents: DocumentService,
+    actor: NamedDependency[Actor],
+    documents: NamedDependency[DocumentService],
     cursor_: Annotated[str | None, QueryParameter(name="cursor", max_length=400)] = None,
     limit: Limit = 100,
 ) -> ChangesPage:
@@ -398,9 +404,9 @@ async def give_back(
     request: Request[Any, Any, Any],
     document: Id,
     data: JSONBody[Reason],
-    actor: Actor,
-    documents: DocumentService,
-    clock: Clock,
+    actor: NamedDependency[Actor],
+    documents: NamedDependency[DocumentService],
+    clock: NamedDependency[Clock],
 ) -> Response[bytes]:
     claim = once(request, actor.id, msgspec.json.encode(data), clock.now_us())
     return encoded(await documents.give_back(actor, document, data.reason, claim))
@@ -418,9 +424,9 @@ async def recall(
     request: Request[Any, Any, Any],
     document: Id,
     data: JSONBody[Reason],
-    actor: Actor,
-    documents: DocumentService,
-    clock: Clock,
+    actor: NamedDependency[Actor],
+    documents: NamedDependency[DocumentService],
+    clock: NamedDependency[Clock],
 ) -> Response[bytes]:
     claim = once(request, actor.id, msgspec.json.encode(data), clock.now_us())
     return encoded(await documents.recall(actor, document, data.reason, claim))
@@ -433,7 +439,7 @@ async def recall(
     tags=["documents", "phone"],
     opt=allow(roles={Role.CLERK}),
 )
-async def seal_queue(actor: Actor, db: Database, limit: Limit = 50) -> DocumentPage:
+async def seal_queue(actor: NamedDependency[Actor], db: NamedDependency[Database], limit: Limit = 50) -> DocumentPage:
     """Signed documents of the clerk's organisation, the most urgent first (SIG-7, SIG-8)."""
     rows = await queries.seal_queue(db, actor, limit=limit)
     return DocumentPage(

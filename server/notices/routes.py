@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import get, post
+from litestar.di import NamedDependency
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from server.db import Row
@@ -63,7 +64,7 @@ class Recorded(msgspec.Struct, frozen=True):
     opt=allow(roles=PERSON),
 )
 async def listing(
-    actor: Actor, notices: NoticeService, cursor_: Annotated[str | None, QueryParameter(name="cursor", max_length=400)] = None,
+    actor: NamedDependency[Actor], notices: NamedDependency[NoticeService], cursor_: Annotated[str | None, QueryParameter(name="cursor", max_length=400)] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
 ) -> NoticePage:  # fmt: skip
     rows = await notices.listing(actor, before=from_cursor(cursor_, tuple[int, str], (2**62, "")), limit=limit)
@@ -80,7 +81,7 @@ async def listing(
     tags=["notices", "phone"],
     opt=allow(roles=PERSON),
 )
-async def fetch(notice: NoticeId, actor: Actor, notices: NoticeService) -> NoticeView:
+async def fetch(notice: NoticeId, actor: NamedDependency[Actor], notices: NamedDependency[NoticeService]) -> NoticeView:
     """Fetching is the first receipt: it says that this device received the push."""
     return _view(await notices.fetch(actor, notice))
 
@@ -93,7 +94,7 @@ async def fetch(notice: NoticeId, actor: Actor, notices: NoticeService) -> Notic
     status_code=204,
     opt=allow(roles=PERSON),
 )
-async def acknowledge(notice: NoticeId, actor: Actor, notices: NoticeService) -> None:
+async def acknowledge(notice: NoticeId, actor: NamedDependency[Actor], notices: NamedDependency[NoticeService]) -> None:
     await notices.acknowledge(actor, notice)
 
 
@@ -105,7 +106,9 @@ async def acknowledge(notice: NoticeId, actor: Actor, notices: NoticeService) ->
     status_code=200,
     opt=allow(roles=PERSON),
 )
-async def report(data: JSONBody[DeviceReports], actor: Actor, notices: NoticeService) -> Recorded:
+async def report(
+    data: JSONBody[DeviceReports], actor: NamedDependency[Actor], notices: NamedDependency[NoticeService]
+) -> Recorded:
     """In batches, in any order, repeated as often as the network needs: each event counts once."""
     events = [(one.notice, one.event, _us(one.at)) for one in data.reports]
     return Recorded(recorded=await notices.report(actor, events))

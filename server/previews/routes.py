@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from litestar import Request, Response, get
+from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter
 
 from server.documents.service import DocumentService
@@ -24,7 +25,12 @@ Sha256 = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$")]
     opt=allow(**READERS),
 )
 async def manifest(
-    document: Id, revision: Sha256, actor: Actor, documents: DocumentService, previews: PreviewService, blobs: Blobs
+    document: Id,
+    revision: Sha256,
+    actor: NamedDependency[Actor],
+    documents: NamedDependency[DocumentService],
+    previews: NamedDependency[PreviewService],
+    blobs: NamedDependency[Blobs],
 ) -> Response[bytes]:
     row = await documents.get(actor, document)
     if not await previews.belongs(actor.organisation, document, revision):
@@ -44,10 +50,10 @@ async def page(
     document: Id,
     revision: Sha256,
     page: Annotated[int, PathParameter(ge=1, le=5000)],
-    actor: Actor,
-    documents: DocumentService,
-    previews: PreviewService,
-    blobs: Blobs,
+    actor: NamedDependency[Actor],
+    documents: NamedDependency[DocumentService],
+    previews: NamedDependency[PreviewService],
+    blobs: NamedDependency[Blobs],
     width: Annotated[int, QueryParameter(description="360, 720 or 1080 pixels")] = 720,
 ) -> Response[Any]:
     """Flat pixels of the exact bytes; the ETag is the image's SHA-256, as the manifest names it."""

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import delete, get, post
+from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from server.http import Id
@@ -42,13 +43,15 @@ class WebhookView(msgspec.Struct, frozen=True):
     status_code=201,
     opt=allow(**_MANAGERS),
 )
-async def register(data: JSONBody[WebhookRequest], actor: Actor, webhooks: WebhookService) -> WebhookCreated:
+async def register(
+    data: JSONBody[WebhookRequest], actor: NamedDependency[Actor], webhooks: NamedDependency[WebhookService]
+) -> WebhookCreated:
     id_, secret = await webhooks.register(actor, data.url, data.events)
     return WebhookCreated(id=id_, secret=secret)
 
 
 @get("/api/v1/webhooks", operation_id="listWebhooks", summary="My endpoints", tags=["webhooks"], opt=allow(**_MANAGERS))
-async def listing(actor: Actor, webhooks: WebhookService) -> list[WebhookView]:
+async def listing(actor: NamedDependency[Actor], webhooks: NamedDependency[WebhookService]) -> list[WebhookView]:
     return [
         WebhookView(id=row["id"], url=row["url"], events=row["events"].split(","), created_at=iso(row["created_us"]))
         for row in await webhooks.mine(actor)
@@ -62,7 +65,7 @@ async def listing(actor: Actor, webhooks: WebhookService) -> list[WebhookView]:
     tags=["webhooks"],
     opt=allow(**_MANAGERS),
 )
-async def end(webhook: Id, actor: Actor, webhooks: WebhookService) -> None:
+async def end(webhook: Id, actor: NamedDependency[Actor], webhooks: NamedDependency[WebhookService]) -> None:
     await webhooks.end(actor, webhook)
 
 
