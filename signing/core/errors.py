@@ -52,7 +52,7 @@ class SignerError(Exception):
         _BY_CODE[cls.code] = cls
 
     def __init__(self, detail: str = "", **fields: int | str) -> None:
-        super().__init__(detail or self.code)
+        super().__init__(f"{self.code}: {detail}" if detail else self.code)
         self.detail = detail
         self.fields = fields
 
@@ -225,4 +225,4 @@ class Unavailable(SignerError):
 
 def error_from(code: str, detail: str, fields: dict[str, int | str]) -> SignerError:
     """The typed error for an answer of the wire; an unlisted code becomes the base class."""
-    return _BY_CODE.get(code, SignerError)(detail or code, **fields)
+    return _BY_CODE.get(code, SignerError)(detail, **fields)

@@ -38,7 +38,8 @@ def read_head(directory: Path, identity: PublicJwk) -> tuple[str, Head] | None:
     found: list[tuple[str, Head]] = []
     for slot in (0, 1):
         with contextlib.suppress(OSError, UnicodeDecodeError, ProofInvalid):
-            jws = (directory / f"head.{slot}").read_text("ascii").rstrip("\n ")
+            with (directory / f"head.{slot}").open("rb") as file:
+                jws = file.read(_SLOT).decode("ascii").rstrip("\n ")
             found.append((jws, verify_head(jws, identity)))
     return max(found, key=lambda pair: pair[1].sequence, default=None)
 

@@ -153,6 +153,7 @@ R = TypeVar("R", bound=Row)
 T = TypeVar("T")
 Column = str | int | bytes
 _SQL_TYPE = {str: "TEXT", int: "INTEGER", bytes: "BLOB"}
+_TYPES = {table: tuple(field.type for field in msgspec.structs.fields(table)) for table in TABLES}
 _FIELDS = {table: table.__struct_fields__ for table in TABLES}
 _KEY_IS = {table: " AND ".join(f"{name} = ?" for name in _FIELDS[table][: table.KEY]) for table in TABLES}
 _SELECT = {table: f"SELECT {', '.join(_FIELDS[table])}, sequence, mac FROM {table.TABLE}" for table in TABLES}  # noqa: S608 - names are ours
@@ -395,7 +396,7 @@ class Store:
         return future
 
     def row_mac(self, table: type[Row], values: "tuple[Column, ...] | list[Column]", sequence: Column) -> bytes:
-        if type(sequence) is not int or not all(type(v) in (str, int, bytes) for v in values):
+        if type(sequence) is not int or tuple(map(type, values)) != _TYPES[table]:
             raise Tampered("a column has another type")
         return hmac.digest(self._row_key, lp("hoatoc-row-v1", table.TABLE, *values, sequence), "sha256")
 

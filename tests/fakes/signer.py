@@ -109,6 +109,10 @@ class SignerHost:
     def database(self) -> Path:
         return self.base / "state" / "signer.db"
 
+    @property
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "signing.core", str(self.config_path)]
+
     def officer(self, *organisations: str) -> Officer:
         """A trusted officer."""
         officer = Officer(organisations or (ORGANISATION,))
@@ -121,9 +125,7 @@ class SignerHost:
         socket.unlink(missing_ok=True)
         env = os.environ | environment | ({"HOATOC_CRASH_POINT": crash_point} if crash_point else {})
         with (self.base / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "signing.core", self.config_path], stderr=log, env=env
-            )
+            self.process = subprocess.Popen(self.command, stderr=log, env=env)
         for _ in range(2000):
             if socket.exists():
                 return self

@@ -3,13 +3,17 @@
 import asyncio
 import hashlib
 import shutil
+import threading
 
 import msgspec
 import pytest
+import pytest_asyncio
 
 from signing import device
-from signing.client import ActivationState, KeyType, Kind, VoucherKind
-from signing.core import daemon
+from signing.client import ActivationState, KeyType, Kind, SignerClient, VoucherKind
+from signing.core import daemon, heads
+from signing.core.activation import Limits
+from signing.core.clock import SignerClock
 from signing.core.errors import (
     Busy,
     ChallengeUsed,
@@ -17,14 +21,16 @@ from signing.core.errors import (
     Frozen,
     Locked,
     PinForbidden,
-    SignerError,
     Suspended,
     Unavailable,
+    Void,
     VoucherInvalid,
     VoucherSpent,
     WrongPin,
 )
 from signing.core.log import leaf_hash, root_of, verify_head
+from signing.core.service import RESULT_LIFE_US, Service
+from signing.core.store import Store
 from tests.fakes.phone import Phone, item
 from tests.fakes.signer import ORGANISATION, SignerHost, enrol, now_us, sign
 
@@ -239,21 +245,120 @@ async def test_an_activation_ends_although_its_caller_has_gone(client, host, off
     assert outcome.state is ActivationState.SIGNED
 
 
+class InProcess(SignerClient):
+    """The service without its socket, for faults that a test injects into its own process."""
+
+    def __init__(self, service):
+        super().__init__("/nowhere")
+        self._service = service
+
+    async def _call(self, request, type_):
+        return await self._service.handle(request)
+
+
+@pytest_asyncio.fixture
+async def inside(tmp_path):
+    host = SignerHost(tmp_path / "h")
+    config, keys = host.config, daemon.Keys(host.config.folder("keys"))
+    store = Store.open(tmp_path / "h/state", tmp_path / "h/head", keys.row_key, keys.identity)
+    clock = SignerClock(store.time_us)
+    service = Service(store, keys, daemon._trust(config), Limits(config.pin, config.argon, 4), clock)
+    await service.start()
+    client = InProcess(service)
+    phone = await enrol(host, client, host.officer())
+    yield client, phone, service, store
+    await service.stop()
+
+
 @pytest.mark.asyncio
-async def test_without_the_head_volume_nothing_is_signed_and_nothing_more_is_charged(client, host, officer):
-    """A15. The slots are replaced by a device that is always full."""
-    phone = await enrol(host, client, officer)
-    host.stop()
-    for name in ("head.0", "head.1", "log.copy"):
-        (host.base / "head" / name).rename(host.base / name)
-        (host.base / "head" / name).symlink_to("/dev/full")
-    with pytest.raises((RuntimeError, SignerError)):
-        host.start()
-    for name in ("head.0", "head.1", "log.copy"):
-        (host.base / "head" / name).unlink()
-        (host.base / name).rename(host.base / "head" / name)
-    host.start()
+async def test_without_the_head_volume_nothing_is_signed_and_nothing_more_is_charged(inside, monkeypatch):
+    """A15: no record, no operation."""
+    client, phone, _, store = inside
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(heads.os, "fdatasync", full)
+        with pytest.raises(Unavailable):
+            await sign(client, phone, DIGEST)
+        for _ in range(5):
+            with pytest.raises(Unavailable):
+                await sign(client, phone, DIGEST)
+    assert (await client.status(phone.credential)).holders[0].tries_left == 2  # the one whose verdict nobody used
     assert (await sign(client, phone, DIGEST)).signatures
+    names = [event["event"] for event in await events(client)]
+    assert names.count("charged") == names.count("signed") + 1 == 2
+    head = verify_head(store.heads.current, (await client.log_head()).identity)
+    assert head.log_size == len(names)
+
+
+@pytest.mark.asyncio
+async def test_an_event_that_cannot_be_written_undoes_its_operation(inside):
+    """A15: a trigger refuses one credential's events; the same group's other members go through."""
+    client, phone, _, store = inside
+    await asyncio.wrap_future(
+        store.write(
+            lambda tx: (
+                store.connection.execute(
+                    "CREATE TRIGGER refuse BEFORE INSERT ON event WHEN instr(NEW.body, 'frozen') BEGIN SELECT RAISE(ABORT, 'x'); END"
+                )
+                and None
+            )
+        )
+    )
+    results = await asyncio.gather(client.freeze(phone.credential), sign(client, phone, DIGEST), return_exceptions=True)
+    assert isinstance(results[0], Unavailable)
+    assert results[1].signatures
+    assert not (await client.status(phone.credential)).frozen
+
+
+@pytest.mark.asyncio
+async def test_a_full_queue_is_busy_and_charges_nothing(inside):
+    client, phone, service, _ = inside
+    approvals = [await approve(client, phone, items=[item(DIGEST)]) for _ in range(12)]
+    results = await asyncio.gather(*(client.activate(*each) for each in approvals), return_exceptions=True)
+    assert sum(isinstance(result, Busy) for result in results) == 11
+    assert (await client.status(phone.credential)).holders[0].tries_left == 3
+
+
+@pytest.mark.asyncio
+async def test_a_revoked_phone_or_a_frozen_credential_stops_what_runs(inside, monkeypatch):
+    """Between G1 and G3: the signatures are dropped, the tries stay reset."""
+    client, phone, service, _ = inside
+    use = service.activations._use
+    gate, entered = threading.Event(), threading.Event()
+
+    def slow(*arguments):
+        entered.set()
+        gate.wait(20)
+        return use(*arguments)
+
+    monkeypatch.setattr(service.activations, "_use", slow)
+    approval, sealed = await approve(client, phone, items=[item(DIGEST)])
+    running = asyncio.ensure_future(client.activate(approval, sealed))
+    await asyncio.to_thread(entered.wait, 20)
+    await client.revoke_device(phone.credential, phone.device)
+    gate.set()
+    with pytest.raises(Void):
+        await running
+    challenge = msgspec.json.decode(device.unb64u(approval.split(".")[1]))["challenge"]
+    assert (await client.result(challenge)).state is ActivationState.VOID
+    assert (await client.status(phone.credential)).holders[0].tries_left == 3
+    assert "signed" not in [event["event"] for event in await events(client)]
+
+
+@pytest.mark.asyncio
+async def test_results_are_forgotten_after_their_time_and_the_log_keeps_them(inside, monkeypatch):
+    client, phone, service, _ = inside
+    activation = await sign(client, phone, DIGEST)
+    await service.prune()
+    assert (await client.result(activation.challenge)).state is ActivationState.SIGNED
+    later = now_us() + RESULT_LIFE_US + 60_000_000
+    monkeypatch.setattr(service._clock, "now_us", lambda: later)
+    await service.prune()
+    assert (await client.result(activation.challenge)).state is ActivationState.UNKNOWN
+    assert [event["event"] for event in await events(client)][-1] == "signed"
 
 
 @pytest.mark.asyncio

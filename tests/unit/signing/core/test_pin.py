@@ -1,6 +1,7 @@
 """A9: guessable PINs; A6: the ladder; A14: a PIN that never shows."""
 
 import pickle
+import random
 
 import pytest
 from hypothesis import given
@@ -69,8 +70,8 @@ def test_the_old_pin_is_not_a_new_one():
 
 
 def test_most_random_pins_pass():
-    refused = sum(bool(reason(f"{number:06d}")) for number in range(0, 1_000_000, 37))
-    assert refused < 27027 * 0.03
+    chosen = random.Random(1).sample(range(1_000_000), 20_000)
+    assert sum(bool(reason(f"{number:06d}")) for number in chosen) < 20_000 * 0.03
 
 
 @given(st.text(DIGITS, min_size=6, max_size=31), st.one_of(st.just(""), st.text(DIGITS, min_size=6, max_size=31)))

@@ -360,3 +360,13 @@ def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     empty.touch()
     with pytest.raises(PdfError), open_document(empty):
         pass
+
+
+def test_an_object_listed_twice_in_one_section_is_refused() -> None:
+    # B9: one reader takes the first line, another the last.
+    data = HONEST["plain"]()
+    at = data.rindex(b"trailer")
+    doubled = data[:at] + b"1 1\n0000000015 00000 n \n" + data[at:]
+    with pytest.raises(PdfError) as caught:
+        Document(doubled)
+    assert caught.value.code == "broken-structure"

@@ -77,6 +77,13 @@ def hanko_stamper() -> DummyTimeStamper:
     return DummyTimeStamper(asn1_x509.Certificate.load(authority.der), key, store)
 
 
+def archived(data: bytes) -> bytes:
+    """With a document time stamp of pyHanko's."""
+    writer = IncrementalPdfFileWriter(io.BytesIO(data), strict=False)
+    stamper = signers.PdfTimeStamper(hanko_stamper(), field_name="SampleStamp")
+    return bytes(stamper.timestamp_pdf(writer, "sha256").getvalue())
+
+
 def hanko_signed(data: bytes, *, times: int, certify: bool = False, stamped: bool = False) -> bytes:
     """Signed by pyHanko as it comes: its fields, its appearances, its object streams."""
     for number in range(times):
@@ -89,12 +96,7 @@ def hanko_signed(data: bytes, *, times: int, certify: bool = False, stamped: boo
         )
         signer = signers.PdfSigner(meta, hanko_signer(), timestamper=hanko_stamper() if stamped else None)
         data = signer.sign_pdf(writer).getvalue()
-    if stamped:
-        writer = IncrementalPdfFileWriter(io.BytesIO(data), strict=False)
-        data = (
-            signers.PdfTimeStamper(hanko_stamper(), field_name="SampleStamp").timestamp_pdf(writer, "sha256").getvalue()
-        )
-    return data
+    return archived(data) if stamped else data
 
 
 FOREIGN = {
@@ -124,4 +126,22 @@ def test_a_file_signed_by_another_product_can_be_signed_again(name: str, tmp_pat
     signed, _info = fakes.sign(path, tmp_path, fakes.request(allow_invisible=True), fakes.leader())
     ours = validate(signed, Trust(roots=(fakes.root().der,)), fakes.NOW_US).signatures[-1]
     assert (ours.field, ours.indication) == (info.field_name, Indication.PASSED)
-    assert all(verdict.valid for verdict in fakes.pdfsig(signed) if verdict.subfilter != "ETSI.RFC3161")
+    # poppler cannot judge document time stamps and calls their type unknown.
+    judged = [verdict for verdict in fakes.pdfsig(signed) if verdict.subfilter == "ETSI.CAdES.detached"]
+    assert len(judged) == options["times"] + 1
+    assert all(verdict.valid for verdict in judged)
+
+
+def test_a_document_time_stamp_is_judged_over_the_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "stamped.pdf"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        path.write_bytes(archived(pdfs.plain()))
+    trust = Trust(roots=(fakes.root().der,))
+    (found,) = validate(path, trust, fakes.NOW_US).signatures
+    assert (found.indication, found.timestamp, found.signer) == (Indication.PASSED, True, "Sample TSA")
+    assert found.time_us is not None
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"(QUYET DINH)", b"(QUYET DANH)"))
+    (changed,) = validate(path, trust, fakes.NOW_US).signatures
+    assert (changed.indication, changed.reasons) == (Indication.FAILED, ("timestamp-wrong",))

@@ -215,23 +215,6 @@ def test_b1_any_later_change_of_another_kind_is_told(route: Path, tmp_path: Path
     assert {s.reasons for s in result.signatures} == {("changed-after-signing",)}
 
 
-def test_a_document_time_stamp_is_verified_over_the_whole_file(route: Path, tmp_path: Path) -> None:
-    data = route.read_bytes()
-    digest = hashlib.sha256(data).digest()
-    from signing.pdf.timestamp import check_token, timestamp_request
-
-    # Only the token's own judgement; placing archive stamps is not this module's.
-    reply = fakes.stamp_reply(timestamp_request(digest, 5), NOW)
-    token = cms.ContentInfo.load(cms.ContentInfo.load(reply_token(reply)).dump()).dump()
-    assert check_token(token, digest, nonce=5, trust=fakes.trust(), now_us=NOW).gen_time_us == NOW
-
-
-def reply_token(reply: bytes) -> bytes:
-    from asn1crypto import tsp
-
-    return bytes(tsp.TimeStampResp.load(reply)["time_stamp_token"].dump())
-
-
 @pytest.mark.parametrize("name", ["encrypted", "wrong-offsets", "empty", "deep-array", "form-loop"])
 def test_b4_a_hostile_file_is_not_valid_and_no_exception(name: str, tmp_path: Path) -> None:
     path = tmp_path / "x.pdf"

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from signing.pdf.errors import PdfError
 from signing.pdf.fields import decode_text
 from signing.pdf.objects import Name, Ref, parse_object
 from signing.pdf.reader import Document
@@ -113,3 +114,12 @@ def test_the_same_addition_renders_the_same_bytes() -> None:
         return addition.render(len(parent))[0]
 
     assert render() == render()
+
+
+def test_one_object_is_changed_once() -> None:
+    # A form that is the catalog itself, or an array of annotations that two pages share, would lose the first change.
+    document = Document(HONEST["plain"]())
+    addition = Addition(document.head)
+    addition.edit(document.head.root, {"A": b"1"})
+    with pytest.raises(PdfError):
+        addition.edit(document.head.root, {"B": b"1"})

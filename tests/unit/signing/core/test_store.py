@@ -1,0 +1,240 @@
+"""A4: every column of every table, mutated one at a time, at rest and while the signer runs. Group commit and its savepoints."""
+
+import asyncio
+import hashlib
+import shutil
+import sqlite3
+
+import pytest
+import pytest_asyncio
+
+from signing.client import Kind, VoucherKind
+from signing.core import daemon
+from signing.core.errors import SignerError, WrongPin
+from signing.core.store import TABLES, RevokedRow, StartRefused, Store
+from tests.fakes.phone import Phone
+from tests.fakes.signer import ORGANISATION, SignerHost, enrol, now_us, sign
+
+DIGEST = hashlib.sha256(b"a document").digest()
+NAMES = [table.TABLE for table in TABLES]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def dump(tmp_path_factory):
+    """A stopped store with rows in every table, and two persons."""
+    host = SignerHost(tmp_path_factory.mktemp("a4") / "h").start()
+    client, officer = host.client(), host.officer()
+    first = await enrol(host, client, officer, "person-1")
+    await enrol(host, client, officer, "person-2")
+    await sign(client, first, DIGEST)
+    with pytest.raises(WrongPin):
+        await sign(client, first, DIGEST, pin="905173")
+    extra = Phone(ORGANISATION, first.person, host.identity, credential=first.credential)
+    voucher = officer.voucher(VoucherKind.ADD_DEVICE, extra, now_us=now_us())
+    grant = await client.challenge(extra.credential, extra.device)
+    approval, sealed = extra.approve(grant, kind=Kind.ADD_DEVICE, voucher=voucher, now_us=now_us())
+    await client.add_device(approval, sealed, voucher)
+    await client.revoke_device(extra.credential, extra.device)
+    await client.close()
+    assert host.stop() == 0
+    return host
+
+
+@pytest.fixture
+def mutate(dump, tmp_path):
+    """Run SQL on a copy of the dump and open it as the signer would."""
+    keys = daemon.Keys(dump.config.folder("keys"))
+
+    def attempt(*statements):
+        shutil.copytree(dump.base / "state", tmp_path / "state", dirs_exist_ok=True)
+        shutil.copytree(dump.base / "head", tmp_path / "head", dirs_exist_ok=True)
+        database = sqlite3.connect(tmp_path / "state" / "signer.db")
+        changed = sum(database.execute(statement).rowcount for statement in statements)
+        database.commit()
+        database.close()
+        assert changed or not statements
+        Store.open(tmp_path / "state", tmp_path / "head", keys.row_key, keys.identity).close()
+
+    return attempt
+
+
+def columns(dump, table):
+    database = sqlite3.connect(f"file:{dump.database}?mode=ro", uri=True)
+    try:
+        return [(row[1], row[2]) for row in database.execute(f"PRAGMA table_info({table})")]
+    finally:
+        database.close()
+
+
+def test_a_clean_store_opens_again_and_again(mutate):
+    for _ in range(10):
+        mutate()
+
+
+@pytest.mark.parametrize("table", [*NAMES, "event", "meta"])
+def test_every_column_is_guarded(dump, mutate, table):
+    for name, kind in columns(dump, table):
+        if (table, name) == ("meta", "id"):
+            continue  # its only lawful value is 1, and the database refuses another
+        changes = {
+            "INTEGER": [f"{name} + 1", f"CAST({name} AS TEXT)", f"{name} + 0.5"],
+            "TEXT": [f"{name} || 'x'", f"CAST({name} AS BLOB)", "''" if table != "activation" else "'y'"],
+            "BLOB": [f"{name} || x'00'", f"CAST({name} AS TEXT) || 'x'", "x'01'"],
+        }[kind]
+        key = columns(dump, table)[0][0]
+        for change in changes[:1] if (kind, name) == ("INTEGER", "position") else changes:
+            row = f"WHERE {key} = (SELECT max({key}) FROM {table})"
+            try:
+                with pytest.raises(StartRefused) as refused:
+                    mutate(f"UPDATE {table} SET {name} = {change} {row} AND {name} IS NOT {change}")
+            except (sqlite3.IntegrityError, AssertionError):
+                continue  # the database itself refused the value, or it was that value already
+            assert refused.value.code in ("tampered", "rolled-back"), (table, name, change)
+
+
+@pytest.mark.parametrize("table", NAMES)
+def test_deleted_and_doubled_rows_are_found(dump, mutate, table):
+    key = columns(dump, table)[0][0]
+    one = f"{key} = (SELECT min({key}) FROM {table})"
+    with pytest.raises(StartRefused, match="tampered"):
+        mutate(f"DELETE FROM {table} WHERE {one}")
+    names = [name for name, _ in columns(dump, table)]
+    copied = ", ".join(f"{name} || 'x'" if name == key else name for name in names)
+    with pytest.raises(StartRefused, match="tampered"):
+        mutate(f"INSERT INTO {table} SELECT {copied} FROM {table} WHERE {one}")
+
+
+def test_swapped_envelopes_are_found_even_with_their_macs(dump, mutate):
+    for swapped in ("envelope", "envelope = o.envelope, mac = o.mac, sequence"):
+        source = swapped.rsplit(" ", 1)[-1].split("=")[0] if swapped != "envelope" else "envelope"
+        with pytest.raises(StartRefused, match="tampered"):
+            mutate(f"UPDATE holder SET {swapped} = o.{source} FROM holder AS o WHERE o.person != holder.person")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM event WHERE position = 1",
+        "DELETE FROM event WHERE position = (SELECT max(position) FROM event)",
+        "DELETE FROM event",
+        "UPDATE event SET body = (SELECT body FROM event WHERE position = 2) WHERE position = 1",
+        "UPDATE event SET body = body || x'20' WHERE position = 0",
+        "INSERT INTO event SELECT max(position) + 1, x'7b7d' FROM event",
+        "DELETE FROM meta",
+    ],
+)
+def test_edited_log_rows_are_found(mutate, change):
+    with pytest.raises(StartRefused, match=r"tampered|rolled-back"):
+        mutate(change)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE holder SET failures = 0, locked_until_us = 0",
+        "UPDATE holder SET state = 'active', epoch = 1, pin_forbidden = 'x'",
+        "DELETE FROM holder",
+        "UPDATE device SET state = 'active', person = 'x'",
+        "DELETE FROM device",
+        "UPDATE credential SET organisation = 'H01.02'",
+        "UPDATE credential SET certificate = x'00'",
+    ],
+)
+async def test_a_row_changed_while_the_signer_runs_is_found_when_it_is_read(client, host, officer, change):
+    phone = await enrol(host, client, officer)
+    with pytest.raises(WrongPin):
+        await sign(client, phone, DIGEST, pin="905173")
+    database = sqlite3.connect(host.database, timeout=20)
+    database.execute(change)
+    database.commit()
+    database.close()
+    with pytest.raises(SignerError, match="tampered"):
+        await sign(client, phone, DIGEST)
+    with pytest.raises(SignerError, match="tampered"):  # it stops: what else was changed is not known
+        await client.status(phone.credential)
+    host.stop()
+    with pytest.raises(RuntimeError, match="tampered"):
+        host.start()
+
+
+@pytest.mark.asyncio
+async def test_a_row_of_yesterday_is_found_while_the_signer_runs(client, host, officer):
+    phone = await enrol(host, client, officer)
+    database = sqlite3.connect(host.database, timeout=20, isolation_level=None)
+    old = database.execute("SELECT * FROM holder").fetchone()
+    with pytest.raises(WrongPin):
+        await sign(client, phone, DIGEST, pin="905173")
+    database.execute(f"INSERT OR REPLACE INTO holder VALUES ({', '.join('?' * len(old))})", old)
+    database.close()
+    with pytest.raises(SignerError, match="tampered"):
+        await sign(client, phone, DIGEST)
+
+
+def test_two_signers_never_share_a_store(dump, tmp_path):
+    keys = daemon.Keys(dump.config.folder("keys"))
+    shutil.copytree(dump.base / "state", tmp_path / "state")
+    shutil.copytree(dump.base / "head", tmp_path / "head")
+    store = Store.open(tmp_path / "state", tmp_path / "head", keys.row_key, keys.identity)
+    with pytest.raises(StartRefused, match="in-use"):
+        Store.open(tmp_path / "state", tmp_path / "head", keys.row_key, keys.identity)
+    store.close()
+
+
+def test_store_without_head_and_head_without_store_are_refused(dump, tmp_path):
+    keys = daemon.Keys(dump.config.folder("keys"))
+    shutil.copytree(dump.base / "state", tmp_path / "state")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StartRefused, match="head-missing"):
+        Store.open(tmp_path / "state", tmp_path / "empty", keys.row_key, keys.identity)
+    with pytest.raises(StartRefused, match="store-missing"):
+        Store.open(tmp_path / "empty", dump.base / "head", keys.row_key, keys.identity)
+    with pytest.raises(FileExistsError):
+        Store.create(tmp_path / "empty", dump.base / "head", keys.row_key, keys.identity, 1)
+
+
+def test_a_torn_slot_leaves_the_other_one(dump, tmp_path):
+    keys = daemon.Keys(dump.config.folder("keys"))
+    shutil.copytree(dump.base / "state", tmp_path / "state")
+    shutil.copytree(dump.base / "head", tmp_path / "head")
+    newest = max((0, 1), key=lambda slot: (tmp_path / "head" / f"head.{slot}").stat().st_mtime_ns)
+    path = tmp_path / "head" / f"head.{newest}"
+    path.write_bytes(path.read_bytes()[:300])
+    Store.open(tmp_path / "state", tmp_path / "head", keys.row_key, keys.identity).close()
+
+
+def test_one_bad_body_undoes_itself_alone_in_a_group(dump, tmp_path):
+    keys = daemon.Keys(dump.config.folder("keys"))
+    shutil.copytree(dump.base / "state", tmp_path / "state")
+    shutil.copytree(dump.base / "head", tmp_path / "head")
+    store = Store.open(tmp_path / "state", tmp_path / "head", keys.row_key, keys.identity)
+
+    def body(number):
+        def run(tx):
+            tx.put(RevokedRow(device=f"d{number}", time_us=number))
+            if number % 7 == 3:
+                raise ValueError(number)
+            return number
+
+        return run
+
+    futures = [store.write(body(number)) for number in range(500)]
+    failed = {number for number, future in enumerate(futures) if future.exception(10)}
+    assert failed == {number for number in range(500) if number % 7 == 3}
+    found = store.write(lambda tx: {n for n in range(500) if tx.get(RevokedRow, f"d{n}")}).result(10)
+    assert found == set(range(500)) - failed
+    store.close()
+    Store.open(tmp_path / "state", tmp_path / "head", keys.row_key, keys.identity).close()
+
+
+@pytest.mark.asyncio
+async def test_a_caller_who_leaves_does_not_stop_the_writer(dump, tmp_path):
+    keys = daemon.Keys(dump.config.folder("keys"))
+    shutil.copytree(dump.base / "state", tmp_path / "state")
+    shutil.copytree(dump.base / "head", tmp_path / "head")
+    store = Store.open(tmp_path / "state", tmp_path / "head", keys.row_key, keys.identity)
+    for number in range(50):
+        waiting = asyncio.wrap_future(store.write(lambda tx, n=number: tx.put(RevokedRow(device=f"x{n}", time_us=1))))
+        waiting.cancel()
+    assert await asyncio.wrap_future(store.write(lambda tx: tx.get(RevokedRow, "x49")))
+    store.close()
