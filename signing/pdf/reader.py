@@ -11,6 +11,7 @@ The module is longer than most because file layout, sections and object access a
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import re
 from bisect import bisect_right
@@ -134,16 +135,24 @@ class Section:
         In a hybrid file an object that the table hides as free may be found in the stream (ISO 32000-1, 7.5.8.4).
         """
         found: Entry | None = None
-        for lines in self._lines:
-            if lines.first <= num < lines.first + lines.total:
-                found = _line(data, lines, num - lines.first)
-                break
-        if found is not None and found.kind != _FREE:
-            return found
-        for rows in self._rows:
-            if rows.first <= num < rows.first + rows.total:
-                return _row(rows, num - rows.first)
+        place = bisect_right(self._lines, num, key=_first) - 1
+        if place >= 0 and num < self._lines[place].first + self._lines[place].total:
+            found = _line(data, self._lines[place], num - self._lines[place].first)
+            if found.kind != _FREE:
+                return found
+        place = bisect_right(self._rows, num, key=_first) - 1
+        if place >= 0 and num < self._rows[place].first + self._rows[place].total:
+            return _row(self._rows[place], num - self._rows[place].first)
         return found
+
+    def settle(self) -> None:
+        """Order the subsections for look-up; two that speak of one object are `broken-structure` (threat B9)."""
+        self._lines.sort(key=_first)
+        self._rows.sort(key=_first)
+        spans = [[(p.first, p.total) for p in self._lines], [(p.first, p.total) for p in self._rows]]
+        for span in spans:
+            if any(first + total > after for (first, total), (after, _total) in itertools.pairwise(span)):
+                raise _broken("a cross-reference section lists an object twice", self.offset)
 
     def numbers(self) -> Iterator[int]:
         for first, total in self._ranges():
@@ -159,6 +168,10 @@ class Section:
     @property
     def count(self) -> int:
         return sum(total for _first, total in self._ranges())
+
+
+def _first(part: _Lines | _Rows) -> int:
+    return part.first
 
 
 def _line(data: Buffer, lines: _Lines, index: int) -> Entry:
@@ -495,6 +508,7 @@ class Document:
         found = _END.match(self.data, skip_space(self.data, at))
         if found is None:
             raise _broken("no startxref and %%EOF behind a cross-reference section", at)
+        section.settle()
         section.startxref = int(found[1])
         section.end = found.end()
         if self.data[section.end : section.end + 2] == b"\r\n":

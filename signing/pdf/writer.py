@@ -101,6 +101,9 @@ class Addition:
         return Ref(self._next - 1, 0)
 
     def put(self, ref: Ref, body: bytes) -> Ref:
+        """Give an object its tokens, once: one that plays two parts in the parent would lose the first change."""
+        if ref in self._bodies:
+            raise PdfError("broken-structure", "one object stands in two places", place=str(ref))
         self._bodies[ref] = body
         return ref
 
