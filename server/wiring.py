@@ -20,7 +20,7 @@ from server.db import Database, Transaction, migrate, open_database
 from server.documents import queries as document_queries
 from server.documents.service import DocumentService, Inspector
 from server.documents.tasks import DocumentTasks
-from server.exchange.axis import AxisClient
+from server.exchange.axis import VxpAxis
 from server.exchange.service import ExchangeService
 from server.exchange.tasks import ExchangeTasks
 from server.identity import tasks as identity_tasks
@@ -186,16 +186,11 @@ class Wiring:
             IdentitySettings(origins=(server.public_url, *server.allowed_origins)), _ClockedAudit(self.clock), signer_key=signer_key,
         )  # fmt: skip
 
-    def _axis(self) -> AxisClient | None:
+    def _axis(self) -> VxpAxis | None:
         exchange = self.settings.exchange
         if not exchange.url:
             return None
-        axis = AxisClient(
-            exchange.url,
-            system_id=exchange.system_id,
-            secret_file=Path(exchange.secret_file),
-            timeout_s=exchange.timeout_s,
-        )
+        axis = VxpAxis(exchange.url, exchange.system_id, Path(exchange.secret_file), self.clock.now_us)
         self._stack.push_async_callback(axis.close)
         return axis
 
@@ -256,7 +251,7 @@ class Wiring:
             Path(push.fcm_credentials), base_url=None if push.fcm_url == FCM_URL else push.fcm_url
         )
         dispatcher = Dispatcher(
-            {lane: LaneSettings(transport=transport) for lane, transport in transports.items()},
+            {lane: LaneSettings(transport=transport, concurrency=16) for lane, transport in transports.items()},
             now_us=self.clock.now_us,
             monotonic_us=self.clock.monotonic_us,
         )
