@@ -1,0 +1,41 @@
+"""Fuzz target: the structural pass. Only `PdfError` with a listed code may come out (threats B3, B4).
+
+`python tests/fuzz/pdf_structure.py [libFuzzer options] [corpus]`, for example `-max_total_time=60 -rss_limit_mb=512`.
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["signing.pdf"]):
+    from signing.pdf.errors import REFUSALS, PdfError
+    from signing.pdf.safety import inspect
+
+from tests.fakes import pdfs
+
+FILE = Path(tempfile.mkdtemp(prefix="hoatoc-fuzz-")) / "input.pdf"
+
+
+def one_input(data: bytes) -> None:
+    FILE.write_bytes(data)
+    try:
+        inspect(FILE)
+    except PdfError as error:
+        if error.code not in REFUSALS:
+            raise AssertionError(error.code) from error
+
+
+def corpus(folder: Path) -> Path:
+    """The small honest and hostile files, as seeds."""
+    for name, make in {**pdfs.HONEST, **pdfs.HOSTILE}.items():
+        if "bomb" not in name and name not in {"million-objects", "117-pages", "deep-tree", "deep-array"}:
+            (folder / name).write_bytes(make())
+    return folder
+
+
+if __name__ == "__main__":
+    seeds = corpus(Path(tempfile.mkdtemp(prefix="hoatoc-corpus-")))
+    atheris.Setup([*sys.argv, str(seeds)], one_input)
+    atheris.Fuzz()
