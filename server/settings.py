@@ -107,6 +107,7 @@ class ExchangeSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields
     secret_file: str = ""
     organ_codes: dict[str, str] = {}
     poll_s: Seconds = 30.0
+    settle_s: Seconds = 120.0
     timeout_s: Seconds = 60.0
 
 
