@@ -4,13 +4,14 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 from urllib.parse import quote
 
 import msgspec
 from litestar import Request, Response
 from litestar.datastructures import UploadFile
-from litestar.params import PathParameter
+from litestar.di import NamedDependency
+from litestar.params import PathParameter, SkipValidation
 from litestar.response import Stream
 
 from server.errors import Refused
@@ -21,6 +22,9 @@ from server.storage import Blobs
 from server.wire import b64u, from_b64u
 
 T = TypeVar("T")
+
+Given: TypeAlias = NamedDependency[SkipValidation[T]]
+"""A dependency that the composition root gives by its name. What it gives needs no validation, and protocols allow none."""
 
 Id = Annotated[str, PathParameter(pattern="^[0-9a-f]{32}$", description="Identifier, 32 hexadecimal digits")]
 READERS: dict[str, Any] = {"roles": {Role.LEADER, Role.CLERK, Role.STAFF}, "scopes": {"documents:read"}}

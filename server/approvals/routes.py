@@ -4,12 +4,11 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, get, post
-from litestar.di import NamedDependency
 from litestar.params import JSONBody, PathParameter
 
 from server.approvals.service import ApprovalService
 from server.errors import Refused
-from server.http import Id, blob_answer, encoded
+from server.http import Given, Id, blob_answer, encoded
 from server.identity.guard import allow
 from server.identity.model import Actor, Role
 from server.previews.model import PreparedManifest, parse
@@ -60,9 +59,7 @@ class ApprovalAnswer(msgspec.Struct, frozen=True):
     status_code=201,
     opt=allow(roles=_SIGNERS),
 )
-async def open_sheet(
-    document: Id, actor: NamedDependency[Actor], approvals: NamedDependency[ApprovalService]
-) -> SheetView:
+async def open_sheet(document: Id, actor: Given[Actor], approvals: Given[ApprovalService]) -> SheetView:
     """Prepares the revision that would be signed: field, stamp, empty hole. It lives 15 minutes."""
     sheet = await approvals.open_sheet(actor, document)
     return SheetView(
@@ -88,9 +85,7 @@ async def open_sheet(
     tags=["approvals", "phone"],
     opt=allow(roles=_SIGNERS),
 )
-async def manifest(
-    prepared: Id, actor: NamedDependency[Actor], approvals: NamedDependency[ApprovalService]
-) -> Response[bytes]:
+async def manifest(prepared: Id, actor: Given[Actor], approvals: Given[ApprovalService]) -> Response[bytes]:
     """The digest of exactly these bytes is `manifest_digest`."""
     return encoded(await approvals.manifest(actor, prepared))
 
@@ -106,9 +101,9 @@ async def image(
     request: Request[Any, Any, Any],
     prepared: Id,
     digest: Sha256,
-    actor: NamedDependency[Actor],
-    approvals: NamedDependency[ApprovalService],
-    blobs: NamedDependency[Blobs],
+    actor: Given[Actor],
+    approvals: Given[ApprovalService],
+    blobs: Given[Blobs],
 ) -> Response[Any]:
     shown = parse(await approvals.manifest(actor, prepared))
     assert isinstance(shown, PreparedManifest)
@@ -127,8 +122,8 @@ async def image(
 )
 async def challenge(
     credential: Annotated[str, PathParameter(pattern="^[A-Za-z0-9_-]{22}$")],
-    actor: NamedDependency[Actor],
-    approvals: NamedDependency[ApprovalService],
+    actor: Given[Actor],
+    approvals: Given[ApprovalService],
 ) -> dict[str, Any]:
     """Valid 120 s, for this device's approval key. `statement` names the key that the PIN is sealed to; `identity` verifies it."""
     return await approvals.challenge(actor, credential)
@@ -143,7 +138,7 @@ async def challenge(
     opt=allow(roles=_SIGNERS),
 )
 async def approve(
-    data: JSONBody[ApprovalRequest], actor: NamedDependency[Actor], approvals: NamedDependency[ApprovalService]
+    data: JSONBody[ApprovalRequest], actor: Given[Actor], approvals: Given[ApprovalService]
 ) -> ApprovalAnswer:
     """Single use: the challenge inside the approval is consumed once, whatever is repeated (A10). No Idempotency-Key is needed."""
     return ApprovalAnswer(documents=await approvals.approve(actor, data.approval, from_b64u(data.sealed_pin)))

@@ -4,7 +4,6 @@ from typing import Any
 
 import msgspec
 from litestar import Response, get
-from litestar.di import NamedDependency
 
 from server.audit import queries
 from server.audit.model import Receipt
@@ -12,7 +11,7 @@ from server.audit.service import AuditService
 from server.db import Database
 from server.documents.service import DocumentService
 from server.errors import Refused
-from server.http import READERS, Id
+from server.http import READERS, Given, Id
 from server.identity.guard import allow, public
 from server.identity.model import Actor
 from server.wire import iso
@@ -40,9 +39,9 @@ class LogHeadView(msgspec.Struct, frozen=True):
 )
 async def listing(
     document: Id,
-    actor: NamedDependency[Actor],
-    documents: NamedDependency[DocumentService],
-    audit: NamedDependency[AuditService],
+    actor: Given[Actor],
+    documents: Given[DocumentService],
+    audit: Given[AuditService],
 ) -> list[ReceiptLine]:
     await documents.get(actor, document)
     return [
@@ -61,9 +60,9 @@ async def listing(
 async def read(
     document: Id,
     receipt: Id,
-    actor: NamedDependency[Actor],
-    documents: NamedDependency[DocumentService],
-    audit: NamedDependency[AuditService],
+    actor: Given[Actor],
+    documents: Given[DocumentService],
+    audit: Given[AuditService],
 ) -> Response[Receipt]:
     """Check it with `hoatoc verify receipt.json --trust roots.pem`."""
     await documents.get(actor, document)
@@ -80,7 +79,7 @@ async def read(
     tags=["receipts"],
     opt=public(),
 )
-async def head(db: NamedDependency[Database], audit: NamedDependency[AuditService]) -> LogHeadView:
+async def head(db: Given[Database], audit: Given[AuditService]) -> LogHeadView:
     newest = await queries.newest_head(db)
     if newest is None:
         raise Refused("file-pending")

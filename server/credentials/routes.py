@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import get, post
-from litestar.di import NamedDependency
 from litestar.params import JSONBody, PathParameter
 
 from server.credentials.service import CredentialService
+from server.http import Given
 from server.identity.guard import PERSON, allow
 from server.identity.model import Actor, Role
 from server.wire import b64u, from_b64u, iso_or_none
@@ -110,7 +110,7 @@ class TriesView(msgspec.Struct, frozen=True):
     opt=allow(**_OFFICER),
 )
 async def carry(
-    data: JSONBody[VoucherRequest], actor: NamedDependency[Actor], credentials: NamedDependency[CredentialService]
+    data: JSONBody[VoucherRequest], actor: Given[Actor], credentials: Given[CredentialService]
 ) -> VoucherAnswer:
     """Signed on the officer's own device, after comparing the short code of the phone's approval key."""
     return VoucherAnswer(digest=await credentials.carry(actor, data.voucher, data.purpose))
@@ -123,9 +123,7 @@ async def carry(
     tags=["credentials", "phone"],
     opt=allow(roles=PERSON),
 )
-async def enrolments(
-    actor: NamedDependency[Actor], credentials: NamedDependency[CredentialService]
-) -> list[EnrolmentView]:
+async def enrolments(actor: Given[Actor], credentials: Given[CredentialService]) -> list[EnrolmentView]:
     return [
         EnrolmentView(
             digest=row["digest"],
@@ -145,7 +143,7 @@ async def enrolments(
     tags=["credentials", "phone"],
     opt=allow(roles=PERSON),
 )
-async def sealing_key(credentials: NamedDependency[CredentialService]) -> SealingKeyView:
+async def sealing_key(credentials: Given[CredentialService]) -> SealingKeyView:
     """Check `identity` against the thumbprint that came with the pairing code, then `statement` with it."""
     statement, identity = await credentials.sealing_key()
     return SealingKeyView(statement=statement, identity=msgspec.to_builtins(identity))
@@ -162,8 +160,8 @@ async def sealing_key(credentials: NamedDependency[CredentialService]) -> Sealin
 async def enrol(
     digest: Digest,
     data: JSONBody[EnrolmentRequest],
-    actor: NamedDependency[Actor],
-    credentials: NamedDependency[CredentialService],
+    actor: Given[Actor],
+    credentials: Given[CredentialService],
 ) -> EnrolmentAnswer:
     """Repeating with the same voucher and join gives the same answer."""
     made = await credentials.enrol(actor, digest, data.join, from_b64u(data.sealed_pin))
@@ -183,8 +181,8 @@ async def enrol(
 async def add_device(
     digest: Digest,
     data: JSONBody[ApprovalWithPin],
-    actor: NamedDependency[Actor],
-    credentials: NamedDependency[CredentialService],
+    actor: Given[Actor],
+    credentials: Given[CredentialService],
 ) -> None:
     await credentials.add_device(actor, digest, data.approval, from_b64u(data.sealed_pin))
 
@@ -196,9 +194,7 @@ async def add_device(
     tags=["credentials", "phone"],
     opt=allow(roles=PERSON),
 )
-async def handovers(
-    actor: NamedDependency[Actor], credentials: NamedDependency[CredentialService]
-) -> list[HandoverView]:
+async def handovers(actor: Given[Actor], credentials: Given[CredentialService]) -> list[HandoverView]:
     return [
         HandoverView(digest=row["digest"], credential=row["credential"], voucher=row["voucher"], newcomer=row["name"])
         for row in await credentials.handovers(actor)
@@ -216,8 +212,8 @@ async def handovers(
 async def hand_over(
     digest: Digest,
     data: JSONBody[ApprovalWithPin],
-    actor: NamedDependency[Actor],
-    credentials: NamedDependency[CredentialService],
+    actor: Given[Actor],
+    credentials: Given[CredentialService],
 ) -> None:
     """The written handover of SIG-8: approved with the present holder's PIN, named in the log."""
     await credentials.hand_over(actor, digest, data.approval, from_b64u(data.sealed_pin))
@@ -230,7 +226,7 @@ async def hand_over(
     tags=["credentials", "phone"],
     opt=allow(roles=PERSON),
 )
-async def mine(actor: NamedDependency[Actor], credentials: NamedDependency[CredentialService]) -> list[CredentialView]:
+async def mine(actor: Given[Actor], credentials: Given[CredentialService]) -> list[CredentialView]:
     return [
         CredentialView(
             id=row["id"],
@@ -252,9 +248,7 @@ async def mine(actor: NamedDependency[Actor], credentials: NamedDependency[Crede
     tags=["credentials", "phone"],
     opt=allow(roles=PERSON),
 )
-async def tries(
-    credential: CredentialId, actor: NamedDependency[Actor], credentials: NamedDependency[CredentialService]
-) -> TriesView:
+async def tries(credential: CredentialId, actor: Given[Actor], credentials: Given[CredentialService]) -> TriesView:
     left, until = await credentials.tries_left(actor, credential)
     return TriesView(tries_left=left, locked_until=iso_or_none(until or None))
 
@@ -268,7 +262,7 @@ async def tries(
     opt=allow(roles=PERSON),
 )
 async def change_pin(
-    data: JSONBody[ApprovalWithPin], actor: NamedDependency[Actor], credentials: NamedDependency[CredentialService]
+    data: JSONBody[ApprovalWithPin], actor: Given[Actor], credentials: Given[CredentialService]
 ) -> None:
     """Both PINs travel sealed; the approval is of kind `change_pin`."""
     await credentials.change_pin(actor, data.approval, from_b64u(data.sealed_pin))
@@ -281,7 +275,7 @@ async def change_pin(
     tags=["credentials"],
     opt=allow(**_OFFICER),
 )
-async def pending(actor: NamedDependency[Actor], credentials: NamedDependency[CredentialService]) -> list[PendingView]:
+async def pending(actor: Given[Actor], credentials: Given[CredentialService]) -> list[PendingView]:
     return [
         PendingView(id=row["id"], kind=row["kind"], subject=row["subject"], csr=b64u(bytes(row["csr"])))
         for row in await credentials.pending(actor)
@@ -299,8 +293,8 @@ async def pending(actor: NamedDependency[Actor], credentials: NamedDependency[Cr
 async def import_certificate(
     credential: CredentialId,
     data: JSONBody[CertificateRequest],
-    actor: NamedDependency[Actor],
-    credentials: NamedDependency[CredentialService],
+    actor: Given[Actor],
+    credentials: Given[CredentialService],
 ) -> None:
     """The signer refuses another key, another subject, or a chain that ends at no configured root."""
     await credentials.import_certificate(

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Request, Response, get, post
 from litestar.datastructures import UploadFile
-from litestar.di import NamedDependency
 from litestar.enums import RequestEncodingType
 from litestar.params import Body, JSONBody, PathParameter, QueryParameter
 
@@ -14,7 +13,7 @@ from server.db import Database
 from server.documents import queries
 from server.documents.model import DocumentRow, Metadata
 from server.documents.service import DocumentService
-from server.http import READERS, Id, blob_answer, cursor, encoded, from_cursor, once, save_upload
+from server.http import READERS, Given, Id, blob_answer, cursor, encoded, from_cursor, once, save_upload
 from server.identity.guard import allow
 from server.identity.model import Actor, Role
 from server.settings import Settings
@@ -145,11 +144,11 @@ def decode_metadata(text: str) -> Metadata:
 async def take_in(
     request: Request[Any, Any, Any],
     data: Annotated[IntakeForm, Body(media_type=RequestEncodingType.MULTI_PART)],
-    actor: NamedDependency[Actor],
-    documents: NamedDependency[DocumentService],
-    blobs: NamedDependency[Blobs],
-    settings: NamedDependency[Settings],
-    clock: NamedDependency[Clock],
+    actor: Given[Actor],
+    documents: Given[DocumentService],
+    blobs: Given[Blobs],
+    settings: Given[Settings],
+    clock: Given[Clock],
 ) -> Response[bytes]:
     """A PDF with its metadata enters; the first person of the route is told. Needs an Idempotency-Key."""
     metadata = decode_metadata(data.metadata)
@@ -174,11 +173,11 @@ async def replace(
     request: Request[Any, Any, Any],
     document: Id,
     data: Annotated[IntakeForm, Body(media_type=RequestEncodingType.MULTI_PART)],
-    actor: NamedDependency[Actor],
-    documents: NamedDependency[DocumentService],
-    blobs: NamedDependency[Blobs],
-    settings: NamedDependency[Settings],
-    clock: NamedDependency[Clock],
+    actor: Given[Actor],
+    documents: Given[DocumentService],
+    blobs: Given[Blobs],
+    settings: Given[Settings],
+    clock: Given[Clock],
 ) -> Response[bytes]:
     """A new text takes the place of one that is not being signed; the route starts again."""
     metadata = decode_metadata(data.metadata)
@@ -198,8 +197,8 @@ async def replace(
     opt=allow(**READERS),
 )
 async def listing(
-    actor: NamedDependency[Actor],
-    db: NamedDependency[Database],
+    actor: Given[Actor],
+    db: Given[Database],
     cursor_: Annotated[str | None, QueryParameter(name="cursor", max_length=400)] = None,
     limit: Limit = 50,
 ) -> DocumentPage:
@@ -233,8 +232,8 @@ async def listing(
     opt=allow(roles=READERS["roles"]),
 )
 async def inbox(
-    actor: NamedDependency[Actor],
-    db: NamedDependency[Database],
+    actor: Given[Actor],
+    db: Given[Database],
     cursor_: Annotated[str | None, QueryParameter(name="cursor", max_length=400)] = None,
     limit: Limit = 50,
 ) -> InboxPage:
@@ -276,9 +275,9 @@ async def inbox(
 )
 async def read(
     document: Id,
-    actor: NamedDependency[Actor],
-    db: NamedDependency[Database],
-    documents: NamedDependency[DocumentService],
+    actor: Given[Actor],
+    db: Given[Database],
+    documents: Given[DocumentService],
 ) -> DocumentView:
     row = await documents.get(actor, document)
     route = await queries.step_names(db, document)
@@ -349,9 +348,9 @@ async def file(
     request: Request[Any, Any, Any],
     document: Id,
     which: Annotated[str, PathParameter(pattern="^(original|signed|final)$")],
-    actor: NamedDependency[Actor],
-    documents: NamedDependency[DocumentService],
-    blobs: NamedDependency[Blobs],
+    actor: Given[Actor],
+    documents: Given[DocumentService],
+    blobs: Given[Blobs],
 ) -> Response[Any]:
     """Always a download, never shown inline (B5)."""
     digest, row = await documents.file(actor, document, which)
@@ -367,8 +366,8 @@ async def file(
     opt=allow(roles=READERS["roles"], scopes={"changes:read", "documents:read"}),
 )
 async def changes(
-    actor: NamedDependency[Actor],
-    documents: NamedDependency[DocumentService],
+    actor: Given[Actor],
+    documents: Given[DocumentService],
     cursor_: Annotated[str | None, QueryParameter(name="cursor", max_length=400)] = None,
     limit: Limit = 100,
 ) -> ChangesPage:
@@ -404,9 +403,9 @@ async def give_back(
     request: Request[Any, Any, Any],
     document: Id,
     data: JSONBody[Reason],
-    actor: NamedDependency[Actor],
-    documents: NamedDependency[DocumentService],
-    clock: NamedDependency[Clock],
+    actor: Given[Actor],
+    documents: Given[DocumentService],
+    clock: Given[Clock],
 ) -> Response[bytes]:
     claim = once(request, actor.id, msgspec.json.encode(data), clock.now_us())
     return encoded(await documents.give_back(actor, document, data.reason, claim))
@@ -424,9 +423,9 @@ async def recall(
     request: Request[Any, Any, Any],
     document: Id,
     data: JSONBody[Reason],
-    actor: NamedDependency[Actor],
-    documents: NamedDependency[DocumentService],
-    clock: NamedDependency[Clock],
+    actor: Given[Actor],
+    documents: Given[DocumentService],
+    clock: Given[Clock],
 ) -> Response[bytes]:
     claim = once(request, actor.id, msgspec.json.encode(data), clock.now_us())
     return encoded(await documents.recall(actor, document, data.reason, claim))
@@ -439,7 +438,7 @@ async def recall(
     tags=["documents", "phone"],
     opt=allow(roles={Role.CLERK}),
 )
-async def seal_queue(actor: NamedDependency[Actor], db: NamedDependency[Database], limit: Limit = 50) -> DocumentPage:
+async def seal_queue(actor: Given[Actor], db: Given[Database], limit: Limit = 50) -> DocumentPage:
     """Signed documents of the clerk's organisation, the most urgent first (SIG-7, SIG-8)."""
     rows = await queries.seal_queue(db, actor, limit=limit)
     return DocumentPage(

@@ -98,7 +98,7 @@ def request_proof(scope: Scope, identity: IdentityService, *, token: str | None 
             hosts.append(value)
     path = (scope.get("raw_path") or quote(scope["path"], safe="/:@!$&'()*+,;=-._~").encode()).partition(b"?")[0]
     return identity.check_proof(
-        single(proofs), method=scope["method"], host=single(hosts, limit=255) or "", path=path.decode("latin-1"), token=token
+        single(proofs), method=scope["method"] if scope["type"] == ScopeType.HTTP else "GET", host=single(hosts, limit=255) or "", path=path.decode("latin-1"), token=token
     )  # fmt: skip
 
 

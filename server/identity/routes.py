@@ -1,4 +1,7 @@
-"""HTTP of identity: thin handlers and wire structs. `HANDLERS` is what the application mounts."""
+"""HTTP of identity: thin handlers and wire structs. `HANDLERS` is what the application mounts.
+
+Long because the room has 25 operations and each states its access, problems and texts where it is defined.
+"""
 
 import base64
 import binascii

@@ -5,11 +5,10 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import get, post
-from litestar.di import NamedDependency
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from server.db import Row
-from server.http import cursor, from_cursor
+from server.http import Given, cursor, from_cursor
 from server.identity.guard import PERSON, allow
 from server.identity.model import Actor
 from server.notices.model import TITLES, URGENCIES, DeviceEvent, NoticeKind
@@ -64,7 +63,7 @@ class Recorded(msgspec.Struct, frozen=True):
     opt=allow(roles=PERSON),
 )
 async def listing(
-    actor: NamedDependency[Actor], notices: NamedDependency[NoticeService], cursor_: Annotated[str | None, QueryParameter(name="cursor", max_length=400)] = None,
+    actor: Given[Actor], notices: Given[NoticeService], cursor_: Annotated[str | None, QueryParameter(name="cursor", max_length=400)] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
 ) -> NoticePage:  # fmt: skip
     rows = await notices.listing(actor, before=from_cursor(cursor_, tuple[int, str], (2**62, "")), limit=limit)
@@ -81,7 +80,7 @@ async def listing(
     tags=["notices", "phone"],
     opt=allow(roles=PERSON),
 )
-async def fetch(notice: NoticeId, actor: NamedDependency[Actor], notices: NamedDependency[NoticeService]) -> NoticeView:
+async def fetch(notice: NoticeId, actor: Given[Actor], notices: Given[NoticeService]) -> NoticeView:
     """Fetching is the first receipt: it says that this device received the push."""
     return _view(await notices.fetch(actor, notice))
 
@@ -94,7 +93,7 @@ async def fetch(notice: NoticeId, actor: NamedDependency[Actor], notices: NamedD
     status_code=204,
     opt=allow(roles=PERSON),
 )
-async def acknowledge(notice: NoticeId, actor: NamedDependency[Actor], notices: NamedDependency[NoticeService]) -> None:
+async def acknowledge(notice: NoticeId, actor: Given[Actor], notices: Given[NoticeService]) -> None:
     await notices.acknowledge(actor, notice)
 
 
@@ -106,9 +105,7 @@ async def acknowledge(notice: NoticeId, actor: NamedDependency[Actor], notices: 
     status_code=200,
     opt=allow(roles=PERSON),
 )
-async def report(
-    data: JSONBody[DeviceReports], actor: NamedDependency[Actor], notices: NamedDependency[NoticeService]
-) -> Recorded:
+async def report(data: JSONBody[DeviceReports], actor: Given[Actor], notices: Given[NoticeService]) -> Recorded:
     """In batches, in any order, repeated as often as the network needs: each event counts once."""
     events = [(one.notice, one.event, _us(one.at)) for one in data.reports]
     return Recorded(recorded=await notices.report(actor, events))

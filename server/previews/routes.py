@@ -3,12 +3,11 @@
 from typing import Annotated, Any
 
 from litestar import Request, Response, get
-from litestar.di import NamedDependency
 from litestar.params import PathParameter, QueryParameter
 
 from server.documents.service import DocumentService
 from server.errors import Refused
-from server.http import READERS, Id, blob_answer, encoded
+from server.http import READERS, Given, Id, blob_answer, encoded
 from server.identity.guard import allow
 from server.identity.model import Actor
 from server.previews.service import PreviewService
@@ -27,10 +26,10 @@ Sha256 = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$")]
 async def manifest(
     document: Id,
     revision: Sha256,
-    actor: NamedDependency[Actor],
-    documents: NamedDependency[DocumentService],
-    previews: NamedDependency[PreviewService],
-    blobs: NamedDependency[Blobs],
+    actor: Given[Actor],
+    documents: Given[DocumentService],
+    previews: Given[PreviewService],
+    blobs: Given[Blobs],
 ) -> Response[bytes]:
     row = await documents.get(actor, document)
     if not await previews.belongs(actor.organisation, document, revision):
@@ -50,10 +49,10 @@ async def page(
     document: Id,
     revision: Sha256,
     page: Annotated[int, PathParameter(ge=1, le=5000)],
-    actor: NamedDependency[Actor],
-    documents: NamedDependency[DocumentService],
-    previews: NamedDependency[PreviewService],
-    blobs: NamedDependency[Blobs],
+    actor: Given[Actor],
+    documents: Given[DocumentService],
+    previews: Given[PreviewService],
+    blobs: Given[Blobs],
     width: Annotated[int, QueryParameter(description="360, 720 or 1080 pixels")] = 720,
 ) -> Response[Any]:
     """Flat pixels of the exact bytes; the ETag is the image's SHA-256, as the manifest names it."""

@@ -4,10 +4,9 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import delete, get, post
-from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from server.http import Id
+from server.http import Given, Id
 from server.identity.guard import allow
 from server.identity.model import Actor
 from server.webhooks.service import WebhookService
@@ -44,14 +43,14 @@ class WebhookView(msgspec.Struct, frozen=True):
     opt=allow(**_MANAGERS),
 )
 async def register(
-    data: JSONBody[WebhookRequest], actor: NamedDependency[Actor], webhooks: NamedDependency[WebhookService]
+    data: JSONBody[WebhookRequest], actor: Given[Actor], webhooks: Given[WebhookService]
 ) -> WebhookCreated:
     id_, secret = await webhooks.register(actor, data.url, data.events)
     return WebhookCreated(id=id_, secret=secret)
 
 
 @get("/api/v1/webhooks", operation_id="listWebhooks", summary="My endpoints", tags=["webhooks"], opt=allow(**_MANAGERS))
-async def listing(actor: NamedDependency[Actor], webhooks: NamedDependency[WebhookService]) -> list[WebhookView]:
+async def listing(actor: Given[Actor], webhooks: Given[WebhookService]) -> list[WebhookView]:
     return [
         WebhookView(id=row["id"], url=row["url"], events=row["events"].split(","), created_at=iso(row["created_us"]))
         for row in await webhooks.mine(actor)
@@ -65,7 +64,7 @@ async def listing(actor: NamedDependency[Actor], webhooks: NamedDependency[Webho
     tags=["webhooks"],
     opt=allow(**_MANAGERS),
 )
-async def end(webhook: Id, actor: NamedDependency[Actor], webhooks: NamedDependency[WebhookService]) -> None:
+async def end(webhook: Id, actor: Given[Actor], webhooks: Given[WebhookService]) -> None:
     await webhooks.end(actor, webhook)
 
 
