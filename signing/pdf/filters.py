@@ -1,6 +1,7 @@
 """Stream filters (ISO 32000-1, 7.4), with the size of what they give bounded whatever the bytes (threat B3).
 
-Image codecs (`DCTDecode` and the like) are not decoded: a structural reader has no use for their pixels.
+Image codecs (`DCTDecode` and the like) are not decoded: a structural reader has no use for their pixels. Abbreviated
+names belong to inline images alone; on a stream they are `unsupported-filter`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from signing.pdf.objects import PdfObject
 __all__ = ["IMAGE_FILTERS", "MAX_DECODED", "decode"]
 
 MAX_DECODED = 64 * 1024 * 1024
-IMAGE_FILTERS = frozenset({"DCTDecode", "DCT", "JPXDecode", "JBIG2Decode", "CCITTFaxDecode", "CCF"})
+IMAGE_FILTERS = frozenset({"DCTDecode", "JPXDecode", "JBIG2Decode", "CCITTFaxDecode"})
 _SPACE = b"\0\t\n\f\r "
 
 
@@ -201,12 +202,10 @@ def decode(data: bytes, filters: Sequence[tuple[str, Mapping[str, PdfObject]]], 
         "ASCIIHexDecode": lambda d, _p: _ascii_hex(d),
         "ASCII85Decode": lambda d, _p: _ascii_85(d),
     }
-    short = {"Fl": "FlateDecode", "LZW": "LZWDecode", "RL": "RunLengthDecode"}
-    short |= {"AHx": "ASCIIHexDecode", "A85": "ASCII85Decode"}
     for name, parms in filters:
         if name in IMAGE_FILTERS:
             return data
-        step = steps.get(short.get(name, name))
+        step = steps.get(name)
         if step is None:
             raise PdfError("unsupported-filter", "a stream filter is not known")
         data = step(data, parms)

@@ -316,7 +316,7 @@ class Revision:
     def decode(self, stream: Stream, limit: int = filters.MAX_DECODED) -> bytes:
         """The stream's data with its filters undone, at most `limit` bytes; image codecs are left as they are."""
         names = self.resolve(stream.dictionary.get(Name("Filter")))
-        parms = self.resolve(stream.dictionary.get(Name("DecodeParms"), stream.dictionary.get(Name("DP"))))
+        parms = self.resolve(stream.dictionary.get(Name("DecodeParms")))
         if Name("F") in stream.dictionary:
             raise PdfError("external-content", "a stream's data stands in another file")
         name_list = [names] if isinstance(names, Name) else self.array(names)
