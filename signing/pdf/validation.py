@@ -8,6 +8,8 @@ allows: form filling after signing is never taken for harmless. Whatever a parse
 never an exception.
 
 Revocation is not judged here. A later revision of another product is INDETERMINATE, since only our own are known.
+
+It is longer than most because a verdict is one chain of findings, from byte range to certificate path.
 """
 
 from __future__ import annotations
@@ -251,7 +253,7 @@ def _token(token: bytes, imprint: bytes, trust: Trust, seen: dict[str, Any] | No
 def _signature(
     der: bytes, digest: _Digest, trust: Trust, now_us: int, seen: dict[str, Any], reasons: list[_Failure]
 ) -> None:
-    from asn1crypto import cms
+    from asn1crypto import cms, tsp  # noqa: F401 - tsp teaches cms the signing-certificate-v2 attribute (RFC 5035)
 
     content = cms.ContentInfo.load(der, strict=True)
     signed = content["content"]
