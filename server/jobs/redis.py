@@ -13,6 +13,7 @@ _log = structlog.get_logger()
 
 CHANNEL = "hoatoc:jobs"
 _READ_S = 15.0
+_CLOSE_S = 3.0
 _PAUSE_CAP_S = 5.0
 
 
@@ -25,6 +26,7 @@ class RedisWakeup:
         self._heard = asyncio.Event()
         self._outgoing = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._closing = False
 
     @classmethod
     async def open(cls, url: str, *, channel: str = CHANNEL) -> "RedisWakeup":
@@ -47,13 +49,17 @@ class RedisWakeup:
             self._heard.clear()
 
     async def close(self) -> None:
+        # redis-py may turn a cancellation into a time-out of its own; then the flag ends the task.
+        self._closing = True
+        self._outgoing.set()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_CLOSE_S)
         await self._client.aclose()
 
     async def _publish(self) -> None:
-        while True:
+        while not self._closing:
             await self._outgoing.wait()
             self._outgoing.clear()  # what is notified from here on is published again; what came before is one message
             try:
@@ -64,13 +70,13 @@ class RedisWakeup:
 
     async def _subscribe(self) -> None:
         pause_s = 0.1
-        while True:
+        while not self._closing:
             try:
                 async with self._client.pubsub() as pubsub:
                     await pubsub.subscribe(self._channel)
                     self._heard.set()  # something may have been missed while there was no subscription
                     pause_s = 0.1
-                    while True:
+                    while not self._closing:
                         if await pubsub.get_message(ignore_subscribe_messages=True, timeout=_READ_S) is not None:
                             self._heard.set()
             except (RedisError, OSError):

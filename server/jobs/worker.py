@@ -245,9 +245,8 @@ class Worker:
         return await self._settle(job, lambda tx: queries.finish(tx, job), Outcome.DONE)
 
     async def _retry(self, job: Job, retry: Retry) -> Outcome:
-        if retry.after_s is None:
-            delay_us = self._settings.schedule.delay_us(job.attempt, self._rng)
-        else:
+        delay_us = self._settings.schedule.delay_us(job.attempt, self._rng)
+        if retry.after_s is not None:
             delay_us = round(retry.after_s * 1_000_000)
         return await self._reschedule(job, delay_us, job.failures, retry.reason or retry.code, Outcome.RETRIED)
 
