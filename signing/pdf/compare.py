@@ -5,6 +5,8 @@ list: the catalog's /AcroForm /DSS /Extensions /Version (and /Perms where it cer
 /SigFlags (removal of /NeedAppearances in the first revision), /Annots that grow at their end, the filled field's /V
 /AP, and the trailer's own keys. Every new object is of a known kind with known keys and reached from there. Form
 filling is no exception (B1).
+
+It is longer than most because the places that may change are judged against one another: fields, widgets, filled value.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ The walk follows graphics state only as far as four questions need it: is text d
 or 7 outside a scanned image), is an opaque image painted over text, is a font used that every reader replaces by its
 own, is anything drawn that stands outside the file. Colours, patterns and glyph widths are not followed: a string
 stands for the point where it begins. Work is bounded by `Budget`, whatever a page draws (threat B3).
+
+It is longer than most because the operators share one state: matrix, clip, font and mode.
 """
 
 from __future__ import annotations
@@ -288,7 +290,7 @@ class _Walk:
             if len(operands) > 1000:
                 raise PdfError("broken-structure", "an operator has too many operands")
 
-    def _step(  # noqa: PLR0917 - the machine's registers
+    def _step(
         self,
         operator: bytes,
         operands: list[PdfObject],

@@ -506,6 +506,12 @@ class Document:
         else:
             section, at = self._stream_section(offset)
         found = _END.match(self.data, skip_space(self.data, at))
+        previous = section.trailer.get(Name("Prev"))
+        if found is None and isinstance(previous, int) and previous > offset:
+            # The first-page section of a linearized file, where some producers leave both keywords out for a stream.
+            section.settle()
+            section.end = at
+            return section
         if found is None:
             raise _broken("no startxref and %%EOF behind a cross-reference section", at)
         section.settle()

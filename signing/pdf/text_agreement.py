@@ -8,7 +8,8 @@ is one of structure. Pages, their sizes and the number of things drawn on each a
 no part (pdfium leaves them out of the text, poppler does not). Form fields are compared with their values: both in
 NFKC, white space left out.
 
-pdfium and pyHanko are imported on use. Run this in a limited child process only.
+pdfium is imported on use. Run this in a limited child process only, and only on files that passed `safety.inspect`:
+pdfium draws without bounds of its own.
 """
 
 from __future__ import annotations

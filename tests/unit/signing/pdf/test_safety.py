@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -81,10 +82,11 @@ def test_an_honest_file_is_never_refused(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["plain", "vietnamese", "form", "two-revisions", "117-pages"])
 def test_linearizing_and_packing_an_honest_file_changes_nothing_of_the_verdict(name: str, tmp_path: Path) -> None:
     path = put(tmp_path, pdfs.HONEST[name]())
-    linear, packed = tmp_path / "linear.pdf", tmp_path / "packed.pdf"
+    linear, packed, both = tmp_path / "linear.pdf", tmp_path / "packed.pdf", tmp_path / "both.pdf"
     subprocess.run(["qpdf", "--linearize", path, linear], check=True)
     subprocess.run(["qpdf", "--object-streams=generate", path, packed], check=True)
-    for other in (linear, packed):
+    subprocess.run(["qpdf", "--linearize", "--object-streams=generate", path, both], check=True)
+    for other in (linear, packed, both):
         assert inspect(other).page_count == inspect(path).page_count
         assert agreement(other).characters == agreement(path).characters
 
@@ -104,6 +106,16 @@ def test_the_report_says_what_a_stamp_and_the_route_need(tmp_path: Path) -> None
         ("ghi_chu", "Tx", False),
     ]
     assert inspect(put(tmp_path, pdfs.two_revisions())).revisions == 2
+
+
+@pytest.mark.parametrize(
+    ("make", "pages"),
+    [(lambda: pdfs.many_pages_compressed(2000), 2000), (lambda: pdfs.scan(25_000_000), 1)],
+    ids=["2000-pages", "scan-of-25-mb"],
+)
+def test_large_honest_files_are_within_the_bounds(make: Callable[[], bytes], pages: int, tmp_path: Path) -> None:
+    path = put(tmp_path, make())
+    assert inspect(path).page_count == agreement(path).page_count == pages
 
 
 @pytest.mark.parametrize(
