@@ -4,9 +4,6 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-ROUNDS ?=
-SECONDS_ ?= $(SECONDS)
-SEED ?=
 
 .PHONY: run setup setup-dev system test check bench soak lock clean
 
@@ -17,12 +14,12 @@ setup: $(VENV)/.runtime
 
 setup-dev: $(VENV)/.dev
 
-$(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -m venv $(VENV) || { echo "The venv module is missing: apt-get install python3-venv"; exit 1; }
 
-$(VENV)/.runtime: requirements.lock pyproject.toml | $(VENV)/bin/python
-	@echo "Installing hash-locked dependencies (once) ..."
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
+	@echo "Cài đặt lần đầu, một hai phút · Installing hash-locked dependencies, once ..."
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
@@ -31,9 +28,35 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r requirements-dev.lock
 	@touch $@
 
+# Real services and judges that the tests use; installed as root, else named.
+system:
+	@bash tests/system.sh
+
+test: setup-dev system
+	@$(BIN)/python -m pytest -q
+
+check: setup-dev
+	@$(BIN)/ruff check -q .
+	@$(BIN)/ruff format -q --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/hoatoc openapi --check
+	@$(BIN)/python -m tests.conformance
+
+bench: setup-dev system
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+# The long forms of the crash, race and fuzz loops; ends with one JSON line. ROUNDS, SECONDS and SEED come from the command line.
+soak: setup-dev system
+	@$(BIN)/python -m tests.soak --rounds "$(or $(filter-out environment,$(if $(filter command\ line,$(origin ROUNDS)),$(ROUNDS))),100)" \
+	  --seconds "$(if $(filter command\ line,$(origin SECONDS)),$(SECONDS),60)" --seed "$(if $(filter command\ line,$(origin SEED)),$(SEED),1)"
+
 # Versions and hashes only: no registry, no index, no path of a machine.
-lock:
-	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+lock: setup-dev
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --extra demo --extra build --extra dev -o requirements-dev.lock pyproject.toml
-	@uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	@$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	  --extra demo --extra build -c requirements-dev.lock -o requirements.lock pyproject.toml
+
+clean:
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

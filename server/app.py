@@ -8,6 +8,7 @@ import structlog
 from litestar import Litestar, Request, Response, get
 from litestar.datastructures import State
 from litestar.di import Provide
+from litestar.enums import ScopeType
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.params import PathParameter
@@ -56,7 +57,7 @@ class Envelope:
         self._always = (*_HEADERS, _HSTS) if https else _HEADERS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
         trace_id = new_id()
@@ -199,7 +200,7 @@ def create_app(wiring: Wiring) -> ASGIApp:
         debug=False,
     )
     app.state.openapi = document_of(app)
-    return Envelope(app, metrics=wiring.metrics, https=wiring.settings.server.public_url.startswith("https://"))  # type: ignore[return-value]
+    return Envelope(app, metrics=wiring.metrics, https=wiring.settings.server.public_url.startswith("https://"))
 
 
 def _given(value: Any) -> Any:

@@ -61,7 +61,7 @@ def document_of(app: Litestar) -> bytes:
 
 
 def _operations(app: Litestar) -> list[tuple[str, str, Any]]:
-    found = []
+    found: list[tuple[str, str, Any]] = []
     for route in app.routes:
         for handler in getattr(route, "route_handlers", []):
             path = "/" + "/".join(

@@ -90,6 +90,14 @@ async def expired_prepared(tx: Reads, now_us: int, limit: int) -> list[Row]:
     )
 
 
+async def blob_named(db: Reads, blob: str) -> bool:
+    """Whether any prepared revision or stored revision still names these bytes."""
+    row = await db.fetch_one(
+        "SELECT 1 AS one WHERE EXISTS (SELECT 1 FROM prepared_revisions WHERE blob = $1) OR EXISTS (SELECT 1 FROM revisions WHERE digest = $1)", blob
+    )
+    return row is not None
+
+
 async def forget_blob(tx: Transaction, prepared: str) -> None:
     await tx.execute(
         "UPDATE prepared_revisions SET state = 'dead', blob = '', manifest = '' WHERE id = $1 AND state <> 'used'",

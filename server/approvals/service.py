@@ -34,7 +34,7 @@ from server.crash import point
 from server.db import Database, Transaction
 from server.documents.model import DocumentRow, State, StepKind, StepRow
 from server.documents.service import DocumentService, documents_load, move, turn_of
-from server.errors import Refused
+from server.errors import PublicField, Refused
 from server.identity.model import Actor
 from server.ids import new_id
 from server.pdfwork import PdfWork, PreparedPdf, RouteField
@@ -541,7 +541,7 @@ class ApprovalService:
 
 def refused(error: SignerError) -> Refused:
     """The signer's refusal as a problem; tries and locks are public to the person concerned."""
-    fields: dict[str, object] = {}
+    fields: dict[str, PublicField] = {}
     if "tries_left" in error.fields:
         fields["tries_left"] = error.fields["tries_left"]
     until = error.fields.get("locked_until_us", 0)

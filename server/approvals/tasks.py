@@ -171,7 +171,8 @@ class ApprovalTasks:
         now_us = self._clock.now_us()
         for row in await queries.expired_prepared(self._db, now_us, 200):
             await self._db.transact(lambda tx, id_=row["id"]: queries.forget_blob(tx, id_))  # type: ignore[misc]
-            await self._blobs.delete(str(row["blob"]))
+            if not await queries.blob_named(self._db, str(row["blob"])):
+                await self._blobs.delete(str(row["blob"]))
         for challenge in await queries.open_activations(self._db, now_us - 120_000_000, 50):
             try:
                 await self._approvals.reconcile(challenge)

@@ -61,6 +61,10 @@ class Blobs(Protocol):
         """All bytes, checked; for small blobs. Raises BlobMissing, BlobDamaged."""
         ...
 
+    async def delete(self, digest: str) -> None:
+        """Forget a blob that nothing names any more; nothing happens where there is none."""
+        ...
+
     async def require_space(self, size: int) -> None:
         """Raise Refused("insufficient-storage") unless `size` more bytes leave the reserve free (D8)."""
         ...

@@ -60,6 +60,9 @@ class FileBlobs:
     async def read(self, digest: str) -> bytes:
         return await asyncio.to_thread(self._read, digest)
 
+    async def delete(self, digest: str) -> None:
+        await asyncio.to_thread(self._path(digest).unlink, missing_ok=True)
+
     async def require_space(self, size: int) -> None:
         await asyncio.to_thread(self._require_space, size)
 

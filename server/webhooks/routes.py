@@ -12,7 +12,7 @@ from server.identity.model import Actor
 from server.webhooks.service import WebhookService
 from server.wire import iso
 
-_MANAGERS = {"scopes": {"webhooks:manage"}}
+_MANAGERS = allow(scopes={"webhooks:manage"})
 
 
 class WebhookRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,7 +40,7 @@ class WebhookView(msgspec.Struct, frozen=True):
     summary="Be told of events",
     tags=["webhooks"],
     status_code=201,
-    opt=allow(**_MANAGERS),
+    opt=_MANAGERS,
 )
 async def register(
     data: JSONBody[WebhookRequest], actor: Given[Actor], webhooks: Given[WebhookService]
@@ -49,7 +49,7 @@ async def register(
     return WebhookCreated(id=id_, secret=secret)
 
 
-@get("/api/v1/webhooks", operation_id="listWebhooks", summary="My endpoints", tags=["webhooks"], opt=allow(**_MANAGERS))
+@get("/api/v1/webhooks", operation_id="listWebhooks", summary="My endpoints", tags=["webhooks"], opt=_MANAGERS)
 async def listing(actor: Given[Actor], webhooks: Given[WebhookService]) -> list[WebhookView]:
     return [
         WebhookView(id=row["id"], url=row["url"], events=row["events"].split(","), created_at=iso(row["created_us"]))
@@ -62,7 +62,7 @@ async def listing(actor: Given[Actor], webhooks: Given[WebhookService]) -> list[
     operation_id="endWebhook",
     summary="Be told no more",
     tags=["webhooks"],
-    opt=allow(**_MANAGERS),
+    opt=_MANAGERS,
 )
 async def end(webhook: Id, actor: Given[Actor], webhooks: Given[WebhookService]) -> None:
     await webhooks.end(actor, webhook)

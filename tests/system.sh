@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Installs the services and judges that the tests drive. Without root it only says what is missing.
+set -euo pipefail
+declare -A package=(
+  [initdb]=postgresql [redis-server]=redis-server [pdfsig]=poppler-utils [pdftotext]=poppler-utils [pdftoppm]=poppler-utils
+  [qpdf]=qpdf [node]=nodejs [openssl]=openssl
+)
+missing=()
+for program in "${!package[@]}"; do
+  command -v "$program" >/dev/null 2>&1 && continue
+  compgen -G "/usr/lib/postgresql/*/bin/$program" >/dev/null && continue
+  missing+=("${package[$program]}")
+done
+[ "${#missing[@]}" -eq 0 ] && exit 0
+mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+if [ "$(id -u)" -ne 0 ]; then
+  echo "The tests need: ${missing[*]}. Install them: sudo apt-get install ${missing[*]}" >&2
+  exit 1
+fi
+echo "Installing for the tests: ${missing[*]} ..."
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
