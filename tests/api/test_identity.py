@@ -663,3 +663,24 @@ async def test_the_sweep_forgets_only_what_has_ended(house, client, admin, db):
     await db.transact(house.identity.sweep)
     for table in ("dpop_proofs", "access_tokens", "pairings"):
         assert await count(db, table) == 0, table
+
+
+async def test_a_code_may_mark_an_office_device(house, client, admin):
+    """SIG-8: only the administrator's code says that the device stands in the office."""
+    _, phone = await house.paired(client, admin, Role.ADMINISTRATOR)
+    clerk = await house.identity.create_person(admin, name="Văn thư mẫu", roles=[Role.CLERK])
+    path, desk = f"/api/v1/people/{clerk.id}/pairing-codes", Phone(house.clock)
+    code = (await phone.call(client, "POST", path, json={"office": True})).json()["code"]
+    assert (await desk.redeem(client, code)).json()["device"]["office"] is True
+    token = desk.access
+    actor, _ = await house.identity.authenticate(
+        token,
+        house.identity.check_proof(
+            desk.proof("GET", ORIGIN + "/trivial", token),
+            method="GET",
+            host="testserver.local",
+            path="/trivial",
+            token=token,
+        ),
+    )
+    assert (actor.office, actor.device, actor.session_key) == (True, desk.device, desk.session.thumbprint())
