@@ -22,10 +22,7 @@ class SignerClock:
     """`floor_us` is the store's last time. Raises `ClockDrift` at construction if the wall clock is > 60 s behind it."""
 
     def __init__(
-        self,
-        floor_us: int = 0,
-        wall_us: Callable[[], int] = _wall_us,
-        monotonic_us: Callable[[], int] = _monotonic_us,
+        self, floor_us: int = 0, wall_us: Callable[[], int] = _wall_us, monotonic_us: Callable[[], int] = _monotonic_us
     ) -> None:
         self._wall_us, self._monotonic_us = wall_us, monotonic_us
         now = wall_us()

@@ -62,9 +62,7 @@ _ALGORITHM = {
     KeyType.RSA3072: _seq(
         _oid("1.2.840.113549.1.1.10"),
         _seq(
-            _tlv(0xA0, _SHA256_NULL),
-            _tlv(0xA1, _seq(_oid("1.2.840.113549.1.1.8"), _SHA256_NULL)),
-            _tlv(0xA2, _int(32)),
+            _tlv(0xA0, _SHA256_NULL), _tlv(0xA1, _seq(_oid("1.2.840.113549.1.1.8"), _SHA256_NULL)), _tlv(0xA2, _int(32))
         ),
     ),
 }

@@ -90,8 +90,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             raise ValueError("argon and pin below the product's values are for the test profile alone")
         if self.custody != "software":
             raise ValueError("custody: only software is built in")
-        if not self.organisations or min(self.queue, self.connections) < 1:
-            raise ValueError("organisations, queue and connections must not be empty")
+        if min(self.queue, self.connections) < 1:
+            raise ValueError("queue and connections must not be empty")
 
     def folder(self, name: str) -> Path:
         """keys, officers or roots."""

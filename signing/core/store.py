@@ -160,7 +160,7 @@ _SELECT = {table: f"SELECT {', '.join(_FIELDS[table])}, sequence, mac FROM {tabl
 _GET = {table: f"{_SELECT[table]} WHERE {_KEY_IS[table]}" for table in TABLES}
 _DELETE = {table: f"DELETE FROM {table.TABLE} WHERE {_KEY_IS[table]}" for table in TABLES}  # noqa: S608 - names are ours
 _REPLACE = {
-    table: f"INSERT OR REPLACE INTO {table.TABLE} VALUES ({', '.join('?' * (len(_FIELDS[table]) + 2))})"
+    table: f"INSERT OR REPLACE INTO {table.TABLE} VALUES ({', '.join('?' * (len(_FIELDS[table]) + 2))})"  # noqa: S608 - names are ours
     for table in TABLES
 }
 

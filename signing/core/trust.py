@@ -18,15 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from signing.core.codec import CodecError, PublicJwk, parse_jws, public_key, thumbprint, unb64u
 from signing.core.errors import CertificateRefused, KindRefused, OrganisationRefused, VoucherInvalid
-from signing.core.model import (
-    RESTORE_TYP,
-    VOUCHER_LIFE_US,
-    VOUCHER_TYP,
-    KeyType,
-    RestoreOrder,
-    Voucher,
-    VoucherKind,
-)
+from signing.core.model import RESTORE_TYP, VOUCHER_LIFE_US, VOUCHER_TYP, KeyType, RestoreOrder, Voucher, VoucherKind
 
 __all__ = ["Officer", "Trust", "valid_at"]
 

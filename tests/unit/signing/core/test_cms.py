@@ -1,5 +1,7 @@
 """A CMS made from `tbs` alone is a signature that other people's programs accept."""
 
+# ruff: noqa: ASYNC221 - the judges run while nothing else does
+
 import hashlib
 import shutil
 import subprocess

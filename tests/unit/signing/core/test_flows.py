@@ -1,5 +1,7 @@
 """What honest people do: change a PIN, add a phone, hand over the seal, freeze, lock, forget, restore from a backup."""
 
+# ruff: noqa: ASYNC110 - what is waited for happens in another process
+
 import asyncio
 import hashlib
 import shutil
@@ -238,7 +240,7 @@ async def test_an_activation_ends_although_its_caller_has_gone(client, host, off
     challenge = msgspec.json.decode(device.unb64u(approval.split(".")[1]))["challenge"]
     task = asyncio.ensure_future(client.activate(approval, sealed))
     while (await client.result(challenge)).state is ActivationState.UNKNOWN:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the process beside us cannot set an event of ours
     task.cancel()
     while (outcome := await client.result(challenge)).state is ActivationState.RUNNING:
         await asyncio.sleep(0.001)
@@ -315,7 +317,7 @@ async def test_an_event_that_cannot_be_written_undoes_its_operation(inside):
 
 @pytest.mark.asyncio
 async def test_a_full_queue_is_busy_and_charges_nothing(inside):
-    client, phone, service, _ = inside
+    client, phone, _, _ = inside
     approvals = [await approve(client, phone, items=[item(DIGEST)]) for _ in range(12)]
     results = await asyncio.gather(*(client.activate(*each) for each in approvals), return_exceptions=True)
     assert sum(isinstance(result, Busy) for result in results) == 11

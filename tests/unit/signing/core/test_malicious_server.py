@@ -138,7 +138,7 @@ async def test_forged_reused_foreign_and_stale_vouchers(host, officer, scene):
         ):
             with pytest.raises(error):
                 await attempt(signer, fresh, **options)
-        voucher, first = await attempt(officer, fresh)
+        voucher, _ = await attempt(officer, fresh)
         join, sealed = fresh.join(await client.sealing_key(), voucher, now_us=now_us())
         with pytest.raises(VoucherSpent):
             await client.enrol(voucher, join, sealed)  # another sealed PIN under the same voucher
