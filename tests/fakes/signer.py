@@ -33,7 +33,8 @@ class TestAuthority:
 
     __test__ = False
 
-    def __init__(self, name: str = "Test Root") -> None:
+    def __init__(self, name: str = "Test Root", path_length: int = 0) -> None:
+        self.path_length = path_length
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self.root = self.issue(self.name, self.key.public_key(), ca=True)
@@ -61,7 +62,7 @@ class TestAuthority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(begin)
             .not_valid_after(begin + timedelta(days=days))
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=0 if ca else None), critical=True)
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=self.path_length if ca else None), critical=True)
             .add_extension(usage, critical=True)
             .sign(self.key, hashes.SHA256())
         )
@@ -169,7 +170,7 @@ async def enrol(
     enrolment = await client.enrol(voucher, join, sealed)
     if certified:
         certificate = host.authority.answer(enrolment.csr)
-        await client.import_certificate(phone.credential, certificate, [host.authority.root.public_bytes(DER)][:0])
+        await client.import_certificate(phone.credential, certificate)
     return phone
 
 

@@ -81,7 +81,7 @@ async def kill_cycles(base: Path, rounds: int, seed: int) -> dict[str, int]:
     client, officer = host.client(), host.officer()
     right = await enrol(host, client, officer, "right")
     wrong = await enrol(host, client, officer, "wrong")
-    counts = dict.fromkeys(("lost", "doubled", "unrecorded", "free_tries", "crashed"), 0)
+    counts = dict.fromkeys(("lost", "doubled", "unrecorded", "free_tries", "crashed", "derived"), 0)
     for number in range(rounds):
         host.stop()
         point = POINTS[number % (len(POINTS) + 3)] if number % (len(POINTS) + 3) < len(POINTS) else ""
@@ -127,6 +127,7 @@ async def kill_cycles(base: Path, rounds: int, seed: int) -> dict[str, int]:
                 counts["doubled"] += 1
         left = (await client.status(wrong.credential)).holders[0].tries_left
         started = host.derivations(WRONG) - derived_before
+        counts["derived"] += started
         counts["free_tries"] += max(0, started - (9 - left))
         await sign(client, wrong, rng.randbytes(32))
         await sign(client, right, rng.randbytes(32))

@@ -11,8 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from signing import device
-from signing.client import ActivationState, KeyType, Kind, VoucherKind
-from signing.core import wire
+from signing.client import ActivationState, KeyType, Kind, VoucherKind, cms
+from signing.core import daemon, wire
 from signing.core.codec import b64u, sign_jws, unb64u
 from signing.core.errors import (
     ApprovalInvalid,
@@ -418,3 +418,26 @@ async def test_another_uid_is_not_served(tmp_path):
 
 def test_key_type_names_are_the_wires():
     assert {each.value for each in KeyType} == {"p256", "rsa3072"}
+
+
+@pytest.mark.asyncio
+async def test_one_intermediate_under_a_root_that_allows_it(host, officer, client):
+    person = await enrol(host, client, officer, certified=False)
+    request = x509.load_der_x509_csr((await client.status(person.credential)).csr)
+    deep, flat = TestAuthority("Deep Root", path_length=1), TestAuthority("Flat Root", path_length=0)
+    for authority, accepted in ((flat, False), (deep, True)):
+        daemon.trust_root(host.config, authority.pem(), f"root-{authority.path_length}")
+        below = TestAuthority("Issuing CA")
+        issuing = authority.issue(below.name, below.key.public_key(), ca=True).public_bytes(Encoding.DER)
+        leaf = below.issue(request.subject, request.public_key()).public_bytes(Encoding.DER)
+        for chain in ([], [issuing, issuing], [below.root.public_bytes(Encoding.DER)]):
+            with pytest.raises(CertificateRefused):
+                await client.import_certificate(person.credential, leaf, chain)
+        if accepted:
+            await client.import_certificate(person.credential, leaf, [issuing])
+        else:
+            with pytest.raises(CertificateRefused):
+                await client.import_certificate(person.credential, leaf, [issuing])
+    activation = await sign(client, person, DIGEST)
+    assert activation.chain == (issuing,)
+    assert issuing in cms(activation)[0]
