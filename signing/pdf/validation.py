@@ -15,6 +15,7 @@ It is longer than most because a verdict is one chain of findings, from byte ran
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -29,7 +30,7 @@ from signing.pdf.locks import byte_range
 from signing.pdf.objects import Name, Ref, dictionary_spans
 from signing.pdf.reader import Document, Revision, open_document
 
-__all__ = ["Indication", "SignatureResult", "Trust", "ValidationResult", "validate"]
+__all__ = ["Indication", "SignatureResult", "Trust", "ValidationResult", "validate", "validate_cms"]
 
 _HASHES: Final = frozenset({"sha256", "sha384", "sha512"})
 _BLANK: Final = b"\0\t\n\f\r "
@@ -57,7 +58,8 @@ class SignatureResult(msgspec.Struct, frozen=True, kw_only=True):
 
     `sub_indication` is a word of EN 319 102-1 (empty when passed); `reasons` are stable codes of ours, worst first.
     `time_us` is what a verified time stamp proves, None without one; `algorithm` is like "ecdsa-sha256".
-    `covers` is the number of bytes of the file when it was signed.
+    `covers` is the number of bytes of the file when it was signed. `not_before_us`, `not_after_us`: the certificate's
+    period (rule SW-7).
     """
 
     field: str
@@ -71,6 +73,8 @@ class SignatureResult(msgspec.Struct, frozen=True, kw_only=True):
     serial: str = ""
     algorithm: str = ""
     certificate_sha256: str = ""
+    not_before_us: int = 0
+    not_after_us: int = 0
     time_us: int | None = None
     covers: int = 0
     level: str = ""  # B-B, B-T; empty for a document time stamp
@@ -118,6 +122,29 @@ def validate(path: Path, trust: Trust, now_us: int) -> ValidationResult:
         return ValidationResult((), 0, "broken-structure")
 
 
+def validate_cms(der: bytes, tbs: bytes, trust: Trust, now_us: int) -> SignatureResult:
+    """Judge a CMS apart from its file, as a receipt carries it: `tbs` is SHA-256 of what it signs (32 bytes).
+
+    Never raises; where the CMS names another digest than SHA-256 the result is INDETERMINATE.
+    """
+
+    def digest(name: str) -> bytes:
+        if name != "sha256":
+            raise _Doubt("weak-digest", "CRYPTO_CONSTRAINTS_FAILURE")
+        return tbs
+
+    seen: dict[str, Any] = {"field": ""}
+    reasons: list[_Failure] = []
+    try:
+        _signature(der, digest, trust, now_us, seen, reasons)
+    except _Failure as failure:
+        reasons.append(failure)
+    except Exception:
+        # Threat B4, as in `_judge`.
+        reasons.append(_Failure("malformed", "FORMAT_FAILURE"))
+    return _result(seen, reasons)
+
+
 def _validate(document: Document, trust: Trust, now_us: int) -> ValidationResult:
     signed = [field for field in form_fields(document.head) if field.is_signature and field.is_filled]
     ours = _permitted_changes(document) if signed else {}
@@ -155,6 +182,10 @@ def _judge(document: Document, field: FormField, trust: Trust, now_us: int, ours
     except Exception:
         # Threat B4: a parser's exception of any kind is "not valid", never "unknown, go on".
         reasons.append(_Failure("malformed", "FORMAT_FAILURE"))
+    return _result(seen, reasons)
+
+
+def _result(seen: dict[str, Any], reasons: list[_Failure]) -> SignatureResult:
     reasons.sort(key=lambda failure: failure.indication is not Indication.FAILED)
     worst = reasons[0] if reasons else None
     return SignatureResult(
@@ -251,7 +282,12 @@ def _token(token: bytes, imprint: bytes, trust: Trust, seen: dict[str, Any] | No
 
 
 def _signature(
-    der: bytes, digest: _Digest, trust: Trust, now_us: int, seen: dict[str, Any], reasons: list[_Failure]
+    der: bytes,
+    digest: Callable[[str], bytes],
+    trust: Trust,
+    now_us: int,
+    seen: dict[str, Any],
+    reasons: list[_Failure],
 ) -> None:
     from asn1crypto import cms, tsp  # noqa: F401 - tsp teaches cms the signing-certificate-v2 attribute (RFC 5035)
 
@@ -330,6 +366,8 @@ def _names(certificate: bytes, seen: dict[str, Any]) -> None:
     seen["issuer"] = first(own.issuer, NameOID.COMMON_NAME) or own.issuer.rfc4514_string()
     seen["serial"] = f"{own.serial_number:x}"
     seen["certificate_sha256"] = hashlib.sha256(certificate).hexdigest()
+    seen["not_before_us"] = round(own.not_valid_before_utc.timestamp() * 1_000_000)
+    seen["not_after_us"] = round(own.not_valid_after_utc.timestamp() * 1_000_000)
 
 
 def _verify(signer: Any, certificate: bytes, digest_name: str) -> str:
