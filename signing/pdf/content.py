@@ -59,6 +59,7 @@ _STEP = re.compile(rb"([-+.0-9]+)|([A-Za-z*]+)")
 _INLINE_DATA = re.compile(rb"\bID[\0\t\n\f\r ]")
 _INLINE_END = re.compile(rb"[\0\t\n\f\r ]EI(?=[\0\t\n\f\r ]|\Z)")
 _PAINT: Final = frozenset({b"S", b"s", b"f", b"F", b"f*", b"B", b"B*", b"b", b"b*", b"n"})
+_FILL: Final = _PAINT - {b"S", b"s", b"n"}
 _GRID: Final = 32.0
 
 
@@ -139,6 +140,7 @@ class _Walk:
         self.invisible: list[tuple[float, float]] = []
         self.images: list[tuple[Matrix, Box]] = []
         self.chain: list[int] = []
+        self.over = False  # whether an annotation is being drawn, over the finished page
 
     # Text
 
@@ -270,6 +272,8 @@ class _Walk:
             at = token.end()
             kind = token.lastgroup
             if kind == "paths":
+                if self.over and b"re" in token["paths"] and state.opaque:
+                    self._fills(token["paths"], state)
                 if b"W" in token["paths"]:
                     state = self._clip(token["paths"], state)
                 operands.clear()
@@ -346,6 +350,28 @@ class _Walk:
             state = state._replace(opaque=False)
         font = self.view.resolve(keys.get(Name("Font")))
         return state._replace(font=font[0]) if isinstance(font, list) and font else state
+
+    def _fills(self, paths: bytes, state: _State) -> None:
+        """Refuse a filled rectangle of an annotation that lies over the page's text.
+
+        On the page itself such rectangles are the ordinary ground of tables and charts, and are not judged.
+        """
+        numbers: list[float] = []
+        rectangles: list[Matrix] = []
+        for step in _STEP.finditer(paths):
+            if step[1]:
+                numbers.append(float(_number(step[1])))
+                continue
+            if step[2] == b"re" and len(numbers) >= 4:
+                x, y, w, h = numbers[-4:]
+                rectangles.append(_times((w, 0, 0, h, x, y), state.matrix))
+            elif step[2] in _FILL:
+                for matrix in rectangles:
+                    if self._covers(matrix, _meet(_bounds(matrix, (0, 0, 1, 1)), state.clip)):
+                        raise PdfError("hidden-content", "an annotation is painted over text")
+            if step[2] in _PAINT:
+                rectangles = []
+            numbers.clear()
 
     def _clip(self, paths: bytes, state: _State) -> _State:
         numbers: list[float] = []
@@ -442,6 +468,7 @@ def check_page(view: Revision, page: Page, budget: Budget, drawn: list[tuple[Str
     walk = _Walk(view, budget)
     state = _State(_IDENTITY, _EVERYWHERE, None, 0, 0.0, opaque=True)
     walk.run(page_content(view, page), page.resources, state)
+    walk.over = True
     for form, rect in drawn:
         own = form.dictionary
         box = _bounds(_matrix(view.resolve(own.get(Name("Matrix")))), walk._box(own))  # noqa: SLF001 - this module's own

@@ -562,6 +562,19 @@ def with_image(content: str, *, keys: str = "", before: str = "") -> bytes:
     return pdf.classic()
 
 
+def annotation_over_text(colours: str = "1 1 1 rg") -> bytes:
+    """A box that an annotation paints over the page's text, in which it writes another."""
+    pdf = Pdf("1.7")
+    pdf.page(lines())
+    content = f"{colours} 0 0 400 100 re f 0 g BT /F1 12 Tf 22 80 Td (SO KHAC) Tj ET"
+    form = appearance(pdf, content, "0 0 400 100")
+    number = pdf.add(
+        f"<< /Type /Annot /Subtype /FreeText /F 4 /Rect [50 700 450 800] /DA (/F1 12 Tf) /AP << /N {form} 0 R >> >>"
+    )
+    pdf.pages[0][1]["Annots"] = f"[{number} 0 R]"
+    return pdf.classic()
+
+
 def image_in_form_over_text() -> bytes:
     pdf = Pdf("1.7")
     number = image(pdf)
@@ -931,6 +944,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "image-over-page": lambda: with_image("q 595 0 0 842 0 0 cm /I Do Q"),
     "image-turned-over-text": lambda: with_image("q 0 400 -400 0 450 600 cm /I Do Q"),
     "image-in-form-over-text": image_in_form_over_text,
+    "annotation-over-text": annotation_over_text,
     "inline-image-over-text": lambda: _page("q 400 0 0 200 50 650 cm BI /W 1 /H 1 /CS /G /BPC 8 ID \xff EI Q"),
     "invisible-text": lambda: _page("BT 3 Tr /F1 12 Tf 72 300 Td (dong an) Tj ET"),
     "clipped-text": lambda: _page("BT 7 Tr /F1 12 Tf 72 300 Td (dong an) Tj ET"),
