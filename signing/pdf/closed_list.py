@@ -1,5 +1,5 @@
-"""The closed list: what one revision of ours may add to its parent, kind by kind, key by key (pdf.md; threats B1,
-B2).
+"""The closed list: what one revision of ours may add to its parent, kind by kind, key by key (signing/README.md;
+threats B1, B2).
 
 Every kind of object names the keys that it may have; whatever is not named is refused. `Walk` descends from the few
 places that a revision may change into what it adds, so that an object which no permitted place leads to is refused as

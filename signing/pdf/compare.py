@@ -1,4 +1,4 @@
-"""What did a revision change? The comparison, object by object (architecture 6.4, pdf.md; threats A11, B1, B2).
+"""What did a revision change? The comparison, object by object (signing/README.md; threats A11, B1, B2).
 
 A child must extend its parent byte for byte, in one cross-reference section, and change nothing beyond the closed
 list: the catalog's /AcroForm /DSS /Extensions /Version (and /Perms where it certifies), the form's /Fields and
@@ -164,7 +164,7 @@ def _extends(before: Document, after: Document) -> None:
 
 
 def _as_expected(found: Comparison, expected: Expected) -> None:
-    """The manifest and the revision must name the same fields at the same places (pdf.md)."""
+    """The manifest and the revision must name the same fields at the same places."""
     if found.signature is None or found.timestamp or found.validation_data or found.certifies != expected.certify:
         raise refuse("the revision is of another kind than the manifest's")
     named = {field.name: field for field in expected.fields if field.created or field.filled}

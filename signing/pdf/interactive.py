@@ -213,7 +213,7 @@ def _inherited(view: Revision, own: Dictionary, key: str) -> PdfObject:
 
 
 def shown_values(view: Revision, found: list[FormField]) -> list[Widget]:
-    """The widgets whose drawn text must agree with the value (rule `form-appearance` of the design).
+    """The widgets whose drawn text must agree with the value.
 
     Raises `PdfError("form-appearance")` where a filled field is not drawn or a button shows another state than its
     value.

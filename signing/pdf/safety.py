@@ -1,4 +1,4 @@
-"""May this file be put before a signer? (`inspect`; rules DOC-3, DOC-4, SEC-1, threats B2, B3, B5, B9)
+"""May this file be put before a signer? (`inspect`; rules DOC-3, SEC-1, threats B2, B3, B5, B9)
 
 `inspect` is our own structural pass: it repairs nothing, and refuses with a listed code what hides, runs, points
 outside or could be read in two ways. Text is compared between two parsers in `text_agreement`, which needs pdfium;
