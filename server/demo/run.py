@@ -1,0 +1,295 @@
+"""`hoatoc demo` from beginning to end: stage, cast, documents, judges, refusals, files, and serving until Ctrl-C."""
+
+import asyncio
+import datetime as dt
+import json
+import shutil
+import signal
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from server.demo.cast import Cast, DriverFailed, World
+from server.demo.judges import Verdict, changed_byte, judge
+from server.demo.paper import NUMBER, SUBJECT, decision, with_script
+from server.demo.phone import pairing_parts
+from server.demo.play import Outcome, Play, Refusal, StepTime, keep, metadata
+from server.demo.processes import ChildFailed
+from server.demo.screen import Screen, places
+from server.demo.stage import PINS, Stage
+
+__all__ = ["Options", "Summary", "run"]
+
+_VIETNAM = dt.timezone(dt.timedelta(hours=7))
+_RENEW_S = 540
+"""Pairing codes live ten minutes; a demonstration that keeps serving hands out new ones before that."""
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """As on the command line. `out` None: files stay in the state folder, which goes when the demonstration ends."""
+
+    pdfs: tuple[Path, ...] = ()
+    out: Path | None = None
+    once: bool = False
+    port: int = 8080
+    lan: str | None = None
+    json: bool = False
+
+
+class Summary(msgspec.Struct, kw_only=True):
+    """`summary.json`. Times in milliseconds; digests SHA-256, hex."""
+
+    ok: bool = False
+    base_url: str = ""
+    setup_ms: float = 0.0
+    total_ms: float = 0.0
+    documents: list[Outcome] = []
+    judges: list[dict[str, Any]] = []
+    refusals: list[dict[str, Any]] = []
+    error: str | None = None
+
+
+def acceptable(outcome: Outcome, listed: frozenset[str]) -> bool:
+    """Through, or refused with a listed type; `internal` is a defect, not a refusal."""
+    if outcome.outcome == "accepted":
+        return True
+    return outcome.outcome == "refused" and outcome.problem_type in listed and outcome.problem_type != "internal"
+
+
+def listed_types() -> frozenset[str]:
+    from server.problems import PROBLEMS
+
+    return frozenset(PROBLEMS)
+
+
+async def run(options: Options) -> int:
+    """The exit code: 0 when all went as it must, 1 when a document failed, 2 when the demonstration could not run."""
+    screen = Screen(quiet=options.json)
+    folder = Path(tempfile.mkdtemp(prefix="hoatoc-demo-"))
+    show = _Show(options, screen, folder)
+    main = asyncio.current_task()
+    assert main is not None
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, main.cancel)
+    code = 2
+    try:
+        code = await show.perform()
+    except (ChildFailed, DriverFailed, OSError, ValueError) as error:
+        show.failed(str(error) or type(error).__name__)
+    except asyncio.CancelledError:
+        code = 130 if not show.served else 0
+        screen.ended()
+    except Exception as error:  # no traceback, ever: one line with the cause
+        show.failed(f"{type(error).__name__}: {error}")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return code
+
+
+class _Show:
+    def __init__(self, options: Options, screen: Screen, folder: Path) -> None:
+        self._options = options
+        self._screen = screen
+        self._folder = folder
+        self._summary = Summary()
+        self._started = time.monotonic()
+        self.served = False
+
+    def _say(self, event: str, **fields: Any) -> None:
+        """One JSON line, in the JSON form."""
+        if self._options.json:
+            print(json.dumps({"event": event, **fields}, ensure_ascii=False), flush=True)
+
+    def failed(self, cause: str) -> None:
+        self._summary.error = cause
+        self._say("failed", cause=cause)
+        if not self._options.json:
+            self._screen.error(cause)
+        self._write_summary()
+
+    async def perform(self) -> int:
+        options, screen = self._options, self._screen
+        screen.opening()
+        if options.out is not None:
+            options.out.mkdir(parents=True, exist_ok=True)
+        async with Stage(self._folder, port=options.port, lan=options.lan, tell=self._part) as stage:
+            world = World(
+                base_url=stage.base_url, fcm_url=stage.fcm_url, pki_url=stage.pki_url, axis_url=stage.axis_url,
+                folder=self._folder / "drivers", ca_file=stage.ca_file,
+            )  # fmt: skip
+            self._summary.base_url = stage.base_url
+            async with Cast(world, stage.handed) as cast:
+                officer = await cast.officer_key()
+                stage.trust_officer(officer["jwk"], officer["thumbprint"])
+                await cast.enrol()
+                self._part("enrolled")
+                self._summary.setup_ms = round((time.monotonic() - self._started) * 1e3, 1)
+                screen.what_this_is(stage.base_url)
+                await self._documents(stage, world, cast)
+                code = self._finish()
+                if not options.once:
+                    await self._serve(stage, cast)
+        return code
+
+    def _part(self, name: str) -> None:
+        self._screen.part(name)
+        self._say("setup", part=name, ms=round((time.monotonic() - self._started) * 1e3, 1))
+
+    def _told(self, outcome: Outcome, made: StepTime) -> None:
+        self._screen.step(outcome, made)
+        self._say("step", n=outcome.n, step=made.step, ms=made.ms)
+
+    # Documents.
+
+    async def _documents(self, stage: Stage, world: World, cast: Cast) -> None:
+        play = Play(world, cast, self._told)
+        day = dt.datetime.now(_VIETNAM).date()
+        leader = stage.handed.people["leader"].id
+        made = await asyncio.to_thread(decision, day)
+        default = self._folder / "quyet-dinh.pdf"
+        default.write_bytes(made.pdf)
+        try:
+            files = self._options.pdfs or (default,)
+            for n, path in enumerate(files, 1):
+                own = path == default
+                header = metadata(
+                    n, leader, day=day.isoformat(), number=NUMBER + n - 1, subject=SUBJECT if own else f"Văn bản {path.stem}"[:200],
+                    signature=made.signature if own else None, seal=made.seal if own else None,
+                )  # fmt: skip
+                self._screen.document(n, path.name, len(files))
+                outcome = await play.road(n, path, header)
+                self._screen.done(outcome)
+                self._summary.documents.append(outcome)
+                self._say("document", **msgspec.to_builtins(outcome))
+                await asyncio.to_thread(self._keep, outcome)
+                cast.check_alive()
+            await self._judged(stage)
+            header = metadata(
+                len(files) + 1, leader, day=day.isoformat(), number=NUMBER + len(files), subject=SUBJECT,
+                signature=made.signature, seal=made.seal,
+            )  # fmt: skip
+            script = self._folder / "script.pdf"
+            script.write_bytes(await asyncio.to_thread(with_script, day))
+            await self._refused(play, script, default, header, stage.trust)
+        finally:
+            await play.close()
+
+    def _keep(self, outcome: Outcome) -> None:
+        out = self._options.out
+        if out is not None and outcome.files:
+            keep(outcome, out / str(outcome.n))
+
+    async def _judged(self, stage: Stage) -> None:
+        """The judges' verdicts on the last document that went through."""
+        done = [one for one in self._summary.documents if one.outcome == "accepted"]
+        if self._options.out is not None:
+            shutil.copyfile(stage.trust, self._options.out / "trust.pem")
+        verdicts: list[Verdict] = []
+        for outcome in done[-1:]:
+            receipt = outcome.files.get("receipt")
+            verdicts = await judge(
+                Path(outcome.files["final"]), Path(receipt) if receipt else None, stage.trust, self._folder
+            )
+            self._screen.judges(verdicts)
+        self._summary.judges = [msgspec.to_builtins(verdict) for verdict in verdicts]
+        for verdict in self._summary.judges:
+            self._say("verdict", **verdict)
+
+    async def _refused(self, play: Play, script: Path, paper: Path, header: dict[str, Any], trust: Path) -> None:
+        shown = await play.refusals(script, paper, header)
+        done = next((one for one in self._summary.documents if one.outcome == "accepted"), None)
+        if done is not None:
+            code, said = await changed_byte(Path(done.files["final"]), trust, self._folder)
+            reason = str(said.get("reason") or said.get("code") or said.get("detail") or "")
+            title = "Chữ ký không còn khớp với tệp" if code else "không bị phát hiện"
+            shown.insert(
+                1, Refusal("changed-file", "invalid", "invalid" if code else "valid", title, {"reason": reason})
+            )
+        self._screen.refusals(shown)
+        self._summary.refusals = [msgspec.to_builtins(one) | {"right": one.right} for one in shown]
+        for one in self._summary.refusals:
+            self._say("refusal", **one)
+
+    def _finish(self) -> int:
+        summary = self._summary
+        listed = listed_types()
+        documents = all(acceptable(one, listed) for one in summary.documents)
+        judged = all(one["holds"] is not False for one in summary.judges)
+        summary.ok = documents and judged and all(one["right"] for one in summary.refusals)
+        self._write_summary()
+        self._say("summary", **msgspec.to_builtins(summary))
+        self._screen.note(f"Tổng cộng {summary.total_ms / 1e3:,.1f} s (dựng {summary.setup_ms / 1e3:,.1f} s)")
+        return 0 if summary.ok else 1
+
+    def _write_summary(self) -> None:
+        self._summary.total_ms = round((time.monotonic() - self._started) * 1e3, 1)
+        out = self._options.out
+        if out is not None and out.is_dir():
+            body = json.dumps(msgspec.to_builtins(self._summary), ensure_ascii=False, indent=1)
+            (out / "summary.json").write_text(body + "\n", "utf-8")
+
+    # Serving.
+
+    async def _serve(self, stage: Stage, cast: Cast) -> None:
+        options, screen = self._options, self._screen
+        files = options.out or self._folder
+        await cast.welcome()
+        links = await stage.spare_links()
+        self._write_demo(stage, cast, links)
+        from server.app import routes
+
+        web = any("/" in handler.paths for handler in routes())
+        screen.serving(stage.base_url, places(stage.base_url, files, web=web, lan=options.lan is not None))
+        if stage.fingerprints is not None:
+            leaf, root = stage.fingerprints
+            screen.note(f"  Chứng thư máy chủ · server certificate SHA-256: {leaf}")
+            screen.note(f"  Gốc trình diễn · demo root SHA-256: {root}")
+            screen.note(
+                "  Trên điện thoại: mở tệp trust.pem, so mã băm trên, rồi bật tin cậy (iOS: Cài đặt › Cài đặt chung › Giới thiệu › Tin cậy chứng nhận; "
+                "Android: Cài đặt › Bảo mật › Cài chứng chỉ CA). Gỡ ra sau khi xem xong."
+            )
+            screen.note(f"  {stage.trust}")
+            screen.qr(links["leader"])
+        screen.note(f"  Ghép thêm máy lãnh đạo trong 10 phút · pair another phone within 10 minutes: {links['leader']}")
+        screen.note(f"  Mã mới, PIN và khóa dịch vụ · fresh codes, PINs, service secret: {files / 'demo.json'}")
+        self.served = True
+        self._say("serving", base_url=stage.base_url, files=str(files))
+        renewed = time.monotonic()
+        while True:
+            await asyncio.sleep(1)
+            cast.check_alive()
+            if time.monotonic() - renewed > _RENEW_S:
+                renewed = time.monotonic()
+                self._write_demo(stage, cast, await stage.spare_links())
+            if stage.server.ended:
+                raise ChildFailed(f"the server ended: {stage.server.last_words()}")
+
+    def _write_demo(self, stage: Stage, cast: Cast, links: dict[str, str]) -> None:
+        """For clients from outside: what they need to pair, to sign and to hand in. All of it is worth nothing elsewhere."""
+        handed = stage.handed
+        body = {
+            "base_url": stage.base_url,
+            "origins": list(stage.origins),
+            "organisation": {"code": "X01"},
+            "signer_identity": stage.identity,
+            "people": {
+                who: {
+                    "id": person.id, "name": person.name, "position": person.position, "pairing_link": links[who],
+                    "pairing_code": pairing_parts(links[who])[0], "pin": PINS.get(who),
+                    "credential": cast.credentials.get(who),
+                }
+                for who, person in handed.people.items()
+            },
+            "service": {"client_id": handed.client_id, "client_secret": handed.client_secret},
+            "axis_url": stage.axis_url,
+            "fcm_url": stage.fcm_url,
+            "pki_url": stage.pki_url,
+        }  # fmt: skip
+        place = self._options.out or self._folder
+        path = place / "demo.json"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(body, ensure_ascii=False, indent=1) + "\n", "utf-8")
