@@ -19,6 +19,7 @@ from server.approvals.routes import HANDLERS as APPROVALS
 from server.audit.routes import HANDLERS as AUDIT
 from server.credentials.routes import HANDLERS as CREDENTIALS
 from server.documents.routes import HANDLERS as DOCUMENTS
+from server.exchange.routes import HANDLERS as EXCHANGE
 from server.identity.guard import Authentication, access_of, guard, provide_actor, public
 from server.identity.routes import HANDLERS as IDENTITY
 from server.ids import new_id
@@ -147,7 +148,10 @@ async def problem(request: Request[Any, Any, Any], code: Annotated[str, PathPara
     return Response(content=row)
 
 
-_PAGE_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+)
 
 
 def _static(path: str, body: str, media_type: str) -> HTTPRouteHandler:
@@ -168,7 +172,7 @@ def routes() -> list[HTTPRouteHandler]:
         livez, readyz, metrics, openapi_document, problem,
         _static("/api", API_PAGE, "text/html; charset=utf-8"), _static("/api/page.js", API_SCRIPT, "text/javascript; charset=utf-8"),
         _static("/api/page.css", API_STYLE, "text/css; charset=utf-8"),
-        *IDENTITY, *DOCUMENTS, *APPROVALS, *PREVIEWS, *CREDENTIALS, *NOTICES, *WEBHOOKS, *AUDIT,
+        *IDENTITY, *DOCUMENTS, *APPROVALS, *PREVIEWS, *CREDENTIALS, *NOTICES, *WEBHOOKS, *AUDIT, *EXCHANGE,
     ]  # fmt: skip
     for handler in handlers:
         if access_of(handler.opt) is None:

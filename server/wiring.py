@@ -20,7 +20,7 @@ from server.db import Database, Transaction, migrate, open_database
 from server.documents import queries as document_queries
 from server.documents.service import DocumentService, Inspector
 from server.documents.tasks import DocumentTasks
-from server.exchange.axis import VxpAxis
+from server.exchange.axis import AxisLimits, VxpAxis
 from server.exchange.service import ExchangeService
 from server.exchange.tasks import ExchangeTasks
 from server.identity import tasks as identity_tasks
@@ -190,7 +190,9 @@ class Wiring:
         exchange = self.settings.exchange
         if not exchange.url:
             return None
-        axis = VxpAxis(exchange.url, exchange.system_id, Path(exchange.secret_file), self.clock.now_us)
+        # An unknown outcome is asked about after `settle_s`, when no send of ours can still be under way.
+        limits = AxisLimits(read_s=exchange.timeout_s, send_s=min(2 * exchange.timeout_s, exchange.settle_s))
+        axis = VxpAxis(exchange.url, exchange.system_id, Path(exchange.secret_file), self.clock.now_us, limits)
         self._stack.push_async_callback(axis.close)
         return axis
 

@@ -1,0 +1,289 @@
+"""What the axis holds for us: stored raw, taken into effect, and only then confirmed there (reference §7.2).
+
+A packet is listed until it is confirmed, so a crash at any place means that it is seen again; its row, unique by the axis' id,
+makes its effect happen once. Statuses come late, out of order, repeated, and from whoever can reach the axis.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from server import audit
+from server.clock import Clock
+from server.crash import point
+from server.db import Database, DatabaseError, Transaction
+from server.documents.model import FOLLOWS, State, clean
+from server.documents.service import SYSTEM, documents_load, move, publish
+from server.errors import Refused
+from server.exchange import edxml, queries
+from server.exchange.agencies import Agencies
+from server.exchange.axis import Axis, AxisRefused, AxisUnavailable, ReceivedItem
+from server.exchange.delivery import RANK, Delivery, on_status
+from server.exchange.delivery import State as DeliveryState
+from server.exchange.model import PacketKind, StatusPacket, same_organ
+from server.exchange.queries import PacketRow, ReceiverRow
+from server.ids import new_id
+from server.notices.service import notify
+from server.storage import Blobs
+from server.wire import iso
+
+log = structlog.get_logger()
+
+Same = Callable[[str, str], bool]
+
+_BATCH: Final = 500
+_MAX_PAUSE_US: Final = 60_000_000
+_AGENCIES_US: Final = 3_600_000_000
+_SHUN_US: Final = 900_000_000
+_REASON: Final = 1000
+_SENT: Final = frozenset({State.FORWARDED, State.DELIVERED, State.ACCEPTED, State.REFUSED})
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """What became of an incoming packet: `stored`, `applied`, `repeated`, `unmatched` or `unreadable`, and why."""
+
+    state: str
+    error: str = ""
+    organisation: str | None = None
+    document: str | None = None
+
+
+def reached(deliveries: Iterable[Delivery]) -> State:
+    """The document's state from its receivers': as far as the slowest is; refused as soon as one refuses."""
+    ranks = []
+    for delivery in deliveries:
+        if delivery.state is DeliveryState.REJECTED:
+            return State.REFUSED
+        if delivery.state is not DeliveryState.TAKEN_BACK:
+            ranks.append(RANK[delivery.before_take_back or delivery.state])
+    slowest = min(ranks, default=0)
+    if slowest >= RANK[DeliveryState.ACCEPTED]:
+        return State.ACCEPTED
+    return State.DELIVERED if slowest >= RANK[DeliveryState.ARRIVED] else State.FORWARDED
+
+
+async def follow(tx: Transaction, packet: PacketRow, about: dict[str, Any], *, now_us: int) -> None:
+    """Move the document to where its receivers are, if that is forward, and tell people once all have accepted."""
+    row = await documents_load(tx, packet.document)
+    assert row is not None
+    to = reached(receiver.delivery for receiver in await queries.receivers(tx, packet.id))
+    if row.state not in _SENT or to not in FOLLOWS[row.state]:
+        return
+    await move(tx, row, to, actor=SYSTEM, now_us=now_us, step=row.step, body=about)
+    if to is State.ACCEPTED:
+        await _tell(tx, packet, "accepted", row.urgency, now_us)
+
+
+async def _tell(tx: Transaction, packet: PacketRow, kind: str, urgency: int, now_us: int) -> None:
+    await notify(
+        tx,
+        organisation=packet.organisation,
+        people=await queries.people_of(tx, packet.document, packet.organisation),
+        document=packet.document,
+        kind=kind,
+        urgency=urgency,
+        now_us=now_us,
+    )
+
+
+class Incoming:
+    """The poller. One at a time over all processes: it runs as a periodic job."""
+
+    def __init__(self, db: Database, blobs: Blobs, axis: Axis | None, clock: Clock, *, poll_s: float) -> None:
+        self._db = db
+        self._blobs = blobs
+        self._axis = axis
+        self._clock = clock
+        self._poll_us = max(round(poll_s * 1e6), 1_000_000)
+        self._failures = 0
+        self._quiet_until_us = 0
+        self._shunned: dict[str, int] = {}
+        self._agencies: Agencies | None = None
+        self._agencies_us = 0
+
+    async def poll(self, kind: PacketKind) -> int:
+        """Take in what is listed, up to a batch; how many packets were new. An axis that is down is asked ever more seldom (D3)."""
+        if self._axis is None or self._clock.monotonic_us() < self._quiet_until_us:
+            return 0
+        try:
+            taken = await self._poll(self._axis, kind)
+        except (AxisUnavailable, AxisRefused) as error:
+            self._failures += 1
+            pause_us = min(self._poll_us << min(self._failures, 6), _MAX_PAUSE_US)
+            self._quiet_until_us = self._clock.monotonic_us() + pause_us
+            log.warning("axis-not-polled", kind=kind.value, code=error.code)
+            return 0
+        self._failures = 0
+        return taken
+
+    async def _poll(self, axis: Axis, kind: PacketKind) -> int:
+        listed = {item.doc_id: item for item in await axis.received(kind)}
+        now_us = self._clock.monotonic_us()
+        self._shunned = {axis_id: until_us for axis_id, until_us in self._shunned.items() if until_us > now_us}
+        taken = 0
+        for item in [item for item in listed.values() if item.doc_id not in self._shunned][:_BATCH]:
+            try:
+                taken += await self._take(axis, kind, item)
+            except (AxisUnavailable, DatabaseError):
+                raise
+            except Refused as refused:
+                # The volume is full (D8): nothing was confirmed, so the axis keeps what we cannot.
+                log.error("incoming-not-stored", code=refused.code)  # noqa: TRY400 - no trace: it may quote the packet
+                return taken
+            except Exception as error:  # one packet must not hold up the others (D14); it stays listed
+                code = error.code if isinstance(error, AxisRefused) else type(error).__name__
+                log.error("incoming-packet-failed", axis_id=item.doc_id, code=code)  # noqa: TRY400 - as above
+                self._shunned[item.doc_id] = self._clock.monotonic_us() + _SHUN_US
+        await self._close(kind, listed.keys())
+        return taken
+
+    async def _take(self, axis: Axis, kind: PacketKind, item: ReceivedItem) -> int:
+        """Store, apply, commit; then confirm. A packet that is stored already is only confirmed again."""
+        known = await queries.incoming(self._db, item.doc_id)
+        if known is not None:
+            failed = str(known["error"]) if known["state"] == "unreadable" else None
+        else:
+            settled = await self._store(axis, kind, item)
+            failed = settled.error if settled.state == "unreadable" else None
+            point("status-stored")
+        await axis.confirm(item.doc_id, failed)
+        await self._db.transact(lambda tx: queries.mark_confirmed(tx, item.doc_id, self._clock.now_us()))
+        return int(known is None)
+
+    async def _store(self, axis: Axis, kind: PacketKind, item: ReceivedItem) -> Settled:
+        with tempfile.TemporaryDirectory(dir=self._blobs.scratch(), prefix="incoming-") as folder:
+            path = Path(folder) / "packet"
+            await axis.fetch(item.doc_id, path)
+            read: StatusPacket | Settled = Settled("stored")
+            if kind is PacketKind.STATUS:
+                read = await asyncio.to_thread(_read_status, path)
+            same = await self._comparison(axis, read) if isinstance(read, StatusPacket) else same_organ
+            blob = await self._blobs.put_file(path)
+
+        async def body(tx: Transaction) -> Settled:
+            now_us = self._clock.now_us()
+            if not await queries.insert_incoming(
+                tx, axis_id=item.doc_id, kind=kind.value, sender=item.sender, receiver=item.receiver, blob=blob, now_us=now_us
+            ):  # fmt: skip
+                return Settled("repeated")
+            settled = read if isinstance(read, Settled) else await self._apply(tx, item.doc_id, read, same, now_us)
+            if settled != Settled("stored"):
+                await queries.settle_incoming(
+                    tx, item.doc_id, state=settled.state, error=settled.error, organisation=settled.organisation, document=settled.document
+                )  # fmt: skip
+            if settled.error:
+                await self._alarm(tx, item.doc_id, settled, now_us)
+            return settled
+
+        return await self._db.transact(body)
+
+    async def _comparison(self, axis: Axis, status: StatusPacket) -> Same:
+        """Codes as spelled where that is enough; else by the axis' own list, since old codes still travel (reference §6.6)."""
+        packet = await queries.packet_by_document_id(
+            self._db, status.response_for.document_id, PacketKind.DOCUMENT.value
+        )
+        if packet is not None:
+            receivers = await queries.receivers(self._db, packet.id)
+            if any(same_organ(to.organ_id, status.sender.organ_id) for to in receivers):
+                return same_organ
+        now_us = self._clock.monotonic_us()
+        if self._agencies is None or now_us - self._agencies_us > _AGENCIES_US:
+            self._agencies = Agencies(await axis.agencies())
+            self._agencies_us = now_us
+        return self._agencies.same
+
+    async def _apply(self, tx: Transaction, axis_id: str, status: StatusPacket, same: Same, now_us: int) -> Settled:
+        packet = await self._answered(tx, status, same)
+        if packet is None:
+            return Settled("unmatched", "document-unknown")
+        receivers = await queries.receivers(tx, packet.id)
+        receiver = next((to for to in receivers if same(to.organ_id, status.sender.organ_id)), None)
+        settled = Settled("applied", "", packet.organisation, packet.document)
+        if receiver is None:
+            return msgspec.structs.replace(settled, state="unmatched", error="receiver-unknown")
+        fresh = await queries.insert_status(
+            tx,
+            id_=new_id(),
+            document=packet.document,
+            organ_id=receiver.organ_id,
+            status_code=status.status,
+            description=clean(status.description)[:_REASON],
+            stated_at="" if status.at_us is None else iso(status.at_us),
+            axis_id=axis_id,
+            now_us=now_us,
+        )
+        if not fresh:
+            return msgspec.structs.replace(settled, state="repeated")
+        flag = await self._progress(tx, packet, receiver, status, now_us)
+        return msgspec.structs.replace(settled, error=flag)
+
+    async def _answered(self, tx: Transaction, status: StatusPacket, same: Same) -> PacketRow | None:
+        """The packet of ours that is answered: by DocumentId, else by number, notation and day of the same agency (reference §5)."""
+        answered = status.response_for
+        packet = await queries.packet_by_document_id(tx, answered.document_id, PacketKind.DOCUMENT.value)
+        if packet is not None or not answered.code or answered.promulgated is None:
+            return packet
+        alike = [
+            one
+            for one in await queries.packets_by_reference(
+                tx, answered.code, answered.promulgated.isoformat(), PacketKind.DOCUMENT.value
+            )
+            if same(one.sender, answered.organ_id)
+        ]
+        return alike[0] if len(alike) == 1 else None
+
+    async def _progress(
+        self, tx: Transaction, packet: PacketRow, receiver: ReceiverRow, status: StatusPacket, now_us: int
+    ) -> str:
+        """One new status of one receiver, in the history already; the flag that a person should see, or empty."""
+        row = await documents_load(tx, packet.document)
+        assert row is not None
+        step = on_status(receiver.delivery, status.status)
+        if step.delivery != receiver.delivery:
+            await queries.set_receiver(tx, receiver, step.delivery, status.status, now_us)
+        about: dict[str, Any] = {"receiver": receiver.organ_id, "status_code": status.status}
+        if reason := clean(status.description)[:_REASON]:
+            about["reason"] = reason
+        await publish(tx, row, "document.status", row.state, detail=about, now_us=now_us)
+        refused = step.delivery.state is DeliveryState.REJECTED and receiver.state is not DeliveryState.REJECTED
+        if step.delivery != receiver.delivery:
+            await follow(tx, packet, about, now_us=now_us)
+        if refused:
+            await _tell(tx, packet, "refused", row.urgency, now_us)
+        return "" if step.flag is None else step.flag.value
+
+    async def _alarm(self, tx: Transaction, axis_id: str, settled: Settled, now_us: int) -> None:
+        """For the operator: in the log with the change, and a line when it is durable."""
+        await audit.append(
+            tx,
+            "exchange.incoming_alarm",
+            organisation=settled.organisation or "",
+            actor=SYSTEM,
+            subject=settled.document or axis_id,
+            body={"axis_id": axis_id, "state": settled.state, "code": settled.error},
+            now_us=now_us,
+        )
+        tx.after_commit(lambda: log.error("incoming-alarm", axis_id=axis_id, state=settled.state, code=settled.error))
+
+    async def _close(self, kind: PacketKind, listed: Iterable[str]) -> None:
+        """What is no longer listed was confirmed, even if we died before we could write that down."""
+        still = set(listed)
+        for axis_id in await queries.unconfirmed(self._db, kind.value, _BATCH):
+            if axis_id not in still:
+                await self._db.transact(
+                    lambda tx, axis_id=axis_id: queries.mark_confirmed(tx, axis_id, self._clock.now_us())  # type: ignore[misc]
+                )
+
+
+def _read_status(path: Path) -> StatusPacket | Settled:
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        try:
+            packet = edxml.parse(path, Path(folder)).packet
+        except edxml.Unreadable as error:
+            return Settled("unreadable", error.code)
+    return packet if isinstance(packet, StatusPacket) else Settled("stored", "kind-differs")

@@ -1,0 +1,302 @@
+"""All SQL of the exchange. Users reach it only through a document that they may read (threat C1)."""
+
+import msgspec
+
+from server.db import Reads, Row, Transaction, into
+from server.exchange.delivery import Delivery
+from server.exchange.delivery import State as DeliveryState
+from server.exchange.forward import Forwarding, Stage
+
+_PACKET = (
+    "p.id, p.organisation, p.document, p.kind, p.sender, p.reference, p.revision, p.blob, p.stage, p.attempts, p.not_before_us, "
+    "p.doc_id, p.code, p.description, p.created_us, p.sent_us, p.accepted_us"
+)
+
+
+class PacketRow(msgspec.Struct, frozen=True):
+    """A packet of ours. `blob` names its file; `doc_id` is empty until the axis has accepted it."""
+
+    id: str
+    organisation: str
+    document: str
+    kind: str
+    sender: str
+    reference: str
+    revision: str
+    blob: str
+    stage: Stage
+    attempts: int
+    not_before_us: int
+    doc_id: str
+    code: str
+    description: str
+    created_us: int
+    sent_us: int | None
+    accepted_us: int | None
+
+    @property
+    def forwarding(self) -> Forwarding:
+        return Forwarding(
+            stage=self.stage,
+            attempts=self.attempts,
+            not_before_us=self.not_before_us,
+            doc_id=self.doc_id,
+            code=self.code,
+            description=self.description,
+        )
+
+
+class ReceiverRow(msgspec.Struct, frozen=True):
+    packet: str
+    organ_id: str
+    name: str
+    state: DeliveryState
+    before_take_back: DeliveryState | None
+    status_code: str | None
+    updated_us: int
+
+    @property
+    def delivery(self) -> Delivery:
+        return Delivery(state=self.state, before_take_back=self.before_take_back)
+
+
+# Packets that leave.
+
+
+async def header_facts(db: Reads, document: str) -> Row | None:
+    """What the packet says beyond the document's own row: the agency, the last personal signer, the clerk who sealed."""
+    return await db.fetch_one(
+        "SELECT o.code, o.name, s.authority_line, p.name AS signer_name, p.position AS signer_position, c.name AS clerk_name "
+        "FROM documents d JOIN organisations o ON o.id = d.organisation "
+        "LEFT JOIN route_steps s ON s.document = d.id AND s.kind = 'person' AND s.position = "
+        "(SELECT max(t.position) FROM route_steps t WHERE t.document = d.id AND t.kind = 'person' AND t.state = 'done') "
+        "LEFT JOIN people p ON p.id = coalesce(s.decided_by, s.person) "
+        "LEFT JOIN route_steps q ON q.document = d.id AND q.kind = 'seal' LEFT JOIN people c ON c.id = q.decided_by WHERE d.id = $1",
+        document,
+    )
+
+
+async def outgoing(db: Reads, document: str, kind: str) -> PacketRow | None:
+    row = await db.fetch_one(
+        f"SELECT {_PACKET} FROM outgoing_packets p WHERE p.document = $1 AND p.kind = $2", document, kind
+    )
+    return None if row is None else into(row, PacketRow)
+
+
+async def insert_packet(tx: Transaction, row: PacketRow) -> int:
+    """0 when the document has its packet already."""
+    return await tx.execute(
+        "INSERT INTO outgoing_packets (id, organisation, document, kind, sender, reference, revision, blob, stage, attempts, not_before_us, "
+        "doc_id, code, description, created_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) "
+        "ON CONFLICT (document, kind) DO NOTHING",
+        row.id,
+        row.organisation,
+        row.document,
+        row.kind,
+        row.sender,
+        row.reference,
+        row.revision,
+        row.blob,
+        row.stage.value,
+        row.attempts,
+        row.not_before_us,
+        row.doc_id,
+        row.code,
+        row.description,
+        row.created_us,
+    )
+
+
+async def insert_receiver(
+    tx: Transaction, *, packet: str, position: int, organ_id: str, name: str, now_us: int
+) -> None:
+    await tx.execute(
+        "INSERT INTO packet_receivers (packet, organ_id, position, name, state, updated_us) VALUES ($1, $2, $3, $4, $5, $6)",
+        packet,
+        organ_id,
+        position,
+        name,
+        DeliveryState.QUEUED.value,
+        now_us,
+    )
+
+
+async def set_forwarding(tx: Transaction, packet: str, before: Forwarding, after: Forwarding, now_us: int) -> int:
+    """0 when somebody else made a step since `before` was read. A packet is accepted once, whoever hears of it first."""
+    return await tx.execute(
+        "UPDATE outgoing_packets SET stage = $4, attempts = $5, not_before_us = $6, doc_id = $7, code = $8, description = $9, "
+        "sent_us = CASE WHEN $4 = 'sending' THEN $10 ELSE sent_us END, "
+        "accepted_us = CASE WHEN $4 = 'accepted' THEN $10 ELSE accepted_us END "
+        "WHERE id = $1 AND stage = $2 AND attempts = $3",
+        packet,
+        before.stage.value,
+        before.attempts,
+        after.stage.value,
+        after.attempts,
+        after.not_before_us,
+        after.doc_id,
+        after.code,
+        after.description,
+        now_us,
+    )
+
+
+async def known_ids(db: Reads, packet: PacketRow) -> list[str]:
+    """Ids that the axis gave to other packets with this reference."""
+    rows = await db.fetch_all(
+        "SELECT doc_id FROM outgoing_packets WHERE reference = $1 AND id <> $2 AND doc_id <> ''",
+        packet.reference,
+        packet.id,
+    )
+    return [str(row["doc_id"]) for row in rows]
+
+
+async def unsettled_alike(tx: Reads, packet: PacketRow) -> bool:
+    """Whether another packet with this reference may be at the axis without us knowing its id."""
+    row = await tx.fetch_one(
+        "SELECT 1 AS one FROM outgoing_packets WHERE reference = $1 AND id <> $2 AND stage IN ('sending', 'unknown') LIMIT 1",
+        packet.reference,
+        packet.id,
+    )
+    return row is not None
+
+
+async def receivers(db: Reads, packet: str) -> list[ReceiverRow]:
+    rows = await db.fetch_all(
+        "SELECT packet, organ_id, name, state, before_take_back, status_code, updated_us FROM packet_receivers WHERE packet = $1 "
+        "ORDER BY position",
+        packet,
+    )
+    return [into(row, ReceiverRow) for row in rows]
+
+
+async def set_receiver(
+    tx: Transaction, row: ReceiverRow, delivery: Delivery, status_code: str | None, now_us: int
+) -> None:
+    await tx.execute(
+        "UPDATE packet_receivers SET state = $3, before_take_back = $4, status_code = $5, updated_us = $6 WHERE packet = $1 AND organ_id = $2",
+        row.packet,
+        row.organ_id,
+        delivery.state.value,
+        None if delivery.before_take_back is None else delivery.before_take_back.value,
+        status_code,
+        now_us,
+    )
+
+
+async def people_of(tx: Reads, document: str, organisation: str) -> list[str]:
+    """Who is told of the receivers' answers: everybody of the route, and the organisation's clerks."""
+    rows = await tx.fetch_all(
+        "SELECT p.id FROM people p WHERE p.organisation = $2 AND p.state = 'active' AND (EXISTS (SELECT 1 FROM route_steps s "
+        "WHERE s.document = $1 AND (s.person = p.id OR s.decided_by = p.id)) "
+        "OR EXISTS (SELECT 1 FROM roles r WHERE r.person = p.id AND r.role = 'clerk')) ORDER BY p.id",
+        document,
+        organisation,
+    )
+    return [str(row["id"]) for row in rows]
+
+
+# Packets that come.
+
+
+async def incoming(db: Reads, axis_id: str) -> Row | None:
+    return await db.fetch_one(
+        "SELECT axis_id, state, error, confirmed_us FROM incoming_packets WHERE axis_id = $1", axis_id
+    )
+
+
+async def insert_incoming(
+    tx: Transaction, *, axis_id: str, kind: str, sender: str, receiver: str, blob: str, now_us: int
+) -> int:
+    """0 when it is stored already."""
+    return await tx.execute(
+        "INSERT INTO incoming_packets (axis_id, organisation, kind, sender, receiver, blob, state, error, received_us) "
+        "VALUES ($1, (SELECT id FROM organisations WHERE lower(code) = lower($4)), $2, $3, $4, $5, 'stored', '', $6) ON CONFLICT (axis_id) DO NOTHING",
+        axis_id,
+        kind,
+        sender,
+        receiver,
+        blob,
+        now_us,
+    )
+
+
+async def settle_incoming(
+    tx: Transaction, axis_id: str, *, state: str, error: str, organisation: str | None, document: str | None
+) -> None:
+    await tx.execute(
+        "UPDATE incoming_packets SET state = $2, error = $3, organisation = coalesce($4, organisation), document = $5 WHERE axis_id = $1",
+        axis_id,
+        state,
+        error,
+        organisation,
+        document,
+    )
+
+
+async def mark_confirmed(tx: Transaction, axis_id: str, now_us: int) -> int:
+    return await tx.execute(
+        "UPDATE incoming_packets SET confirmed_us = $2 WHERE axis_id = $1 AND confirmed_us IS NULL", axis_id, now_us
+    )
+
+
+async def unconfirmed(db: Reads, kind: str, limit: int) -> list[str]:
+    rows = await db.fetch_all(
+        "SELECT axis_id FROM incoming_packets WHERE kind = $1 AND confirmed_us IS NULL LIMIT $2", kind, limit
+    )
+    return [str(row["axis_id"]) for row in rows]
+
+
+async def packet_by_document_id(db: Reads, exchange_id: str, kind: str) -> PacketRow | None:
+    row = await db.fetch_one(
+        f"SELECT {_PACKET} FROM documents d JOIN outgoing_packets p ON p.document = d.id WHERE d.exchange_id = $1 AND p.kind = $2",
+        exchange_id,
+        kind,
+    )
+    return None if row is None else into(row, PacketRow)
+
+
+async def packets_by_reference(db: Reads, reference: str, promulgated: str, kind: str) -> list[PacketRow]:
+    """For answers that do not quote our id: number and notation with the day of issue (`YYYY-MM-DD`)."""
+    rows = await db.fetch_all(
+        f"SELECT {_PACKET} FROM outgoing_packets p JOIN documents d ON d.id = p.document "
+        "WHERE p.reference = $1 AND d.promulgation_date = $2 AND p.kind = $3 LIMIT 10",
+        reference,
+        promulgated,
+        kind,
+    )
+    return [into(row, PacketRow) for row in rows]
+
+
+async def insert_status(
+    tx: Transaction,
+    *,
+    id_: str,
+    document: str,
+    organ_id: str,
+    status_code: str,
+    description: str,
+    stated_at: str,
+    axis_id: str,
+    now_us: int,
+) -> int:
+    """0 for a repeated one."""
+    return await tx.execute(
+        "INSERT INTO business_statuses (id, document, organ_id, status_code, description, stated_at, axis_id, received_us) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (document, organ_id, status_code, stated_at) DO NOTHING",
+        id_,
+        document,
+        organ_id,
+        status_code,
+        description,
+        stated_at,
+        axis_id,
+        now_us,
+    )
+
+
+async def statuses(db: Reads, document: str) -> list[Row]:
+    return await db.fetch_all(
+        "SELECT organ_id, status_code, description, stated_at, received_us FROM business_statuses WHERE document = $1 ORDER BY received_us, id",
+        document,
+    )

@@ -1,0 +1,347 @@
+"""A sealed document leaves for the axis, exactly once, and its receivers' states can be read (architecture §6.7).
+
+The packet file and its row are durable before the first send. Each step of the sending policy (`forward`) is stored before
+it acts and after it was answered; what a crash interrupted is asked about at the axis before anything is sent again (D1, D2).
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+
+import msgspec
+import structlog
+
+from server import audit
+from server.approvals.service import ApprovalService
+from server.clock import Clock
+from server.crash import point
+from server.db import Database, Row, Transaction
+from server.documents.model import DocumentRow, State
+from server.documents.service import SYSTEM, DocumentService, documents_load, move, publish
+from server.errors import Refused
+from server.exchange import forward, queries
+from server.exchange.axis import Axis, SentKey
+from server.exchange.compose import Sender, header_of, write_packet
+from server.exchange.delivery import Event, on_event
+from server.exchange.forward import Action, Forwarding, Parcel, Stage
+from server.exchange.incoming import Incoming, follow
+from server.exchange.model import ExchangeError, PacketKind, Signer, too_long
+from server.exchange.queries import PacketRow, ReceiverRow
+from server.identity.model import Actor
+from server.ids import new_id
+from server.jobs import Bury, Context, Retry
+from server.settings import ExchangeSettings
+from server.storage import Blobs
+
+log = structlog.get_logger()
+
+DOCUMENT = PacketKind.DOCUMENT.value
+_NOT_VALID = "personal-signature-missing"
+_ALIKE_S = 5.0
+_PROBE_US = 60_000_000
+_EVENT_OF = {
+    Stage.SENDING: Event.SEND_STARTED,
+    Stage.UNKNOWN: Event.SEND_POSTPONED,
+    Stage.READY: Event.SEND_POSTPONED,
+    Stage.REFUSED: Event.SEND_REFUSED,
+    Stage.ACCEPTED: Event.EXCHANGE_ACCEPTED,
+}
+
+
+class Deliveries(msgspec.Struct, frozen=True):
+    """`packet` is None before the document has left."""
+
+    packet: PacketRow | None
+    receivers: list[ReceiverRow]
+    statuses: list[Row]
+
+
+class _Breaker:
+    """One axis that is down is probed at most once a minute, however many documents wait (D3)."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._failures = 0
+        self._closed_until_us = 0
+
+    def admit(self, jitter: float) -> None:
+        """Let this one pass. Raises: Retry while the axis is taken to be down."""
+        now_us = self._clock.monotonic_us()
+        if not self._failures:
+            return
+        if now_us < self._closed_until_us:
+            raise Retry((self._closed_until_us - now_us) / 1e6 + 5 * jitter, "exchange-down")
+        # This one probes; the others wait for what it finds.
+        self._close(now_us)
+
+    def heard(self, before: Forwarding, after: Forwarding) -> None:
+        """Whether the axis was there: a send that it cannot have had and a question without answer say no."""
+        unsent = before.stage is Stage.SENDING and after.stage is Stage.READY and bool(after.code)
+        unanswered = before.stage is after.stage and after.attempts > before.attempts
+        if unsent or unanswered:
+            self._failures += 1
+            self._close(self._clock.monotonic_us())
+        elif after.stage is not Stage.UNKNOWN:
+            self._failures = 0
+
+    def _close(self, now_us: int) -> None:
+        self._closed_until_us = now_us + min(1_000_000 << min(self._failures, 6), _PROBE_US)
+
+
+class ExchangeService:
+    """`axis` None: no exchange is configured; sealed documents wait, and their alarm tells."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        blobs: Blobs,
+        axis: Axis | None,
+        approvals: ApprovalService,
+        documents: DocumentService,
+        clock: Clock,
+        settings: ExchangeSettings,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._db = db
+        self._blobs = blobs
+        self._axis = axis
+        self._approvals = approvals
+        self._documents = documents
+        self._clock = clock
+        self._settings = settings
+        self._jitter = jitter
+        self._breaker = _Breaker(clock)
+        self._incoming = Incoming(db, blobs, axis, clock, poll_s=settings.poll_s)
+        self.poll_s = settings.poll_s
+
+    async def deliveries(self, actor: Actor, document: str) -> Deliveries:
+        """What became of the document at each receiver (EXC-6).
+
+        Raises: Refused("not-found") alike for unknown and foreign documents (C1).
+        """
+        await self._documents.get(actor, document)
+        packet = await queries.outgoing(self._db, document, DOCUMENT)
+        if packet is None:
+            return Deliveries(None, [], [])
+        return Deliveries(
+            packet, await queries.receivers(self._db, packet.id), await queries.statuses(self._db, document)
+        )
+
+    async def poll(self, kind: PacketKind) -> int:
+        """Take in what waits for us at the axis; how many packets were new."""
+        return await self._incoming.poll(kind)
+
+    # Forwarding.
+
+    async def forward(self, document: str, context: Context, *, revived: bool = False) -> None:
+        """Make the steps that are due until the axis has the document; ends with the job finished in the last transaction.
+
+        `revived`: the job starts from the beginning; a packet that the axis had refused is offered again, as its operator wants.
+        Raises: Retry (with its delay) while the outcome is open, Bury when a person must look.
+        """
+        row = await documents_load(self._db, document)
+        if row is None:
+            raise Bury("document-unknown")
+        packet = await queries.outgoing(self._db, document, DOCUMENT)
+        if row.state is not State.SEALED and (packet is None or packet.stage is Stage.READY):
+            return  # recalled before it left
+        if packet is None:
+            if self._axis is None:
+                raise Retry(reason="exchange-not-configured")
+            packet = await self._build(row)
+        if packet.stage is Stage.REFUSED and revived:
+            packet = await self._requeue(packet)
+        await self._send(packet, row, context)
+
+    async def _build(self, row: DocumentRow) -> PacketRow:
+        """The packet, its file and its receivers, durable; nothing was sent yet."""
+        await self._require_valid(row)
+        facts = await queries.header_facts(self._db, row.id)
+        assert facts is not None
+        code = str(facts["code"])
+        sender = Sender(
+            organ_id=self._settings.organ_codes.get(code, code),
+            name=facts["name"],
+            signer=Signer(
+                competence=facts["authority_line"] or "",
+                position=facts["signer_position"] or "",
+                full_name=facts["signer_name"] or "",
+            ),
+            clerk=facts["clerk_name"] or "",
+        )
+        header = header_of(row, sender)
+        if beyond := too_long(header):
+            await self._fail(row, "field-too-long", {"elements": [field.element for field in beyond]})
+        path = self._blobs.scratch() / f"packet-{new_id()}.edxml"
+        try:
+            async with self._blobs.local(row.head) as pdf:
+                await asyncio.to_thread(write_packet, row, header, sender.clerk, pdf, path)
+            blob = await self._blobs.put_file(path)
+        except ExchangeError as error:
+            await self._fail(row, error.code, {})
+        finally:
+            path.unlink(missing_ok=True)
+        packet = await self._db.transact(lambda tx: self._insert(tx, row, sender, header.code, blob))
+        point("forward-built")
+        return packet
+
+    async def _require_valid(self, row: DocumentRow) -> None:
+        """Nothing leaves whose whole chain of signatures our own validation did not pass (SIG-7)."""
+        try:
+            await self._approvals.require_valid(row, _NOT_VALID)
+        except Refused as refused:
+            if refused.code != _NOT_VALID:
+                raise Retry(reason=refused.code) from None
+            await self._fail(row, refused.code, {})
+
+    async def _insert(self, tx: Transaction, row: DocumentRow, sender: Sender, reference: str, blob: str) -> PacketRow:
+        now_us = self._clock.now_us()
+        current = await documents_load(tx, row.id)
+        if current is None or current.state is not State.SEALED or current.head != row.head:
+            raise Retry(0.0, "document-changed")
+        packet = PacketRow(
+            id=new_id(),
+            organisation=row.organisation,
+            document=row.id,
+            kind=DOCUMENT,
+            sender=sender.organ_id,
+            reference=reference,
+            revision=row.head,
+            blob=blob,
+            stage=Stage.READY,
+            attempts=0,
+            not_before_us=0,
+            doc_id="",
+            code="",
+            description="",
+            created_us=now_us,
+            sent_us=None,
+            accepted_us=None,
+        )
+        if not await queries.insert_packet(tx, packet):
+            raise Retry(0.0, "packet-built-twice")
+        for position, to in enumerate(row.metadata().receivers):
+            await queries.insert_receiver(
+                tx, packet=packet.id, position=position, organ_id=to.organ_id, name=to.name, now_us=now_us
+            )
+        await self._audit(tx, row, "exchange.packet_built", {"packet": blob, "revision": row.head}, now_us)
+        return packet
+
+    async def _fail(self, row: DocumentRow, code: str, detail: dict[str, list[str]]) -> None:
+        """The packet cannot be made: a person must look. Always raises Bury; the document stays sealed and becomes overdue."""
+
+        async def body(tx: Transaction) -> None:
+            await self._failed(tx, row, code, detail)
+
+        await self._db.transact(body)
+        raise Bury(code)
+
+    async def _failed(self, tx: Transaction, row: DocumentRow, code: str, detail: dict[str, list[str]]) -> None:
+        now_us = self._clock.now_us()
+        await self._audit(tx, row, "exchange.forward_failed", {"code": code, **detail}, now_us)
+        await publish(tx, row, "document.forward_failed", row.state, detail={"reason": code}, now_us=now_us)
+        tx.after_commit(lambda: log.error("forward-failed", document=row.id, code=code))
+
+    async def _audit(
+        self, tx: Transaction, row: DocumentRow, kind: str, body: Mapping[str, object], now_us: int
+    ) -> None:
+        await audit.append(
+            tx, kind, organisation=row.organisation, actor=SYSTEM, subject=row.id, body=dict(body), now_us=now_us
+        )
+
+    async def _requeue(self, packet: PacketRow) -> PacketRow:
+        again = msgspec.structs.replace(packet, stage=Stage.READY, attempts=0, not_before_us=0)
+
+        async def body(tx: Transaction) -> None:
+            now_us = self._clock.now_us()
+            if not await queries.set_forwarding(tx, packet.id, packet.forwarding, again.forwarding, now_us):
+                raise Retry(0.0, "packet-changed")
+            await self._tell_receivers(tx, packet, Event.REQUEUED, now_us)
+
+        await self._db.transact(body)
+        return again
+
+    async def _send(self, packet: PacketRow, row: DocumentRow, context: Context) -> None:
+        """Steps of the policy until it says stop, or wait."""
+        state = packet.forwarding
+        if self._axis is None:
+            raise Retry(reason="exchange-not-configured")
+        if forward.action(state, self._clock.now_us()) in {Action.SEND, Action.ASK}:
+            self._breaker.admit(self._jitter())
+        codes = tuple(to.organ_id for to in await queries.receivers(self._db, packet.id))
+        key = SentKey(notation=packet.reference, receivers=codes, title=row.subject)
+
+        async def store(after: Forwarding) -> None:
+            nonlocal state
+            if after.stage is not Stage.SENDING:
+                point("forward-sent")
+                self._breaker.heard(state, after)
+            await self._db.transact(lambda tx: self._store(tx, packet, state, after, context))
+            state = after
+
+        async with self._blobs.local(packet.blob) as path:
+            while (due := forward.action(state, self._clock.now_us())) in {Action.SEND, Action.ASK}:
+                known = await queries.known_ids(self._db, packet)
+                parcel = Parcel(
+                    kind=PacketKind.DOCUMENT, file=path, sender=self._settings.system_id, key=key, known=known
+                )
+                await forward.forward_once(
+                    self._axis,
+                    parcel,
+                    state,
+                    now_us=self._clock.now_us,
+                    jitter=self._jitter,
+                    store=store,
+                    settle_us=round(self._settings.settle_s * 1e6),
+                )
+        if due is Action.WAIT:
+            raise Retry((state.not_before_us - self._clock.now_us()) / 1e6, state.code or state.stage.value)
+        if state.stage is Stage.REFUSED:
+            raise Bury(f"axis-refused-{state.code}")
+        if state.stage is Stage.ACCEPTED:
+            point("forward-accepted")
+
+    async def _store(
+        self, tx: Transaction, packet: PacketRow, before: Forwarding, after: Forwarding, context: Context
+    ) -> None:
+        """Keep one step of the policy with everything that it means; the last one also ends the job."""
+        now_us = self._clock.now_us()
+        row = await documents_load(tx, packet.document)
+        assert row is not None
+        if after.stage is Stage.SENDING:
+            await self._may_leave(tx, packet, row)
+        if not await queries.set_forwarding(tx, packet.id, before, after, now_us):
+            raise Retry(_ALIKE_S, "packet-changed")
+        await self._tell_receivers(tx, packet, _EVENT_OF[after.stage], now_us)
+        if after.stage is Stage.REFUSED:
+            await self._failed(tx, row, f"axis-{after.code}", {})
+        if after.stage is Stage.ACCEPTED:
+            await self._accepted(tx, packet, row, after.doc_id, now_us)
+            await context.finish(tx)
+
+    async def _may_leave(self, tx: Transaction, packet: PacketRow, row: DocumentRow) -> None:
+        """Raises: Retry for a document that was recalled meanwhile, and while another packet cannot be told from this one.
+
+        Of two packets with one reference whose outcomes are both open, the sent list could prove either: they go one by one.
+        """
+        if row.state is not State.SEALED:
+            raise Retry(0.0, "document-changed")
+        if await queries.unsettled_alike(tx, packet):
+            raise Retry(_ALIKE_S, "reference-in-flight")
+
+    async def _accepted(self, tx: Transaction, packet: PacketRow, row: DocumentRow, doc_id: str, now_us: int) -> None:
+        body = {"axis_id": doc_id, "packet": packet.blob, "revision": packet.revision}
+        if row.state is not State.SEALED:
+            # Recalled while it was on its way: the receivers have it, so somebody must ask for it back (EXC-5).
+            await self._audit(tx, row, "exchange.accepted_after_recall", body, now_us)
+            tx.after_commit(lambda: log.error("accepted-after-recall", document=row.id))
+            return
+        await move(tx, row, State.FORWARDED, actor=SYSTEM, now_us=now_us, step=row.step, body=body)
+        await follow(tx, packet, {}, now_us=now_us)
+
+    async def _tell_receivers(self, tx: Transaction, packet: PacketRow, event: Event, now_us: int) -> None:
+        for receiver in await queries.receivers(tx, packet.id):
+            delivery = on_event(receiver.delivery, event).delivery
+            if delivery != receiver.delivery:
+                await queries.set_receiver(tx, receiver, delivery, receiver.status_code, now_us)

@@ -1,0 +1,33 @@
+"""Jobs of the exchange: forwarding, and the two polls of what waits for us at the axis."""
+
+from collections.abc import Mapping
+
+from server.documents.service import Forward
+from server.exchange.model import PacketKind
+from server.exchange.service import ExchangeService
+from server.jobs import Context, Handler, Job, Periodic
+
+
+class ExchangeTasks:
+    def __init__(self, exchange: ExchangeService) -> None:
+        self._exchange = exchange
+
+    def handlers(self) -> Mapping[str, Handler]:
+        return {"exchange.forward": self.forward}
+
+    def periodic(self) -> list[Periodic]:
+        every_s = max(1, round(self._exchange.poll_s))
+        return [
+            Periodic(kind="exchange.statuses", every_s=every_s, handler=self.statuses),
+            Periodic(kind="exchange.documents", every_s=every_s, handler=self.documents),
+        ]
+
+    async def forward(self, job: Job, context: Context) -> None:
+        # A job that an operator revived counts its attempts from the start again.
+        await self._exchange.forward(job.decode(Forward).document, context, revived=job.attempt == 1)
+
+    async def statuses(self, _job: Job, _context: Context) -> None:
+        await self._exchange.poll(PacketKind.STATUS)
+
+    async def documents(self, _job: Job, _context: Context) -> None:
+        await self._exchange.poll(PacketKind.DOCUMENT)

@@ -1,0 +1,155 @@
+"""The long forms of the exchange's fault tests; each loop takes its rounds and gives its counts. `make soak` calls them."""
+
+import asyncio
+import json
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+
+import httpx2
+
+from server.clock import SystemClock
+from server.db import migrate, open_database
+from server.exchange.model import PacketKind
+from tests.unit.server.exchange.house import House, client
+
+FAULTS = ("drop-after", "500-after", "drop-before", "500-before", "html", "late")
+POINTS = ("forward-built", "forward-sent", "forward-accepted", "status-stored")
+
+
+async def faulty_forwarding(house, stage, *, rounds: int, share: float = 0.3) -> dict[str, int]:
+    """Documents one after another while a share of the axis' answers goes wrong; waits pass by the frozen clock (D2)."""
+    faults = [{"fault": name, "times": -1, "probability": share / len(FAULTS), "delay_ms": 20} for name in FAULTS]
+    asking = {"fault": "500-before", "call": "getSentEdocList", "times": -1, "probability": share}
+    await stage.put("_faults", [*faults, asking])
+    heads = {}
+    for number in range(rounds):
+        document = await house.sealed(str(number))
+        row = await house.db.fetch_one("SELECT head, exchange_id FROM documents WHERE id = $1", document)
+        heads[row["exchange_id"]] = row["head"]
+        while True:
+            ended = await house.run()
+            if ended == "done":
+                break
+            # What is accepted late comes within the settling time, which the frozen clock would jump over.
+            await asyncio.sleep(0.05 if ended[2] not in {"http-500", "not-json"} else 0)
+            house.clock.advance(max(ended[1], 0.001))
+    return verdict((await stage.oracle())["packets"], heads)
+
+
+def verdict(packets, heads: dict[str, str]) -> dict[str, int]:
+    """`heads`: DocumentId to the digest that every accepted packet of it must carry."""
+    seen: dict[str, list[str]] = {}
+    changed = 0
+    for packet in packets:
+        if packet["kind"] == PacketKind.DOCUMENT:
+            seen.setdefault(packet["document_id"], []).append(packet["doc_id"])
+            changed += [file["sha256"] for file in packet["attachments"]] != [heads[packet["document_id"]]]
+    return {
+        "rounds": len(heads),
+        "lost": len(heads.keys() - seen.keys()),
+        "doubled": sum(len(ids) - 1 for ids in seen.values()),
+        "changed": changed,
+    }
+
+
+async def kill_cycles(folder: Path, *, rounds: int, seed: int) -> dict[str, int]:
+    """A worker process killed at every point in turn and at random; each document forwarded, answered and applied once (D1)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = random.Random(seed)
+    axis = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "server.exchange.standin", "--port", "0", "--state", str(folder / "axis"),
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        told = json.loads(await axis.stdout.readline())
+        url, secret = f"http://127.0.0.1:{told['port']}", told["secrets"]["X01"]
+        async with httpx2.AsyncClient(trust_env=False) as http:
+            await http.put(f"{url}/_peers", json={"X02": {"statuses": ["01", "03"]}, "X03": {"statuses": ["03", "01"]}})
+            crashed = 0
+            for number in range(rounds):
+                point = rng.choice((*POINTS, ""))
+                crashed += await _killed(folder, url, secret, number, point, rng)
+            await _worked(folder, url, secret, "", until_quiet=True)
+            packets = (await http.get(f"{url}/_oracle")).json()["packets"]
+        return {**await _judged(folder, packets), "rounds": rounds, "crashed": crashed}
+    finally:
+        axis.send_signal(signal.SIGKILL)
+        await axis.wait()
+
+
+async def _killed(folder: Path, url: str, secret: str, number: int, point: str, rng: random.Random) -> int:
+    process = await _started(folder, url, secret, point, "--seal", str(number))
+    if not point:
+        await asyncio.sleep(rng.uniform(0.5, 1.5))
+        if process.returncode is None:
+            process.send_signal(signal.SIGKILL)
+    await asyncio.wait_for(process.wait(), 60)
+    return process.returncode == -signal.SIGKILL
+
+
+async def _worked(folder: Path, url: str, secret: str, point: str, *, until_quiet: bool) -> None:
+    process = await _started(folder, url, secret, point, *(["--quiet"] if until_quiet else []))
+    assert await asyncio.wait_for(process.wait(), 120) == 0
+
+
+async def _started(folder: Path, url: str, secret: str, point: str, *arguments: str) -> asyncio.subprocess.Process:
+    root = str(Path(__file__).resolve().parents[2])
+    environ = {**os.environ, "PYTHONPATH": root, "HOATOC_CRASH_POINT": point}
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.faults.exchange_loops", str(folder), url, secret, *arguments, env=environ, cwd=root,
+        stdout=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+async def _judged(folder: Path, packets) -> dict[str, int]:
+    db = await open_database(f"sqlite://{folder}/house.db")
+    try:
+        rows = await db.fetch_all("SELECT id, exchange_id, head, state FROM documents")
+        counts = verdict(packets, {row["exchange_id"]: row["head"] for row in rows})
+        moved = await db.fetch_all(
+            "SELECT subject, kind, count(*) AS n FROM audit_events WHERE kind IN ('document.forwarded', 'document.accepted') GROUP BY subject, kind"
+        )
+        told = await db.fetch_all("SELECT document, person, count(*) AS n FROM notices WHERE kind = 'accepted' GROUP BY document, person")
+        history = await db.fetch_all("SELECT document, count(*) AS n FROM business_statuses GROUP BY document")
+        return counts | {
+            "unfinished": sum(row["state"] != "accepted" for row in rows),
+            "unrecorded": 2 * len(rows) - len(moved),
+            "repeated": sum(row["n"] - 1 for row in (*moved, *told)) + sum(row["n"] != 4 for row in history),
+            "untold": 2 * len(rows) - len(told),
+        }
+    finally:
+        await db.close()
+
+
+async def _child(folder: Path, url: str, secret: str, arguments: list[str]) -> None:
+    """A worker by hand: seals a document if told to, then forwards and polls until nothing is left to do."""
+    clock = SystemClock()
+    db = await open_database(f"sqlite://{folder}/house.db")
+    await migrate(db)
+    axis = client(url, secret, clock)
+    house = House(db, folder, clock, axis, settle_s=0.2)
+    await house.found()
+    if "--seal" in arguments:
+        await house.sealed(arguments[-1], receivers=("X02", "X03"))
+    await db.transact(_leases_ended)
+    while True:
+        await house.run()
+        await house.exchange.poll(PacketKind.STATUS)
+        open_ = await house.count("documents", "state <> 'accepted'")
+        if not open_ and not await house.count("incoming_packets", "confirmed_us IS NULL"):
+            break
+        await asyncio.sleep(0.02)
+    await axis.close()
+    await db.close()
+
+
+async def _leases_ended(tx) -> None:
+    """The dead process' lease, which a real worker would wait for."""
+    await tx.execute("UPDATE jobs SET due_us = 0 WHERE state = 'running'")
+
+
+if __name__ == "__main__":
+    asyncio.run(_child(Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]))
