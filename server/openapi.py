@@ -74,7 +74,7 @@ def _operations(app: Litestar) -> list[tuple[str, str, Any]]:
 
 def _complete(operation: dict[str, Any], access: Any) -> None:
     responses = operation.setdefault("responses", {})
-    for status in [status for status in responses if status.startswith("4") or status.startswith("5")]:
+    for status in [status for status in responses if status.startswith(("4", "5"))]:
         if status != "503" or operation.get("operationId") != "readyz":
             responses.pop(status)
     responses["4XX"] = _ANSWER

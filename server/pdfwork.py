@@ -138,6 +138,11 @@ class PdfWork:
         if tuple(sorted(found.touched_pages)) != tuple(sorted(prepared.touched_pages)):
             raise Refused("changed-beyond-signature")
 
+    @staticmethod
+    def capacity(assembly: bytes) -> int:
+        """Bytes of CMS that the prepared hole takes."""
+        return msgspec.msgpack.decode(assembly, type=Prepared).capacity
+
     def assemble(self, prepared: Path, assembly: bytes, cms: bytes, out: Path) -> str:
         """The revision's SHA-256; proves on the way that the prepared bytes are the approved ones. For a thread, not the loop."""
         return assemble(prepared, msgspec.msgpack.decode(assembly, type=Prepared), cms, out).hex()

@@ -34,9 +34,10 @@ class TimeStamps:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def fetch(self, signature: bytes) -> bytes:
+    async def fetch(self, signature: bytes, *, room: int = MAX_REPLY, not_before_us: int = 0) -> bytes:
         """The DER of a time-stamp token over SHA-256 of a raw signature value.
 
+        A token of more than `room` bytes, or of a second before `not_before_us` (the signature's `/M`), is left to the next authority.
         Raises: NoStamp.
         """
         imprint = hashlib.sha256(signature).digest()
@@ -44,7 +45,10 @@ class TimeStamps:
             nonce = secrets.randbits(63) | 1
             try:
                 reply = await self._post(url, timestamp_request(imprint, nonce))
-                return check_reply(reply, imprint, nonce, trust=self._trust, now_us=self._clock.now_us()).der
+                token = check_reply(reply, imprint, nonce, trust=self._trust, now_us=self._clock.now_us())
+                if len(token.der) <= room and token.gen_time_us // 1_000_000 >= not_before_us // 1_000_000:
+                    return token.der
+                log.warning("time-stamp-unfit", size=len(token.der))
             except (httpx2.HTTPError, PdfError, OSError) as error:
                 log.warning("time-stamp-failed", cause=getattr(error, "code", type(error).__name__))
         raise NoStamp("no authority answered with a token that holds")

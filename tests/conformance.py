@@ -46,7 +46,9 @@ def rows() -> dict[str, list[tuple[str, str | None]]]:
 
 def problems() -> list[str]:
     table = rows()
-    wrong = [f"{one} is quoted in {sorted(files)[0]} but has no row" for one, files in sorted(quoted().items()) if one not in table]
+    wrong = [
+        f"{one} is quoted in {min(files)} but has no row" for one, files in sorted(quoted().items()) if one not in table
+    ]
     for one, tests in sorted(table.items()):
         if not tests:
             wrong.append(f"the row {one} names no test")

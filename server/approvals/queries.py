@@ -93,7 +93,8 @@ async def expired_prepared(tx: Reads, now_us: int, limit: int) -> list[Row]:
 async def blob_named(db: Reads, blob: str) -> bool:
     """Whether any prepared revision or stored revision still names these bytes."""
     row = await db.fetch_one(
-        "SELECT 1 AS one WHERE EXISTS (SELECT 1 FROM prepared_revisions WHERE blob = $1) OR EXISTS (SELECT 1 FROM revisions WHERE digest = $1)", blob
+        "SELECT 1 AS one WHERE EXISTS (SELECT 1 FROM prepared_revisions WHERE blob = $1) OR EXISTS (SELECT 1 FROM revisions WHERE digest = $1)",
+        blob,
     )
     return row is not None
 
@@ -268,3 +269,8 @@ async def done_fields(db: Reads, document: str) -> list[str]:
         "SELECT field_name FROM route_steps WHERE document = $1 AND state = 'done' ORDER BY position", document
     )
     return [str(row["field_name"]) for row in rows]
+
+
+async def is_frozen(db: Reads, person: str) -> bool:
+    row = await db.fetch_one("SELECT person FROM key_freezes WHERE person = $1", person)
+    return row is not None

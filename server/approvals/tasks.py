@@ -27,6 +27,8 @@ from signing.core.cms import signature_value, with_timestamp
 
 log = structlog.get_logger()
 
+_ATTRIBUTE_BYTES = 128  # DER around a token: attribute, its type, longer lengths outside
+
 
 class Validate(msgspec.Struct, frozen=True):
     """Job `approvals.validate`: our own validation of a stored revision's whole chain."""
@@ -89,9 +91,10 @@ class ApprovalTasks:
         if prepared is None:
             raise Bury("the prepared revision is gone")
         try:
-            token = await self._stamps.fetch(signature_value(item.cms))
-        except NoStamp as error:
-            raise Retry(None, str(error)) from None
+            room = self._pdf.capacity(prepared.assembly) - len(item.cms) - _ATTRIBUTE_BYTES
+            token = await self._stamps.fetch(signature_value(item.cms), room=room, not_before_us=prepared.created_us)
+        except NoStamp:
+            raise Retry(min(60, 5 * job.attempt), "no time stamp") from None
         point("token-fetched")
         cms = with_timestamp(item.cms, token)
         digest, size = await self._assemble(prepared, cms)

@@ -1,7 +1,6 @@
 """`hoatoc signer …`: the signer's process and its operator's commands. They run on the signer's host, as its user."""
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -41,7 +40,7 @@ def write_config(settings: Settings, organisations: tuple[str, ...], profile: st
     ]
     temporary = path.with_suffix(".new")
     temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 @click.group()

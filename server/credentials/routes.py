@@ -236,7 +236,7 @@ async def mine(actor: Given[Actor], credentials: Given[CredentialService]) -> li
             key_type=row["key_type"],
             certificate=None if row["certificate"] is None else b64u(bytes(row["certificate"])),
             not_after=iso_or_none(row["not_after_us"]),
-        )  # fmt: skip
+        )
         for row in await credentials.held(actor)
     ]
 

@@ -38,9 +38,12 @@ async def put(tx: Transaction, revision: str, renderer: str, made: Iterable[Page
         )
 
 
-async def verdict(db: Reads, revision: str) -> str | None:
-    row = await db.fetch_one("SELECT verdict FROM preview_verdicts WHERE revision = $1", revision)
-    return None if row is None else str(row["verdict"])
+async def verdict(db: Reads, revision: str, since_us: int) -> str | None:
+    """`complete`, or `cannot-be-shown` if that was found after `since_us`: a child may have been killed by load, not by the file."""
+    row = await db.fetch_one("SELECT verdict, at_us FROM preview_verdicts WHERE revision = $1", revision)
+    if row is None or (row["verdict"] != "complete" and row["at_us"] < since_us):
+        return None
+    return str(row["verdict"])
 
 
 async def put_verdict(tx: Transaction, revision: str, what: str, now_us: int) -> None:

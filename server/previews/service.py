@@ -25,6 +25,7 @@ from server.storage import Blobs
 log = structlog.get_logger()
 
 _SLICE = 20
+_TRY_AGAIN_US = 10 * 60 * 1_000_000
 _TIMEOUT_S = 60.0
 _MEMORY_MB = 768
 
@@ -57,7 +58,7 @@ class PreviewService:
 
     async def _known(self, revision: str) -> tuple[PageImage, ...]:
         rows = await queries.images(self._db, revision, RENDERER)
-        if not rows or await queries.verdict(self._db, revision) != "complete":
+        if not rows or await self._verdict(revision) != "complete":
             return ()
         return tuple(
             PageImage(
@@ -71,8 +72,11 @@ class PreviewService:
             for row in rows
         )
 
+    async def _verdict(self, revision: str) -> str | None:
+        return await queries.verdict(self._db, revision, self._clock.now_us() - _TRY_AGAIN_US)
+
     async def _make(self, revision: str, priority: Priority) -> tuple[PageImage, ...]:
-        if await queries.verdict(self._db, revision) == "cannot-be-shown":
+        if await self._verdict(revision) == "cannot-be-shown":
             raise Refused("cannot-be-shown")
         try:
             async with self._blobs.local(revision) as path:

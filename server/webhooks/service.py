@@ -183,4 +183,4 @@ class WebhookService:
         addresses = {str(entry[4][0]) for entry in found}
         if not private and any(not ipaddress.ip_address(address).is_global for address in addresses):
             raise Refused("webhook-url-invalid")
-        return sorted(addresses)[0]
+        return min(addresses)
