@@ -12,6 +12,7 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
+from server.db import DatabaseError, DatabaseUnavailable, OutcomeUnknown, StorageFailed, StorageFull
 from server.errors import Refused
 
 log = structlog.get_logger()
@@ -118,6 +119,14 @@ PROBLEMS = _table(
         "Tạm thời không phục vụ được",
         "Temporarily unavailable",
         "A part that this request needs does not answer; nothing was done.",
+        retry=True,
+    ),
+    Problem(
+        "outcome-unknown",
+        503,
+        "Chưa biết kết quả, vui lòng gửi lại yêu cầu này",
+        "The outcome is not known, please repeat this request",
+        "The database was lost while it stored the change: it took place wholly or not at all. Repeating the request with its Idempotency-Key tells; after an approval the document does (D10).",
         retry=True,
     ),
     # Identity.
@@ -565,10 +574,21 @@ _BY_STATUS = {
 }
 
 
+# The order matters: a full volume is a failed one too. What is not here is a defect of ours (D8, D10, A15).
+_OF_DATABASE: tuple[tuple[type[DatabaseError], str], ...] = (
+    (StorageFull, "insufficient-storage"),
+    (StorageFailed, "temporarily-unavailable"),
+    (DatabaseUnavailable, "temporarily-unavailable"),
+    (OutcomeUnknown, "outcome-unknown"),
+)
+
+
 def code_of(error: Exception) -> tuple[str, dict[str, Any]]:
     """The problem type of any exception, with its public fields."""
     if isinstance(error, Refused):
         return error.code, error.fields
+    if isinstance(error, DatabaseError):
+        return next((code for kind, code in _OF_DATABASE if isinstance(error, kind)), "internal"), {}
     if isinstance(error, msgspec.ValidationError | msgspec.DecodeError):
         return "invalid-request", {"detail": str(error)}
     if isinstance(error, HTTPException):

@@ -81,9 +81,12 @@ class BlobsSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class SignerSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`socket`: where the signer listens; empty: the one in the state folder."""
+    """`socket`: where the signer listens; empty: the one in the state folder. `embedded`: in embedded mode the server
+    runs the signer as its child; off, it uses the one that listens there (`hoatoc signer run`), as several servers do.
+    """
 
     socket: str = ""
+    embedded: bool = True
     timeout_s: Seconds = 30.0
 
 

@@ -31,7 +31,7 @@ from server.approvals.model import (
 )
 from server.clock import Clock
 from server.crash import point
-from server.db import Database, Transaction
+from server.db import Database, DatabaseError, Transaction
 from server.documents.model import DocumentRow, State, StepKind, StepRow
 from server.documents.service import DocumentService, documents_load, move, turn_of
 from server.errors import PublicField, Refused
@@ -51,6 +51,9 @@ from signing.core.model import APPROVAL_TYP
 log = structlog.get_logger()
 
 _BUSY_TRIES = 6
+# Answers that do not say whether a signature was made: a defect of the signer may show itself after the signature was
+# logged. Only the signer's own record decides then (A12).
+_ASK_AFTER = frozenset({"challenge-used", "void", "internal", "tampered", "clock-drift"})
 
 
 class Sheet(msgspec.Struct, frozen=True):
@@ -308,13 +311,20 @@ class ApprovalService:
         rows = await self._db.transact(lambda tx: self._intend(tx, actor, payload, approval))
         point("s1-committed")
         task = asyncio.create_task(self._activate(payload.challenge, approval, sealed_pin))
-        await asyncio.shield(task)
+        try:
+            await asyncio.shield(task)
+        except DatabaseError:
+            # The intent stands and the signature may exist: whoever reads "nothing was done" would be misled.
+            raise Refused("outcome-unknown") from None
         return [row.document for row in rows]
 
     async def _verified(self, actor: Actor, approval: str) -> Approval:
         device = None if actor.device is None else await queries.approval_key(self._db, actor.device)
         if device is None:
             raise Refused("device-not-admitted")
+        if await queries.is_frozen(self._db, actor.id):
+            # The signer freezes a person's own credential; a seal has other holders, so this person is stopped here.
+            raise Refused("key-frozen")
         try:
             payload = verify_jws(
                 approval, APPROVAL_TYP, msgspec.json.decode(device["approval_jwk"], type=PublicJwk), Approval
@@ -417,10 +427,13 @@ class ApprovalService:
             # The answer was lost; whether a signature exists is found by `reconcile`. Nothing may be undone here.
             raise Refused("signer-unavailable") from None
         except SignerError as error:
-            if error.code in {"challenge-used", "void"}:
-                await self.reconcile(challenge)
-            else:
+            if error.code not in _ASK_AFTER:
                 await self.abandon(challenge, error.code)
+                raise refused(error) from None
+            try:
+                await self.reconcile(challenge)
+            except SignerError:
+                raise Refused("signer-unavailable") from None
             raise refused(error) from None
         point("g3-answered")
         await self.settle(challenge, activation)

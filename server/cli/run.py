@@ -106,7 +106,7 @@ async def _serve(settings: Settings) -> None:
     from server.wiring import Wiring
 
     child = None
-    if settings.server.mode is Mode.EMBEDDED:
+    if settings.server.mode is Mode.EMBEDDED and settings.signer.embedded:
         child = await asyncio.to_thread(start_signer, settings)
     try:
         wiring = await Wiring.open(settings)
