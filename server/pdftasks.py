@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from signing.pdf.compare import Comparison, Expected, compare
+from signing.pdf.errors import PdfError
 from signing.pdf.placement import FieldKind, Place, seen_size
 from signing.pdf.prepare import Prepared, PrepareRequest, RouteField, StampText, prepare
 from signing.pdf.reader import Page, open_document
@@ -102,7 +103,9 @@ def inspect_file(request: InspectRequest) -> InspectResponse:
 
     path = Path(request.path)
     report = inspect(path)
-    agreement(path)
+    if agreement(path).blank_fields:
+        # Drawn only because /NeedAppearances asks readers to; signing removes that key, and the values would vanish from sight.
+        raise PdfError("form-appearance", "a filled field has no appearance of its own")
     return InspectResponse(
         page_count=report.page_count,
         secrecy_mark=secrecy_mark(path),
