@@ -6,7 +6,7 @@ import msgspec
 from litestar import get
 
 from server.exchange.service import Deliveries, ExchangeService
-from server.http import READERS, Id
+from server.http import READERS, Given, Id
 from server.identity.guard import allow
 from server.identity.model import Actor
 from server.wire import iso, iso_or_none
@@ -60,7 +60,7 @@ class DeliveriesView(msgspec.Struct, frozen=True):
     tags=["documents", "phone"],
     opt=allow(**READERS),
 )
-async def deliveries(document: Id, actor: Actor, exchange: ExchangeService) -> DeliveriesView:
+async def deliveries(document: Id, actor: Given[Actor], exchange: Given[ExchangeService]) -> DeliveriesView:
     """Per receiver: state, business status codes and times (EXC-6)."""
     return view(document, await exchange.deliveries(actor, document))
 
