@@ -33,6 +33,11 @@ READERS: dict[str, Any] = {"roles": {Role.LEADER, Role.CLERK, Role.STAFF}, "scop
 _CHUNK = 1 << 18
 
 
+Whole = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+"""A number of a cursor: what both databases can compare."""
+Key = Annotated[str, msgspec.Meta(max_length=64, pattern="^[A-Za-z0-9_-]*$")]
+
+
 def cursor(value: Any) -> str:
     """An opaque place in a listing."""
     return b64u(msgspec.json.encode(value))
@@ -115,14 +120,15 @@ async def blob_answer(
     size = await blobs.size(digest)
     if size <= 1 << 20:
         return Response(content=await blobs.read(digest), media_type=media_type, headers=headers)
-    headers["Content-Length"] = str(size)
-    return Stream(_verified(blobs, digest), media_type=media_type, headers=headers)
-
-
-async def _verified(blobs: Blobs, digest: str) -> AsyncIterator[bytes]:
     async with blobs.local(digest) as path:
         if await asyncio.to_thread(_digest, path) != digest:
             raise Refused("integrity-failed")
+    headers["Content-Length"] = str(size)
+    return Stream(_chunks(blobs, digest), media_type=media_type, headers=headers)
+
+
+async def _chunks(blobs: Blobs, digest: str) -> AsyncIterator[bytes]:
+    async with blobs.local(digest) as path:
         with path.open("rb") as file:
             while chunk := await asyncio.to_thread(file.read, _CHUNK):
                 yield chunk

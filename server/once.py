@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from server.errors import Refused
 
 if TYPE_CHECKING:
-    from server.db import Transaction
+    from server.db import Reads, Row, Transaction
 
 KEEP_US = 48 * 3600 * 1_000_000
 
@@ -24,6 +24,24 @@ class Once:
         self._key = key
         self._request = hashlib.sha256(request).hexdigest()
         self._now_us = now_us
+
+    async def peek(self, db: "Reads") -> bytes | None:
+        """The stored answer, before any work is done for the request; `claim` decides in the end.
+
+        Raises: Refused("idempotency-key-reused").
+        """
+        row = await self._stored(db)
+        if row is not None and row["request"] != self._request:
+            raise Refused("idempotency-key-reused")
+        return None if row is None or row["answer"] is None else bytes(row["answer"])
+
+    async def _stored(self, db: "Reads") -> "Row | None":
+        return await db.fetch_one(
+            "SELECT request, answer FROM once_answers WHERE actor = $1 AND route = $2 AND key = $3",
+            self._actor,
+            self._route,
+            self._key,
+        )
 
     async def claim(self, tx: "Transaction") -> bytes | None:
         """The stored answer if this request was answered before, else None after taking the key.
@@ -40,12 +58,7 @@ class Once:
         )
         if taken:
             return None
-        row = await tx.fetch_one(
-            "SELECT request, answer FROM once_answers WHERE actor = $1 AND route = $2 AND key = $3",
-            self._actor,
-            self._route,
-            self._key,
-        )
+        row = await self._stored(tx)
         if row is None or row["request"] != self._request:
             raise Refused("idempotency-key-reused")
         answer = row["answer"]

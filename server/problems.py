@@ -13,7 +13,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
 from server.db import DatabaseError, DatabaseUnavailable, OutcomeUnknown, StorageFailed, StorageFull
-from server.errors import Refused
+from server.errors import HoatocError, Refused
 
 log = structlog.get_logger()
 
@@ -353,14 +353,6 @@ PROBLEMS = _table(
         retry=True,
     ),
     Problem(
-        "outcome-pending",
-        202,
-        "Đang xác định kết quả ký",
-        "The outcome is being determined",
-        "The signer's answer was lost; the state of the document will tell within a minute.",
-        retry=True,
-    ),
-    Problem(
         "file-pending",
         409,
         "Tệp chưa sẵn sàng",
@@ -574,6 +566,7 @@ _BY_STATUS = {
 }
 
 
+_DAMAGED = frozenset({"blob-damaged", "blob-missing"})
 # The order matters: a full volume is a failed one too. What is not here is a defect of ours (D8, D10, A15).
 _OF_DATABASE: tuple[tuple[type[DatabaseError], str], ...] = (
     (StorageFull, "insufficient-storage"),
@@ -587,6 +580,8 @@ def code_of(error: Exception) -> tuple[str, dict[str, Any]]:
     """The problem type of any exception, with its public fields."""
     if isinstance(error, Refused):
         return error.code, error.fields
+    if isinstance(error, HoatocError) and error.code in _DAMAGED:
+        return "integrity-failed", {}
     if isinstance(error, DatabaseError):
         return next((code for kind, code in _OF_DATABASE if isinstance(error, kind)), "internal"), {}
     if isinstance(error, msgspec.ValidationError | msgspec.DecodeError):

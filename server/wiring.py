@@ -10,7 +10,7 @@ import structlog
 
 from push.dispatcher import Dispatcher, LaneSettings
 from server import audit
-from server.approvals.service import ApprovalService
+from server.approvals.service import ApprovalService, device_revoked
 from server.approvals.tasks import ApprovalTasks
 from server.audit.service import AuditService
 from server.audit.tasks import AuditTasks
@@ -147,6 +147,7 @@ class Wiring:
             unstamped_limit_us=settings.signing.unstamped_limit_s * 1_000_000,
             prepared_life_us=settings.signing.prepared_lifetime_s * 1_000_000,
             reconcile_after_us=settings.signing.intent_check_s * 1_000_000,
+            batch_documents=settings.limits.batch_documents,
         )
         self.stamps = TimeStamps(
             settings.tsa.urls,
@@ -184,6 +185,7 @@ class Wiring:
         return IdentityService(
             self.db, self.clock, TokenKeys.load_or_create(self.settings.state.secrets / "token_keys"),
             IdentitySettings(origins=(server.public_url, *server.allowed_origins)), _ClockedAudit(self.clock), signer_key=signer_key,
+            on_device_revoked=(device_revoked,),
         )  # fmt: skip
 
     def _axis(self) -> VxpAxis | None:

@@ -203,6 +203,13 @@ async def open_activations(tx: Reads, before_us: int, limit: int) -> list[str]:
     return [str(row["challenge"]) for row in rows]
 
 
+async def open_activations_of(tx: Reads, device: str) -> list[str]:
+    rows = await tx.fetch_all(
+        "SELECT challenge FROM activations WHERE device = $1 AND state = 'intent' ORDER BY created_us", device
+    )
+    return [str(row["challenge"]) for row in rows]
+
+
 async def validation(db: Reads, revision: str) -> Row | None:
     return await db.fetch_one("SELECT verdict, report, at_us FROM validations WHERE revision = $1", revision)
 

@@ -31,11 +31,11 @@ from server.approvals.model import (
 )
 from server.clock import Clock
 from server.crash import point
-from server.db import Database, DatabaseError, Transaction
+from server.db import Database, DatabaseError, Reads, Transaction
 from server.documents.model import DocumentRow, State, StepKind, StepRow
 from server.documents.service import DocumentService, documents_load, move, turn_of
 from server.errors import PublicField, Refused
-from server.identity.model import Actor
+from server.identity.model import Actor, Device
 from server.ids import new_id
 from server.pdfwork import PdfWork, PreparedPdf, RouteField
 from server.previews.model import PreparedManifest, encode, with_touched_pages
@@ -105,6 +105,7 @@ class ApprovalService:
         unstamped_limit_us: int,
         prepared_life_us: int,
         reconcile_after_us: int,
+        batch_documents: int,
     ) -> None:
         self._db = db
         self._blobs = blobs
@@ -116,6 +117,7 @@ class ApprovalService:
         self._unstamped_limit_us = unstamped_limit_us
         self._prepared_life_us = prepared_life_us
         self._reconcile_after_us = reconcile_after_us
+        self._batch = batch_documents
 
     # The sheet.
 
@@ -127,8 +129,9 @@ class ApprovalService:
         """
         row = await self._documents.get(actor, document)
         step = await turn_of(self._db, actor, row)
+        await self._check_not_frozen(self._db, actor)
         credential = await self._credential(actor, step)
-        await self._check_stamps_in_time()
+        await self._check_stamps_in_time(self._db)
         if step.kind is StepKind.SEAL:
             await self._check_seal(actor, row)
         facts = await queries.signer_facts(self._db, actor)
@@ -247,9 +250,17 @@ class ApprovalService:
             raise Refused("credential-unavailable")
         return credential
 
-    async def _check_seal(self, actor: Actor, row: DocumentRow) -> None:
-        if actor.device is None or not await queries.is_office_device(self._db, actor.device):
+    async def _check_office(self, reads: Reads, actor: Actor) -> None:
+        if actor.device is None or not await queries.is_office_device(reads, actor.device):
             raise Refused("office-device-required")
+
+    async def _check_not_frozen(self, reads: Reads, actor: Actor) -> None:
+        """The signer freezes a person's own key; the organisation's seal has other holders, so a frozen one is stopped here."""
+        if await queries.is_frozen(reads, actor.id):
+            raise Refused("key-frozen")
+
+    async def _check_seal(self, actor: Actor, row: DocumentRow) -> None:
+        await self._check_office(self._db, actor)
         await self.require_valid(row, "personal-signature-missing")
 
     async def require_valid(self, row: DocumentRow, code: str) -> None:
@@ -274,8 +285,8 @@ class ApprovalService:
         await self._db.transact(body)
         return verdict
 
-    async def _check_stamps_in_time(self) -> None:
-        oldest = await queries.oldest_unstamped(self._db)
+    async def _check_stamps_in_time(self, reads: Reads) -> None:
+        oldest = await queries.oldest_unstamped(reads)
         if oldest is not None and self._clock.now_us() - oldest > self._unstamped_limit_us:
             raise Refused("time-stamps-overdue")
 
@@ -292,6 +303,7 @@ class ApprovalService:
         device = None if actor.device is None else await queries.approval_key(self._db, actor.device)
         if held is None or device is None:
             raise Refused("not-found")
+        await self._check_not_frozen(self._db, actor)
         try:
             grant = await self._signer.challenge(credential, str(device["approval_key"]))
         except SignerError as error:
@@ -322,9 +334,7 @@ class ApprovalService:
         device = None if actor.device is None else await queries.approval_key(self._db, actor.device)
         if device is None:
             raise Refused("device-not-admitted")
-        if await queries.is_frozen(self._db, actor.id):
-            # The signer freezes a person's own credential; a seal has other holders, so this person is stopped here.
-            raise Refused("key-frozen")
+        await self._check_not_frozen(self._db, actor)
         try:
             payload = verify_jws(
                 approval, APPROVAL_TYP, msgspec.json.decode(device["approval_jwk"], type=PublicJwk), Approval
@@ -335,14 +345,27 @@ class ApprovalService:
             payload.kind is not Kind.DOCUMENT
             or not payload.items
             or len({item.tbs for item in payload.items}) != len(payload.items)
+            or len(payload.items) > self._batch
         ):
             raise Refused("approval-invalid")
+        try:
+            # The signer checks these too; here they become keys of our own rows first.
+            unb64u(payload.challenge, 32), unb64u(payload.credential, 16)
+            for item in payload.items:
+                unb64u(item.tbs, 32), unb64u(item.manifest, 32)
+        except CodecError:
+            raise Refused("approval-invalid") from None
         return payload
 
     async def _intend(self, tx: Transaction, actor: Actor, payload: Approval, approval: str) -> list[PreparedRow]:
         """S1: everything that this approval will change is taken by conditional updates, or nothing is."""
         now_us = self._clock.now_us()
         assert actor.device is not None
+        # Asked again in the transaction that records the intent: the device may have been revoked since the call began (A1).
+        if await queries.approval_key(tx, actor.device) is None:
+            raise Refused("device-not-admitted")
+        await self._check_not_frozen(tx, actor)
+        await self._check_stamps_in_time(tx)
         taken = await queries.insert_activation(
             tx,
             ActivationRow(
@@ -377,6 +400,8 @@ class ApprovalService:
             step = await turn_of(tx, actor, document)
             if document.head != row.parent or step.position != row.position:
                 raise Refused("prepared-expired")
+            if step.kind is StepKind.SEAL:
+                await self._check_office(tx, actor)
             target = State.SIGNING if step.kind is StepKind.PERSON else State.SEALING
             await move(
                 tx,
@@ -550,6 +575,18 @@ class ApprovalService:
         if row is None:
             raise Refused("not-found")
         return row
+
+
+async def device_revoked(tx: Transaction, device: Device) -> None:
+    """In the transaction that revokes a device: what it set going is fenced at the signer at once, not after the usual wait (A1)."""
+    for challenge in await queries.open_activations_of(tx, device.id):
+        await jobs.enqueue(
+            tx,
+            "approvals.reconcile",
+            Reconcile(challenge=challenge),
+            lane=jobs.Lane.URGENT,
+            dedupe_key=f"approvals.fence:{challenge}",
+        )
 
 
 def refused(error: SignerError) -> Refused:

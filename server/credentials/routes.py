@@ -81,7 +81,7 @@ class CertificateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """DER, base64url; `chain` at most one intermediate."""
 
     certificate: Annotated[str, msgspec.Meta(min_length=100, max_length=20_000)]
-    chain: Annotated[list[Annotated[str, msgspec.Meta(max_length=20_000)]], msgspec.Meta(max_length=2)] = []
+    chain: Annotated[list[Annotated[str, msgspec.Meta(max_length=20_000)]], msgspec.Meta(max_length=1)] = []
 
 
 class ApprovalWithPin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,8 +18,8 @@ from server.errors import Refused
 from server.identity.model import Actor
 from server.identity.service import IdentityService
 from signing.client import Approval, Kind, PublicJwk, SignerClient, SignerError, Voucher, VoucherKind
-from signing.core.codec import CodecError, parse_jws, thumbprint
-from signing.core.model import APPROVAL_TYP, VOUCHER_TYP
+from signing.core.codec import CodecError, parse_jws, thumbprint, unb64u
+from signing.core.model import APPROVAL_TYP, VOUCHER_LIFE_US, VOUCHER_TYP
 
 PURPOSES = ("person", "seal")
 
@@ -46,7 +46,11 @@ class CredentialService:
         payload = _voucher(voucher)
         code = await queries.organisation_code(self._db, actor.organisation)
         now_us = self._clock.now_us()
-        if payload.organisation != code or payload.not_after <= now_us or purpose not in PURPOSES:
+        if (
+            payload.organisation != code
+            or not now_us < payload.not_after <= now_us + VOUCHER_LIFE_US
+            or purpose not in PURPOSES
+        ):
             raise Refused("voucher-invalid")
         if not await queries.member(self._db, actor.organisation, payload.person):
             raise Refused("voucher-invalid")
@@ -222,6 +226,7 @@ class CredentialService:
         """
         try:
             payload = parse_jws(approval, APPROVAL_TYP).peek(Approval)
+            unb64u(payload.credential, 16)
         except CodecError:
             raise Refused("approval-invalid") from None
         if payload.kind is not Kind.CHANGE_PIN or not await queries.holds(self._db, actor, payload.credential):
@@ -269,6 +274,10 @@ class SignerAdapter:
 def _voucher(text: str) -> Voucher:
     """The payload, not verified: that is the signer's work."""
     try:
-        return parse_jws(text, VOUCHER_TYP).peek(Voucher)
+        payload = parse_jws(text, VOUCHER_TYP).peek(Voucher)
+        unb64u(payload.credential, 16)
     except CodecError:
         raise Refused("voucher-invalid") from None
+    if not payload.person.isprintable() or not payload.subject.isprintable():
+        raise Refused("voucher-invalid")
+    return payload

@@ -146,6 +146,7 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source_reference: Annotated[str, msgspec.Meta(max_length=100)] | None = None
 
 
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069\u200e\u200f]")
 
 
@@ -165,8 +166,9 @@ def checked(metadata: Metadata, today: date) -> Metadata:
     for name in ("promulgation_date", "due_date"):
         value = getattr(metadata, name)
         if value is not None:
+            # fromisoformat alone would also take 20261122 and 2026-W47-7, which the exchange's ids are not made of.
             try:
-                parsed = date.fromisoformat(value)
+                parsed = date.fromisoformat(value if _DATE.fullmatch(value) else "")
             except ValueError:
                 raise Refused("invalid-request", detail=f"{name} is not a date YYYY-MM-DD") from None
             if not 1945 <= parsed.year <= today.year + 20:
@@ -190,6 +192,7 @@ def checked(metadata: Metadata, today: date) -> Metadata:
         receivers=[Receiver(organ_id=receiver.organ_id, name=clean(receiver.name)) for receiver in metadata.receivers],
         signers=[msgspec.structs.replace(step, authority=clean(step.authority)) for step in metadata.signers],
         to_places=[clean(place) for place in metadata.to_places],
+        source_reference=None if metadata.source_reference is None else clean(metadata.source_reference),
     )
 
 

@@ -1,7 +1,7 @@
 """All SQL of documents. Every read of user data takes the actor and joins the access rule (threat C1)."""
 
 from server.db import Reads, Row, Transaction, into
-from server.documents.model import DocumentRow, Metadata, RevisionRow, State, StepRow, StepState
+from server.documents.model import DocumentRow, RevisionRow, State, StepRow, StepState
 from server.identity.model import Actor
 
 _DOCUMENT = (
@@ -110,17 +110,10 @@ async def duplicates(tx: Reads, organisation: str, number: str, notation: str, p
     )
 
 
-async def same_number_and_day(tx: Reads, organisation: str, metadata: Metadata) -> int:
-    """How many documents, in any state, would have the same id on the exchange."""
-    row = await tx.fetch_one(
-        "SELECT count(*) AS n FROM documents WHERE organisation = $1 AND code_number = $2 AND code_notation = $3 AND promulgation_date = $4",
-        organisation,
-        metadata.number,
-        metadata.notation,
-        metadata.promulgation_date,
-    )
-    assert row is not None
-    return int(row["n"])
+async def exchange_id_taken(tx: Reads, exchange_id: str, document: str) -> bool:
+    """Whether another document, in any state, has this id on the exchange."""
+    row = await tx.fetch_one("SELECT id FROM documents WHERE exchange_id = $1 AND id <> $2", exchange_id, document)
+    return row is not None
 
 
 async def signers(tx: Reads, organisation: str, people: list[str]) -> set[str]:
@@ -230,11 +223,9 @@ async def set_step(
     )
 
 
-async def reset_steps(tx: Transaction, document: str) -> None:
-    await tx.execute(
-        "UPDATE route_steps SET state = CASE WHEN position = 1 THEN 'open' ELSE 'waiting' END, decided_by = NULL, decided_us = NULL WHERE document = $1",
-        document,
-    )
+async def forget_steps(tx: Transaction, document: str) -> None:
+    """A replacement writes the route anew."""
+    await tx.execute("DELETE FROM route_steps WHERE document = $1", document)
 
 
 async def set_state(
@@ -264,13 +255,26 @@ async def set_state(
     )
 
 
-async def new_version(tx: Transaction, document: str, *, version: int, header: bytes, page_count: int) -> int:
+async def new_version(tx: Transaction, row: DocumentRow, *, expected: int) -> int:
+    """What readers are shown and what the exchange is sent change together."""
     return await tx.execute(
-        "UPDATE documents SET version = version + 1, header = $3, page_count = $4 WHERE id = $1 AND version = $2",
-        document,
-        version,
-        header,
-        page_count,
+        "UPDATE documents SET version = $3, header = $4, page_count = $5, code_number = $6, code_notation = $7, subject = $8, type_name = $9, urgency = $10, "
+        "promulgation_place = $11, promulgation_date = $12, due_date = $13, source_reference = $14, exchange_id = $15 WHERE id = $1 AND version = $2",
+        row.id,
+        expected,
+        row.version,
+        row.header,
+        row.page_count,
+        row.code_number,
+        row.code_notation,
+        row.subject,
+        row.type_name,
+        row.urgency,
+        row.promulgation_place,
+        row.promulgation_date,
+        row.due_date,
+        row.source_reference,
+        row.exchange_id,
     )
 
 
@@ -287,7 +291,7 @@ async def put_reader(
 ) -> None:
     await tx.execute(
         "INSERT INTO document_readers (person, document, organisation, reason, waiting, urgency, at_us) VALUES ($1, $2, $3, $4, $5, $6, $7) "
-        "ON CONFLICT (person, document) DO UPDATE SET waiting = excluded.waiting, at_us = excluded.at_us",
+        "ON CONFLICT (person, document) DO UPDATE SET reason = excluded.reason, waiting = excluded.waiting, urgency = excluded.urgency, at_us = excluded.at_us",
         person,
         document,
         organisation,

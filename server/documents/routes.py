@@ -11,9 +11,10 @@ from litestar.params import Body, JSONBody, PathParameter, QueryParameter
 from server.clock import Clock
 from server.db import Database
 from server.documents import queries
-from server.documents.model import DocumentRow, Metadata
+from server.documents.model import DocumentRow, Metadata, clean
 from server.documents.service import DocumentService
-from server.http import READERS, Given, Id, blob_answer, cursor, encoded, from_cursor, once, save_upload
+from server.errors import Refused
+from server.http import READERS, Given, Id, Key, Whole, blob_answer, cursor, encoded, from_cursor, once, save_upload
 from server.identity.guard import allow
 from server.identity.model import Actor, Role
 from server.settings import Settings
@@ -128,6 +129,14 @@ class ChangesPage(msgspec.Struct, frozen=True):
     next: str
 
 
+def _reason(data: Reason) -> str:
+    """Shown to others: without control and direction characters (threats B11, C17)."""
+    reason = clean(data.reason)
+    if not reason:
+        raise Refused("invalid-request", detail="the reason is empty")
+    return reason
+
+
 def decode_metadata(text: str) -> Metadata:
     return msgspec.json.decode(text, type=Metadata)
 
@@ -202,7 +211,7 @@ async def listing(
     cursor_: Annotated[str | None, QueryParameter(name="cursor", max_length=400)] = None,
     limit: Limit = 50,
 ) -> DocumentPage:
-    before = from_cursor(cursor_, tuple[int, str], (2**62, ""))
+    before = from_cursor(cursor_, tuple[Whole, Key], (2**62, ""))
     rows = await queries.listing(db, actor, before=before, limit=limit)
     last = rows[-1] if len(rows) == limit else None
     return DocumentPage(
@@ -238,7 +247,7 @@ async def inbox(
     limit: Limit = 50,
 ) -> InboxPage:
     """Waiting documents first, then by urgency, then newest."""
-    before = from_cursor(cursor_, tuple[int, int, int, str], (9, 9, 2**62, ""))
+    before = from_cursor(cursor_, tuple[Whole, Whole, Whole, Key], (9, 9, 2**62, ""))
     rows = await queries.inbox(db, actor, before=before, limit=limit)
     items = [
         InboxItem(
@@ -372,7 +381,7 @@ async def changes(
     limit: Limit = 100,
 ) -> ChangesPage:
     """Resumable: keep `next` and ask again with it. Works the same after being offline for days."""
-    after = from_cursor(cursor_, int, 0)
+    after = from_cursor(cursor_, Whole, 0)
     found, following = await documents.changes(actor, after=after, limit=limit)
     return ChangesPage(
         items=[
@@ -408,7 +417,7 @@ async def give_back(
     clock: Given[Clock],
 ) -> Response[bytes]:
     claim = once(request, actor.id, msgspec.json.encode(data), clock.now_us())
-    return encoded(await documents.give_back(actor, document, data.reason, claim))
+    return encoded(await documents.give_back(actor, document, _reason(data), claim))
 
 
 @post(
@@ -428,7 +437,7 @@ async def recall(
     clock: Given[Clock],
 ) -> Response[bytes]:
     claim = once(request, actor.id, msgspec.json.encode(data), clock.now_us())
-    return encoded(await documents.recall(actor, document, data.reason, claim))
+    return encoded(await documents.recall(actor, document, _reason(data), claim))
 
 
 @get(

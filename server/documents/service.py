@@ -307,6 +307,11 @@ class DocumentService:
         """
         today = (datetime.fromtimestamp(self._clock.now_us() / 1e6, UTC) + timedelta(hours=7)).date()
         metadata = checked(metadata, today)
+        answered = await once.peek(self._db)
+        if answered is not None:
+            return answered
+        # What can be refused is refused before anything is stored; the transaction asks again.
+        await self._check_route(self._db, actor, metadata)
         pages = await self._inspector.inspect(path)
         size = path.stat().st_size
         digest = await self._blobs.put_file(path)
@@ -317,14 +322,12 @@ class DocumentService:
             if replay is not None:
                 return replay
             now_us = self._clock.now_us()
-            known = await queries.signers(tx, actor.organisation, [step.person for step in metadata.signers])
-            if known != {step.person for step in metadata.signers}:
-                raise Refused("route-invalid", detail="a signer is unknown or not a leader of this organisation")
+            await self._check_route(tx, actor, metadata)
             alike = await queries.duplicates(
                 tx, actor.organisation, metadata.number, metadata.notation, metadata.promulgation_date[:4]
             )
-            taken = await queries.same_number_and_day(tx, actor.organisation, metadata)
-            row = self._new_row(actor, metadata, digest, pages, now_us, organisation_code, taken)
+            row = self._new_row(actor, metadata, digest, pages, now_us, organisation_code)
+            row = await _with_free_exchange_id(tx, row)
             await queries.insert_document(tx, row)
             await self._first_revision(tx, row, metadata, digest, size, None, actor, now_us)
             answer = IntakeAnswer(
@@ -345,12 +348,17 @@ class DocumentService:
 
         Raises: Refused("document-signing") in flight, "conflict" once sealed, and what intake raises.
         """
-        await self.get(actor, document)
+        before = await self.get(actor, document)
         today = (datetime.fromtimestamp(self._clock.now_us() / 1e6, UTC) + timedelta(hours=7)).date()
         metadata = checked(metadata, today)
+        answered = await once.peek(self._db)
+        if answered is not None:
+            return answered
+        await self._check_replaceable(self._db, before, metadata)
         pages = await self._inspector.inspect(path)
         size = path.stat().st_size
         digest = await self._blobs.put_file(path)
+        organisation_code = await self._organisation_code(actor.organisation)
 
         async def body(tx: Transaction) -> bytes:
             replay = await once.claim(tx)
@@ -358,19 +366,21 @@ class DocumentService:
                 return replay
             now_us = self._clock.now_us()
             row = await self.get(actor, document, tx)
-            if row.state in IN_FLIGHT:
-                raise Refused("document-signing")
-            if row.state not in {State.IN_REVIEW, State.RETURNED}:
+            await self._check_replaceable(tx, row, metadata)
+            fresh = self._new_row(actor, metadata, digest, pages, now_us, organisation_code)
+            fresh = msgspec.structs.replace(
+                fresh, id=document, version=row.version + 1, exchange_id=_exchange_id(organisation_code, metadata)
+            )
+            fresh = await _with_free_exchange_id(tx, fresh)
+            if not await queries.new_version(tx, fresh, expected=row.version):
                 raise Refused("conflict")
-            current = await queries.steps(tx, document)
-            route = [step.person for step in current if step.kind is StepKind.PERSON]
-            if [step.person for step in metadata.signers] != route:
-                raise Refused("route-invalid", detail="a replacement keeps the route")
-            if not await queries.new_version(
-                tx, document, version=row.version, header=msgspec.json.encode(metadata), page_count=pages
-            ):
-                raise Refused("conflict")
-            await queries.reset_steps(tx, document)
+            row = msgspec.structs.replace(
+                row, version=fresh.version, urgency=fresh.urgency, source_reference=fresh.source_reference
+            )
+            await queries.forget_steps(tx, document)
+            route = route_of(document, metadata, row.version)
+            for step in route:
+                await queries.insert_step(tx, step)
             await queries.insert_revision(
                 tx,
                 document=document,
@@ -379,7 +389,7 @@ class DocumentService:
                 size=size,
                 kind="replacement",
                 step=None,
-                version=row.version + 1,
+                version=row.version,
                 now_us=now_us,
             )
             await move(
@@ -393,7 +403,7 @@ class DocumentService:
                 event="document.replaced",
                 body={"revision": digest},
             )
-            await open_step(tx, row, (await queries.steps(tx, document))[0], now_us=now_us)
+            await open_step(tx, row, route[0], now_us=now_us)
             await jobs.enqueue(tx, "previews.warm", WarmPreviews(revision=digest), dedupe_key=f"previews.warm:{digest}")
             encoded = msgspec.json.encode(
                 IntakeAnswer(id=document, state=State.IN_REVIEW.value, revision=digest, page_count=pages, duplicates=[])
@@ -403,6 +413,20 @@ class DocumentService:
 
         return await self._db.transact(body)
 
+    async def _check_route(self, reads: Reads, actor: Actor, metadata: Metadata) -> None:
+        wanted = {step.person for step in metadata.signers}
+        if await queries.signers(reads, actor.organisation, sorted(wanted)) != wanted:
+            raise Refused("route-invalid", detail="a signer is unknown or not a leader of this organisation")
+
+    async def _check_replaceable(self, reads: Reads, row: DocumentRow, metadata: Metadata) -> None:
+        if row.state in IN_FLIGHT:
+            raise Refused("document-signing")
+        if row.state not in {State.IN_REVIEW, State.RETURNED}:
+            raise Refused("conflict")
+        route = [step.person for step in await queries.steps(reads, row.id) if step.kind is StepKind.PERSON]
+        if [step.person for step in metadata.signers] != route:
+            raise Refused("route-invalid", detail="a replacement keeps the route")
+
     async def _organisation_code(self, organisation: str) -> str:
         row = await self._db.fetch_one("SELECT code FROM organisations WHERE id = $1", organisation)
         if row is None:
@@ -410,17 +434,10 @@ class DocumentService:
         return str(row["code"])
 
     def _new_row(
-        self, actor: Actor, metadata: Metadata, digest: str, pages: int, now_us: int, organisation_code: str, taken: int
+        self, actor: Actor, metadata: Metadata, digest: str, pages: int, now_us: int, organisation_code: str
     ) -> DocumentRow:
-        document = new_id()
-        exchange_id = (
-            f"{organisation_code},{metadata.promulgation_date.replace('-', '/')},{metadata.number}/{metadata.notation}"
-        )
-        if taken:
-            # A doubled number is only warned of (DOC-8), but packets refer to documents by this id: it stays unique.
-            exchange_id = f"{exchange_id}#{document}"
         return DocumentRow(
-            id=document,
+            id=new_id(),
             organisation=actor.organisation,
             client=actor.id,
             source_reference=metadata.source_reference,
@@ -440,7 +457,7 @@ class DocumentService:
             promulgation_date=metadata.promulgation_date,
             due_date=metadata.due_date,
             header=msgspec.json.encode(metadata),
-            exchange_id=exchange_id,
+            exchange_id=_exchange_id(organisation_code, metadata),
             created_us=now_us,
             updated_us=now_us,
         )
@@ -552,11 +569,24 @@ class DocumentService:
         return await self._db.transact(body)
 
 
-def route_of(document: str, metadata: Metadata) -> list[StepRow]:
+def _exchange_id(organisation_code: str, metadata: Metadata) -> str:
+    return f"{organisation_code},{metadata.promulgation_date.replace('-', '/')},{metadata.number}/{metadata.notation}"
+
+
+async def _with_free_exchange_id(tx: Reads, row: DocumentRow) -> DocumentRow:
+    """A doubled number is only warned of (DOC-8), but packets refer to documents by this id: it stays unique."""
+    if not await queries.exchange_id_taken(tx, row.exchange_id, row.id):
+        return row
+    return msgspec.structs.replace(row, exchange_id=f"{row.exchange_id}#{row.id}")
+
+
+def route_of(document: str, metadata: Metadata, version: int = 1) -> list[StepRow]:
     """The route's steps: the people in order, the organisation's seal last (SIG-10).
 
-    Field names carry part of the document's id, so that a file which was signed here before can be signed again.
+    Field names carry part of the document's id, and the version of a replacement, so that a file which was signed here before
+    can be signed again.
     """
+    name = f"HT_{document[-8:]}" if version == 1 else f"HT_{document[-8:]}v{version}"
 
     def placement(value: Any) -> bytes | None:
         return None if value is None else msgspec.json.encode(value)
@@ -567,7 +597,7 @@ def route_of(document: str, metadata: Metadata) -> list[StepRow]:
             position=index,
             kind=StepKind.PERSON,
             person=step.person,
-            field_name=f"HT_{document[-8:]}_S{index}",
+            field_name=f"{name}_S{index}",
             authority_line=step.authority,
             placement=placement(step.placement),
             state=StepState.OPEN if index == 1 else StepState.WAITING,
@@ -581,7 +611,7 @@ def route_of(document: str, metadata: Metadata) -> list[StepRow]:
         position=len(steps) + 1,
         kind=StepKind.SEAL,
         person=None,
-        field_name=f"HT_{document[-8:]}_Seal",
+        field_name=f"{name}_Seal",
         authority_line="",
         placement=placement(metadata.seal_placement),
         state=StepState.WAITING,
@@ -603,7 +633,10 @@ async def turn_of(tx: Reads, actor: Actor, document: DocumentRow) -> StepRow:
     step = next(step for step in await queries.steps(tx, document.id) if step.position == document.step)
     if step.state is not StepState.OPEN:
         raise Refused("not-your-turn")
-    mine = actor.id == step.person if step.kind is StepKind.PERSON else "clerk" in actor.roles
+    # The role is asked again, not only at intake: who is a leader no more signs no more (AUT-1).
+    mine = (
+        actor.id == step.person and "leader" in actor.roles if step.kind is StepKind.PERSON else "clerk" in actor.roles
+    )
     if not mine:
         raise Refused("not-your-turn")
     return step

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from server import audit
+from server import audit, once
 from server.clock import Clock
 from server.db import Database, Transaction
 from server.documents import queries
@@ -26,7 +26,14 @@ class DocumentTasks:
         return {}
 
     def periodic(self) -> list[Periodic]:
-        return [Periodic(kind="documents.alarm", every_s=30, handler=self.alarm)]
+        return [
+            Periodic(kind="documents.alarm", every_s=30, handler=self.alarm),
+            Periodic(kind="once.sweep", every_s=3600, handler=self.sweep),
+        ]
+
+    async def sweep(self, _job: Job, _context: Context) -> None:
+        """Forget first answers that nobody will ask for again (C16)."""
+        await self._db.transact(lambda tx: once.sweep(tx, self._clock.now_us()))
 
     async def alarm(self, _job: Job, _context: Context) -> None:
         """Every state that is not final has a time after which people are told (architecture §6)."""

@@ -28,7 +28,7 @@ Caller = NamedDependency[Actor]
 Identity = NamedDependency[IdentityService]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Line = Annotated[str, msgspec.Meta(max_length=200)]
-Id = Annotated[str, PathParameter(min_length=1, max_length=64)]
+Id = Annotated[str, PathParameter(min_length=1, max_length=64, pattern="^[A-Za-z0-9_-]+$")]
 Coordinate = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{43}$")]
 _NO_STORE = {"Cache-Control": "no-store"}
 
@@ -70,7 +70,7 @@ class TokenRequest(_Masked, frozen=True):
     """RFC 6749 §4.4.2 and §6, as a form or as JSON."""
 
     grant_type: Literal["client_credentials", "refresh_token"]
-    client_id: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+    client_id: Annotated[str, msgspec.Meta(max_length=64, pattern="^[!-~]*$")] | None = None
     client_secret: Annotated[str, msgspec.Meta(max_length=200)] | None = None
     refresh_token: Annotated[str, msgspec.Meta(max_length=200)] | None = None
     scope: Annotated[str, msgspec.Meta(max_length=500)] | None = None
@@ -585,9 +585,12 @@ def _cursor(person: Person) -> str:
 
 def _read_cursor(cursor: str) -> tuple[str, str]:
     try:
-        return msgspec.json.decode(from_b64u(cursor), type=tuple[str, str]) if cursor else ("", "")
+        name, person = msgspec.json.decode(from_b64u(cursor), type=tuple[str, str]) if cursor else ("", "")
     except msgspec.DecodeError:
         raise Refused("invalid-request", detail="not a cursor of this list") from None
+    if "\x00" in name + person:  # no text of PostgreSQL holds it
+        raise Refused("invalid-request", detail="not a cursor of this list")
+    return name, person
 
 
 async def _token_request(request: Request[Any, Any, Any]) -> TokenRequest:
@@ -623,4 +626,7 @@ def _client_credentials(request: Request[Any, Any, Any], asked: TokenRequest) ->
         scheme, client, colon, secret = "", "", "", ""
     if scheme.lower() != "basic" or not colon or asked.client_secret is not None:
         raise Refused("client-invalid", error="invalid_client")
-    return unquote_plus(client), unquote_plus(secret)
+    client = unquote_plus(client)
+    if not client.isprintable():
+        raise Refused("client-invalid", error="invalid_client")
+    return client, unquote_plus(secret)

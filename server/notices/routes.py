@@ -8,7 +8,7 @@ from litestar import get, post
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from server.db import Row
-from server.http import Given, cursor, from_cursor
+from server.http import Given, Key, Whole, cursor, from_cursor
 from server.identity.guard import PERSON, allow
 from server.identity.model import Actor
 from server.notices.model import TITLES, URGENCIES, DeviceEvent, NoticeKind
@@ -66,7 +66,7 @@ async def listing(
     actor: Given[Actor], notices: Given[NoticeService], cursor_: Annotated[str | None, QueryParameter(name="cursor", max_length=400)] = None,
     limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
 ) -> NoticePage:  # fmt: skip
-    rows = await notices.listing(actor, before=from_cursor(cursor_, tuple[int, str], (2**62, "")), limit=limit)
+    rows = await notices.listing(actor, before=from_cursor(cursor_, tuple[Whole, Key], (2**62, "")), limit=limit)
     last = rows[-1] if len(rows) == limit else None
     return NoticePage(
         items=[_view(row) for row in rows], next=None if last is None else cursor((last["created_us"], last["id"]))

@@ -33,6 +33,14 @@ async def end(tx: Transaction, actor: Actor, id_: str) -> int:
     )
 
 
+async def retire(tx: Transaction, id_: str) -> str | None:
+    """End an endpoint; its organisation, or None when it had ended before."""
+    row = await tx.fetch_one(
+        "UPDATE webhooks SET state = 'ended' WHERE id = $1 AND state = 'active' RETURNING organisation", id_
+    )
+    return None if row is None else str(row["organisation"])
+
+
 async def endpoint(db: Reads, id_: str) -> Row | None:
     """For the delivery job."""
     return await db.fetch_one("SELECT id, url, secret, state FROM webhooks WHERE id = $1", id_)

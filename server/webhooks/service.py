@@ -129,6 +129,18 @@ class WebhookService:
 
         await self._db.transact(body)
 
+    async def gone(self, endpoint: str) -> None:
+        """The receiver said 410: it wants no more, of anything."""
+
+        async def body(tx: Transaction) -> None:
+            organisation = await queries.retire(tx, endpoint)
+            if organisation is not None:
+                await audit.append(
+                    tx, "webhook.gone", organisation=organisation, actor="system", subject=endpoint, body={}, now_us=self._clock.now_us()
+                )  # fmt: skip
+
+        await self._db.transact(body)
+
     async def deliver(self, wanted: Deliver) -> None:
         """Send once. Raises: NotDelivered."""
         row = await queries.endpoint(self._db, wanted.endpoint)
@@ -139,7 +151,7 @@ class WebhookService:
             await self._post(str(row["url"]), address, bytes(row["secret"]), wanted)
         except Refused as error:
             raise NotDelivered(error.code) from None
-        except (httpx2.HTTPError, OSError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             raise NotDelivered(type(error).__name__) from None
 
     async def _post(self, url: str, address: str, secret: bytes, wanted: Deliver) -> None:
@@ -161,12 +173,14 @@ class WebhookService:
 
     async def _allowed(self, url: str) -> str:
         """An address of the URL's host that may be called. Raises: Refused("webhook-url-invalid")."""
-        parts = urlsplit(url)
         private = self._settings.allow_private_addresses
         try:
+            parts = urlsplit(url)
             port = parts.port
         except ValueError:
             raise Refused("webhook-url-invalid") from None
+        if not url.isascii() or not url.isprintable() or " " in url:
+            raise Refused("webhook-url-invalid")
         if (
             parts.scheme not in ({"https", "http"} if private else {"https"})
             or not parts.hostname
@@ -178,7 +192,7 @@ class WebhookService:
             raise Refused("webhook-url-invalid")
         try:
             found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, port or 443, type=socket.SOCK_STREAM)
-        except OSError:
+        except (OSError, ValueError):  # a label that IDNA cannot say is a ValueError
             raise Refused("webhook-url-invalid") from None
         addresses = {str(entry[4][0]) for entry in found}
         if not private and any(not ipaddress.ip_address(address).is_global for address in addresses):

@@ -23,6 +23,8 @@ class WebhookTasks:
         try:
             await self._webhooks.deliver(job.decode(Deliver))
         except NotDelivered as error:
+            if error.gone:
+                await self._webhooks.gone(job.decode(Deliver).endpoint)
             if error.gone or self._clock.now_us() - job.created_us > self._give_up_us:
                 raise Bury(str(error)) from None
             raise Retry(None, str(error)) from None
