@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 import msgspec
@@ -19,6 +19,7 @@ from server.demo.stage import CODE, PINS, Handed
 
 __all__ = ["Cast", "DriverFailed", "Event", "World"]
 
+PARTS = ("officer", "leader", "clerk", "qlvb")
 _WAIT_S = 90.0
 
 
@@ -56,11 +57,13 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class Cast:
-    """`async with Cast(world, handed, start=...) as cast`, then `await cast.rehearsed(trust_officer)`: everybody can sign."""
+    """`async with Cast(folder) as cast` starts the processes, `begin` hands them what they get, `enrol` makes them able to sign."""
 
-    def __init__(self, world: World, handed: Handed, *, webhooks: bool = True) -> None:
-        self._world = world
-        self._handed = handed
+    _world: World
+    _handed: Handed
+
+    def __init__(self, folder: Path, *, webhooks: bool = True) -> None:
+        self._folder = folder
         self._webhooks = webhooks
         self._children: dict[str, Child] = {}
         self._tasks: list[asyncio.Task[None]] = []
@@ -69,20 +72,25 @@ class Cast:
         self.pushes: list[dict[str, Any]] = []
         self.credentials: dict[str, str] = {}
 
-    async def __aenter__(self) -> "Cast":
+    async def __aenter__(self) -> Self:
         try:
-            for who, given in self._given().items():
-                (self._world.folder / who).mkdir(parents=True, exist_ok=True)
+            for who in PARTS:
+                (self._folder / who).mkdir(parents=True, exist_ok=True)
                 command = module("server.demo.driver", who)
-                child = await Child.start(who, command, self._world.folder / f"{who}.log")
-                self._children[who] = child
-                self._tasks.append(asyncio.create_task(self._listen(who, child)))
-                await child.tell(given)
-            self._tasks.append(asyncio.create_task(self._hand_on_pushes()))
+                self._children[who] = await Child.start(who, command, self._folder / f"{who}.log")
         except BaseException:
             await self.__aexit__()
             raise
         return self
+
+    async def begin(self, world: World, handed: Handed) -> None:
+        """Hand every driver the base URL and its one-time code or secret; from here on they act."""
+        self._world, self._handed = world, handed
+        given = self._given()
+        for who, child in self._children.items():
+            self._tasks.append(asyncio.create_task(self._listen(who, child)))
+            await child.tell(given[who])
+        self._tasks.append(asyncio.create_task(self._hand_on_pushes()))
 
     async def __aexit__(self, *_exc: object) -> None:
         for task in self._tasks:
@@ -96,7 +104,7 @@ class Cast:
         signing = {
             who: {
                 **common, "pairing_link": people[who].link, "label": label, "platform": platform, "pin": PINS[who],
-                "fcm_token": _token(who), "folder": str(world.folder / who),
+                "fcm_token": _token(who), "folder": str(self._folder / who),
             }
             for who, label, platform in (("leader", "Điện thoại của lãnh đạo", "android"), ("clerk", "Máy của văn thư", "other"))
         }  # fmt: skip
@@ -107,7 +115,7 @@ class Cast:
             },
             "qlvb": {
                 **common, "client_id": self._handed.client_id, "client_secret": self._handed.client_secret,
-                "folder": str(world.folder / "qlvb"), "webhooks": self._webhooks,
+                "folder": str(self._folder / "qlvb"), "webhooks": self._webhooks,
             },
         }  # fmt: skip
 

@@ -12,9 +12,10 @@ import asyncio
 import contextlib
 import json
 import sys
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from server.demo.lines import guarded, say
+from server.demo.lines import Say, guarded, say
 
 __all__ = ["main"]
 
@@ -29,28 +30,30 @@ class Role(Protocol):
     async def told(self, order: dict[str, Any]) -> None: ...
 
 
-def _make(name: str, given: dict[str, Any]) -> Role:
+def _part(name: str) -> Callable[[dict[str, Any], Say], Role]:
+    """The class that plays this part; loaded before the first line comes, while the rest of the stage still starts."""
     if name == "qlvb":
         from server.demo.qlvb import Qlvb
 
-        return Qlvb(given, say)
+        return Qlvb
     if name == "officer":
         from server.demo.officer import Officer
 
-        return Officer(given, say)
+        return Officer
     from server.demo.person import SigningPerson
 
-    return SigningPerson(given, say)
+    return SigningPerson
 
 
 async def _run(name: str) -> None:
+    part = _part(name)
     reader = asyncio.StreamReader(limit=_LINE_LIMIT)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     first = await reader.readline()
     if not first:
         return
-    role = _make(name, json.loads(first))
+    role = part(json.loads(first), say)
     tasks = {loop.create_task(guarded(role.start(), doing="start"))}
     while line := await reader.readline():
         order = json.loads(line)

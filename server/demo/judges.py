@@ -55,7 +55,8 @@ async def _pdfsig(final: Path) -> Verdict:
     if shutil.which("pdfsig") is None:
         return Verdict("pdfsig", None, "chưa cài (apt-get install poppler-utils) · not installed")
     _, out, _ = await _run("pdfsig", "-nocert", str(final))
-    signatures = len(re.findall(r"^Signature #\d+", out, re.MULTILINE))
+    # A field that the route has prepared for later is listed too, as one that is not signed.
+    signatures = len(re.findall(r"^Signature #\d+", out, re.MULTILINE)) - out.count("field is not signed")
     valid = out.count("Signature is Valid.")
     whole = "Total document signed" in out
     sentence = f"{valid}/{signatures} chữ ký hợp lệ" + (", chữ ký cuối bao trọn tệp" if whole else "")

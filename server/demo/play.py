@@ -19,18 +19,18 @@ __all__ = ["STEPS", "Outcome", "Play", "Refusal", "StepTime", "metadata"]
 
 STEPS: dict[str, tuple[str, str]] = {
     "intake": ("QLVB gửi văn bản", "intake"),
-    "push": ("FCM nhận thông báo, không kèm nội dung", "push, no content"),
-    "notice": ("Điện thoại lấy thông báo, báo đã nhận, đã hiện", "notice, receipts"),
+    "push": ("FCM nhận thông báo, không nội dung", "push, no content"),
+    "notice": ("Điện thoại nhận, báo đã hiện", "notice, receipts"),
     "inbox": ("Hộp việc của lãnh đạo", "inbox"),
-    "pages": ("Ảnh trang, đối chiếu từng mã băm", "page images"),
+    "pages": ("Ảnh trang, so từng mã băm", "page images"),
     "sheet": ("Phiếu phê duyệt có dấu ký", "approval sheet"),
-    "approve": ("PIN niêm phong trên máy, bộ ký ký", "sealed PIN, signed"),
-    "stamp": ("PAdES B-T: dấu thời gian, ghép tệp", "time stamp"),
-    "seal": ("Văn thư đóng dấu cơ quan", "seal"),
-    "axis": ("Trục liên thông nhận gói edXML", "edXML to the axis"),
-    "statuses": ("Nơi nhận trả 01 đã đến, 03 đã tiếp nhận", "status 01, 03"),
-    "told": ("Điện thoại lãnh đạo được báo", "leader told"),
-    "final": ("QLVB có final.pdf, đúng từng byte với trục", "final.pdf back"),
+    "approve": ("PIN niêm phong trên máy; bộ ký ký", "PIN sealed, signed"),
+    "stamp": ("Dấu thời gian, PAdES B-T", "time stamp"),
+    "seal": ("Văn thư đóng dấu cơ quan", "the clerk's seal"),
+    "axis": ("Trục liên thông nhận edXML", "exchange has it"),
+    "statuses": ("Nơi nhận trả 01 đến, 03 tiếp nhận", "receivers' 01, 03"),
+    "told": ("Điện thoại lãnh đạo được báo", "leader is told"),
+    "final": ("QLVB có final.pdf, đúng từng byte", "final.pdf is back"),
 }
 """Key of a step in `summary.json` -> what it is in Vietnamese, and in English."""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from server.demo.caller import Caller, Problem
 from server.demo.cast import Cast, DriverFailed, World
 from server.demo.judges import Verdict, changed_byte, judge
 from server.demo.paper import NUMBER, SUBJECT, decision, with_script
@@ -59,12 +60,6 @@ def acceptable(outcome: Outcome, listed: frozenset[str]) -> bool:
     return outcome.outcome == "refused" and outcome.problem_type in listed and outcome.problem_type != "internal"
 
 
-def listed_types() -> frozenset[str]:
-    from server.problems import PROBLEMS
-
-    return frozenset(PROBLEMS)
-
-
 async def run(options: Options) -> int:
     """The exit code: 0 when all went as it must, 1 when a document failed, 2 when the demonstration could not run."""
     screen = Screen(quiet=options.json)
@@ -73,8 +68,17 @@ async def run(options: Options) -> int:
     main = asyncio.current_task()
     assert main is not None
     loop = asyncio.get_running_loop()
+    stopping = False
+
+    def stop() -> None:
+        """Once: a second Ctrl-C must not cut the cleaning up short."""
+        nonlocal stopping
+        if not stopping:
+            stopping = True
+            main.cancel()
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, main.cancel)
+        loop.add_signal_handler(number, stop)
     code = 2
     try:
         code = await show.perform()
@@ -90,7 +94,31 @@ async def run(options: Options) -> int:
     return code
 
 
+class Public:
+    """What anybody may ask the server: what a problem type means, whether there is a page."""
+
+    def __init__(self, base_url: str, ca_file: str | None) -> None:
+        self._caller = Caller(base_url, ca_file)
+
+    async def problem(self, code: str) -> dict[str, Any] | None:
+        """The row of a listed problem type; None for an unlisted one."""
+        try:
+            row: dict[str, Any] = await self._caller.get(f"/problems/{code}")
+        except Problem:
+            return None
+        return row
+
+    async def answers(self, path: str) -> bool:
+        try:
+            await self._caller.call("GET", path)
+        except Problem:
+            return False
+        return True
+
+
 class _Show:
+    _public: Public
+
     def __init__(self, options: Options, screen: Screen, folder: Path) -> None:
         self._options = options
         self._screen = screen
@@ -116,21 +144,25 @@ class _Show:
         screen.opening()
         if options.out is not None:
             options.out.mkdir(parents=True, exist_ok=True)
+        drivers = self._folder / "drivers"
         async with Stage(self._folder, port=options.port, lan=options.lan, tell=self._part) as stage:
+            self._summary.base_url = stage.base_url
             world = World(
                 base_url=stage.base_url, fcm_url=stage.fcm_url, pki_url=stage.pki_url, axis_url=stage.axis_url,
-                folder=self._folder / "drivers", ca_file=stage.ca_file,
+                folder=drivers, ca_file=stage.ca_file,
             )  # fmt: skip
-            self._summary.base_url = stage.base_url
-            async with Cast(world, stage.handed) as cast:
+            async with Cast(drivers) as cast:
+                await stage.serving()
+                await cast.begin(world, stage.handed)
+                self._public = Public(stage.base_url, stage.ca_file)
                 officer = await cast.officer_key()
                 stage.trust_officer(officer["jwk"], officer["thumbprint"])
                 await cast.enrol()
                 self._part("enrolled")
                 self._summary.setup_ms = round((time.monotonic() - self._started) * 1e3, 1)
-                screen.what_this_is(stage.base_url)
+                screen.what_this_is()
                 await self._documents(stage, world, cast)
-                code = self._finish()
+                code = await self._finish()
                 if not options.once:
                     await self._serve(stage, cast)
         return code
@@ -209,20 +241,23 @@ class _Show:
             shown.insert(
                 1, Refusal("changed-file", "invalid", "invalid" if code else "valid", title, {"reason": reason})
             )
-        self._screen.refusals(shown)
+        english = {one.code: (await self._public.problem(one.code) or {}).get("title_en", "") for one in shown}
+        english["invalid"] = "The signature does not fit the file any more"
+        self._screen.refusals(shown, english)
         self._summary.refusals = [msgspec.to_builtins(one) | {"right": one.right} for one in shown]
         for one in self._summary.refusals:
             self._say("refusal", **one)
 
-    def _finish(self) -> int:
+    async def _finish(self) -> int:
         summary = self._summary
-        listed = listed_types()
+        refused = {one.problem_type for one in summary.documents if one.problem_type is not None}
+        listed = frozenset([code for code in refused if await self._public.problem(code) is not None])
         documents = all(acceptable(one, listed) for one in summary.documents)
         judged = all(one["holds"] is not False for one in summary.judges)
         summary.ok = documents and judged and all(one["right"] for one in summary.refusals)
         self._write_summary()
         self._say("summary", **msgspec.to_builtins(summary))
-        self._screen.note(f"Tổng cộng {summary.total_ms / 1e3:,.1f} s (dựng {summary.setup_ms / 1e3:,.1f} s)")
+        self._screen.total(ok=summary.ok, total_ms=summary.total_ms, setup_ms=summary.setup_ms)
         return 0 if summary.ok else 1
 
     def _write_summary(self) -> None:
@@ -240,22 +275,13 @@ class _Show:
         await cast.welcome()
         links = await stage.spare_links()
         self._write_demo(stage, cast, links)
-        from server.app import routes
-
-        web = any("/" in handler.paths for handler in routes())
-        screen.serving(stage.base_url, places(stage.base_url, files, web=web, lan=options.lan is not None))
+        web = await self._public.answers("/")
+        lan = stage.fingerprints is not None
+        shown = places(stage.base_url, str(files), str(files / "demo.json"), web=web, lan=lan)
+        screen.serving(shown)
         if stage.fingerprints is not None:
-            leaf, root = stage.fingerprints
-            screen.note(f"  Chứng thư máy chủ · server certificate SHA-256: {leaf}")
-            screen.note(f"  Gốc trình diễn · demo root SHA-256: {root}")
-            screen.note(
-                "  Trên điện thoại: mở tệp trust.pem, so mã băm trên, rồi bật tin cậy (iOS: Cài đặt › Cài đặt chung › Giới thiệu › Tin cậy chứng nhận; "
-                "Android: Cài đặt › Bảo mật › Cài chứng chỉ CA). Gỡ ra sau khi xem xong."
-            )
-            screen.note(f"  {stage.trust}")
-            screen.qr(links["leader"])
-        screen.note(f"  Ghép thêm máy lãnh đạo trong 10 phút · pair another phone within 10 minutes: {links['leader']}")
-        screen.note(f"  Mã mới, PIN và khóa dịch vụ · fresh codes, PINs, service secret: {files / 'demo.json'}")
+            screen.trust(*stage.fingerprints, str(stage.trust))
+        screen.pairing(links["leader"], qr=lan)
         self.served = True
         self._say("serving", base_url=stage.base_url, files=str(files))
         renewed = time.monotonic()

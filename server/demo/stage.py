@@ -48,7 +48,10 @@ class Handed(msgspec.Struct, frozen=True):
 
 
 class Stage:
-    """`async with Stage(folder, ...) as stage`: everything runs. `tell` hears (part, seconds) as parts become ready."""
+    """`async with Stage(folder, ...) as stage`: everything is started; `await stage.serving()`: the server answers.
+
+    `tell` hears the name of each part as it becomes ready.
+    """
 
     def __init__(
         self, folder: Path, *, port: int, lan: str | None = None, tell: Callable[[str], None] = lambda _part: None
@@ -104,12 +107,10 @@ class Stage:
         _trust_root(self.folder / "state", self.trust)
         command = ["-c", "from server.cli import main; main()", "--config", str(self.settings_file), "serve"]
         self.server = await self.child("server", [module("x")[0], *command])
-        await self._serving()
-        self._tell("server")
 
     async def _script_peers(self) -> None:
         """The receivers answer by themselves: 01 (arrived), then 03 (accepted)."""
-        peers = {code: {"statuses": ["01", "03"], "delay_ms": 30} for code, _ in RECEIVERS}
+        peers = {code: {"statuses": ["01", "03"], "delay_ms": 5} for code, _ in RECEIVERS}
         async with httpx2.AsyncClient(timeout=10, trust_env=False) as http:
             (await http.put(f"{self.axis_url}/_peers", json=peers)).raise_for_status()
 
@@ -137,7 +138,7 @@ class Stage:
                 "url": self.axis_url,
                 "system_id": CODE,
                 "secret_file": axis_secret,
-                "poll_s": 0.5,
+                "poll_s": 0.25,
             },
             "push": {"fcm_credentials": str(account), "fcm_url": self.fcm_url},
             "tsa": {"urls": [self.tsa_url], "roots": str(self.trust)},
@@ -146,7 +147,8 @@ class Stage:
         }
         return toml(str(self.folder / "state"), sections)
 
-    async def _serving(self) -> None:
+    async def serving(self) -> None:
+        """Wait until the server answers that it can work. Raises `ChildFailed`."""
         verify = True if self.ca_file is None else _context(self.ca_file)
         async with httpx2.AsyncClient(timeout=5, trust_env=False, verify=verify) as http:
             end = asyncio.get_running_loop().time() + _SERVER_READY_S
@@ -155,6 +157,7 @@ class Stage:
                     raise ChildFailed(f"the server did not start: {self.server.last_words()}")
                 try:
                     if (await http.get(f"{self.base_url}/readyz")).status_code == 200:
+                        self._tell("server")
                         return
                 except (httpx2.HTTPError, OSError):
                     pass
