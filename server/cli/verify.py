@@ -1,0 +1,308 @@
+"""`hoatoc verify` and `hoatoc edxml inspect`: judge files offline; exit 0 valid, 1 not valid, 2 cannot be read or checked.
+
+What is hostile is bounded first (size, kind of file), and a PDF is opened in limited children only.
+"""
+
+import asyncio
+import hashlib
+import json
+import stat
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from server.cli.verify_screen import NOT_VALID, UNREADABLE, VALID, VERDICTS, Answer, show, show_packet
+from server.cli.verify_screen import as_json as render_json
+
+if TYPE_CHECKING:
+    from server.previews.model import Manifest
+    from server.sandbox.pool import Sandbox
+    from server.verification import ReceiptReport, Step
+
+_MAX_TRUST = 1 << 20
+_MAX_MANIFEST = 32 << 20
+_MAX_PACKET = 1 << 30
+_JUDGE_S = 120.0
+_MEMORY_MB = 1024
+_DRAW_S = 60.0
+_DRAW_PAGES = 20
+
+_file = click.Path(path_type=Path)
+
+
+@click.command()
+@click.argument("file", type=_file)
+@click.option("--trust", required=True, type=_file, help="PEM file of roots, for signers and time-stamp authorities.")
+@click.option("--redraw", type=_file, metavar="MANIFEST", help="Draw every page again and compare with the manifest.")
+@click.option("--pdf", type=_file, help="With a receipt: the PDF that must be its revision.")
+@click.option("--log-key", metavar="THUMBPRINT", help="With a receipt: the log's key must be this one.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
+def verify(
+    file: Path, trust: Path, redraw: Path | None, pdf: Path | None, log_key: str | None, *, as_json: bool
+) -> None:
+    """Verify a signed PDF or a receipt, offline.
+
+    Revocation is not asked for: the verdict is about the file, the given roots and the proven time.
+    """
+    from server.verification import MAX_PDF, MAX_RECEIPT, Unreadable
+
+    try:
+        roots = _roots(trust)
+        size = _size(file, MAX_PDF)
+        manifest = None if redraw is None else _manifest(redraw)
+        if _is_receipt(file):
+            if size > MAX_RECEIPT:
+                raise Unreadable("not-a-receipt")
+            if pdf is not None:
+                _size(pdf, MAX_PDF)
+            elif manifest is not None:
+                raise click.UsageError("--redraw with a receipt needs --pdf")
+            answer = asyncio.run(_receipt(file, roots, log_key, pdf, manifest))
+        elif pdf is not None or log_key is not None:
+            raise click.UsageError("--pdf and --log-key go with a receipt")
+        else:
+            answer = asyncio.run(_pdf(file, roots, manifest))
+    except Unreadable as error:
+        _give_up(error.code, as_json=as_json)
+    except OSError:
+        _give_up("file-unreadable", as_json=as_json)
+    if as_json:
+        click.echo(json.dumps(render_json(answer), ensure_ascii=False, indent=1))
+    else:
+        show(file, answer)
+    sys.exit(answer.exit_code)
+
+
+# --- input -----------------------------------------------------------------------------------------------------------
+
+
+def _size(path: Path, limit: int) -> int:
+    from server.verification import Unreadable
+
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise Unreadable("not-a-file")  # a pipe or a device may never end
+    if status.st_size == 0:
+        raise Unreadable("file-empty")
+    if status.st_size > limit:
+        raise Unreadable("file-too-large")
+    return status.st_size
+
+
+def _roots(path: Path) -> list[bytes]:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    from server.verification import Unreadable
+
+    _size(path, _MAX_TRUST)
+    try:
+        return [one.public_bytes(Encoding.DER) for one in x509.load_pem_x509_certificates(path.read_bytes())]
+    except ValueError:
+        raise Unreadable("not-trust") from None
+
+
+def _manifest(path: Path) -> "tuple[Manifest, bytes]":
+    from server.previews.model import ManifestError, parse
+    from server.verification import Unreadable
+
+    _size(path, _MAX_MANIFEST)
+    body = path.read_bytes()
+    try:
+        return parse(body), body
+    except (ManifestError, RecursionError):
+        raise Unreadable("not-a-manifest") from None
+
+
+def _is_receipt(path: Path) -> bool:
+    from server.verification import Unreadable
+
+    with path.open("rb") as file:
+        head = file.read(1024)
+    if head.lstrip().startswith(b"{"):
+        return True
+    if b"%PDF-" not in head:
+        raise Unreadable("not-a-pdf")
+    return False
+
+
+# --- work ------------------------------------------------------------------------------------------------------------
+
+
+async def _receipt(
+    file: Path, roots: list[bytes], log_key: str | None, pdf: Path | None, manifest: "tuple[Manifest, bytes] | None"
+) -> Answer:
+    from server.verification import pdf_step, verify_receipt
+
+    report = verify_receipt(file.read_bytes(), roots=roots, now_us=_now_us(), log_key=log_key)
+    steps = list(report.steps)
+    if pdf is not None:
+        steps.append(pdf_step(report.receipt, pdf))
+        if manifest is not None:
+            steps.extend(await _redrawn(manifest, pdf, report))
+    answer = Answer("receipt", steps)
+    answer.receipt = report
+    return answer
+
+
+async def _pdf(file: Path, roots: list[bytes], manifest: "tuple[Manifest, bytes] | None") -> Answer:
+    from server.sandbox.model import SandboxFailure, SandboxRefused
+    from server.sandbox.pool import Sandbox
+    from server.sandbox.tasks import Task
+    from server.verification import JudgeOrder, PdfReport, Unreadable
+
+    tasks = {"verify.pdf": Task("server.verification:judge_file")}
+    async with Sandbox(concurrency=1, tasks=tasks) as sandbox:
+        try:
+            report = await sandbox.call(
+                "verify.pdf",
+                JudgeOrder(path=str(file.absolute()), roots=roots, now_us=_now_us()),
+                PdfReport,
+                reads=[file],
+                timeout_s=_JUDGE_S,
+                memory_mb=_MEMORY_MB,
+            )
+        except SandboxRefused as error:
+            raise Unreadable(str(error.code)) from None
+        except SandboxFailure as error:
+            raise Unreadable(f"child-{error.code}") from None
+    answer = Answer("pdf", [] if manifest is None else await _redrawn(manifest, file, None))
+    answer.pdf = report
+    with file.open("rb") as source:
+        answer.sha256 = hashlib.file_digest(source, "sha256").hexdigest()
+    return answer
+
+
+async def _redrawn(given: "tuple[Manifest, bytes]", pdf: Path, receipt: "ReceiptReport | None") -> "list[Step]":
+    """The manifest's own steps and, where it is about this file, every page drawn again."""
+    from server.sandbox.pool import Sandbox
+    from server.sandbox.tasks import TASKS
+    from server.verification import Outcome, manifest_steps
+
+    manifest, body = given
+    steps = manifest_steps(manifest, body, pdf, None if receipt is None else receipt.receipt)
+    if steps[0].outcome is not Outcome.PASSED:
+        return steps
+    with tempfile.TemporaryDirectory(prefix="hoatoc-verify-") as folder:
+        shown = pdf.absolute()
+        if pdf.stat().st_size != manifest.length:
+            shown = Path(folder) / "beginning.pdf"
+            _copy_beginning(pdf, shown, manifest.length)
+        async with Sandbox(tasks={"pages.render": TASKS["pages.render"]}) as sandbox:
+            return [*steps, await _pages_step(sandbox, manifest, shown, Path(folder))]
+
+
+def _copy_beginning(source: Path, target: Path, length: int) -> None:
+    with source.open("rb") as reading, target.open("wb") as writing:
+        while length and (chunk := reading.read(min(1 << 20, length))):
+            writing.write(chunk)
+            length -= len(chunk)
+
+
+async def _pages_step(sandbox: "Sandbox", manifest: "Manifest", pdf: Path, folder: Path) -> "Step":
+    from server.previews.model import redraw_differences
+    from server.previews.render import RENDERER
+    from server.sandbox.model import SandboxError
+    from server.verification import Outcome, Step
+
+    if manifest.renderer != RENDERER:
+        return Step("pages", Outcome.UNKNOWN, "pages-other-renderer", f"{manifest.renderer} / {RENDERER}")
+    widths = tuple(sorted({image.width for image in manifest.images}))
+    gate = asyncio.Semaphore(2)
+
+    async def draw(first: int) -> list[tuple[int, int, str]]:
+        async with gate:
+            return await _draw(sandbox, pdf, folder / f"{first}", widths, first, manifest.page_count)
+
+    try:
+        parts = await asyncio.gather(*(draw(first) for first in range(1, manifest.page_count + 1, _DRAW_PAGES)))
+    except SandboxError as error:
+        return Step("pages", Outcome.UNKNOWN, "pages-not-shown", str(error.code))
+    differences = redraw_differences(manifest, RENDERER, [image for part in parts for image in part])
+    if differences:
+        return Step("pages", Outcome.FAILED, "pages-differ", "; ".join(differences[:5]))
+    return Step("pages", Outcome.PASSED, "pages-same", f"{manifest.page_count} × {len(widths)}")
+
+
+async def _draw(
+    sandbox: "Sandbox", pdf: Path, out: Path, widths: tuple[int, ...], first: int, page_count: int
+) -> list[tuple[int, int, str]]:
+    """(page, width, digest) of some pages. Digests are computed here, because a child that met a hostile file may say anything."""
+    from server.previews.render import RenderRequest, RenderResponse
+
+    out.mkdir()
+    last = min(first + _DRAW_PAGES - 1, page_count)
+    answer = await sandbox.call(
+        "pages.render",
+        RenderRequest(path=str(pdf), out=str(out), widths=widths, first=first, last=last),
+        RenderResponse,
+        reads=[pdf],
+        scratch=out,
+        timeout_s=_DRAW_S,
+        memory_mb=_MEMORY_MB,
+    )
+    drawn = []
+    for image in answer.images:
+        path = out / image.file
+        if not path.is_symlink() and path.is_file():
+            with path.open("rb") as source:
+                drawn.append((image.page, image.width, hashlib.file_digest(source, "sha256").hexdigest()))
+            path.unlink()
+    return drawn
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
+
+
+def _give_up(code: str, *, as_json: bool) -> NoReturn:
+    from server.verification_texts import text
+
+    vi, en = text(code)
+    if as_json:
+        verdict, _, _ = VERDICTS[UNREADABLE]
+        click.echo(json.dumps({"verdict": verdict, "code": code, "vi": vi, "en": en}, ensure_ascii=False, indent=1))
+    else:
+        click.echo(f"{VERDICTS[UNREADABLE][1]}: {vi}\n{VERDICTS[UNREADABLE][2]}: {en}", err=True)
+    sys.exit(UNREADABLE)
+
+
+# --- edXML -----------------------------------------------------------------------------------------------------------
+
+
+@click.group()
+def edxml() -> None:
+    """Packets of the document exchange."""
+
+
+@edxml.command("inspect")
+@click.argument("file", type=_file)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of text.")
+def inspect_command(file: Path, *, as_json: bool) -> None:
+    """Show what a packet says and what had to be repaired to read it; exit 0 readable, 1 with repairs or findings, 2 not."""
+    from server.verification import Unreadable
+
+    try:
+        _size(file, _MAX_PACKET)
+    except Unreadable as error:
+        _give_up(error.code, as_json=as_json)
+    except OSError:
+        _give_up("file-unreadable", as_json=as_json)
+    from server.exchange.edxml import inspect
+
+    found = inspect(file)
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False, indent=1))
+    else:
+        show_packet(file, found)
+    if not found["readable"]:
+        sys.exit(UNREADABLE)
+    sys.exit(NOT_VALID if found["repairs"] or _file_findings(found) else VALID)
+
+
+def _file_findings(found: dict[str, Any]) -> bool:
+    return any(file["findings"] for file in found.get("attachments", ()))

@@ -1,0 +1,334 @@
+"""How `hoatoc verify` and `hoatoc edxml inspect` say what they found: on the screen, and as JSON.
+
+Nothing that a file or a certificate holds reaches the screen but as printable text.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from server.verification import PdfReport, ReceiptReport, Step
+    from signing.pdf.compare import RevisionChange
+    from signing.pdf.validation import SignatureResult
+
+__all__ = ["NOT_VALID", "UNREADABLE", "VALID", "VERDICTS", "Answer", "as_json", "show", "show_packet"]
+
+VALID, NOT_VALID, UNREADABLE = 0, 1, 2
+VERDICTS = {
+    VALID: ("valid", "HỢP LỆ", "valid"),
+    NOT_VALID: ("not_valid", "KHÔNG HỢP LỆ", "not valid"),
+    UNREADABLE: ("unreadable", "KHÔNG KIỂM TRA ĐƯỢC", "cannot be checked"),
+}
+_VIETNAM = timezone(timedelta(hours=7))
+
+
+class Answer:
+    """What was found: the steps, and the report of a PDF or a receipt."""
+
+    def __init__(self, kind: str, steps: "Sequence[Step]") -> None:
+        self.kind = kind
+        self.steps = steps
+        self.sha256 = ""
+        self.pdf: PdfReport | None = None
+        self.receipt: ReceiptReport | None = None
+
+    @property
+    def exit_code(self) -> int:
+        from server.verification import Outcome
+
+        outcomes = {step.outcome for step in self.steps}
+        if Outcome.FAILED in outcomes or (self.pdf is not None and not self.pdf.result.valid):
+            return NOT_VALID
+        return UNREADABLE if Outcome.UNKNOWN in outcomes else VALID
+
+
+# --- JSON ------------------------------------------------------------------------------------------------------------
+
+
+def as_json(answer: Answer) -> dict[str, Any]:
+    import msgspec
+
+    said: dict[str, Any] = {"kind": answer.kind, "verdict": VERDICTS[answer.exit_code][0]}
+    if answer.pdf is not None:
+        said |= {
+            "sha256": answer.sha256,
+            "signatures": [_signature_json(one) for one in answer.pdf.result.signatures],
+            "revisions": msgspec.to_builtins(answer.pdf.chain),
+        }
+    if answer.receipt is not None:
+        report = answer.receipt
+        said |= {
+            "document": report.receipt.document, "revision": report.receipt.revision, "tbs": report.receipt.tbs,
+            "manifest": report.receipt.manifest, "log_key": report.log_key, "approval_key": report.approval_key,
+            "event": report.event_kind, "event_at": _iso(report.event_at_us), "head_at": _iso(report.head_at_us),
+            "signature": _signature_json(report.signature),
+        }  # fmt: skip
+    said["steps"] = [_step_json(step) for step in answer.steps]
+    said["revocation"] = "not-checked"
+    return said
+
+
+def _signature_json(found: "SignatureResult") -> dict[str, Any]:
+    import msgspec
+
+    from server.verification_texts import text
+
+    said: dict[str, Any] = msgspec.to_builtins(found)
+    for name in ("time_us", "not_before_us", "not_after_us"):
+        said[name.removesuffix("_us")] = _iso(said.pop(name))
+    said["reasons"] = [dict(zip(("code", "vi", "en"), (code, *text(code)), strict=True)) for code in found.reasons]
+    said["integrity"], said["valid_at_signing"] = _intact(found), _valid_then(found)
+    return said
+
+
+def _step_json(step: "Step") -> dict[str, str]:
+    from server.verification_texts import text
+
+    vi, en = text(step.code)
+    said = {"name": step.name, "outcome": step.outcome.value, "code": step.code, "vi": vi, "en": en}
+    return said | ({"detail": plain(step.detail)} if step.detail else {})
+
+
+def _intact(found: "SignatureResult") -> bool | None:
+    """SW-7's integrity: None where the signature was not read far enough to say."""
+    from server.verification_texts import INTEGRITY
+    from signing.pdf.validation import Indication
+
+    if INTEGRITY & set(found.reasons):
+        return False
+    return True if found.algorithm or found.indication is Indication.PASSED else None
+
+
+def _valid_then(found: "SignatureResult") -> bool | None:
+    """SW-7's validity at signing time: the certificate's period, use and chain, at the proven time (else now)."""
+    from server.verification_texts import CERTIFICATE
+    from signing.pdf.validation import Indication
+
+    if CERTIFICATE & set(found.reasons):
+        return False
+    return True if found.algorithm or found.indication is Indication.PASSED else None
+
+
+# --- screen ----------------------------------------------------------------------------------------------------------
+
+
+def _iso(at_us: int | None) -> str | None:
+    """RFC 3339 in UTC; None for no time, and for one that no calendar has."""
+    try:
+        return None if at_us is None else datetime.fromtimestamp(at_us / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _local(at_us: int | None) -> str:
+    try:
+        return (
+            "—"
+            if at_us is None
+            else datetime.fromtimestamp(at_us / 1_000_000, _VIETNAM).strftime("%d/%m/%Y %H:%M:%S +07:00")
+        )
+    except (ValueError, OverflowError, OSError):
+        return "—"
+
+
+def plain(text: str) -> str:
+    """Printable characters only: names come from certificates and files, and could steer the terminal or turn the line round."""
+    return "".join(letter if letter.isprintable() else "�" for letter in text)[:400]
+
+
+def show(file: Path, answer: Answer) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=False)
+    _, vi, en = VERDICTS[answer.exit_code]
+    colour = {VALID: "bold green", NOT_VALID: "bold red", UNREADABLE: "bold yellow"}[answer.exit_code]
+    console.print(Text.assemble((f"{vi}", colour), f" · {en}  ", (plain(file.name), "dim")))
+    if answer.pdf is not None:
+        _show_pdf(console, answer)
+    if answer.receipt is not None:
+        _show_receipt(console, answer.receipt)
+    if answer.steps:
+        console.print(_steps_table(answer.steps))
+    console.print(
+        Text("Không tra cứu thu hồi chứng thư (ngoại tuyến) · Revocation is not looked up (offline).", style="dim")
+    )
+
+
+def _show_pdf(console: "Console", answer: Answer) -> None:
+    from rich.text import Text
+
+    from server.verification_texts import text
+
+    assert answer.pdf is not None
+    if not answer.pdf.result.signatures:
+        console.print(Text(" · ".join(text("no-signature"))))
+    for number, found in enumerate(answer.pdf.result.signatures, start=1):
+        console.print(_signature_table(f"Chữ ký {number} · Signature {number}: {plain(found.field)}", found))
+    console.print(_chain_table(answer.pdf.chain))
+    console.print(Text(f"SHA-256 {answer.sha256}", style="dim"))
+
+
+def _show_receipt(console: "Console", report: "ReceiptReport") -> None:
+    table = _pairs("Biên nhận · Receipt")
+    _pair(table, "Văn bản · Document", report.receipt.document)
+    _pair(table, "Bản đã ký · Revision (SHA-256)", report.receipt.revision)
+    _pair(table, "Ghi nhật ký lúc · Logged at", _local(report.event_at_us))
+    _pair(table, "Khóa nhật ký · Log key", report.log_key)
+    _pair(table, "Khóa phê duyệt · Approval key", report.approval_key)
+    console.print(table)
+    console.print(_signature_table("Chữ ký · Signature", report.signature))
+
+
+def _pairs(title: str) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(title), title_justify="left", title_style="bold", show_header=False, expand=False)
+    table.add_column(style="dim", no_wrap=False, min_width=24)
+    table.add_column(overflow="fold")
+    return table
+
+
+def _pair(table: "Table", name: str, value: str, style: str = "") -> None:
+    from rich.text import Text
+
+    table.add_row(Text(name), Text(plain(value) or "—", style=style))
+
+
+def _signature_table(title: str, found: "SignatureResult") -> "Table":
+    """The fields that SW-7 asks for, and the words of EN 319 102-1."""
+    from server.verification_texts import text
+    from signing.pdf.validation import Indication
+
+    passed = found.indication is Indication.PASSED
+    table = _pairs(title)
+    vi, en = ("HỢP LỆ", "valid") if passed else ("KHÔNG HỢP LỆ", "not valid")
+    words = " / ".join(filter(None, (found.indication.value, found.sub_indication)))
+    _pair(table, "Kết luận · Verdict", f"{vi} · {en} ({words})", "green" if passed else "red")
+    for code in found.reasons:
+        _pair(table, "Lý do · Reason", " · ".join(text(code)), "red")
+    _pair(table, "Người ký · Signer", found.signer)
+    _pair(table, "Cơ quan quản lý · Managing unit", found.organisation)
+    _pair(table, "Tổ chức cấp · Issuer", found.issuer)
+    _pair(table, "Thời gian ký · Signing time", _when(found))
+    intact = _three(_intact(found), "Nguyên vẹn · intact", "KHÔNG nguyên vẹn · NOT intact")
+    _pair(table, "Tính toàn vẹn · Integrity", intact)
+    validity = _three(_valid_then(found), "Có hiệu lực · valid", "KHÔNG có hiệu lực · NOT valid")
+    _pair(table, "Hiệu lực khi ký · Validity then", validity)
+    period = f"{_local(found.not_before_us)} – {_local(found.not_after_us)}" if found.not_after_us else ""
+    _pair(table, "Thời hạn chứng thư · Period", period)
+    _pair(table, "Thuật toán · Algorithm", " ".join(filter(None, (found.algorithm, found.level))))
+    return table
+
+
+def _three(value: bool | None, yes: str, no: str) -> str:  # noqa: FBT001 - a finding, not a switch
+    return "Chưa xác định được · undetermined" if value is None else yes if value else no
+
+
+def _when(found: "SignatureResult") -> str:
+    if found.time_us is not None:
+        return f"{_local(found.time_us)} (dấu thời gian · time stamp)"
+    return "Không có dấu thời gian tin cậy · no trusted time stamp"
+
+
+def _chain_table(chain: "Sequence[RevisionChange]") -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text("Các bản · Revisions"), title_justify="left", title_style="bold")
+    table.add_column("#", justify="right")
+    table.add_column("byte", justify="right")
+    table.add_column("Thay đổi · Changes", overflow="fold")
+    for row in chain:
+        table.add_row(str(row.index + 1), f"{row.length:,}".replace(",", "."), Text(plain(_change(row))))
+    return table
+
+
+def _change(row: "RevisionChange") -> str:
+    if row.change is None:
+        if not row.reason:
+            return "Bản gốc · the beginning"
+        return f"Ngoài danh mục được phép · beyond the closed list ({row.reason})"
+    change = row.change
+    parts = []
+    if change.signature is not None and not change.timestamp:
+        parts.append(f"chữ ký · signature {change.signature}")
+    if change.timestamp:
+        parts.append("dấu thời gian văn bản · document time stamp")
+    created = [field.name for field in change.fields if field.created and not field.filled]
+    if created:
+        parts.append(f"ô ký trống · empty fields {', '.join(created[:10])}")
+    if change.validation_data:
+        parts.append("dữ liệu xác thực · validation data")
+    if change.certifies:
+        parts.append("khóa nội dung · certifies")
+    if change.touched_pages:
+        parts.append(f"trang · pages {', '.join(str(page + 1) for page in change.touched_pages[:20])}")
+    return "; ".join(parts) or "không đổi · nothing"
+
+
+def _steps_table(steps: "Sequence[Step]") -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    from server.verification_texts import STEPS, text
+
+    marks = {"passed": ("✓", "green"), "failed": ("✗", "red"), "unknown": ("?", "yellow")}
+    table = Table(title=Text("Các bước · Steps"), title_justify="left", title_style="bold", show_lines=False)
+    table.add_column("")
+    table.add_column("Bước · Step")
+    table.add_column("Kết quả · Result", overflow="fold")
+    for step in steps:
+        mark, colour = marks[step.outcome.value]
+        vi, en = text(step.code)
+        said = Text.assemble((vi, colour if mark != "✓" else ""), "\n", (en, "dim"))
+        if step.detail:
+            said.append(f"\n{plain(step.detail)}", style="dim")
+        table.add_row(Text(mark, style=colour), Text("\n".join(STEPS.get(step.name, (step.name,)))), said)
+    return table
+
+
+# --- edXML ---
+
+_PACKET_FIELDS = {
+    "kind": "Loại gói · Kind", "code": "Số, ký hiệu · Code", "type_name": "Loại văn bản · Type", "subject": "Trích yếu · Subject",
+    "from": "Nơi gửi · From", "to": "Nơi nhận · To", "promulgated": "Ngày ban hành · Promulgated", "priority": "Độ khẩn · Urgency",
+    "business": "Nghiệp vụ · Business", "document_id": "Mã văn bản · Document id", "status": "Trạng thái · Status",
+    "description": "Mô tả · Description", "at": "Lúc · At",
+}  # fmt: skip
+
+
+def show_packet(file: Path, found: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    if not found["readable"]:
+        where = f" ({found['line']})" if found["line"] else ""
+        console.print(Text(f"KHÔNG ĐỌC ĐƯỢC · cannot be read: {plain(file.name)}", style="bold red"))
+        console.print(Text(plain(f"{found['code']}{where}: {found['reason']}")))
+        return
+    table = _pairs(f"Gói edXML · Packet: {plain(file.name)}")
+    for name, label in _PACKET_FIELDS.items():
+        value = found.get(name)
+        if value not in (None, "", []):
+            _pair(table, label, ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+    for attachment in found.get("attachments", ()):
+        said = (
+            f"{attachment['name']} · {attachment['content_type']} · {attachment['size']} byte · {attachment['sha256']}"
+        )
+        _pair(table, "Tệp đính kèm · Attachment", said)
+        if attachment["findings"]:
+            _pair(table, "Dấu hiệu lạ · Findings", ", ".join(attachment["findings"]), "yellow")
+    for repair in found["repairs"]:
+        _pair(table, "Đã sửa để đọc · Repaired", f"{repair['code']} ({repair['element']}, {repair['line']})", "yellow")
+    for field in found.get("too_long", ()):
+        _pair(table, "Quá dài · Too long", json.dumps(field, ensure_ascii=False), "yellow")
+    console.print(table)
