@@ -112,7 +112,9 @@ async def _judged(folder: Path, packets) -> dict[str, int]:
         moved = await db.fetch_all(
             "SELECT subject, kind, count(*) AS n FROM audit_events WHERE kind IN ('document.forwarded', 'document.accepted') GROUP BY subject, kind"
         )
-        told = await db.fetch_all("SELECT document, person, count(*) AS n FROM notices WHERE kind = 'accepted' GROUP BY document, person")
+        told = await db.fetch_all(
+            "SELECT document, person, count(*) AS n FROM notices WHERE kind = 'accepted' GROUP BY document, person"
+        )
         history = await db.fetch_all("SELECT document, count(*) AS n FROM business_statuses GROUP BY document")
         return counts | {
             "unfinished": sum(row["state"] != "accepted" for row in rows),

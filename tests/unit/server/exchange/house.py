@@ -140,7 +140,8 @@ class House:
         context = jobs.Context(self.db, self.clock, job, job_queries.finish)
         try:
             await self.tasks.forward(job, context)
-        except jobs.Retry as retry:
+        except jobs.Retry as raised:
+            retry = raised
             due_us = self.clock.now_us() + round((retry.after_s or 0) * 1e6)
             await self.db.transact(
                 lambda tx: job_queries.reschedule(
@@ -148,9 +149,10 @@ class House:
                 )
             )
             return "retry", retry.after_s, retry.reason
-        except jobs.Bury as bury:
-            await self.db.transact(lambda tx: job_queries.bury(tx, job, failures=1, reason=bury.reason))
-            return "buried", bury.reason
+        except jobs.Bury as raised:
+            reason = raised.reason
+            await self.db.transact(lambda tx: job_queries.bury(tx, job, failures=1, reason=reason))
+            return "buried", reason
         if not context.finished:
             await self.db.transact(lambda tx: job_queries.finish(tx, job))
         point("job-done")
@@ -182,7 +184,9 @@ class House:
         return row["n"]
 
     async def changes(self, document):
-        rows = await self.db.fetch_all("SELECT kind, state, detail FROM changes WHERE document = $1 ORDER BY seq", document)
+        rows = await self.db.fetch_all(
+            "SELECT kind, state, detail FROM changes WHERE document = $1 ORDER BY seq", document
+        )
         return [(row["kind"], row["state"], msgspec.json.decode(row["detail"])) for row in rows]
 
     def actor(self, person=LEADER, roles=("leader",)):

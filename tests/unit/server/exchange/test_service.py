@@ -1,22 +1,23 @@
 """Forwarding over the real stand-in axis: one accepted copy whatever happens on the way, and the signed bytes unchanged."""
 
-import hashlib
+import itertools
 
-import httpx2
 import msgspec
 import pytest
 import pytest_asyncio
 
-from server.db import open_database
 from server.documents.model import State
 from server.documents.service import documents_load, move
+from server.errors import Refused
 from server.exchange import edxml
 from server.exchange.delivery import Delivery
 from server.exchange.delivery import State as DeliveryState
 from server.exchange.incoming import reached
+from server.exchange.model import PacketKind
 from server.exchange.routes import view
 from server.jobs.queries import revive
-from tests.unit.server.exchange.house import CLERK, STRANGER, House
+from tests.faults.exchange_loops import faulty_forwarding
+from tests.unit.server.exchange.house import CLERK, STRANGER, House, client
 from tests.unit.server.exchange.samples import sha256
 
 
@@ -44,7 +45,7 @@ async def test_a_sealed_document_is_forwarded_with_its_bytes_and_metadata(house,
     assert sorted(copy["receiver"] for copy in packet["copies"]) == ["X02", "X03"]
 
     peer = stage.client("X02")
-    [item] = await peer.received(edxml.DocumentPacket.kind.fget(None))
+    [item] = await peer.received(PacketKind.DOCUMENT)
     await peer.fetch(item.doc_id, tmp_path / "got")
     (tmp_path / "files").mkdir()
     got = edxml.parse(tmp_path / "got", tmp_path / "files").packet
@@ -54,7 +55,12 @@ async def test_a_sealed_document_is_forwarded_with_its_bytes_and_metadata(house,
     assert (header.document_id, header.code) == ("H-01,2026/03/02,12/QĐ-CQM", "12/QĐ-CQM")
     assert (header.signer.competence, header.signer.position) == ("TM. ỦY BAN", "Chủ tịch")
     assert (header.signer.full_name, got.business.staff.staff) == ("Nguyễn Văn Mẫu", "Trần Thị Mẫu")
-    assert (header.type_code, header.type_name, header.other.priority, header.other.page_amount) == (2, "Quyết định", 3, 2)
+    assert (header.type_code, header.type_name, header.other.priority, header.other.page_amount) == (
+        2,
+        "Quyết định",
+        3,
+        2,
+    )
     assert (header.due.isoformat(), header.to_places) == ("2026-04-01", ("Như trên", "Lưu: VT"))
     assert header.subject == 'V/v thử số 12 & "ngoặc" <một>'
 
@@ -116,7 +122,11 @@ async def test_a_refusal_alarms_buries_and_leaves_the_document_sealed(house, sta
     assert await house.state(document) == "sealed"
     assert await house.receivers(document) == [("X02", "failed", None)]
     row = await house.db.fetch_one("SELECT stage, code, description FROM outgoing_packets")
-    assert tuple(row[name] for name in ("stage", "code", "description")) == ("refused", "18", "Don vi nhan khong ton tai")
+    assert tuple(row[name] for name in ("stage", "code", "description")) == (
+        "refused",
+        "18",
+        "Don vi nhan khong ton tai",
+    )
     assert await house.changes(document) == [("document.forward_failed", "sealed", {"reason": "axis-18"})]
     assert await house.count("audit_events", "kind = 'exchange.forward_failed'") == 1
     due = await house.db.fetch_one("SELECT state_due_us FROM documents")
@@ -209,24 +219,22 @@ async def test_what_is_not_valid_or_does_not_fit_never_leaves(house, stage):
     assert len(await accepted(stage)) == 1
 
 
+async def recall(house, document):
+    async def body(tx):
+        await move(tx, await documents_load(tx, document), State.RECALLED, actor="c", now_us=house.clock.now_us())
+
+    await house.db.transact(body)
+
+
 @pytest.mark.asyncio
 async def test_a_document_recalled_before_it_left_stays_here(house, stage):
     """EXC-5."""
     document = await house.sealed("1")
     await stage.put("_faults", [{"fault": "500-before"}])
-    assert (await house.run())[0] == "retry"
-
-    async def recall(tx):
-        row = await documents_load(tx, document)
-        await move(tx, row, State.RECALLED, actor="c", now_us=house.clock.now_us())
-
-    await house.db.transact(recall)
-    for _ in range(4):
-        ended = await house.run()
-        if ended == "done":
-            break
-        house.clock.advance(max(ended[1], 0.001))
-    assert ended == "done"
+    ended = await house.run()
+    await recall(house, document)
+    house.clock.advance(ended[1])
+    assert await house.settle() == "done"
     assert (await house.state(document), await accepted(stage)) == ("recalled", [])
 
 
@@ -236,12 +244,7 @@ async def test_a_document_recalled_on_its_way_is_recorded_and_alarmed(house, sta
     document = await house.sealed("1")
     await stage.put("_faults", [{"fault": "drop-after"}])
     ended = await house.run()
-
-    async def recall(tx):
-        row = await documents_load(tx, document)
-        await move(tx, row, State.RECALLED, actor="c", now_us=house.clock.now_us())
-
-    await house.db.transact(recall)
+    await recall(house, document)
     house.clock.advance(ended[1])
     assert await house.run() == "done"
     assert await house.state(document) == "recalled"
@@ -254,8 +257,6 @@ async def test_an_axis_that_is_down_is_probed_by_one_document_at_a_time(sqlite_d
     """D3: at most one probe a minute, whatever waits."""
     secret = tmp_path / "secret"
     secret.write_text("s")
-    from tests.unit.server.exchange.house import client
-
     axis = client(f"http://127.0.0.1:{unused_tcp_port}", secret, clock)
     calls = []
 
@@ -276,7 +277,7 @@ async def test_an_axis_that_is_down_is_probed_by_one_document_at_a_time(sqlite_d
     await axis.close()
     late = [at for at in calls if at > begun_us + 300 * 1_000_000]
     assert 10 <= len(late) <= 26
-    assert all(after - before >= 59_000_000 for before, after in zip(late, late[1:], strict=False))
+    assert all(after - before >= 59_000_000 for before, after in itertools.pairwise(late))
     assert await house.count("documents", "state = 'sealed'") == 20
 
 
@@ -284,8 +285,6 @@ async def test_an_axis_that_is_down_is_probed_by_one_document_at_a_time(sqlite_d
 @pytest.mark.parametrize("rounds", [40])
 async def test_exactly_one_accepted_copy_of_each_document_under_faults(house, stage, rounds):
     """D2 at the service's level: 30 % faults of every kind, each document exactly once at the axis."""
-    from tests.faults.exchange_loops import faulty_forwarding
-
     counts = await faulty_forwarding(house, stage, rounds=rounds)
     assert counts == {"rounds": rounds, "lost": 0, "doubled": 0, "changed": 0}
 
@@ -293,16 +292,20 @@ async def test_exactly_one_accepted_copy_of_each_document_under_faults(house, st
 @pytest.mark.asyncio
 async def test_deliveries_are_shown_to_readers_only(house, stage):
     """EXC-6, C1."""
-    from server.errors import Refused
-
     document = await house.sealed()
     clerk = house.actor(CLERK, ("clerk",))
     assert view(document, await house.exchange.deliveries(clerk, document)).packet is None
     assert await house.run() == "done"
     shown = view(document, await house.exchange.deliveries(clerk, document))
     [packet] = await accepted(stage)
-    assert (shown.packet.stage, shown.packet.axis_id, shown.packet.digest) == ("accepted", packet["doc_id"], packet["sha256"])
-    assert [(to.organ_id, to.name, to.state) for to in shown.receivers] == [("X02", "Cơ quan X02", "accepted_by_exchange")]
+    assert (shown.packet.stage, shown.packet.axis_id, shown.packet.digest) == (
+        "accepted",
+        packet["doc_id"],
+        packet["sha256"],
+    )
+    assert [(to.organ_id, to.name, to.state) for to in shown.receivers] == [
+        ("X02", "Cơ quan X02", "accepted_by_exchange")
+    ]
     with pytest.raises(Refused, match="not-found"):
         await house.exchange.deliveries(house.actor(STRANGER, ("staff",)), document)
 
