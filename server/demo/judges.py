@@ -8,11 +8,13 @@ import json
 import re
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
-__all__ = ["Verdict", "changed_byte", "judge"]
+__all__ = ["Verdict", "changed_byte", "containers", "judge", "merged", "reason_of"]
 
 _LIMIT_S = 60
 _RANGE = re.compile(rb"/ByteRange\s*\[\s*(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s*\]")
@@ -26,12 +28,29 @@ class Verdict(msgspec.Struct, frozen=True):
     sentence: str
 
 
-async def judge(final: Path, receipt: Path | None, trust: Path, folder: Path) -> list[Verdict]:
-    """All verdicts on one document, side by side."""
-    work = [_pdfsig(final), _openssl(final, trust, folder), _verify_file(final, trust)]
-    if receipt is not None:
-        work.append(_verify_receipt(receipt, trust))
-    return list(await asyncio.gather(*work))
+async def judge(final: Path, original_size: int, receipts: list[Path], trust: Path, folder: Path) -> list[Verdict]:
+    """All verdicts on one document, side by side.
+
+    Judged are the signatures made here, which lie behind the first `original_size` bytes; those that a file brought along
+    end at roots that nobody here trusts.
+    """
+    folder.mkdir(exist_ok=True)
+    work = [
+        _pdfsig(final, original_size),
+        _openssl(final, original_size, trust, folder),
+        _verify_file(final, original_size, trust),
+    ]
+    work += [_verify_receipt(receipt, trust) for receipt in receipts]
+    return merged(await asyncio.gather(*work))
+
+
+def merged(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """One verdict a judge: it holds where all of its own hold; the sentence is that of the first that does not."""
+    kept: dict[str, Verdict] = {}
+    for verdict in verdicts:
+        if kept.setdefault(verdict.judge, verdict).holds and verdict.holds is False:
+            kept[verdict.judge] = verdict
+    return list(kept.values())
 
 
 async def _run(*command: str) -> tuple[int, str, str]:
@@ -51,23 +70,32 @@ async def _run(*command: str) -> tuple[int, str, str]:
     return process.returncode or 0, out.decode("utf-8", "replace"), errors.decode("utf-8", "replace")
 
 
-async def _pdfsig(final: Path) -> Verdict:
+async def _pdfsig(final: Path, original_size: int) -> Verdict:
     if shutil.which("pdfsig") is None:
-        return Verdict("pdfsig", None, "chưa cài (apt-get install poppler-utils) · not installed")
+        return Verdict("pdfsig", None, "chưa cài: apt-get install poppler-utils · not installed")
     _, out, _ = await _run("pdfsig", "-nocert", str(final))
-    # A field that the route has prepared for later is listed too, as one that is not signed.
-    signatures = len(re.findall(r"^Signature #\d+", out, re.MULTILINE)) - out.count("field is not signed")
-    valid = out.count("Signature is Valid.")
-    whole = "Total document signed" in out
-    sentence = f"{valid}/{signatures} chữ ký hợp lệ" + (", chữ ký cuối bao trọn tệp" if whole else "")
-    return Verdict("pdfsig", signatures > 0 and valid == signatures and whole, sentence)
+    ours, valid, whole = 0, 0, False
+    for block in re.split(r"^Signature #\d+:", out, flags=re.MULTILINE)[1:]:
+        ranges = re.search(r"Signed Ranges: \[\d+ - \d+\], \[\d+ - (\d+)\]", block)
+        # A field that the route has prepared for later is listed too, without ranges.
+        if ranges is None or int(ranges[1]) <= original_size:
+            continue
+        ours += 1
+        valid += "Signature is Valid." in block
+        whole = whole or "Total document signed" in block
+    sentence = f"{valid}/{ours} chữ ký hợp lệ, " + (
+        "chữ ký cuối bao trọn tệp" if whole else "không chữ ký nào bao trọn tệp"
+    )
+    return Verdict("pdfsig", ours > 0 and valid == ours and whole, sentence)
 
 
-def containers(data: bytes) -> list[tuple[bytes, bytes]]:
-    """(CMS, signed bytes) of every signature of a file, in the order of their byte ranges' ends."""
+def containers(data: bytes, original_size: int = 0) -> list[tuple[bytes, bytes]]:
+    """(CMS, signed bytes) of every signature that covers more than the original, in the order of what they cover."""
     found = []
     for match in _RANGE.finditer(data):
         start, length, second, rest = map(int, match.groups())
+        if second + rest <= original_size:
+            continue
         text = data[start + length : second].strip(b"<>\x00 \r\n\t")
         try:
             raw = bytes.fromhex(text.decode("ascii"))
@@ -85,10 +113,10 @@ def _der(padded: bytes) -> bytes:
     return padded[: 2 + size + int.from_bytes(padded[2 : 2 + size], "big")]
 
 
-async def _openssl(final: Path, trust: Path, folder: Path) -> Verdict:
+async def _openssl(final: Path, original_size: int, trust: Path, folder: Path) -> Verdict:
     if shutil.which("openssl") is None:
-        return Verdict("openssl cms", None, "chưa cài (apt-get install openssl) · not installed")
-    found = await asyncio.to_thread(lambda: containers(final.read_bytes()))
+        return Verdict("openssl cms -verify", None, "chưa cài: apt-get install openssl · not installed")
+    found = await asyncio.to_thread(lambda: containers(final.read_bytes(), original_size))
     good, reason = 0, ""
     for number, (cms, signed) in enumerate(found, 1):
         cms_file, signed_file = folder / f"judge-{number}.der", folder / f"judge-{number}.bin"
@@ -102,11 +130,11 @@ async def _openssl(final: Path, trust: Path, folder: Path) -> Verdict:
         reason = reason or ("" if code == 0 else errors.strip().splitlines()[-1][:120] if errors.strip() else "refused")
         signed_file.unlink(missing_ok=True)
         cms_file.unlink(missing_ok=True)
-    sentence = f"{good}/{len(found)} CMS đúng, chuỗi chứng thư đến gốc trình diễn" + (f" ({reason})" if reason else "")
+    sentence = f"{good}/{len(found)} CMS đúng, chứng thư đến gốc trình diễn" + (f" ({reason})" if reason else "")
     return Verdict("openssl cms -verify", bool(found) and good == len(found), sentence)
 
 
-async def _verify(path: Path, trust: Path) -> tuple[int, dict[str, object]]:
+async def _verify(path: Path, trust: Path) -> tuple[int, dict[str, Any]]:
     """`hoatoc verify … --json` as its own process; the last JSON object that it printed."""
     script = "from server.cli import main; main()"
     code, out, errors = await _run(sys.executable, "-c", script, "verify", str(path), "--trust", str(trust), "--json")
@@ -117,27 +145,42 @@ async def _verify(path: Path, trust: Path) -> tuple[int, dict[str, object]]:
     return code, said if isinstance(said, dict) else {}
 
 
-async def _verify_file(final: Path, trust: Path) -> Verdict:
-    code, said = await _verify(final, trust)
-    detail = "" if code == 0 else f" {said.get('reason') or said.get('detail') or ''}".rstrip()
-    return Verdict(
-        "hoatoc verify final.pdf",
-        code == 0,
-        ("mọi bản sửa đổi và chữ ký đều khớp" if code == 0 else "không đạt:") + detail,
+async def _verify_file(final: Path, original_size: int, trust: Path) -> Verdict:
+    _, said = await _verify(final, trust)
+    ours = [one for one in _list(said, "signatures") if one.get("covers", 0) > original_size]
+    passed = [one for one in ours if one.get("indication") == "TOTAL-PASSED"]
+    holds = bool(ours) and len(passed) == len(ours)
+    levels = sorted({str(one.get("level") or "?") for one in ours})
+    sentence = (
+        f"{len(passed)}/{len(ours)} đạt, mức {', '.join(levels)}"
+        if ours
+        else f"không đạt: {said.get('detail', said.get('verdict'))}"
     )
+    return Verdict("hoatoc verify final.pdf", holds, sentence)
 
 
 async def _verify_receipt(receipt: Path, trust: Path) -> Verdict:
     code, said = await _verify(receipt, trust)
-    detail = "" if code == 0 else f" {said.get('reason') or said.get('detail') or ''}".rstrip()
-    return Verdict(
-        "hoatoc verify receipt.json",
-        code == 0,
-        ("biên nhận kiểm được ngoại tuyến" if code == 0 else "không đạt:") + detail,
-    )
+    holds = code == 0 and said.get("verdict") == "valid"
+    sentence = "biên nhận tự chứng minh, không cần mạng" if holds else f"không đạt: {reason_of(said)[0]}"
+    return Verdict("hoatoc verify receipt.json", holds, sentence)
 
 
-async def changed_byte(final: Path, trust: Path, folder: Path) -> tuple[int, dict[str, object]]:
+def _list(said: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    found = said.get(name)
+    return found if isinstance(found, list) else []
+
+
+def reason_of(said: dict[str, Any]) -> tuple[str, str]:
+    """The first reason in an answer of `hoatoc verify --json`, in Vietnamese and English."""
+    for one in [*_list(said, "signatures"), said.get("signature") or {}, said]:
+        for reason in one.get("reasons") or []:
+            if isinstance(reason, dict):
+                return str(reason.get("vi", "")), str(reason.get("en", ""))
+    return str(said.get("detail") or said.get("verdict") or ""), ""
+
+
+async def changed_byte(final: Path, trust: Path, folder: Path) -> tuple[int, dict[str, Any]]:
     """Exit code and answer of `hoatoc verify` on the same file with one byte of the first page's content changed."""
     data = bytearray(await asyncio.to_thread(final.read_bytes))
     middle = min(len(data) // 3, 2000)

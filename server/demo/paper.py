@@ -181,18 +181,24 @@ def _body(sheet: _Sheet, y: float) -> float:
     for heading, text in (
         (
             "Điều 1.",
-            "Kiện toàn Tổ công nghệ số cộng đồng xã Mẫu gồm 07 thành viên, do Phó Chủ tịch Ủy ban nhân dân xã làm Tổ trưởng; "
-            "Tổ hướng dẫn người dân nộp hồ sơ trực tuyến, tra cứu kết quả và dùng chữ ký số trên điện thoại.",
+            (
+                "Kiện toàn Tổ công nghệ số cộng đồng xã Mẫu gồm 07 thành viên, do Phó Chủ tịch Ủy ban nhân dân xã làm Tổ trưởng; "
+                "Tổ hướng dẫn người dân nộp hồ sơ trực tuyến, tra cứu kết quả và dùng chữ ký số trên điện thoại."
+            ),
         ),
         (
             "Điều 2.",
-            "Tổ họp định kỳ vào thứ Sáu tuần cuối mỗi tháng, báo cáo kết quả trước ngày 05 tháng sau; kinh phí hoạt động "
-            "lấy từ nguồn chi thường xuyên được giao hằng năm.",
+            (
+                "Tổ họp định kỳ vào thứ Sáu tuần cuối mỗi tháng, báo cáo kết quả trước ngày 05 tháng sau; kinh phí hoạt động "
+                "lấy từ nguồn chi thường xuyên được giao hằng năm."
+            ),
         ),
         (
             "Điều 3.",
-            "Quyết định này có hiệu lực kể từ ngày ký. Chánh Văn phòng Hội đồng nhân dân và Ủy ban nhân dân, trưởng các "
-            "phòng chuyên môn và các thành viên có tên tại Điều 1 chịu trách nhiệm thi hành Quyết định này./.",
+            (
+                "Quyết định này có hiệu lực kể từ ngày ký. Chánh Văn phòng Hội đồng nhân dân và Ủy ban nhân dân, trưởng các "
+                "phòng chuyên môn và các thành viên có tên tại Điều 1 chịu trách nhiệm thi hành Quyết định này./."
+            ),
         ),
     ):
         y = sheet.paragraph(y, [(heading, "Bold"), (text, "Regular")], size) - 2

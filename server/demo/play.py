@@ -53,6 +53,7 @@ class Outcome(msgspec.Struct, kw_only=True, omit_defaults=True):
     cause: str | None = None
     document: str | None = None
     pages: int | None = None
+    size: int = 0
     steps: list[StepTime] = []
     total_ms: float = 0.0
     digests: dict[str, str] = {}
@@ -115,7 +116,7 @@ class Play:
 
     async def road(self, n: int, path: Path, header: dict[str, Any]) -> Outcome:
         """One PDF from intake to `final.pdf` at the QLVB. What fails is an outcome, not an exception."""
-        outcome = Outcome(n=n, file=path.name)
+        outcome = Outcome(n=n, file=path.name, size=path.stat().st_size)
         started = time.monotonic()
         try:
             await self._road(outcome, path, header)

@@ -1,6 +1,7 @@
 """Child processes of the demonstration: each in a session of its own, none outlives this one, each says one JSON line when ready."""
 
 import asyncio
+import contextlib
 import ctypes
 import json
 import os
@@ -111,7 +112,6 @@ class Child:
                 await self._process.wait()
 
     def _signal(self, number: signal.Signals) -> None:
-        try:
-            os.killpg(self._process.pid, number) if number is signal.SIGKILL else os.kill(self._process.pid, number)
-        except ProcessLookupError:
-            pass
+        end = os.killpg if number is signal.SIGKILL else os.kill
+        with contextlib.suppress(ProcessLookupError):
+            end(self._process.pid, number)

@@ -14,7 +14,7 @@ import msgspec
 
 from server.demo.caller import Caller, Problem
 from server.demo.cast import Cast, DriverFailed, World
-from server.demo.judges import Verdict, changed_byte, judge
+from server.demo.judges import Verdict, changed_byte, judge, merged, reason_of
 from server.demo.paper import NUMBER, SUBJECT, decision, with_script
 from server.demo.phone import pairing_parts
 from server.demo.play import Outcome, Play, Refusal, StepTime, keep, metadata
@@ -27,6 +27,9 @@ __all__ = ["Options", "Summary", "run"]
 _VIETNAM = dt.timezone(dt.timedelta(hours=7))
 _RENEW_S = 540
 """Pairing codes live ten minutes; a demonstration that keeps serving hands out new ones before that."""
+
+
+_JUDGED_AT_ONCE = 2
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,33 +219,40 @@ class _Show:
             keep(outcome, out / str(outcome.n))
 
     async def _judged(self, stage: Stage) -> None:
-        """The judges' verdicts on the last document that went through."""
-        done = [one for one in self._summary.documents if one.outcome == "accepted"]
+        """Every document that went through is judged; shown is one line a judge."""
         if self._options.out is not None:
             shutil.copyfile(stage.trust, self._options.out / "trust.pem")
-        verdicts: list[Verdict] = []
-        for outcome in done[-1:]:
-            receipt = outcome.files.get("receipt")
-            verdicts = await judge(
-                Path(outcome.files["final"]), Path(receipt) if receipt else None, stage.trust, self._folder
-            )
-            self._screen.judges(verdicts)
-        self._summary.judges = [msgspec.to_builtins(verdict) for verdict in verdicts]
+        gate = asyncio.Semaphore(_JUDGED_AT_ONCE)
+
+        async def one(outcome: Outcome) -> list[Verdict]:
+            receipts = [Path(path) for key, path in outcome.files.items() if key.startswith("receipt")]
+            async with gate:
+                return await judge(
+                    Path(outcome.files["final"]),
+                    outcome.size,
+                    receipts,
+                    stage.trust,
+                    self._folder / f"judge-{outcome.n}",
+                )
+
+        done = [outcome for outcome in self._summary.documents if outcome.outcome == "accepted"]
+        found = merged([verdict for each in await asyncio.gather(*map(one, done)) for verdict in each])
+        if found:
+            self._screen.judges(found)
+        self._summary.judges = [msgspec.to_builtins(verdict) for verdict in found]
         for verdict in self._summary.judges:
             self._say("verdict", **verdict)
 
     async def _refused(self, play: Play, script: Path, paper: Path, header: dict[str, Any], trust: Path) -> None:
         shown = await play.refusals(script, paper, header)
+        english = {one.code: (await self._public.problem(one.code) or {}).get("title_en", "") for one in shown}
         done = next((one for one in self._summary.documents if one.outcome == "accepted"), None)
         if done is not None:
             code, said = await changed_byte(Path(done.files["final"]), trust, self._folder)
-            reason = str(said.get("reason") or said.get("code") or said.get("detail") or "")
-            title = "Chữ ký không còn khớp với tệp" if code else "không bị phát hiện"
-            shown.insert(
-                1, Refusal("changed-file", "invalid", "invalid" if code else "valid", title, {"reason": reason})
-            )
-        english = {one.code: (await self._public.problem(one.code) or {}).get("title_en", "") for one in shown}
-        english["invalid"] = "The signature does not fit the file any more"
+            detected = code == 1 and said.get("verdict") == "not_valid"
+            vi, english["not_valid"] = reason_of(said)
+            shown.insert(1, Refusal("changed-file", "not_valid", "not_valid" if detected else "valid", vi.rstrip(".")))
+            english["not_valid"] = english["not_valid"].rstrip(".")
         self._screen.refusals(shown, english)
         self._summary.refusals = [msgspec.to_builtins(one) | {"right": one.right} for one in shown]
         for one in self._summary.refusals:

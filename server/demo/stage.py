@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx2
 import msgspec
@@ -64,7 +64,7 @@ class Stage:
         self.fingerprints: tuple[str, str] | None = None
         self.ca_file: str | None = None
 
-    async def __aenter__(self) -> "Stage":
+    async def __aenter__(self) -> Self:
         try:
             await self._build()
         except BaseException:
