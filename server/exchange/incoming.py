@@ -6,7 +6,7 @@ makes its effect happen once. Statuses come late, out of order, repeated, and fr
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,6 +40,7 @@ _BATCH: Final = 500
 _MAX_PAUSE_US: Final = 60_000_000
 _AGENCIES_US: Final = 3_600_000_000
 _SHUN_US: Final = 900_000_000
+_PASS_US: Final = 30_000_000
 _REASON: Final = 1000
 _SENT: Final = frozenset({State.FORWARDED, State.DELIVERED, State.ACCEPTED, State.REFUSED})
 
@@ -94,11 +95,21 @@ async def _tell(tx: Transaction, packet: PacketRow, kind: str, urgency: int, now
 class Incoming:
     """The poller. One at a time over all processes: it runs as a periodic job."""
 
-    def __init__(self, db: Database, blobs: Blobs, axis: Axis | None, clock: Clock, *, poll_s: float) -> None:
+    def __init__(
+        self,
+        db: Database,
+        blobs: Blobs,
+        axis: Axis | None,
+        clock: Clock,
+        *,
+        organ_codes: Mapping[str, str],
+        poll_s: float,
+    ) -> None:
         self._db = db
         self._blobs = blobs
         self._axis = axis
         self._clock = clock
+        self._ours = {theirs.casefold(): ours for ours, theirs in organ_codes.items()}
         self._poll_us = max(round(poll_s * 1e6), 1_000_000)
         self._failures = 0
         self._quiet_until_us = 0
@@ -129,7 +140,11 @@ class Incoming:
         for item in [item for item in listed.values() if item.doc_id not in self._shunned][:_BATCH]:
             try:
                 taken += await self._take(axis, kind, item)
-            except (AxisUnavailable, DatabaseError):
+            except DatabaseError:
+                raise
+            except AxisUnavailable:
+                # If this one packet is the trouble, the next poll passes it over for a while.
+                self._shunned[item.doc_id] = self._clock.monotonic_us() + _PASS_US
                 raise
             except Refused as refused:
                 # The volume is full (D8): nothing was confirmed, so the axis keeps what we cannot.
@@ -168,7 +183,8 @@ class Incoming:
         async def body(tx: Transaction) -> Settled:
             now_us = self._clock.now_us()
             if not await queries.insert_incoming(
-                tx, axis_id=item.doc_id, kind=kind.value, sender=item.sender, receiver=item.receiver, blob=blob, now_us=now_us
+                tx, axis_id=item.doc_id, kind=kind.value, sender=item.sender, receiver=item.receiver,
+                organisation_code=self._ours.get(item.receiver.casefold(), item.receiver), blob=blob, now_us=now_us,
             ):  # fmt: skip
                 return Settled("repeated")
             settled = read if isinstance(read, Settled) else await self._apply(tx, item.doc_id, read, same, now_us)

@@ -206,18 +206,27 @@ async def incoming(db: Reads, axis_id: str) -> Row | None:
 
 
 async def insert_incoming(
-    tx: Transaction, *, axis_id: str, kind: str, sender: str, receiver: str, blob: str, now_us: int
+    tx: Transaction,
+    *,
+    axis_id: str,
+    kind: str,
+    sender: str,
+    receiver: str,
+    organisation_code: str,
+    blob: str,
+    now_us: int,
 ) -> int:
-    """0 when it is stored already."""
+    """0 when it is stored already. The organisation is ours with that code, if there is one."""
     return await tx.execute(
         "INSERT INTO incoming_packets (axis_id, organisation, kind, sender, receiver, blob, state, error, received_us) "
-        "VALUES ($1, (SELECT id FROM organisations WHERE lower(code) = lower($4)), $2, $3, $4, $5, 'stored', '', $6) ON CONFLICT (axis_id) DO NOTHING",
+        "VALUES ($1, (SELECT id FROM organisations WHERE lower(code) = lower($7)), $2, $3, $4, $5, 'stored', '', $6) ON CONFLICT (axis_id) DO NOTHING",
         axis_id,
         kind,
         sender,
         receiver,
         blob,
         now_us,
+        organisation_code,
     )
 
 

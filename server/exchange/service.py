@@ -112,7 +112,7 @@ class ExchangeService:
         self._settings = settings
         self._jitter = jitter
         self._breaker = _Breaker(clock)
-        self._incoming = Incoming(db, blobs, axis, clock, poll_s=settings.poll_s)
+        self._incoming = Incoming(db, blobs, axis, clock, organ_codes=settings.organ_codes, poll_s=settings.poll_s)
         self.poll_s = settings.poll_s
 
     async def deliveries(self, actor: Actor, document: str) -> Deliveries:

@@ -15,6 +15,7 @@ from server.exchange.delivery import State as DeliveryState
 from server.exchange.incoming import reached
 from server.exchange.model import PacketKind
 from server.exchange.routes import view
+from server.jobs import LeaseLost
 from server.jobs.queries import revive
 from tests.faults.exchange_loops import faulty_forwarding
 from tests.unit.server.exchange.house import CLERK, STRANGER, House, client
@@ -170,6 +171,33 @@ async def test_a_restart_between_sending_and_the_answer_asks_first(house, stage)
         assert asked == "done"
         assert await house.state(document) == "forwarded"
         assert len(await accepted(stage, number)) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_worker_that_lost_its_lease_while_sending_changes_nothing(house, stage):
+    """D1: another worker has asked and finished; the late answer of the first is not written over that."""
+    document = await house.sealed()
+    send = house.axis.send
+
+    async def slow(*given):
+        outcome = await send(*given)
+        house.clock.advance(61)
+        assert await house.run() == "done"
+        return outcome
+
+    house.axis.send = slow
+    with pytest.raises(LeaseLost):
+        await house.run()
+    assert await house.state(document) == "forwarded"
+    assert await house.count("audit_events", "kind = 'document.forwarded'") == 1
+    assert len(await accepted(stage)) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_kind_of_document_outside_the_decree_goes_by_its_name(house, stage):
+    await house.sealed(type_name="Thông tư mẫu")
+    assert await house.run() == "done"
+    assert len(await accepted(stage)) == 1
 
 
 @pytest.mark.asyncio

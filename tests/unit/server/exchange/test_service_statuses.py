@@ -13,7 +13,7 @@ from server.exchange.axis import AxisUnavailable
 from server.exchange.model import Organisation, PacketKind, ResponseFor, StatusPacket
 from server.settings import ExchangeSettings
 from tests.faults.exchange_loops import kill_cycles
-from tests.unit.server.exchange.house import CLERK, LEADER, House
+from tests.unit.server.exchange.house import CLERK, LEADER, ORGANISATION, House
 from tests.unit.server.exchange.samples import AT_US, DAY, make_packet
 
 STATUS, DOCUMENT = PacketKind.STATUS, PacketKind.DOCUMENT
@@ -299,6 +299,31 @@ async def test_an_unreadable_packet_is_kept_confirmed_as_failed_and_blocks_nothi
 
 
 @pytest.mark.asyncio
+async def test_a_packet_that_cannot_be_fetched_holds_up_no_other(house, sends):
+    """D14: it stays at the axis and is tried again later."""
+    document = await forwarded(house)
+    await sends("X02", "01")
+    await sends("X02", "03")
+    [first, _] = await house.axis.received(STATUS)
+    fetch = house.axis.fetch
+
+    async def broken(doc_id, into):
+        if doc_id == first.doc_id:
+            raise AxisUnavailable("ReadTimeout")
+        return await fetch(doc_id, into)
+
+    house.axis.fetch = broken
+    for _ in range(5):
+        await house.exchange.poll(STATUS)
+        house.clock.advance(1)
+    assert (await house.state(document), await incoming(house)) == ("accepted", [("applied", "", True)])
+    house.axis.fetch = fetch
+    house.clock.advance(60)
+    assert await house.exchange.poll(STATUS) == 1
+    assert await house.receivers(document) == [("X02", "accepted", "03")]
+
+
+@pytest.mark.asyncio
 async def test_incoming_documents_are_stored_raw_before_they_are_confirmed(house, sends, tmp_path):
     packet = make_packet(tmp_path, receivers=("X01",))
     sender = msgspec.structs.replace(packet.header.sender, organ_id="X02")
@@ -314,8 +339,13 @@ async def test_incoming_documents_are_stored_raw_before_they_are_confirmed(house
     assert await house.exchange.poll(DOCUMENT) == 1
     assert seen == [[("stored", "", False)]]
     assert await incoming(house) == [("stored", "", True)]
-    row = await house.db.fetch_one("SELECT kind, sender, receiver, blob FROM incoming_packets")
-    assert (row["kind"], row["sender"], row["receiver"]) == ("edoc", "X02", "X01")
+    row = await house.db.fetch_one("SELECT kind, sender, receiver, organisation, blob FROM incoming_packets")
+    assert tuple(row[name] for name in ("kind", "sender", "receiver", "organisation")) == (
+        "edoc",
+        "X02",
+        "X01",
+        ORGANISATION,
+    )
     raw = tmp_path / "raw.edxml"
     raw.write_bytes(await house.blobs.read(row["blob"]))
     (tmp_path / "files").mkdir()
