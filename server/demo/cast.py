@@ -14,8 +14,9 @@ import httpx2
 import msgspec
 
 from server.demo.paper import AGENCY, LEADER
+from server.demo.parties import CODE
+from server.demo.people import PINS, Handed
 from server.demo.processes import Child, ChildFailed, module
-from server.demo.stage import CODE, PINS, Handed
 
 __all__ = ["Cast", "DriverFailed", "Event", "World"]
 
@@ -34,7 +35,10 @@ class DriverFailed(Exception):  # noqa: N818 - an outcome
 
 
 class World(msgspec.Struct, frozen=True):
-    """Where everything is; the same for one process in embedded mode and for a scaled stack."""
+    """Where everything is; the same for one process in embedded mode and for a scaled stack.
+
+    `doors`: who calls which server, where there are several; the others call `base_url`.
+    """
 
     base_url: str
     fcm_url: str
@@ -42,6 +46,7 @@ class World(msgspec.Struct, frozen=True):
     axis_url: str
     folder: Path
     ca_file: str | None = None
+    doors: dict[str, str] = {}
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -100,10 +105,13 @@ class Cast:
 
     def _given(self) -> dict[str, dict[str, Any]]:
         world, people = self._world, self._handed.people
-        common = {"base_url": world.base_url, "ca_file": world.ca_file}
+
+        def common(who: str) -> dict[str, Any]:
+            return {"base_url": world.doors.get(who, world.base_url), "ca_file": world.ca_file}
+
         signing = {
             who: {
-                **common, "pairing_link": people[who].link, "label": label, "platform": platform, "pin": PINS[who],
+                **common(who), "pairing_link": people[who].link, "label": label, "platform": platform, "pin": PINS[who],
                 "fcm_token": _token(who), "folder": str(self._folder / who),
             }
             for who, label, platform in (("leader", "Điện thoại của lãnh đạo", "android"), ("clerk", "Máy của văn thư", "other"))
@@ -111,10 +119,10 @@ class Cast:
         return {
             **signing,
             "officer": {
-                **common, "pairing_link": people["officer"].link, "organisation": CODE, "pki_url": world.pki_url,
+                **common("officer"), "pairing_link": people["officer"].link, "organisation": CODE, "pki_url": world.pki_url,
             },
             "qlvb": {
-                **common, "client_id": self._handed.client_id, "client_secret": self._handed.client_secret,
+                **common("qlvb"), "client_id": self._handed.client_id, "client_secret": self._handed.client_secret,
                 "folder": str(self._folder / "qlvb"), "webhooks": self._webhooks,
             },
         }  # fmt: skip

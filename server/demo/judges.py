@@ -7,12 +7,13 @@ import asyncio
 import json
 import re
 import shutil
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import msgspec
+
+from server.demo.processes import hoatoc
 
 __all__ = ["Verdict", "changed_byte", "containers", "judge", "merged", "reason_of"]
 
@@ -136,8 +137,7 @@ async def _openssl(final: Path, original_size: int, trust: Path, folder: Path) -
 
 async def _verify(path: Path, trust: Path) -> tuple[int, dict[str, Any]]:
     """`hoatoc verify … --json` as its own process; the last JSON object that it printed."""
-    script = "from server.cli import main; main()"
-    code, out, errors = await _run(sys.executable, "-c", script, "verify", str(path), "--trust", str(trust), "--json")
+    code, out, errors = await _run(*hoatoc("verify", str(path), "--trust", str(trust), "--json"))
     try:
         said = json.loads(out)
     except ValueError:

@@ -13,7 +13,7 @@ import httpx2
 import msgspec
 
 from server.demo.cast import Cast, DriverFailed, Event, World
-from server.demo.stage import RECEIVERS
+from server.demo.parties import RECEIVERS
 
 __all__ = ["STEPS", "Outcome", "Play", "Refusal", "StepTime", "metadata"]
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Child", "ChildFailed", "module"]
+__all__ = ["Child", "ChildFailed", "hoatoc", "module"]
 
 _PR_SET_PDEATHSIG = 1
 _READY_S = 60.0
@@ -26,6 +26,11 @@ class ChildFailed(Exception):  # noqa: N818 - what became of a part
 def module(name: str, *arguments: str) -> list[str]:
     """The command line that runs one of our modules with this interpreter."""
     return [sys.executable, "-m", name, *arguments]
+
+
+def hoatoc(*arguments: str) -> list[str]:
+    """The command line of our own command, with this interpreter, installed or not."""
+    return [sys.executable, "-c", "from server.cli import main; main()", *arguments]
 
 
 def _die_with_parent() -> None:

@@ -16,11 +16,12 @@ from server.demo.caller import Caller, Problem
 from server.demo.cast import Cast, DriverFailed, World
 from server.demo.judges import Verdict, changed_byte, judge, merged, reason_of
 from server.demo.paper import NUMBER, SUBJECT, decision, with_script
+from server.demo.people import PINS
 from server.demo.phone import pairing_parts
 from server.demo.play import Outcome, Play, Refusal, StepTime, keep, metadata
 from server.demo.processes import ChildFailed
 from server.demo.screen import Screen, places
-from server.demo.stage import PINS, Stage
+from server.demo.stage import Stage, trust_officer
 
 __all__ = ["Options", "Summary", "run"]
 
@@ -151,7 +152,7 @@ class _Show:
         async with Stage(self._folder, port=options.port, lan=options.lan, tell=self._part) as stage:
             self._summary.base_url = stage.base_url
             world = World(
-                base_url=stage.base_url, fcm_url=stage.fcm_url, pki_url=stage.pki_url, axis_url=stage.axis_url,
+                base_url=stage.base_url, fcm_url=stage.parties.fcm_url, pki_url=stage.parties.pki_url, axis_url=stage.parties.axis_url,
                 folder=drivers, ca_file=stage.ca_file,
             )  # fmt: skip
             async with Cast(drivers) as cast:
@@ -159,7 +160,7 @@ class _Show:
                 await cast.begin(world, stage.handed)
                 self._public = Public(stage.base_url, stage.ca_file)
                 officer = await cast.officer_key()
-                stage.trust_officer(officer["jwk"], officer["thumbprint"])
+                trust_officer(stage.state, officer["jwk"], officer["thumbprint"])
                 await cast.enrol()
                 self._part("enrolled")
                 self._summary.setup_ms = round((time.monotonic() - self._started) * 1e3, 1)
@@ -209,7 +210,7 @@ class _Show:
             )  # fmt: skip
             script = self._folder / "script.pdf"
             script.write_bytes(await asyncio.to_thread(with_script, day))
-            await self._refused(play, script, default, header, stage.trust)
+            await self._refused(play, script, default, header, stage.parties.trust)
         finally:
             await play.close()
 
@@ -221,7 +222,7 @@ class _Show:
     async def _judged(self, stage: Stage) -> None:
         """Every document that went through is judged; shown is one line a judge."""
         if self._options.out is not None:
-            shutil.copyfile(stage.trust, self._options.out / "trust.pem")
+            shutil.copyfile(stage.parties.trust, self._options.out / "trust.pem")
         gate = asyncio.Semaphore(_JUDGED_AT_ONCE)
 
         async def one(outcome: Outcome) -> list[Verdict]:
@@ -231,7 +232,7 @@ class _Show:
                     Path(outcome.files["final"]),
                     outcome.size,
                     receipts,
-                    stage.trust,
+                    stage.parties.trust,
                     self._folder / f"judge-{outcome.n}",
                 )
 
@@ -290,7 +291,7 @@ class _Show:
         shown = places(stage.base_url, str(files), str(files / "demo.json"), web=web, lan=lan)
         screen.serving(shown)
         if stage.fingerprints is not None:
-            screen.trust(*stage.fingerprints, str(stage.trust))
+            screen.trust(*stage.fingerprints, str(stage.parties.trust))
         screen.pairing(links["leader"], qr=lan)
         self.served = True
         self._say("serving", base_url=stage.base_url, files=str(files))
@@ -311,7 +312,7 @@ class _Show:
             "base_url": stage.base_url,
             "origins": list(stage.origins),
             "organisation": {"code": "X01"},
-            "signer_identity": stage.identity,
+            "signer_key": stage.signer_key,
             "people": {
                 who: {
                     "id": person.id, "name": person.name, "position": person.position, "pairing_link": links[who],
@@ -321,9 +322,9 @@ class _Show:
                 for who, person in handed.people.items()
             },
             "service": {"client_id": handed.client_id, "client_secret": handed.client_secret},
-            "axis_url": stage.axis_url,
-            "fcm_url": stage.fcm_url,
-            "pki_url": stage.pki_url,
+            "axis_url": stage.parties.axis_url,
+            "fcm_url": stage.parties.fcm_url,
+            "pki_url": stage.parties.pki_url,
         }  # fmt: skip
         place = self._options.out or self._folder
         path = place / "demo.json"

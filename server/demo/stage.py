@@ -1,12 +1,12 @@
-"""The stage: state folder, outside parties, settings, people, and the server in embedded mode, all fresh.
+"""The stage: a fresh state folder, people, settings, and the server in embedded mode beside the outside parties.
 
-What can start at once does: certificate authority, FCM double, exchange and drivers load while the database is made.
+What can start at once does: the parties load while the database is made, the drivers while the server does.
 """
 
 import asyncio
-import json
+import errno
 import socket
-import tomllib
+import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -15,51 +15,34 @@ from typing import Any, Self
 import httpx2
 import msgspec
 
-from server.demo.paper import AGENCY, LEADER
-from server.demo.processes import Child, ChildFailed, module
+from server.demo.parties import CODE, Parties, toml
+from server.demo.people import Handed, hand_out, pairing_links
+from server.demo.processes import Child, ChildFailed
 
-__all__ = ["CLERK", "CODE", "OFFICER", "PINS", "RECEIVERS", "Handed", "Person", "Stage", "free_port"]
+__all__ = ["Stage", "free_port", "init_signer", "serving", "trust_officer", "trust_root"]
 
-CODE = "X01"
-"""The sample organisation's exchange code, one that the stand-in axis knows."""
-RECEIVERS = (("X02", "Cơ quan Mẫu Hai"), ("X03", "Cơ quan Mẫu Ba"))
-CLERK = "Trần Thị Văn Thư"
-OFFICER = "Lê Văn Đăng Ký"
-PINS = {"leader": "739154", "clerk": "482917"}
-_SCOPES = ("documents:write", "documents:read", "changes:read", "webhooks:manage")
-_SERVER_READY_S = 60.0
-
-
-class Person(msgspec.Struct, frozen=True):
-    """`link` pairs the driver's device, once."""
-
-    id: str
-    name: str
-    position: str
-    link: str
-
-
-class Handed(msgspec.Struct, frozen=True):
-    """What setting up leaves for the drivers: nothing else passes from the server to them but the public API."""
-
-    people: dict[str, Person]
-    client_id: str
-    client_secret: str
+_SERVER_READY_S = 90.0
+_PORTS_TRIED = 200
 
 
 class Stage:
     """`async with Stage(folder, ...) as stage`: everything is started; `await stage.serving()`: the server answers.
 
-    `tell` hears the name of each part as it becomes ready.
+    `lan`: an address of this machine to serve HTTPS on. `tell` hears the name of each part as it becomes ready.
     """
+
+    handed: Handed
 
     def __init__(
         self, folder: Path, *, port: int, lan: str | None = None, tell: Callable[[str], None] = lambda _part: None
     ) -> None:
         self.folder = folder
-        self._wanted_port = port
-        self._lan = lan
+        self.state = folder / "state"
+        self.settings_file = folder / "settings.toml"
         self._tell = tell
+        self._lan = lan
+        self._host = lan or "127.0.0.1"
+        self._wanted_port = port
         self._stack = AsyncExitStack()
         self.fingerprints: tuple[str, str] | None = None
         self.ca_file: str | None = None
@@ -72,169 +55,118 @@ class Stage:
             raise
         return self
 
-    async def __aexit__(self, *exc: object) -> None:
+    async def __aexit__(self, *_exc: object) -> None:
         await self._stack.aclose()
 
-    async def child(self, name: str, command: list[str], **environ: str) -> Child:
-        """Start a part that ends with the stage."""
-        made = await Child.start(name, command, self.folder / f"{name}.log", environ=environ)
-        self._stack.push_async_callback(made.stop)
-        return made
-
     async def _build(self) -> None:
-        for name in ("pki", "fcm", "axis", "state", "drivers"):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
-        pki = await self.child("pki", module("server.demo.pki", "--state", str(self.folder / "pki")))
-        account = self.folder / "fcm" / "service-account.json"
-        fcm = await self.child("fcm", module("server.demo.fcm", "--service-account", str(account)))
-        axis = await self.child("axis", module("server.exchange.standin", "--state", str(self.folder / "axis")))
-        self.port = free_port(self._lan or "127.0.0.1", self._wanted_port)
-        scheme, host = ("https", self._lan) if self._lan else ("http", "127.0.0.1")
-        self.base_url = f"{scheme}://{f'[{host}]' if ':' in str(host) else host}:{self.port}"
+        self.port = free_port(self._host, self._wanted_port)
+        scheme = "https" if self._lan else "http"
+        self.base_url = f"{scheme}://{f'[{self._host}]' if ':' in self._host else self._host}:{self.port}"
         self.origins = (self.base_url, f"{scheme}://localhost:{self.port}")
-        setting_up = asyncio.create_task(asyncio.to_thread(_set_up, self.folder / "state", self.origins))
-        pki_says, fcm_says, axis_says = await asyncio.gather(pki.ready(), fcm.ready(), axis.ready())
-        self.pki_url, self.tsa_url, self.fcm_url = pki_says["url"], pki_says["tsa"], fcm_says["url"]
-        self.axis_url = f"http://127.0.0.1:{axis_says['port']}"
-        self.trust = Path(pki_says["trust"])
+        self.parties = await self._stack.enter_async_context(Parties(self.folder))
+        setting_up = asyncio.create_task(asyncio.to_thread(_set_up, self.state, self.origins))
+        await self.parties.ready()
         self._tell("parties")
-        await self._script_peers()
-        server = await self._certificate() if self._lan else {}
-        self.handed, self.identity = await setting_up
+        certificate = await self._certificate() if self._lan else {}
+        self.handed, self.signer_key = await setting_up
+        trust_root(self.state, self.parties.trust)
         self._tell("people")
-        self.settings_file = self.folder / "settings.toml"
-        self.settings_file.write_text(self._settings(account, axis_says["secrets"][CODE], server), encoding="utf-8")
-        _trust_root(self.folder / "state", self.trust)
-        command = ["-c", "from server.cli import main; main()", "--config", str(self.settings_file), "serve"]
-        self.server = await self.child("server", [module("x")[0], *command])
-
-    async def _script_peers(self) -> None:
-        """The receivers answer by themselves: 01 (arrived), then 03 (accepted)."""
-        peers = {code: {"statuses": ["01", "03"], "delay_ms": 5} for code, _ in RECEIVERS}
-        async with httpx2.AsyncClient(timeout=10, trust_env=False) as http:
-            (await http.put(f"{self.axis_url}/_peers", json=peers)).raise_for_status()
+        self.settings_file.write_text(toml(self.state, self._sections(certificate)), encoding="utf-8")
+        self.server = await self.parties.start_hoatoc("server", self.settings_file, "serve")
 
     async def _certificate(self) -> dict[str, Any]:
         from server.demo.tls import request_server_certificate
 
-        assert self._lan is not None
-        made = await request_server_certificate(self.pki_url, self._lan, self.folder / "pki")
+        made = await request_server_certificate(self.parties.pki_url, self._host, self.folder / "pki")
         self.fingerprints = (made.fingerprint, made.root_fingerprint)
-        self.ca_file = str(self.trust)
+        self.ca_file = str(self.parties.trust)
         return {"tls_certificate_file": str(made.chain_file), "tls_key_file": str(made.key_file)}
 
-    def _settings(self, account: Path, axis_secret: str, server: dict[str, Any]) -> str:
-        sections: dict[str, dict[str, Any]] = {
-            "server": {
-                "host": self._lan or "127.0.0.1",
-                "port": self.port,
-                "public_url": self.base_url,
-                "allowed_origins": list(self.origins[1:]),
-                "log_level": "warning",
-                "stop_grace_s": 5.0,
-                **server,
-            },
-            "exchange": {
-                "url": self.axis_url,
-                "system_id": CODE,
-                "secret_file": axis_secret,
-                "poll_s": 0.25,
-            },
-            "push": {"fcm_credentials": str(account), "fcm_url": self.fcm_url},
-            "tsa": {"urls": [self.tsa_url], "roots": str(self.trust)},
-            "trust": {"roots": str(self.trust)},
-            "webhooks": {"allow_private_addresses": True},
+    def _sections(self, certificate: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        server = {
+            "host": self._host,
+            "port": self.port,
+            "public_url": self.base_url,
+            "allowed_origins": list(self.origins[1:]),
+            "log_level": "warning",
+            "stop_grace_s": 5.0,
+            **certificate,
         }
-        return toml(str(self.folder / "state"), sections)
+        return {"server": server, **self.parties.sections()}
 
     async def serving(self) -> None:
         """Wait until the server answers that it can work. Raises `ChildFailed`."""
-        verify = True if self.ca_file is None else _context(self.ca_file)
-        async with httpx2.AsyncClient(timeout=5, trust_env=False, verify=verify) as http:
-            end = asyncio.get_running_loop().time() + _SERVER_READY_S
-            while asyncio.get_running_loop().time() < end:
-                if self.server.ended:
-                    raise ChildFailed(f"the server did not start: {self.server.last_words()}")
-                try:
-                    if (await http.get(f"{self.base_url}/readyz")).status_code == 200:
-                        self._tell("server")
-                        return
-                except (httpx2.HTTPError, OSError):
-                    pass
-                await asyncio.sleep(0.03)
-        raise ChildFailed(f"the server is not ready: {self.server.last_words()}")
+        await serving(self.base_url, self.server, self.ca_file)
+        self._tell("server")
 
     async def spare_links(self) -> dict[str, str]:
-        """Fresh pairing links for one more device of each person, as `hoatoc user pair` makes them; good for ten minutes."""
-        from server.clock import SystemClock
+        """Fresh pairing links while the server runs."""
         from server.db import open_database
-        from server.identity.service import operator
-        from server.settings import load
 
-        state = load(self.settings_file, {}).state
-        db = await open_database(f"sqlite://{state.database}")
+        db = await open_database(f"sqlite://{self.state / 'database' / 'hoatoc.db'}")
         try:
-            identity = _identity(db, state.secrets / "token_keys", self.origins, self.identity, SystemClock())
-            actor = operator((await identity.organisation_by_code(CODE)).id)
-            return {
-                part: (await identity.pairing_code(actor, person.id, office=part == "clerk")).link.reveal()
-                for part, person in self.handed.people.items()
-            }
+            return await pairing_links(
+                db, self.state / "secrets" / "token_keys", self.origins, self.signer_key, self.handed
+            )
         finally:
             await db.close()
 
-    def trust_officer(self, jwk: dict[str, str], thumbprint: str) -> None:
-        """What the operator does with `hoatoc signer trust-officer` after the officer read out the thumbprint."""
-        from signing.core import codec, daemon
 
-        key = msgspec.convert(jwk, codec.PublicJwk)
-        if codec.thumbprint(key) != thumbprint:
-            raise ChildFailed("the officer's key has another thumbprint than was read out")
-        daemon.trust_officer(daemon.load_config(self.folder / "state" / "signer" / "signer.toml"), key, (CODE,))
-
-
-def toml(state_dir: str, sections: dict[str, dict[str, Any]]) -> str:
-    """A settings file. TOML's basic strings and arrays are written like JSON's."""
-    lines = [f"state_dir = {json.dumps(state_dir)}"]
-    for name, values in sections.items():
-        lines += ["", f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
-    text = "\n".join(lines) + "\n"
-    tomllib.loads(text)
-    return text
+async def serving(base_url: str, server: Child, ca_file: str | None = None) -> None:
+    """Until `/readyz` answers 200. Raises `ChildFailed` with what the server said last."""
+    verify: ssl.SSLContext | bool = True if ca_file is None else ssl.create_default_context(cafile=ca_file)
+    end = asyncio.get_running_loop().time() + _SERVER_READY_S
+    async with httpx2.AsyncClient(timeout=5, trust_env=False, verify=verify) as http:
+        while asyncio.get_running_loop().time() < end:
+            if server.ended:
+                raise ChildFailed(f"the server did not start: {server.last_words()}")
+            try:
+                if (await http.get(f"{base_url}/readyz")).status_code == 200:
+                    return
+            except (httpx2.HTTPError, OSError):
+                pass
+            await asyncio.sleep(0.03)
+    raise ChildFailed(f"the server is not ready: {server.last_words()}")
 
 
 def free_port(host: str, wanted: int) -> int:
     """`wanted` or the next one that nobody listens on. Raises `ChildFailed` when `host` is not of this machine."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for port in range(wanted, min(wanted + 200, 65_536)):
+    try:
+        family, _, _, _, _ = socket.getaddrinfo(host, wanted, type=socket.SOCK_STREAM)[0]
+    except OSError:
+        raise ChildFailed(f"{host} is no address of this machine") from None
+    for port in range(wanted, min(wanted + _PORTS_TRIED, 65_536)):
         with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
-            except PermissionError:
-                continue
             except OSError as error:
-                if error.errno in {99, -2}:  # EADDRNOTAVAIL: another port would not help
+                if error.errno == errno.EADDRNOTAVAIL:
                     raise ChildFailed(f"{host} is no address of this machine") from None
                 continue
             return port
     raise ChildFailed(f"no free port from {wanted} on")
 
 
-def _context(ca_file: str) -> Any:
-    import ssl
+def trust_officer(state: Path, jwk: dict[str, str], thumbprint: str) -> None:
+    """`hoatoc signer trust-officer`: what the operator does after the officer read out the thumbprint."""
+    from signing.core import codec, daemon
 
-    return ssl.create_default_context(cafile=ca_file)
+    key = msgspec.convert(jwk, codec.PublicJwk)
+    if codec.thumbprint(key) != thumbprint:
+        raise ChildFailed("the officer's key has another thumbprint than was read out")
+    daemon.trust_officer(daemon.load_config(state / "signer" / "signer.toml"), key, (CODE,))
 
 
-def _trust_root(state: Path, pem: Path) -> None:
+def trust_root(state: Path, pem: Path) -> None:
+    """`hoatoc signer trust-root`."""
     from signing.core import daemon
 
     daemon.trust_root(daemon.load_config(state / "signer" / "signer.toml"), pem.read_bytes(), "demo-root")
 
 
-def _set_up(state: Path, origins: tuple[str, ...]) -> tuple[Handed, str]:
-    """What an operator does with `hoatoc migrate | signer init | org add | user add | client add`, by the same services."""
+def init_signer(state: Path) -> str:
+    """`hoatoc signer init`; the identity key's thumbprint, which goes into pairing links."""
     from server.cli.signer import config_path, write_config
     from server.settings import load
     from signing.core import daemon
@@ -242,62 +174,20 @@ def _set_up(state: Path, origins: tuple[str, ...]) -> tuple[Handed, str]:
     settings = load(None, {"HOATOC_STATE_DIR": str(state)})
     settings.state.create()
     write_config(settings, (CODE,))
-    identity = daemon.init(daemon.load_config(config_path(settings)))
-    return asyncio.run(_people(settings, origins, identity)), identity
+    return daemon.init(daemon.load_config(config_path(settings)))
 
 
-async def _people(settings: Any, origins: tuple[str, ...], identity_key: str) -> Handed:
-    from server.clock import SystemClock
+def _set_up(state: Path, origins: tuple[str, ...]) -> tuple[Handed, str]:
+    signer_key = init_signer(state)
+    return asyncio.run(_people(state, origins, signer_key)), signer_key
+
+
+async def _people(state: Path, origins: tuple[str, ...], signer_key: str) -> Handed:
     from server.db import migrate, open_database
 
-    db = await open_database(settings.database.url)
+    db = await open_database(f"sqlite://{state / 'database' / 'hoatoc.db'}")
     try:
         await migrate(db)
-        return await hand_out(db, settings.state.secrets / "token_keys", origins, identity_key, SystemClock())
+        return await hand_out(db, state / "secrets" / "token_keys", origins, signer_key)
     finally:
         await db.close()
-
-
-class _Audit:
-    """The audit log as identity takes it, with the time filled in."""
-
-    def __init__(self, clock: Any) -> None:
-        self._clock = clock
-
-    async def append(self, tx: Any, kind: str, *, organisation: str, actor: str, subject: str, body: Any) -> str:
-        from server import audit
-
-        now_us = self._clock.now_us()
-        return await audit.append(
-            tx, kind, organisation=organisation, actor=actor, subject=subject, body=body, now_us=now_us
-        )
-
-
-def _identity(db: Any, token_keys: Path, origins: tuple[str, ...], identity_key: str, clock: Any) -> Any:
-    from server.identity.model import IdentitySettings
-    from server.identity.service import IdentityService
-    from server.identity.tokens import TokenKeys
-
-    keys = TokenKeys.load_or_create(token_keys)
-    return IdentityService(db, clock, keys, IdentitySettings(origins=origins), _Audit(clock), signer_key=identity_key)
-
-
-async def hand_out(db: Any, token_keys: Path, origins: tuple[str, ...], identity_key: str, clock: Any) -> Handed:
-    """Organisation, people, roles, a system, and one-time codes, over an open database of either kind."""
-    from server.identity.model import Role
-    from server.identity.service import operator
-
-    identity = _identity(db, token_keys, origins, identity_key, clock)
-    organisation = await identity.create_organisation(CODE, AGENCY)
-    actor = operator(organisation.id)
-    people: dict[str, Person] = {}
-    for part, name, position, roles in (
-        ("leader", LEADER, "CHỦ TỊCH", (Role.LEADER, Role.ADMINISTRATOR)),
-        ("clerk", CLERK, "VĂN THƯ", (Role.CLERK,)),
-        ("officer", OFFICER, "CÁN BỘ ĐĂNG KÝ", (Role.REGISTRATION_OFFICER,)),
-    ):
-        person = await identity.create_person(actor, name=name, position=position, roles=list(roles))
-        code = await identity.pairing_code(actor, person.id, office=part == "clerk")
-        people[part] = Person(person.id, name, position, code.link.reveal())
-    client = await identity.create_client(actor, name="QLVB mẫu", scopes=_SCOPES)
-    return Handed(people, client.id, client.secret.reveal())
