@@ -13,7 +13,7 @@ import structlog
 
 from server.clock import Clock
 from signing.pdf.errors import PdfError
-from signing.pdf.timestamp import MAX_REPLY, TimeStampTrust, check_reply, timestamp_request
+from signing.pdf.timestamp import MAX_REPLY, TimeStampToken, TimeStampTrust, check_reply, timestamp_request
 
 log = structlog.get_logger()
 
@@ -53,13 +53,14 @@ class TimeStamps:
                 log.warning("time-stamp-failed", cause=getattr(error, "code", type(error).__name__))
         raise NoStamp("no authority answered with a token that holds")
 
-    async def reachable(self) -> bool:
-        """For `hoatoc doctor`: whether any authority stamps a test imprint now."""
-        try:
-            await self.fetch(b"hoatoc doctor")
-        except NoStamp:
-            return False
-        return True
+    async def ask(self, url: str, signature: bytes) -> TimeStampToken:
+        """One authority's verified token over SHA-256 of a raw signature value.
+
+        Raises: PdfError with a `tsa-...` code; httpx2.HTTPError or OSError where there is no answer.
+        """
+        imprint, nonce = hashlib.sha256(signature).digest(), secrets.randbits(63) | 1
+        reply = await self._post(url, timestamp_request(imprint, nonce))
+        return check_reply(reply, imprint, nonce, trust=self._trust, now_us=self._clock.now_us())
 
     async def _post(self, url: str, body: bytes) -> bytes:
         async with self._http.stream(
