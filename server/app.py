@@ -19,6 +19,7 @@ from server.approvals.routes import HANDLERS as APPROVALS
 from server.audit.routes import HANDLERS as AUDIT
 from server.credentials.routes import HANDLERS as CREDENTIALS
 from server.documents.routes import HANDLERS as DOCUMENTS
+from server.errors import Refused
 from server.exchange.routes import HANDLERS as EXCHANGE
 from server.identity.guard import Authentication, access_of, guard, provide_actor, public
 from server.identity.routes import HANDLERS as IDENTITY
@@ -52,9 +53,10 @@ _HSTS = (b"strict-transport-security", b"max-age=31536000")
 class Envelope:
     """Outermost: a trace id for every request, security headers on every answer, one metric, one line for what failed."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, https: bool) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, https: bool, largest_body: int) -> None:
         self._app = app
         self._metrics = metrics
+        self._largest_body = largest_body
         self._always = (*_HEADERS, _HSTS) if https else _HEADERS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,8 +84,19 @@ class Envelope:
                 message["headers"] = headers
             await send(message)
 
+        received = 0
+
+        async def counted() -> Any:
+            """No body beyond every limit is taken in, whatever its route says of parts and files (D12)."""
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b"")) if message["type"] == "http.request" else 0
+            if received > self._largest_body:
+                raise Refused("too-large", limit=self._largest_body)
+            return message
+
         try:
-            await self._app(scope, receive, enveloped)
+            await self._app(scope, counted, enveloped)
         finally:
             handler = scope.get("route_handler")
             operation = getattr(handler, "operation_id", None) or "unknown"
@@ -113,7 +126,7 @@ async def readyz(state: State) -> Response[dict[str, str]]:
 async def metrics(request: Request[Any, Any, Any], state: State) -> Response[bytes]:
     client = request.client
     if client is None or client.host not in {"127.0.0.1", "::1"}:
-        return Response(content=b"", status_code=404)
+        raise Refused("not-found")
     return Response(content=await state.wiring.metrics_text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
@@ -138,13 +151,10 @@ async def openapi_document(state: State) -> Response[bytes]:
     tags=["operations"],
     opt=public(),
 )
-async def problem(request: Request[Any, Any, Any], code: Annotated[str, PathParameter(max_length=60)]) -> Response[Any]:
+async def problem(code: Annotated[str, PathParameter(max_length=60)]) -> Response[problems.Problem]:
     row = problems.PROBLEMS.get(code)
     if row is None:
-        status, body = problems.document(
-            "not-found", request.headers.get("accept-language"), str(request.scope.get("trace_id", ""))
-        )
-        return Response(content=body, status_code=status, media_type=problems.MEDIA_TYPE)
+        raise Refused("not-found")
     return Response(content=row)
 
 
@@ -204,7 +214,13 @@ def create_app(wiring: Wiring) -> ASGIApp:
         debug=False,
     )
     app.state.openapi = document_of(app)
-    return Envelope(app, metrics=wiring.metrics, https=wiring.settings.server.public_url.startswith("https://"))
+    limits = wiring.settings.limits
+    return Envelope(
+        app,
+        metrics=wiring.metrics,
+        https=wiring.settings.server.public_url.startswith("https://"),
+        largest_body=limits.document_bytes + limits.request_bytes,
+    )
 
 
 def _given(value: Any) -> Any:

@@ -348,14 +348,21 @@ async def put_webpush_address(actor: Caller, data: JSONBody[WebPushAddress], ide
     await identity.put_webpush_address(actor, data.endpoint, msgspec.json.encode(value).decode())
 
 
+# Two operations, not one with a parameter: the static paths above would hide a parameter's.
 @delete(
-    "/api/v1/me/push-addresses/{transport:str}", operation_id="deletePushAddress", summary="Stop push to this device",
-    tags=["devices", "phone"], opt={**allow(roles=PERSON), "problems": ("not-found",)},
+    "/api/v1/me/push-addresses/fcm", operation_id="deleteFcmAddress", summary="No more FCM to this device", tags=["devices", "phone"],
+    opt=allow(roles=PERSON),
 )  # fmt: skip
-async def delete_push_address(actor: Caller, transport: Id, identity: Identity) -> None:
-    if transport not in {"fcm", "webpush"}:
-        raise Refused("not-found")
-    await identity.delete_address(actor, transport)
+async def delete_fcm_address(actor: Caller, identity: Identity) -> None:
+    await identity.delete_address(actor, "fcm")
+
+
+@delete(
+    "/api/v1/me/push-addresses/webpush", operation_id="deleteWebPushAddress", summary="No more Web Push to this device",
+    tags=["devices", "phone"], opt=allow(roles=PERSON),
+)  # fmt: skip
+async def delete_webpush_address(actor: Caller, identity: Identity) -> None:
+    await identity.delete_address(actor, "webpush")
 
 
 # -- Freeze ---------------------------------------------------------------------------------------------------------
@@ -522,7 +529,7 @@ async def revoke_client(actor: Caller, client: Id, identity: Identity) -> None:
 
 HANDLERS = [
     redeem_pairing, resume_session, end_session, issue_token, get_me, list_my_devices, list_awaiting_devices, list_devices_of_person,
-    revoke_device, put_fcm_address, put_webpush_address, delete_push_address, freeze_my_key, freeze_key, unfreeze_key, list_people,
+    revoke_device, put_fcm_address, put_webpush_address, delete_fcm_address, delete_webpush_address, freeze_my_key, freeze_key, unfreeze_key, list_people,
     get_person, create_person, end_person, grant_role, withdraw_role, create_pairing_code, list_clients, create_client, revoke_client,
 ]  # fmt: skip
 

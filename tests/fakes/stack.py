@@ -42,6 +42,7 @@ ORIGIN = "http://testserver.local"
 ORGANISATION = "X01"
 RECEIVERS = ("X02", "X03")
 PIN = "70412986"
+SCOPES = ("documents:write", "documents:read", "changes:read", "webhooks:manage", "directory:read")
 
 
 def b64u(raw: bytes) -> str:
@@ -102,6 +103,12 @@ class Caller:
     async def enrol(self, pin: str = PIN) -> str:
         """Redeem the waiting voucher; the credential's id."""
         waiting = (await self.json("GET", "/api/v1/me/enrolments"))[0]
+        join, sealed = await self.join(waiting, pin)
+        body = {"join": join, "sealed_pin": sealed}
+        return str((await self.json("POST", f"/api/v1/me/enrolments/{waiting['digest']}", expect=201, json=body))["credential"])
+
+    async def join(self, waiting: dict[str, Any], pin: str) -> tuple[str, str]:
+        """The newcomer's signature under a voucher and the first PIN, sealed (base64url)."""
         shown = await self.json("GET", "/api/v1/signer/sealing-key")
         identity = msgspec.convert(shown["identity"], PublicJwk)
         sealing = device.verify_statement(shown["statement"], identity, device.thumbprint(identity), now_us=time.time_ns() // 1000)
@@ -109,27 +116,36 @@ class Caller:
         join = device.join_jws(
             self.approval, voucher=waiting["voucher"], organisation=ORGANISATION, credential=waiting["credential"], sealed_pin=sealed
         )
-        body = {"join": join, "sealed_pin": b64u(sealed)}
-        return str((await self.json("POST", f"/api/v1/me/enrolments/{waiting['digest']}", expect=201, json=body))["credential"])
+        return join, b64u(sealed)
 
-    async def approval_for(self, sheet: dict[str, Any], pin: str = PIN, **change: Any) -> dict[str, str]:
-        """The body of POST /approvals for an open sheet."""
-        grant = await self.json("POST", f"/api/v1/credentials/{sheet['credential']}/challenge", expect=201)
+    async def approval_for(self, *sheets: dict[str, Any], pin: str = PIN, **change: Any) -> dict[str, str]:
+        """The body of POST /approvals for open sheets."""
+        items = [Item(tbs=b64u(bytes.fromhex(one["tbs"])), manifest=b64u(bytes.fromhex(one["manifest_digest"]))) for one in sheets]
+        return await self.activation(sheets[0]["credential"], Kind.DOCUMENT, pin, **{"items": items, **change})
+
+    async def activation(self, credential: str, kind: Kind, pin: str = PIN, /, *, new_pin: str = "", voucher: str = "", **change: Any) -> dict[str, str]:
+        """A fresh challenge, the PIN sealed to it, and this device's approval of the given kind."""
+        grant = await self.json("POST", f"/api/v1/credentials/{credential}/challenge", expect=201)
         identity = msgspec.convert(grant["identity"], PublicJwk)
         sealing = device.verify_statement(grant["statement"], identity, device.thumbprint(identity), now_us=time.time_ns() // 1000)
-        sealed = device.seal_pin(pin, sealing, sheet["credential"], challenge=grant["challenge"])
-        item = Item(tbs=b64u(bytes.fromhex(sheet["tbs"])), manifest=b64u(bytes.fromhex(sheet["manifest_digest"])))
-        values = {
-            "kind": Kind.DOCUMENT, "challenge": grant["challenge"], "organisation": sheet["organisation"], "credential": sheet["credential"],
-            "sealed_pin": sealed, "items": [item], **change,
+        sealed = device.seal_pin(pin, sealing, credential, challenge=grant["challenge"], new_pin=new_pin)
+        values: dict[str, Any] = {
+            "kind": kind, "challenge": grant["challenge"], "organisation": ORGANISATION, "credential": credential, "sealed_pin": sealed, "voucher": voucher,
+            **change,
         }  # fmt: skip
         return {"approval": device.approval_jws(self.approval, **values), "sealed_pin": b64u(sealed)}
 
+    async def sheet(self, document: str) -> dict[str, Any]:
+        return dict(await self.json("POST", f"/api/v1/documents/{document}/sheet", expect=201))
+
+    async def approve(self, *sheets: dict[str, Any], pin: str = PIN, **change: Any) -> Any:
+        return await self.call("POST", "/api/v1/approvals", json=await self.approval_for(*sheets, pin=pin, **change))
+
     async def sign(self, document: str, pin: str = PIN) -> Any:
-        sheet = await self.json("POST", f"/api/v1/documents/{document}/sheet", expect=201)
+        sheet = await self.sheet(document)
         manifest = await self.call("GET", f"/api/v1/prepared/{sheet['prepared']}/manifest", expect=200)
         assert hashlib.sha256(manifest.content).hexdigest() == sheet["manifest_digest"]
-        return await self.call("POST", "/api/v1/approvals", json=await self.approval_for(sheet, pin))
+        return await self.approve(sheet, pin=pin)
 
 
 class Stack:
@@ -168,25 +184,46 @@ class Stack:
             self.signer.wait(30)
             Path(self.settings.signer.socket).unlink(missing_ok=True)
 
-    async def person(self, name: str, *roles: Role, office: bool = False, position: str = "CHỦ TỊCH") -> Caller:
-        made = await self.wiring.identity.create_person(self.operator, name=name, position=position, roles=list(roles))
-        code = await self.wiring.identity.pairing_code(self.operator, made.id, office=office)
+    async def person(
+        self, name: str, *roles: Role, office: bool = False, position: str = "CHỦ TỊCH", organisation: str | None = None
+    ) -> Caller:
+        actor = operator(organisation or self.organisation)
+        made = await self.wiring.identity.create_person(actor, name=name, position=position, roles=list(roles))
+        return await self.phone(made.id, office=office, organisation=organisation)
+
+    async def phone(self, person: str, *, office: bool = False, organisation: str | None = None) -> Caller:
+        """A (further) paired device of a person."""
+        code = await self.wiring.identity.pairing_code(operator(organisation or self.organisation), person, office=office)
         caller = Caller(self.http)
-        caller.person = made.id
+        caller.person = person
         await caller.pair(code.code.reveal())
+        return caller
+
+    async def service(self, name: str, *scopes: str, organisation: str | None = None) -> Caller:
+        """A service client with its token; all scopes if none is named."""
+        actor = operator(organisation or self.organisation)
+        client = await self.wiring.identity.create_client(actor, name=name, scopes=list(scopes or SCOPES))
+        form = {"grant_type": "client_credentials", "client_id": client.id, "client_secret": client.secret.reveal()}
+        caller = Caller(self.http)
+        caller.service = True
+        caller.access = (await self.http.post("/api/v1/oauth/token", data=form)).json()["access_token"]
         return caller
 
     async def credential(self, caller: Caller, name: str, purpose: str = "person", pin: str = PIN) -> str:
         """Officer's voucher, enrolment on the phone, certificate from the demo CA."""
-        voucher = device.voucher_jws(
-            self.officer_key, kind=VoucherKind.ENROL, organisation=ORGANISATION, person=caller.person, credential=device.new_credential_id(),
-            key_type=KeyType.P256, subject=f"CN={name},O=Cơ quan mẫu,C=VN", approval_key=public_jwk(caller.approval.public_key()),
-            now_us=time.time_ns() // 1000,
-        )  # fmt: skip
-        await self.officer.json("POST", "/api/v1/vouchers", expect=201, json={"voucher": voucher, "purpose": purpose})
+        await self.vouch(caller, VoucherKind.ENROL, device.new_credential_id(), name, purpose)
         credential = await caller.enrol(pin)
         await self.certify(credential, purpose)
         return credential
+
+    async def vouch(self, caller: Caller, kind: VoucherKind, credential: str, name: str, purpose: str = "person") -> str:
+        """The officer leaves a voucher for this phone; its digest."""
+        voucher = device.voucher_jws(
+            self.officer_key, kind=kind, organisation=ORGANISATION, person=caller.person, credential=credential, key_type=KeyType.P256,
+            subject=f"CN={name},O=Cơ quan mẫu,C=VN", approval_key=public_jwk(caller.approval.public_key()), now_us=time.time_ns() // 1000,
+        )  # fmt: skip
+        body = {"voucher": voucher, "purpose": purpose}
+        return str((await self.officer.json("POST", "/api/v1/vouchers", expect=201, json=body))["digest"])
 
     async def certify(self, credential: str, purpose: str) -> None:
         pending = await self.officer.json("GET", "/api/v1/credentials/pending")
@@ -198,7 +235,9 @@ class Stack:
         body = {"certificate": b64u(der[0]), "chain": [b64u(der[1])]}
         await self.officer.call("POST", f"/api/v1/credentials/{credential}/certificate", expect=204, json=body)
 
-    async def take_in(self, pdf: bytes, signers: list[Caller], *, key: str | None = None, **metadata: Any) -> Any:
+    async def take_in(
+        self, pdf: bytes, signers: list[Caller], /, *, key: str | None = None, path: str = "/api/v1/documents", by: Caller | None = None, **metadata: Any
+    ) -> Any:
         body = {
             "number": str(secrets.randbelow(10**6)), "notation": "QĐ-UBND", "subject": "Về việc phân công nhiệm vụ mẫu", "type_name": "Quyết định", "urgency": 1,
             "promulgation_place": "Xã Mẫu", "promulgation_date": "2026-11-22", "receivers": [{"organ_id": code, "name": f"Cơ quan {code}"} for code in RECEIVERS],
@@ -206,7 +245,7 @@ class Stack:
         }  # fmt: skip
         files = {"metadata": (None, json.dumps(body)), "file": ("van-ban.pdf", pdf, "application/pdf")}
         headers = {"Idempotency-Key": key} if key else {}
-        return await self.qlvb.call("POST", "/api/v1/documents", files=files, headers=headers)
+        return await (by or self.qlvb).call("POST", path, files=files, headers=headers)
 
     async def state(self, document: str) -> str:
         return str((await self.qlvb.json("GET", f"/api/v1/documents/{document}"))["state"])
@@ -265,12 +304,7 @@ async def running(folder: Path, *, database: str = "", worker: bool = True, **en
                 stack.http = AsyncClient(transport=ASGITransport(app=create_app(stack.wiring)), base_url=ORIGIN, timeout=60)
                 stack.organisation = (await stack.wiring.identity.create_organisation(ORGANISATION, "Ủy ban nhân dân xã Mẫu")).id
                 stack.officer = await stack.person("Cán bộ đăng ký mẫu", Role.REGISTRATION_OFFICER)
-                scopes = ["documents:write", "documents:read", "changes:read", "webhooks:manage", "directory:read"]
-                client = await stack.wiring.identity.create_client(stack.operator, name="QLVB mẫu", scopes=scopes)
-                form = {"grant_type": "client_credentials", "client_id": client.id, "client_secret": client.secret.reveal()}
-                stack.qlvb = Caller(stack.http)
-                stack.qlvb.service = True
-                stack.qlvb.access = (await stack.http.post("/api/v1/oauth/token", data=form)).json()["access_token"]
+                stack.qlvb = await stack.service("QLVB mẫu")
                 yield stack
                 await stack.http.aclose()
             finally:
