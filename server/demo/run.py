@@ -294,7 +294,8 @@ class _Show:
             screen.trust(*stage.fingerprints, str(stage.parties.trust))
         screen.pairing(links["leader"], qr=lan)
         self.served = True
-        self._say("serving", base_url=stage.base_url, files=str(files))
+        leaf, root = stage.fingerprints or ("", "")
+        self._say("serving", base_url=stage.base_url, files=str(files), fingerprint=leaf, root_fingerprint=root)
         renewed = time.monotonic()
         while True:
             await asyncio.sleep(1)
