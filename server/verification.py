@@ -26,6 +26,7 @@ from signing.core.log import ProofInvalid, leaf_hash, verify_head, verify_inclus
 from signing.core.model import APPROVAL_TYP, Approval, Kind
 from signing.pdf.compare import RevisionChange
 from signing.pdf.validation import Indication, SignatureResult, Trust, ValidationResult, validate_cms
+from signing.proofs import verify_inclusion
 
 if TYPE_CHECKING:
     from server.previews.model import Manifest

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import msgspec
 
-from signing.core import cms as _cms
+from signing import cms as _cms
 from signing.core import wire
 from signing.core.codec import PublicJwk
 from signing.core.errors import Busy, SignerError, Unavailable, WrongPin, error_from
@@ -73,7 +73,7 @@ T = TypeVar("T")
 
 def cms(activation: Activation) -> list[bytes]:
     """One CMS SignedData (DER, ContentInfo) per item, without a time stamp; add it with
-    `signing.core.cms.with_timestamp`.
+    `signing.cms.with_timestamp`.
     """
     return [
         _cms.assemble(
@@ -213,7 +213,7 @@ class SignerClient:
         return await self._call(wire.LogHeadRequest(), LogHead)
 
     async def log_events(self, start: int, count: int = 1000) -> LogEvents:
-        """Events of the signer's log from index `start`, for proofs with `signing.core.log`; fewer if the frame is
+        """Events of the signer's log from index `start`, for proofs with `signing.proofs`; fewer if the frame is
         full.
         """
         return await self._call(wire.LogEventsRequest(start, count), LogEvents)

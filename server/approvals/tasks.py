@@ -23,7 +23,7 @@ from server.previews.service import PreviewService
 from server.storage import Blobs
 from server.timestamps import NoStamp, TimeStamps
 from signing.client import Unavailable
-from signing.core.cms import signature_value, with_timestamp
+from signing.cms import signature_value, with_timestamp
 
 log = structlog.get_logger()
 

@@ -25,7 +25,8 @@ from server.ids import new_id
 from server.jobs import Job
 from server.wire import b64u
 from signing.core.codec import public_jwk
-from signing.core.log import Frontier, inclusion_proof, leaf_hash, sign_head
+from signing.core.log import Frontier, leaf_hash, sign_head
+from signing.proofs import inclusion_proof
 
 log = structlog.get_logger()
 

@@ -75,8 +75,6 @@ from signing.core.store import (
 from signing.core.trust import Trust, valid_at
 from signing.core.wire import ActivateRequest
 
-__all__ = ["Activations", "Limits", "Newcomer", "binding", "check_join", "fresh_device", "inner_context", "new_holder"]
-
 T = TypeVar("T")
 _KINDS = (Kind.DOCUMENT, Kind.CHANGE_PIN, Kind.ADD_DEVICE, Kind.ADD_HOLDER)
 

@@ -5,8 +5,6 @@ from collections.abc import Callable
 
 from signing.core.errors import ClockDrift
 
-__all__ = ["DRIFT_US", "SignerClock"]
-
 DRIFT_US = 60_000_000
 
 

@@ -14,22 +14,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
-__all__ = [
-    "CodecError",
-    "PublicJwk",
-    "Unverified",
-    "b64u",
-    "lp",
-    "parse_jws",
-    "public_jwk",
-    "public_key",
-    "sha256",
-    "sign_jws",
-    "thumbprint",
-    "unb64u",
-    "verify_jws",
-]
-
 MAX_JWS = 128 * 1024
 _ES256 = ec.ECDSA(SHA256())
 T = TypeVar("T", bound=msgspec.Struct)

@@ -6,8 +6,6 @@ import os
 import signal
 from collections import Counter
 
-__all__ = ["POINTS", "point"]
-
 POINTS = ("g1-before", "g1-committed", "derived", "signed", "g3-before", "g3-committed", "head-written")
 _passages: Counter[str] = Counter()
 

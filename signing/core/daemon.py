@@ -34,20 +34,6 @@ from signing.core.service import Service
 from signing.core.store import DeviceRow, Event, HolderRow, StartRefused, Store, Tx
 from signing.core.trust import Officer, Trust
 
-__all__ = [
-    "Config",
-    "ConfigRefused",
-    "accept_restore",
-    "describe_restore",
-    "identity",
-    "init",
-    "load_config",
-    "main",
-    "serve",
-    "trust_officer",
-    "trust_root",
-]
-
 _PR_SET_DUMPABLE = 4
 _FRAME_TIMEOUT_S = 10.0
 _IDLE_TIMEOUT_S = 300.0

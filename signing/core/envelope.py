@@ -17,8 +17,6 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from signing.core.codec import lp
 from signing.core.pin import Pin
 
-__all__ = ["Argon", "Binding", "Envelope", "PinMismatch", "derive", "open_envelope", "seal_envelope"]
-
 Pepper = Callable[[bytes], bytes]
 
 

@@ -18,8 +18,6 @@ from signing.core.errors import Unavailable
 from signing.core.log import ProofInvalid, sign_head, verify_head
 from signing.core.model import Head
 
-__all__ = ["HeadKeeper", "State", "read_head"]
-
 _SLOT = 1024
 
 

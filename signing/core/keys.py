@@ -19,8 +19,6 @@ from signing.core.errors import ApprovalInvalid, ChallengeExpired, PinMalformed
 from signing.core.model import CHALLENGE_LIFE_US, SEALING_TYP, ChallengeId, SealingStatement
 from signing.core.pin import Pin, parse
 
-__all__ = ["Challenges", "Keys", "challenge_time"]
-
 _SUITE = Suite(KEM.P256, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 _STATEMENT_LIFE_US = 24 * 3_600_000_000
 

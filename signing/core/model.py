@@ -12,43 +12,6 @@ import msgspec
 
 from signing.core.codec import PublicJwk
 
-__all__ = [
-    "APPROVAL_TYP",
-    "CHALLENGE_LIFE_US",
-    "FRAME_LIMIT",
-    "HEAD_TYP",
-    "MAX_ITEMS",
-    "RESTORE_TYP",
-    "SEALING_TYP",
-    "VOUCHER_LIFE_US",
-    "VOUCHER_TYP",
-    "Activation",
-    "ActivationState",
-    "Approval",
-    "ChallengeGrant",
-    "ChallengeId",
-    "CredentialId",
-    "DeviceId",
-    "DeviceState",
-    "DeviceStatus",
-    "Enrolment",
-    "Head",
-    "HolderState",
-    "HolderStatus",
-    "Item",
-    "KeyType",
-    "Kind",
-    "LogEvents",
-    "LogHead",
-    "Outcome",
-    "RestoreOrder",
-    "SealingStatement",
-    "Signature",
-    "Status",
-    "Voucher",
-    "VoucherKind",
-]
-
 CredentialId = NewType("CredentialId", str)
 ChallengeId = NewType("ChallengeId", str)
 DeviceId = NewType("DeviceId", str)

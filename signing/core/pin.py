@@ -10,8 +10,6 @@ import msgspec
 
 from signing.core.errors import PinForbidden, PinMalformed
 
-__all__ = ["COMMON", "Charged", "Ladder", "Pin", "charge", "check_choice", "parse", "tries_left"]
-
 MIN_DIGITS = 6
 MAX_DIGITS = 31
 _PERSONAL_PART = 4  # shorter parts of a birthday or phone number would forbid too much

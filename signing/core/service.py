@@ -68,8 +68,6 @@ from signing.core.store import (
 )
 from signing.core.trust import Trust
 
-__all__ = ["RESULT_LIFE_US", "Service"]
-
 T = TypeVar("T")
 RESULT_LIFE_US = 90 * 86_400_000_000
 """How long an activation's result can be asked for; the log keeps its events for ever."""

@@ -29,19 +29,6 @@ from signing.core.heads import HeadKeeper, State, read_head
 from signing.core.log import Frontier, leaf_hash
 from signing.core.model import Head, RestoreOrder
 
-__all__ = [
-    "ActivationRow",
-    "CredentialRow",
-    "DeviceRow",
-    "Event",
-    "HolderRow",
-    "RevokedRow",
-    "StartRefused",
-    "Store",
-    "Tx",
-    "VoucherRow",
-]
-
 _MODULUS = 1 << 256
 _GROUP = 256
 

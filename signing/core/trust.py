@@ -20,8 +20,6 @@ from signing.core.codec import CodecError, PublicJwk, parse_jws, public_key, thu
 from signing.core.errors import CertificateRefused, KindRefused, OrganisationRefused, VoucherInvalid
 from signing.core.model import RESTORE_TYP, VOUCHER_LIFE_US, VOUCHER_TYP, KeyType, RestoreOrder, Voucher, VoucherKind
 
-__all__ = ["Officer", "Trust", "valid_at"]
-
 _SKEW_US = 300_000_000
 E = TypeVar("E", bound=x509.ExtensionType)
 

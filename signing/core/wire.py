@@ -7,28 +7,9 @@ import msgspec
 
 from signing.core.model import CredentialId
 
-__all__ = [
-    "ActivateRequest",
-    "Answer",
-    "ChallengeRequest",
-    "EnrolRequest",
-    "FreezeRequest",
-    "ImportCertificateRequest",
-    "LogEventsRequest",
-    "LogHeadRequest",
-    "ReactivateRequest",
-    "Refusal",
-    "Request",
-    "ResultRequest",
-    "RevokeDeviceRequest",
-    "SealingKeyRequest",
-    "StatusRequest",
-    "VoidRequest",
-]
-
 
 class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="op"):
-    pass
+    """Base of all requests."""
 
 
 class ChallengeRequest(_Request, frozen=True, tag="challenge"):
@@ -37,7 +18,7 @@ class ChallengeRequest(_Request, frozen=True, tag="challenge"):
 
 
 class SealingKeyRequest(_Request, frozen=True, tag="sealing_key"):
-    pass
+    """No fields."""
 
 
 class EnrolRequest(_Request, frozen=True, tag="enrol"):
@@ -93,7 +74,7 @@ class ReactivateRequest(_Request, frozen=True, tag="reactivate"):
 
 
 class LogHeadRequest(_Request, frozen=True, tag="log_head"):
-    pass
+    """No fields."""
 
 
 class LogEventsRequest(_Request, frozen=True, tag="log_events"):
@@ -101,21 +82,9 @@ class LogEventsRequest(_Request, frozen=True, tag="log_events"):
     count: int
 
 
-Request = (
-    ChallengeRequest
-    | SealingKeyRequest
-    | EnrolRequest
-    | ImportCertificateRequest
-    | ActivateRequest
-    | ResultRequest
-    | VoidRequest
-    | StatusRequest
-    | RevokeDeviceRequest
-    | FreezeRequest
-    | ReactivateRequest
-    | LogHeadRequest
-    | LogEventsRequest
-)
+_Change = EnrolRequest | ImportCertificateRequest | ActivateRequest | VoidRequest | RevokeDeviceRequest | FreezeRequest
+_Question = ChallengeRequest | SealingKeyRequest | ResultRequest | StatusRequest | LogHeadRequest | LogEventsRequest
+Request = _Change | ReactivateRequest | _Question
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pyhanko.sign.timestamps.dummy_client import DummyTimeStamper
 
-from signing.core import cms as core_cms
+from signing import cms as core_cms
 from signing.core.model import KeyType
 from signing.pdf.appearance import DEFAULT_FONT
 from signing.pdf.assemble import assemble

@@ -9,8 +9,6 @@ from typing import Protocol
 
 from signing.core.model import KeyType
 
-__all__ = ["Custody", "KeyMismatch"]
-
 
 class KeyMismatch(Exception):  # noqa: N818 - a finding, not a defect
     """`inner` is not authentic, or does not hold the expected key (A4)."""

@@ -18,8 +18,6 @@ from signing.core.codec import b64u, lp
 from signing.core.custody import KeyMismatch
 from signing.core.model import KeyType
 
-__all__ = ["SoftwareCustody"]
-
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 _SHA256 = SHA256()
 _PSS = padding.PSS(padding.MGF1(SHA256()), 32)

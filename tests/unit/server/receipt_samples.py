@@ -17,11 +17,12 @@ from server.pdfwork import _area
 from server.previews.model import PageImage, PreparedManifest, encode
 from server.previews.render import RENDERER, RenderRequest, render
 from signing import device
-from signing.core.cms import with_timestamp
+from signing.cms import with_timestamp
 from signing.core.codec import b64u, public_jwk
-from signing.core.log import inclusion_proof, leaf_hash, root_of, sign_head, subtree_of
+from signing.core.log import leaf_hash, sign_head
 from signing.core.model import Item, Kind
 from signing.pdf.prepare import Prepared
+from signing.proofs import inclusion_proof, root_of, subtree_of
 from tests.fakes import pdf_signing as fakes
 from tests.fakes import pdfs
 

@@ -12,8 +12,8 @@ from asn1crypto import tsp  # registers signing-certificate-v2
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from signing import cms as core_cms
 from signing.client import KeyType, cms
-from signing.core import cms as core_cms
 from tests.fakes.signer import enrol, sign
 
 HOLE = 8192
@@ -101,7 +101,7 @@ async def test_the_signed_attributes_are_the_profiles_and_certificates_stand_onc
 async def test_a_token_becomes_the_only_unsigned_attribute_and_changes_nothing_else(host, client, officer, tmp_path):
     phone = await enrol(host, client, officer)
     (der,) = cms(await sign(client, phone, hashlib.sha256(b"content").digest()))
-    token = core_cms._seq(core_cms._SIGNED_DATA, core_cms._tlv(0xA0, core_cms._seq(b"\x02\x01\x03" * 3000)))
+    token = core_cms.seq(core_cms._SIGNED_DATA, core_cms.tlv(0xA0, core_cms.seq(b"\x02\x01\x03" * 3000)))
     stamped = core_cms.with_timestamp(der, token)
     before, after = (asn1.ContentInfo.load(each, strict=True)["content"] for each in (der, stamped))
     info = after["signer_infos"][0]

@@ -30,9 +30,10 @@ from signing.core.errors import (
     VoucherSpent,
     WrongPin,
 )
-from signing.core.log import leaf_hash, root_of, verify_head
+from signing.core.log import leaf_hash, verify_head
 from signing.core.service import RESULT_LIFE_US, Service
 from signing.core.store import Store
+from signing.proofs import root_of
 from tests.fakes.phone import Phone, item
 from tests.fakes.signer import ORGANISATION, SignerHost, enrol, now_us, sign
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signing import device
+from signing import device, proofs
 from signing.core import log
 
 LEAVES = [bytes.fromhex(text) for text in (
@@ -22,7 +22,7 @@ ROOTS = [bytes.fromhex(text) for text in (
     "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
 )]  # fmt: skip
 HASHES = [log.leaf_hash(leaf) for leaf in LEAVES]
-SUBTREE = log.subtree_of(HASHES)
+SUBTREE = proofs.subtree_of(HASHES)
 
 
 def hexes(*texts):
@@ -31,32 +31,32 @@ def hexes(*texts):
 
 def test_roots():
     assert log.EMPTY_ROOT.hex() == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    assert [log.root_of(HASHES[: size + 1]) for size in range(8)] == ROOTS
+    assert [proofs.root_of(HASHES[: size + 1]) for size in range(8)] == ROOTS
 
 
 def test_published_inclusion_proofs():
-    assert log.inclusion_proof(0, 8, SUBTREE) == hexes(
+    assert proofs.inclusion_proof(0, 8, SUBTREE) == hexes(
         "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
         "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
         "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
     )
-    assert log.inclusion_proof(5, 8, SUBTREE) == hexes(
+    assert proofs.inclusion_proof(5, 8, SUBTREE) == hexes(
         "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
         "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
         "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
     )
-    assert log.inclusion_proof(2, 3, SUBTREE) == hexes(
+    assert proofs.inclusion_proof(2, 3, SUBTREE) == hexes(
         "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125"
     )
 
 
 def test_published_consistency_proofs():
-    assert log.consistency_proof(1, 8, SUBTREE) == hexes(
+    assert proofs.consistency_proof(1, 8, SUBTREE) == hexes(
         "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
         "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
         "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
     )
-    assert log.consistency_proof(6, 8, SUBTREE) == hexes(
+    assert proofs.consistency_proof(6, 8, SUBTREE) == hexes(
         "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a",
         "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
         "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
@@ -65,22 +65,22 @@ def test_published_consistency_proofs():
 
 def test_every_proof_up_to_33_leaves_verifies_and_no_neighbour_does():
     leaves = [log.leaf_hash(bytes([number])) for number in range(33)]
-    subtree = log.subtree_of(leaves)
-    roots = [log.root_of(leaves[:size]) for size in range(34)]
+    subtree = proofs.subtree_of(leaves)
+    roots = [proofs.root_of(leaves[:size]) for size in range(34)]
     for size in range(1, 34):
         for index in range(size):
-            proof = log.inclusion_proof(index, size, subtree)
-            log.verify_inclusion(leaves[index], index, size, proof, roots[size])
+            proof = proofs.inclusion_proof(index, size, subtree)
+            proofs.verify_inclusion(leaves[index], index, size, proof, roots[size])
             for wrong in ((leaves[index], index + 1, size, proof), (leaves[index], index, size, [*proof, roots[1]])):
                 with pytest.raises(log.ProofInvalid):
-                    log.verify_inclusion(*wrong, roots[size])
+                    proofs.verify_inclusion(*wrong, roots[size])
         for first in range(1, size + 1):
-            proof = log.consistency_proof(first, size, subtree)
-            log.verify_consistency(first, size, proof, roots[first], roots[size])
+            proof = proofs.consistency_proof(first, size, subtree)
+            proofs.verify_consistency(first, size, proof, roots[first], roots[size])
             with pytest.raises(log.ProofInvalid):
-                log.verify_consistency(first, size, [*proof, roots[1]], roots[first], roots[size])
+                proofs.verify_consistency(first, size, [*proof, roots[1]], roots[first], roots[size])
             with pytest.raises(log.ProofInvalid):
-                log.verify_consistency(first, size, proof, roots[first], bytes(32))
+                proofs.verify_consistency(first, size, proof, roots[first], bytes(32))
 
 
 @given(st.lists(st.binary(max_size=8), max_size=80), st.integers(0, 80))
@@ -91,7 +91,7 @@ def test_a_frontier_continues_from_its_encoding(bodies, cut):
     frontier = log.Frontier.decode(frontier.size, frontier.encode())
     for body in bodies[cut:]:
         frontier.append(log.leaf_hash(body))
-    assert frontier.root() == log.root_of([log.leaf_hash(body) for body in bodies])
+    assert frontier.root() == proofs.root_of([log.leaf_hash(body) for body in bodies])
 
 
 def test_a_head_verifies_under_its_key_alone():

@@ -17,6 +17,7 @@ from signing.core.envelope import Argon, Binding, Envelope, derive, open_envelop
 from signing.core.errors import WrongPin
 from signing.core.model import APPROVAL_TYP, HEAD_TYP, VOUCHER_TYP, Approval, Head, Voucher
 from signing.core.pin import Pin
+from signing.proofs import root_of
 from tests.fakes.phone import Phone, item
 from tests.fakes.signer import ORGANISATION, now_us
 from tests.unit.signing.core import vectors
@@ -96,7 +97,7 @@ def test_envelope_vector():
 def test_signed_head_vector():
     vector = load("signed_head")
     leaves = [log.leaf_hash(unb64u(leaf)) for leaf in vector["leaves"]]
-    assert log.verify_head(vector["jws"], jwk(vector["key"])).root == vector["root"] == device.b64u(log.root_of(leaves))
+    assert log.verify_head(vector["jws"], jwk(vector["key"])).root == vector["root"] == device.b64u(root_of(leaves))
 
 
 @pytest.mark.asyncio

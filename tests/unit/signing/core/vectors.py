@@ -31,6 +31,7 @@ from signing.core.model import (
     VoucherKind,
 )
 from signing.core.pin import Pin
+from signing.proofs import root_of
 
 FOLDER = Path(__file__).resolve().parents[4] / "openapi" / "vectors"
 CREDENTIAL = b64u(bytes(range(16)))
@@ -99,7 +100,7 @@ def build():
     )  # fmt: skip
     jws, voucher_jws = sign_jws(approval, APPROVAL_TYP, phone), sign_jws(voucher, VOUCHER_TYP, officer)
     leaves = [log.leaf_hash(body) for body in (b"a", b"b", b"c")]
-    head = log.sign_head(identity, sequence=9, log_size=3, root=log.root_of(leaves), row_sum=bytes(32), time_us=1)
+    head = log.sign_head(identity, sequence=9, log_size=3, root=root_of(leaves), row_sum=bytes(32), time_us=1)
     pepper, argon = bytes(range(32, 64)), Argon(memory_kib=64, iterations=1, lanes=1)
     bound = Binding("H01.01", CREDENTIAL, "sample-person", 1, "pepper-id", "custody-id")
     salt, nonce = bytes(range(16)), bytes(range(12))
@@ -136,7 +137,7 @@ def build():
             "aad": b64u(bound.aad()), "inner": b64u(b"inner"), "sealed": b64u(kek.encrypt(nonce, b"inner", bound.aad())),
         },
         "signed_head": {
-            "key": msgspec.to_builtins(identity.jwk), "leaves": ["YQ", "Yg", "Yw"], "root": b64u(log.root_of(leaves)),
+            "key": msgspec.to_builtins(identity.jwk), "leaves": ["YQ", "Yg", "Yw"], "root": b64u(root_of(leaves)),
             "jws": head, "invalid": _invalid(head, identity, phone),
         },
     }  # fmt: skip

@@ -11,7 +11,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signing.core import cms as core_cms
+from signing import cms as core_cms
 from signing.pdf.errors import PdfError
 from signing.pdf.timestamp import (
     MAX_REPLY,
