@@ -22,7 +22,7 @@ import msgspec
 
 from server.audit.model import Jwk, LeafEvent, Receipt
 from signing.core.codec import CodecError, PublicJwk, sha256, thumbprint, unb64u, verify_jws
-from signing.core.log import ProofInvalid, leaf_hash, verify_head, verify_inclusion
+from signing.core.log import ProofInvalid, leaf_hash, verify_head
 from signing.core.model import APPROVAL_TYP, Approval, Kind
 from signing.pdf.compare import RevisionChange
 from signing.pdf.validation import Indication, SignatureResult, Trust, ValidationResult, validate_cms
