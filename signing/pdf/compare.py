@@ -142,6 +142,8 @@ def chain(path: Path) -> list[RevisionChange]:
         for index in range(1, len(revisions)):
             try:
                 found, reason = compare_revisions(document, index), ""
+            except (MemoryError, ImportError):
+                raise  # says something about this machine, nothing about the revision
             except Exception as error:
                 # A revision that is not ours may be anything; the answer is then its reason, never an error.
                 found, reason = None, str(error) if isinstance(error, PdfError) else type(error).__name__

@@ -126,7 +126,7 @@ def check_token(
         raise _bad("the token's size is out of range")
     try:
         found = _read(token, imprint, nonce, trust)
-    except PdfError:
+    except (PdfError, MemoryError):
         raise
     except Exception as error:
         raise _bad(f"the token cannot be read ({type(error).__name__})") from error

@@ -33,6 +33,8 @@ from signing.pdf.reader import Document, Revision, open_document
 __all__ = ["Indication", "SignatureResult", "Trust", "ValidationResult", "validate", "validate_cms"]
 
 _HASHES: Final = frozenset({"sha256", "sha384", "sha512"})
+# What says something about this machine and nothing about the file: no verdict may come of it.
+_MACHINE: Final = (MemoryError, ImportError)
 _BLANK: Final = b"\0\t\n\f\r "
 
 
@@ -109,11 +111,11 @@ class _Doubt(_Failure):
 
 
 def validate(path: Path, trust: Trust, now_us: int) -> ValidationResult:
-    """Judge every signature of the file at `path`. Raises `OSError` only."""
+    """Judge every signature of the file at `path`. Raises `OSError` and `MemoryError` only."""
     try:
         with open_document(path) as document:
             return _validate(document, trust, now_us)
-    except (OSError, MemoryError):
+    except (OSError, *_MACHINE):
         raise
     except PdfError as error:
         return ValidationResult((), 0, error.code)
@@ -125,7 +127,7 @@ def validate(path: Path, trust: Trust, now_us: int) -> ValidationResult:
 def validate_cms(der: bytes, tbs: bytes, trust: Trust, now_us: int) -> SignatureResult:
     """Judge a CMS apart from its file, as a receipt carries it: `tbs` is SHA-256 of what it signs (32 bytes).
 
-    Never raises; where the CMS names another digest than SHA-256 the result is INDETERMINATE.
+    Raises MemoryError only; where the CMS names another digest than SHA-256 the result is INDETERMINATE.
     """
 
     def digest(name: str) -> bytes:
@@ -139,6 +141,8 @@ def validate_cms(der: bytes, tbs: bytes, trust: Trust, now_us: int) -> Signature
         _signature(der, digest, trust, now_us, seen, reasons)
     except _Failure as failure:
         reasons.append(failure)
+    except _MACHINE:
+        raise
     except Exception:
         # Threat B4, as in `_judge`.
         reasons.append(_Failure("malformed", "FORMAT_FAILURE"))
@@ -160,6 +164,8 @@ def _permitted_changes(document: Document) -> dict[int, bool]:
         try:
             compare_revisions(document, index)
             found[index] = True
+        except _MACHINE:
+            raise
         except Exception:
             # A revision that cannot be compared is not known to be harmless (threats B1, B4).
             found[index] = False
@@ -179,6 +185,8 @@ def _judge(document: Document, field: FormField, trust: Trust, now_us: int, ours
             _signature(cms, digest, trust, now_us, seen, reasons)
     except _Failure as failure:
         reasons.append(failure)
+    except _MACHINE:
+        raise
     except Exception:
         # Threat B4: a parser's exception of any kind is "not valid", never "unknown, go on".
         reasons.append(_Failure("malformed", "FORMAT_FAILURE"))
