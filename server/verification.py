@@ -2,7 +2,8 @@
 
 Everything here is a function of bytes, roots and the time. A verdict is a row of steps, each with a stable code whose
 sentences stand in `server.verification_texts`. A PDF is judged by `judge_file`, which the caller runs in a limited
-child, because a hostile file can make a parser eat memory and time. A receipt is read in the caller's own process: it
+child, because a hostile file can make a parser eat memory and time; what the child says is believed, since all that opens
+the file there is our own reader, zlib and `cryptography` (page images, which pdfium draws, are digested by the caller). A receipt is read in the caller's own process: it
 is at most 1 MiB, and only msgspec, `cryptography` and asn1crypto see it, whose work is bounded by that size.
 
 What a receipt proves: the log's key signed a head whose tree holds the event; the event names approval, manifest,
@@ -47,7 +48,7 @@ __all__ = [
 ]
 
 MAX_RECEIPT: Final = 1 << 20
-MAX_PDF: Final = 1 << 30
+MAX_PDF: Final = 512 << 20
 _MAX_PROOF: Final = 64
 _CHUNK: Final = 1 << 20
 _SIGNED_KINDS: Final = frozenset({"document.signed", "document.co_signed", "document.sealed"})
@@ -65,6 +66,7 @@ class Outcome(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     UNKNOWN = "unknown"  # could not be checked here, so it proves nothing either way
+    NOTED = "noted"  # shown for the reader to judge; does not enter the verdict
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -180,7 +182,7 @@ def _check_log(receipt: Receipt, pinned: str | None, steps: list[Step]) -> int |
     key = _jwk(receipt.log_key)
     found = thumbprint(key)
     if pinned is None:
-        steps.append(Step("log-key", Outcome.PASSED, "log-key-shown", found))
+        steps.append(Step("log-key", Outcome.NOTED, "log-key-shown", found))
     elif pinned == found:
         steps.append(Step("log-key", Outcome.PASSED, "log-key-pinned", found))
     else:

@@ -47,7 +47,8 @@ class Receipt(msgspec.Struct, frozen=True, tag_field="typ", tag=RECEIPT_TYP):
 
     `leaf` (base64url) is the event `position` of a log whose first `log_size` leaves have the root that `head` signs. The event
     names `tbs`, the manifest, the CMS, the approval and the revision by digest; `approval` is the device's own signature over
-    `tbs` and `manifest` and verifies with `approval_key`. Digests hex, `cms` base64url DER.
+    `tbs` and `manifest` and verifies with `approval_key`. Digests hex, `cms` base64url DER. `server.verification` says what this
+    proves and what it does not; `openapi/vectors/receipt.json` has one, and every way to break it.
     """
 
     v: int

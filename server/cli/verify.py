@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from server.cli.verify_screen import NOT_VALID, UNREADABLE, VALID, VERDICTS, Answer, show, show_packet
+from server.cli.verify_screen import NOT_VALID, UNREADABLE, VALID, VERDICTS, Answer, plain, show, show_packet
 from server.cli.verify_screen import as_json as render_json
 
 if TYPE_CHECKING:
@@ -262,7 +262,7 @@ def _now_us() -> int:
 def _give_up(code: str, *, as_json: bool) -> NoReturn:
     from server.verification_texts import text
 
-    vi, en = text(code)
+    vi, en = (plain(sentence) for sentence in text(code))
     if as_json:
         verdict, _, _ = VERDICTS[UNREADABLE]
         click.echo(json.dumps({"verdict": verdict, "code": code, "vi": vi, "en": en}, ensure_ascii=False, indent=1))
@@ -294,7 +294,10 @@ def inspect_command(file: Path, *, as_json: bool) -> None:
         _give_up("file-unreadable", as_json=as_json)
     from server.exchange.edxml import inspect
 
-    found = inspect(file)
+    try:
+        found = inspect(file)
+    except OSError:
+        _give_up("file-unreadable", as_json=as_json)
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False, indent=1))
     else:

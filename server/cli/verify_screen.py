@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from signing.pdf.compare import RevisionChange
     from signing.pdf.validation import SignatureResult
 
-__all__ = ["NOT_VALID", "UNREADABLE", "VALID", "VERDICTS", "Answer", "as_json", "show", "show_packet"]
+__all__ = ["NOT_VALID", "UNREADABLE", "VALID", "VERDICTS", "Answer", "as_json", "plain", "show", "show_packet"]
 
 VALID, NOT_VALID, UNREADABLE = 0, 1, 2
 VERDICTS = {
@@ -280,7 +280,7 @@ def _steps_table(steps: "Sequence[Step]") -> "Table":
 
     from server.verification_texts import STEPS, text
 
-    marks = {"passed": ("✓", "green"), "failed": ("✗", "red"), "unknown": ("?", "yellow")}
+    marks = {"passed": ("✓", "green"), "failed": ("✗", "red"), "unknown": ("?", "yellow"), "noted": ("i", "cyan")}
     table = Table(title=Text("Các bước · Steps"), title_justify="left", title_style="bold", show_lines=False)
     table.add_column("")
     table.add_column("Bước · Step")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from server.audit.model import Receipt
 from server.cli import cli
+from server.cli import verify as verify_command
 from server.cli.verify_screen import plain
 from server.previews.model import RevisionManifest, encode
 from server.previews.render import RENDERER
@@ -191,6 +192,22 @@ def test_hostile_and_odd_input_ends_with_a_sentence(signed, tmp_path):
     assert judged(signed.pdf, "--trust", signed.trust, "--redraw", tmp_path / "text")[1]["code"] == "not-a-manifest"
     assert run(signed.pdf, "--trust", signed.trust, "--log-key", "x").exit_code == 2
     assert run(signed.pdf).exit_code == 2  # --trust is missing
+
+
+def test_a_file_that_eats_time_ends_with_a_sentence(signed, monkeypatch):
+    monkeypatch.setattr(verify_command, "_JUDGE_S", 0.001)
+    exit_code, said = judged(signed.pdf, "--trust", signed.trust)
+    assert (exit_code, said["code"]) == (2, "child-timeout")
+
+
+@pytest.mark.parametrize("megabytes", [1, 2, 3, 4, 5, 6, 8])
+def test_want_of_memory_is_no_verdict(signed, monkeypatch, megabytes):
+    """B3: wherever the memory ends, the answer is the right one or none; a good file is never called not valid."""
+    monkeypatch.setattr(verify_command, "_MEMORY_MB", megabytes)
+    exit_code, said = judged(signed.pdf, "--trust", signed.trust)
+    assert (exit_code, said["verdict"]) in {(0, "valid"), (2, "unreadable")}
+    if megabytes == 1:
+        assert said["code"] in {"child-memory", "child-crashed"}
 
 
 def test_names_cannot_steer_the_terminal():
