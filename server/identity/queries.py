@@ -1,5 +1,6 @@
 """All SQL of identity. Reads of a tenant's rows take the organisation; what is foreign is as absent as what is unknown (C1)."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from server.db import Reads, Row, Transaction
@@ -14,6 +15,7 @@ _PERSON: Final = (
     " FROM people p LEFT JOIN roles r ON r.person = p.id LEFT JOIN key_freezes f ON f.person = p.id"
 )
 
+_ROWS_AT_ONCE: Final = 32
 
 # -- Calls ----------------------------------------------------------------------------------------------------------
 
@@ -24,6 +26,21 @@ async def spend_proof(tx: Transaction, proof: str, expires_us: int) -> bool:
         "INSERT INTO dpop_proofs (proof, expires_us) VALUES ($1, $2) ON CONFLICT (proof) DO NOTHING", proof, expires_us
     )
     return done == 1
+
+
+async def spend_proofs(tx: Transaction, proofs: Sequence[tuple[str, int]]) -> int:
+    """How many of these (proof, expires_us) were new, and are spent now. In the order of their keys, so that two processes
+    never wait for each other crosswise.
+    """
+    done, ordered = 0, sorted(proofs)
+    for start in range(0, len(ordered), _ROWS_AT_ONCE):
+        part = ordered[start : start + _ROWS_AT_ONCE]
+        rows = ", ".join(f"(${2 * place + 1}, ${2 * place + 2})" for place in range(len(part)))
+        done += await tx.execute(
+            f"INSERT INTO dpop_proofs (proof, expires_us) VALUES {rows} ON CONFLICT (proof) DO NOTHING",
+            *(value for pair in part for value in pair),
+        )
+    return done
 
 
 async def device_of_token(tx: Reads, token_hash: str, now_us: int) -> list[Row]:

@@ -38,6 +38,7 @@ from server.identity.model import (
     Session,
     Tokens,
 )
+from server.identity.proofs import Proofs
 from server.identity.tokens import (
     ACCESS,
     SERVICE,
@@ -103,6 +104,7 @@ class IdentityService:
         self._on_device_revoked = tuple(on_device_revoked)
         self._origins = Origins(settings.origins)
         self._verifier = Verifier()
+        self._proofs = Proofs(db, clock)
 
     # -- Calls ------------------------------------------------------------------------------------------------------
 
@@ -134,13 +136,7 @@ class IdentityService:
         return found
 
     async def _device_call(self, digest: str, proof: Proof) -> tuple[Actor, int] | None:
-        now = self._clock.now_us()
-
-        async def body(tx: Transaction) -> list[Row]:
-            await self._spend(tx, proof)
-            return await queries.device_of_token(tx, digest, now)
-
-        rows = await self._db.transact(body)
+        rows = await self._proofs.spend(proof, digest)
         if not rows or not same_digest(rows[0]["session_key"], proof.thumbprint):
             return None
         row = rows[0]
