@@ -1,7 +1,9 @@
 """All SQL of documents. Every read of user data takes the actor and joins the access rule (threat C1)."""
 
-from server.db import Reads, Row, Transaction, into
-from server.documents.model import DocumentRow, RevisionRow, State, StepRow, StepState
+import msgspec
+
+from server.db import Database, Dialect, Reads, Row, Transaction, into
+from server.documents.model import DocumentRow, InboxRow, RevisionRow, State, StepRow, StepState
 from server.identity.model import Actor
 
 _DOCUMENT = (
@@ -55,9 +57,23 @@ INBOX = (
 )
 
 
-async def inbox(db: Reads, actor: Actor, *, before: tuple[int, int, int, str], limit: int) -> list[Row]:
+# The same as one row. SQLite hands over row by row, each time letting go of the interpreter and waiting to have it back, which at
+# 50 rows costs a busy server more than the query.
+INBOX_AT_ONCE = (
+    "SELECT json_group_array(json_array(id, waiting, urgency, at_us, reason, state, code_number, code_notation, subject, type_name, page_count, head, "
+    f"due_date, state_due_us)) AS rows FROM ({INBOX})"
+)
+
+
+async def inbox(db: Database, actor: Actor, *, before: tuple[int, int, int, str], limit: int) -> list[InboxRow]:
     """What names this person: waiting first, then by urgency, then newest. One index range."""
-    return await db.fetch_all(INBOX, actor.id, *before, limit)
+    if db.dialect is Dialect.SQLITE:
+        packed = await db.fetch_one(INBOX_AT_ONCE, actor.id, *before, limit)
+        found = [] if packed is None else msgspec.json.decode(packed["rows"], type=list[InboxRow])
+        # SQLite keeps the order of the inner query but does not promise it.
+        return sorted(found, key=lambda row: (row.waiting, row.urgency, row.at_us, row.id), reverse=True)
+    rows = await db.fetch_all(INBOX, actor.id, *before, limit)
+    return [InboxRow(*(row[name] for name in InboxRow.__struct_fields__)) for row in rows]
 
 
 async def seal_queue(db: Reads, actor: Actor, *, limit: int) -> list[DocumentRow]:

@@ -6,13 +6,14 @@ import msgspec
 from litestar import Request, Response, get, post
 from litestar.datastructures import UploadFile
 from litestar.enums import RequestEncodingType
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Body, JSONBody, PathParameter, QueryParameter
 
 from server.clock import Clock
 from server.db import Database
 from server.documents import queries
 from server.documents.model import DocumentRow, Metadata, clean
-from server.documents.service import DocumentService
+from server.documents.service import DocumentService, IntakeAnswer
 from server.errors import Refused
 from server.http import READERS, Given, Id, Key, Whole, blob_answer, cursor, encoded, from_cursor, once, save_upload
 from server.identity.guard import allow
@@ -34,6 +35,10 @@ class IntakeForm(msgspec.Struct):
 
 class Reason(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
+
+
+class StateView(msgspec.Struct, frozen=True):
+    state: str
 
 
 class StepView(msgspec.Struct, frozen=True):
@@ -147,7 +152,8 @@ def decode_metadata(text: str) -> Metadata:
     summary="Take in a document",
     tags=["documents"],
     status_code=201,
-    opt=allow(scopes={"documents:write"}),
+    opt={**allow(scopes={"documents:write"}), "idempotent": True},
+    responses={201: ResponseSpec(IntakeAnswer, generate_examples=False)},
     request_max_body_size=None,
 )
 async def take_in(
@@ -175,7 +181,8 @@ async def take_in(
     summary="Replace the text before it is signed",
     tags=["documents"],
     status_code=200,
-    opt=allow(scopes={"documents:write"}),
+    opt={**allow(scopes={"documents:write"}), "idempotent": True},
+    responses={200: ResponseSpec(IntakeAnswer, generate_examples=False)},
     request_max_body_size=None,
 )
 async def replace(
@@ -251,27 +258,27 @@ async def inbox(
     rows = await queries.inbox(db, actor, before=before, limit=limit)
     items = [
         InboxItem(
-            id=row["id"],
-            waiting=bool(row["waiting"]),
-            reason=row["reason"],
-            urgency=row["urgency"],
-            state=row["state"],
-            number=row["code_number"],
-            notation=row["code_notation"],
-            subject=row["subject"],
-            type_name=row["type_name"],
-            page_count=row["page_count"],
-            revision=row["head"],
-            due_date=row["due_date"],
-            overdue_at=iso_or_none(row["state_due_us"]),
-            at=iso(row["at_us"]),
+            id=row.id,
+            waiting=bool(row.waiting),
+            reason=row.reason,
+            urgency=row.urgency,
+            state=row.state,
+            number=row.code_number,
+            notation=row.code_notation,
+            subject=row.subject,
+            type_name=row.type_name,
+            page_count=row.page_count,
+            revision=row.head,
+            due_date=row.due_date,
+            overdue_at=iso_or_none(row.state_due_us),
+            at=iso(row.at_us),
         )
         for row in rows
     ]
     last = rows[-1] if len(rows) == limit else None
     return InboxPage(
         items=items,
-        next=None if last is None else cursor((last["waiting"], last["urgency"], last["at_us"], last["id"])),
+        next=None if last is None else cursor((last.waiting, last.urgency, last.at_us, last.id)),
     )
 
 
@@ -352,6 +359,7 @@ def view(row: DocumentRow, route: list[StepView], chain: list[dict[str, Any]]) -
     summary="The PDF: original, signed or final",
     tags=["documents", "phone"],
     opt=allow(**READERS),
+    responses={200: ResponseSpec(bytes, generate_examples=False, media_type="application/pdf")},
 )
 async def file(
     request: Request[Any, Any, Any],
@@ -406,7 +414,8 @@ async def changes(
     summary="Return to the drafter with a reason",
     tags=["documents", "phone"],
     status_code=200,
-    opt=allow(roles={Role.LEADER, Role.CLERK}),
+    opt={**allow(roles={Role.LEADER, Role.CLERK}), "idempotent": True},
+    responses={200: ResponseSpec(StateView, generate_examples=False)},
 )
 async def give_back(
     request: Request[Any, Any, Any],
@@ -426,7 +435,8 @@ async def give_back(
     summary="Take a document back",
     tags=["documents"],
     status_code=200,
-    opt=allow(scopes={"documents:write"}),
+    opt={**allow(scopes={"documents:write"}), "idempotent": True},
+    responses={200: ResponseSpec(StateView, generate_examples=False)},
 )
 async def recall(
     request: Request[Any, Any, Any],
