@@ -1,7 +1,10 @@
 """The HTTP application: routes, dependencies, errors, headers. Importing this module has no side effects."""
 
+import copy
+import inspect
 import re
 import time
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import structlog
@@ -21,6 +24,7 @@ from server.credentials.routes import HANDLERS as CREDENTIALS
 from server.documents.routes import HANDLERS as DOCUMENTS
 from server.errors import Refused
 from server.exchange.routes import HANDLERS as EXCHANGE
+from server.http import Given
 from server.identity.guard import Authentication, access_of, guard, provide_actor, public
 from server.identity.routes import HANDLERS as IDENTITY
 from server.ids import new_id
@@ -200,10 +204,9 @@ def create_app(wiring: Wiring) -> ASGIApp:
     """The ASGI application over started services."""
     from server.openapi import document_of
 
-    dependencies = {name: Provide(_given(value), sync_to_thread=False) for name, value in wiring.dependencies().items()}
+    services = wiring.dependencies()
     app = Litestar(
-        route_handlers=routes(),
-        dependencies={"actor": Provide(provide_actor, sync_to_thread=False), **dependencies},
+        route_handlers=[_in_turn(handler, services) for handler in routes()],
         exception_handlers={Exception: problems.handle},
         middleware=[Authentication(wiring.identity)],
         guards=[guard],
@@ -223,11 +226,45 @@ def create_app(wiring: Wiring) -> ASGIApp:
     )
 
 
+def _in_turn(handler: HTTPRouteHandler, services: Mapping[str, Any]) -> HTTPRouteHandler:
+    """The handler with what it asks for by name: the actor, services.
+
+    Litestar starts a task for each of several dependencies (0.1 ms a request), but not when each needs the one before.
+    """
+    wanted = [name for name in inspect.signature(handler.fn).parameters if name == "actor" or name in services]
+    handler = copy.copy(handler)
+    handler.dependencies = {
+        name: Provide(
+            _after(before, provide_actor if name == "actor" else _given(services[name])), sync_to_thread=False
+        )
+        for before, name in zip([None, *wanted], wanted, strict=False)
+    }
+    return handler
+
+
 def _given(value: Any) -> Any:
     def provide() -> Any:
         return value
 
     return provide
+
+
+def _after(before: str | None, provide: Any) -> Any:
+    """`provide`, declared to need the dependency `before`."""
+    own = inspect.signature(provide, eval_str=True).parameters.values()
+    needed = (
+        [] if before is None else [inspect.Parameter(before, inspect.Parameter.KEYWORD_ONLY, annotation=Given[Any])]
+    )
+
+    def provided(**given: Any) -> Any:
+        if before is not None:
+            del given[before]
+        return provide(**given)
+
+    parameters = [*own, *needed]
+    provided.__signature__ = inspect.Signature(parameters, return_annotation=Any)  # type: ignore[attr-defined]
+    provided.__annotations__ = {one.name: one.annotation for one in parameters} | {"return": Any}
+    return provided
 
 
 def schema_document() -> bytes:

@@ -3,6 +3,7 @@
 import base64
 import binascii
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from server.errors import Refused
 
@@ -11,7 +12,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def iso(us: int) -> str:
     """Microseconds since the epoch as `2026-11-22T01:02:03.000004Z`."""
-    return (_EPOCH + timedelta(microseconds=us)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    seconds, rest = divmod(us, 1_000_000)
+    return f"{_second(seconds)}.{rest:06d}Z"
+
+
+@lru_cache(maxsize=16_384)  # the same documents' times are shown again and again, fifty on a page
+def _second(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def iso_or_none(us: int | None) -> str | None:

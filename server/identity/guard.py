@@ -106,8 +106,8 @@ def has_proof(scope: Scope) -> bool:
     return any(name == b"dpop" for name, _ in scope["headers"])
 
 
-def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Litestar guard for the whole application: deny by default.
+async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Litestar guard for the whole application: deny by default. It awaits nothing; a plain function would be called on a thread.
 
     Raises: Refused("authentication-required" | "forbidden").
     """
