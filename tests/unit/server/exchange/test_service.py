@@ -55,6 +55,7 @@ async def test_a_sealed_document_is_forwarded_with_its_bytes_and_metadata(house,
     assert (header.sender.organ_id, header.sender.name) == ("X01", "Cơ quan Mẫu Một")
     assert (header.document_id, header.code) == ("H-01,2026/03/02,12/QĐ-CQM", "12/QĐ-CQM")
     assert (header.signer.competence, header.signer.position) == ("TM. ỦY BAN", "Chủ tịch")
+    assert got.business.paper == 0  # EXC-1
     assert (header.signer.full_name, got.business.staff.staff) == ("Nguyễn Văn Mẫu", "Trần Thị Mẫu")
     assert (header.type_code, header.type_name, header.other.priority, header.other.page_amount) == (
         2,

@@ -1,16 +1,20 @@
 """Statuses of receivers over the real stand-in axis: stored before they are confirmed, applied once, in whatever order."""
 
+import asyncio
 import itertools
 
 import msgspec
 import pytest
 import pytest_asyncio
 
+from server.clock import SystemClock
 from server.documents.model import State
 from server.documents.service import documents_load, move
+from server.errors import Refused
 from server.exchange import edxml
 from server.exchange.axis import AxisUnavailable
 from server.exchange.model import Organisation, PacketKind, ResponseFor, StatusPacket
+from server.jobs import LocalWakeup, Worker, connect
 from server.settings import ExchangeSettings
 from tests.faults.exchange_loops import kill_cycles
 from tests.unit.server.exchange.house import CLERK, LEADER, ORGANISATION, House
@@ -324,6 +328,25 @@ async def test_a_packet_that_cannot_be_fetched_holds_up_no_other(house, sends):
 
 
 @pytest.mark.asyncio
+async def test_a_full_volume_leaves_the_packet_at_the_axis(house, sends):
+    """D8: what we cannot store is not confirmed."""
+    document = await forwarded(house)
+    await sends("X02", "03")
+    put_file = house.blobs.put_file
+
+    async def full(_path):
+        raise Refused("insufficient-storage")
+
+    house.blobs.put_file = full
+    assert await house.exchange.poll(STATUS) == 0
+    assert (len(await house.axis.received(STATUS)), await incoming(house)) == (1, [])
+    assert await house.state(document) == "forwarded"
+    house.blobs.put_file = put_file
+    assert await house.exchange.poll(STATUS) == 1
+    assert await house.state(document) == "accepted"
+
+
+@pytest.mark.asyncio
 async def test_incoming_documents_are_stored_raw_before_they_are_confirmed(house, sends, tmp_path):
     packet = make_packet(tmp_path, receivers=("X01",))
     sender = msgspec.structs.replace(packet.header.sender, organ_id="X02")
@@ -401,6 +424,30 @@ async def test_the_road_on_both_engines(db, tmp_path, clock, stage):
     assert [await house.state(document) for document in (one, two)] == ["accepted", "refused"]
     assert ("applied", "rejected-after-acceptance", True) in await incoming(house)
     assert await house.count("jobs") == 0
+
+
+@pytest.mark.asyncio
+async def test_a_real_worker_takes_a_document_all_the_way(db, tmp_path, stage):
+    """Jobs, their last transaction and the periodic polls as the product runs them."""
+    clock = SystemClock()
+    house = House(db, tmp_path, clock, stage.client("X01"), settle_s=0.2)
+    await house.found()
+    await stage.put("_peers", {"X02": {}, "X03": {}})
+    await stage.put("_faults", [{"fault": "drop-after"}])
+    wakeup = LocalWakeup()
+    connect(db, wakeup)
+    worker = Worker(db, house.tasks.handlers(), clock, wakeup, periodic=house.tasks.periodic())
+    running = asyncio.create_task(worker.run())
+    documents = [await house.sealed(str(number), receivers=("X02", "X03")) for number in range(5)]
+
+    async def all_accepted():
+        return [await house.state(document) for document in documents] == ["accepted"] * 5
+
+    await stage.until(all_accepted, seconds=60)
+    await worker.stop()
+    await running
+    assert len([packet for packet in (await stage.oracle())["packets"] if packet["kind"] == "edoc"]) == 5
+    assert await house.count("jobs", "kind = 'exchange.forward' OR state = 'buried'") == 0
 
 
 @pytest.mark.asyncio
