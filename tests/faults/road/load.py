@@ -43,6 +43,7 @@ class History:
         self.finished: list[str] = []
         self.stuck: list[str] = []
         self.answers: collections.Counter[str] = collections.Counter()
+        self.unanswered_approvals = 0
 
 
 def small_pdf(mark: str) -> bytes:
@@ -160,9 +161,7 @@ class Load:
             if state in waiting:
                 if await self._approve(document, signer, step):
                     return
-            elif state and state not in _FLYING:
-                return
-            elif step == "signature" and state in {"sealing", "sealed_pending_timestamp"}:
+            elif state and state not in _FLYING | waiting:
                 return
             await asyncio.sleep(0.1)
         self.history.stuck.append(f"{document} {step}")
@@ -183,6 +182,7 @@ class Load:
             return False
         answer = await self.ask(signer, "POST", "/api/v1/approvals", json=body)
         if answer is None or answer.status_code != 200:
+            self.history.unanswered_approvals += answer is None
             return False
         self.history.signatures.append(Acknowledged(document, step, sheet["tbs"]))
         return True

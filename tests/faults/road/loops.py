@@ -8,10 +8,22 @@ import collections
 import random
 import time
 from pathlib import Path
+from typing import Any
 
+from server.identity.model import Role
+from tests.fakes.stack import PIN
 from tests.faults.road.judge import judge
-from tests.faults.road.load import Load
-from tests.faults.road.processes import Deployment, Process, Server, SignerProcess, deployed
+from tests.faults.road.load import WRONG, Load
+from tests.faults.road.processes import (
+    LADDER,
+    Deployment,
+    Device,
+    Process,
+    Server,
+    SignerProcess,
+    deployed,
+    device,
+)
 
 SIGNER_POINTS = ("g1-before", "g1-committed", "derived", "signed", "g3-before", "g3-committed", "head-written")
 SERVER_POINTS = (
@@ -112,3 +124,140 @@ def _explain(load: Load, totals: collections.Counter[str]) -> None:
         totals[f"answer_{code}"] = count
     for name in load.history.stuck:
         totals[f"stuck {name}"] = 1
+
+
+# A6 at the product's level. ------------------------------------------------------------------------------------------
+
+_AGAIN = {"prepared-expired", "document-signing", "busy", "conflict", "temporarily-unavailable", "not-your-turn"}
+"""Answers of somebody who lost a race for the document, or met a full queue, before any try was charged."""
+
+
+async def wrong_pin_flood(
+    base: Path, guesses: int, seed: int, database: str, *, rounds: int = 1, at_once: int = 200, papers: int = 24
+) -> dict[str, int]:
+    """A6: wrong PINs over two servers at once, `busy` repeated: exactly the stage's three tries reach the derivation.
+
+    `papers` documents wait for the victim; whoever loses the race for one asks again, so `at_once` requests are always on
+    their way. Then the right PIN is refused. Before, strangers called without the victim's approval key: nothing is charged (A8).
+    """
+    counts: collections.Counter[str] = collections.Counter(
+        wrong_derivations=0, verdict_mismatch=0, right_pin_accepted=0, charged_by_strangers=0
+    )
+    async with deployed(base, database=database, servers=2, pin=LADDER) as stack:
+        load = Load(stack)
+        await load.prepare()
+        for number in range(rounds):
+            victim = await stack.person(f"Nạn nhân {number}", Role.LEADER)
+            credential = await stack.credential(victim, f"Nạn nhân {number}")
+            documents = [await load.take_in(victim) for _ in range(papers)]
+            sheets = [await victim.json("POST", f"/api/v1/documents/{one}/sheet", expect=201) for one in documents]
+            counts["charged_by_strangers"] += await _strangers(stack, load, victim, sheets[0], credential)
+            if number % 2:
+                await _restart_signer(stack)
+            before = stack.derivations(WRONG)
+            verdicts = await _guesses(victim, sheets, guesses, at_once, random.Random(seed + number), counts)
+            counts["wrong_derivations"] += abs(stack.derivations(WRONG) - before - 3)
+            counts["verdict_mismatch"] += verdicts != {"pin-wrong": 3, "pin-locked": guesses - 3}
+            right = stack.derivations(PIN)
+            answer = await victim.call("POST", "/api/v1/approvals", json=await victim.approval_for(sheets[0]))
+            counts["right_pin_accepted"] += answer.json().get("code") != "pin-locked" or stack.derivations(PIN) != right
+        assert set(stack.fleet.served) == {"server-1", "server-2"}
+    return {"rounds": rounds, "seed": seed, "guesses": guesses * rounds, **counts}
+
+
+async def _restart_signer(stack: Deployment) -> None:
+    stack.signer_process.stop()
+    stack.signer_process.start()
+    await stack.signer_process.ready()
+
+
+async def _guesses(
+    victim: Device, sheets: list[dict[str, Any]], guesses: int, at_once: int, rng: random.Random, counts: collections.Counter[str]
+) -> dict[str, int]:
+    """Every guess is repeated until the signer gave its verdict; the verdicts, counted."""
+    verdicts: collections.Counter[str] = collections.Counter()
+    room = asyncio.Semaphore(at_once)
+
+    async def guess() -> None:
+        async with room:
+            while True:
+                sheet = rng.choice(sheets)
+                code = (await victim.call("POST", "/api/v1/approvals", json=await victim.approval_for(sheet, pin=WRONG))).json().get("code")
+                if code not in _AGAIN:
+                    verdicts[code] += 1
+                    return
+                counts[f"again_{code}"] += 1
+
+    await asyncio.gather(*(guess() for _ in range(guesses)))
+    return dict(verdicts)
+
+
+async def _strangers(stack: Deployment, load: Load, victim: Device, sheet: dict[str, Any], credential: str) -> int:
+    """A8: without the victim's approval key no call costs the victim a try; how many tries were lost all the same."""
+    client = stack.signer_client()
+    before = (await client.status(credential)).holders[0].tries_left
+    derived = stack.derivations(WRONG)
+    body = await victim.approval_for(sheet, pin=WRONG)
+    other = await load.leader.call("POST", "/api/v1/approvals", json=body)  # another device's session
+    bare = await stack.http.post("/api/v1/approvals", json=body)  # no session
+    stolen = await stack.http.post("/api/v1/approvals", json=body, headers={"Authorization": f"DPoP {victim.access}"})
+    approval, victim.approval = victim.approval, device.new_key()  # the session, but another approval key
+    forged = await victim.call("POST", "/api/v1/approvals", json=await victim.approval_for(sheet, pin=WRONG))
+    victim.approval = approval
+    refused = [answer.status_code for answer in (other, bare, stolen, forged)]
+    assert all(400 <= status < 500 for status in refused), refused
+    after = (await client.status(credential)).holders[0].tries_left
+    await client.close()
+    return before - after + stack.derivations(WRONG) - derived
+
+
+# D10, D11. -----------------------------------------------------------------------------------------------------------
+
+
+async def database_restarts(base: Path, rounds: int, seed: int, cluster: Any, database: str) -> dict[str, int]:
+    """D10: PostgreSQL is stopped without warning and started again under load: nothing lost, nothing doubled."""
+    rng = random.Random(seed)
+    async with deployed(base, database=database, servers=2, workers=1) as stack:
+        load = Load(stack)
+        await load.prepare()
+        load.start(journeys=5, guessing=False)
+        for _ in range(rounds):
+            await asyncio.sleep(rng.uniform(0.8, 2.0))
+            await asyncio.to_thread(cluster.stop)
+            await asyncio.sleep(rng.uniform(0.0, 0.6))
+            await asyncio.to_thread(cluster.start)
+        await load.finish()
+        found = await judge(stack, load)
+        answers = dict(load.history.answers)
+    internal = answers.pop("internal", 0)
+    return {"rounds": rounds, "seed": seed, "free_tries": 0, "internal": internal, **found, **answers}
+
+
+async def rolling_restarts(base: Path, rounds: int, seed: int, database: str) -> dict[str, int]:
+    """D11: one server after the other ends by SIGTERM under load and comes back; the other one serves meanwhile.
+
+    `failed`: retry-safe requests that nobody answered. `killed`: servers that did not end within 20 s, or not with 0.
+    """
+    rng = random.Random(seed)
+    totals: collections.Counter[str] = collections.Counter(failed=0, killed=0)
+    async with deployed(base, database=database, servers=2, workers=1) as stack:
+        load = Load(stack)
+        await load.prepare()
+        for caller in (load.leader, load.clerk, stack.qlvb):
+            caller.repeats = 2
+        load.start(journeys=5, guessing=False)
+        for number in range(rounds):
+            await asyncio.sleep(rng.uniform(0.5, 1.5))
+            server = stack.servers[number % 2]
+            try:
+                totals["killed"] += await asyncio.to_thread(server.stop, 20.0) != 0
+            except AssertionError:
+                totals["killed"] += 1
+            server.start()
+            await server.ready()
+        await load.finish()
+        totals.update(await judge(stack, load))
+        totals["unanswered_approvals"] = load.history.unanswered_approvals
+        totals["failed"] += load.history.answers["unknown"] - load.history.unanswered_approvals
+        totals["failed"] += sum(n for code, n in load.history.answers.items() if code in {"internal", "temporarily-unavailable"})
+    return {"rounds": rounds, "seed": seed, "free_tries": 0, **totals}

@@ -5,9 +5,11 @@ signer with a witness (`tests.faults.signer.traced`), so that derivations are kn
 """
 
 import asyncio
+import collections
 import contextlib
 import itertools
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -165,8 +167,7 @@ class SignerProcess(Process):
 class Fleet:
     """HTTP to whichever server is up, in turn, as a load balancer would; callers see one origin.
 
-    With `retry_safe`, a request that reached nobody or lost its answer is sent to the next server: for GET, and for what
-    carries an Idempotency-Key. Then `failed` counts the requests that no server answered.
+    A request that no server accepted a connection for goes to the next one. `served` counts answers by server.
     """
 
     def __init__(self, servers: list[Server]) -> None:
@@ -181,12 +182,22 @@ class Fleet:
             for server in servers
         }
         self._turn = itertools.count()
-        self.draining: set[Server] = set()
+        self.served: collections.Counter[str] = collections.Counter()
 
     async def request(self, method: str, path: str, **options: Any) -> httpx2.Response:
-        servers = [one for one in self._clients if one not in self.draining and one.alive] or list(self._clients)
-        server = servers[next(self._turn) % len(servers)]
-        return await self._clients[server].request(method, path, **options)
+        servers = [one for one in self._clients if one.alive] or list(self._clients)
+        first = next(self._turn)
+        for number in range(len(servers)):
+            server = servers[(first + number) % len(servers)]
+            try:
+                answer = await self._clients[server].request(method, path, **options)
+            except httpx2.ConnectError:
+                if number == len(servers) - 1:
+                    raise
+            else:
+                self.served[server.name] += 1
+                return answer
+        raise AssertionError("there is always a server to ask")
 
     async def post(self, path: str, **options: Any) -> httpx2.Response:
         return await self.request("POST", path, **options)
@@ -200,9 +211,27 @@ class Fleet:
 
 
 class Device(Caller):
-    """A caller that keeps its refresh token: long runs outlive an access token."""
+    """A caller that keeps its refresh token: long runs outlive an access token.
+
+    `repeats`: how often a retry-safe request (GET, or with an Idempotency-Key that its route keeps) whose answer was lost
+    is sent again, with a fresh proof and the same key.
+    """
 
     refresh = ""
+    repeats = 0
+
+    async def call(self, method: str, path: str, *, expect: int | None = None, **options: Any) -> Any:
+        headers = {**options.pop("headers", {})}
+        if method == "POST":
+            headers.setdefault("Idempotency-Key", secrets.token_urlsafe(16))
+        tries = 1 + (self.repeats if not path.endswith("/approvals") else 0)
+        for number in range(tries):
+            try:
+                return await super().call(method, path, expect=expect, headers=headers, **options)
+            except (httpx2.TransportError, OSError):
+                if number == tries - 1:
+                    raise
+        raise AssertionError("the last try returns or raises")
 
     async def pair(self, code: str) -> None:
         public = self.session.as_dict(private=False)
