@@ -95,7 +95,7 @@ class StepState(StrEnum):
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 Short = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
-OrganId = Annotated[str, msgspec.Meta(min_length=1, max_length=40, pattern=r"^[0-9A-Za-z][0-9A-Za-z.\-]*$")]
+OrganId = Annotated[str, msgspec.Meta(min_length=1, max_length=13, pattern=r"^[0-9A-Za-z][0-9A-Za-z.\-]*$")]
 Millimetres = Annotated[float, msgspec.Meta(ge=0, le=5000)]
 
 
@@ -179,6 +179,8 @@ def checked(metadata: Metadata, today: date) -> Metadata:
     codes = [receiver.organ_id.upper() for receiver in metadata.receivers]
     if len(set(codes)) != len(codes):
         raise Refused("receiver-unknown", detail="a receiver stands twice")
+    if sum(len(place) for place in metadata.to_places) + 2 * len(metadata.to_places) > 1000:
+        raise Refused("invalid-request", detail="to_places are longer than 1000 characters together")  # DOC-7
     texts = {
         name: clean(getattr(metadata, name))
         for name in ("number", "notation", "subject", "type_name", "promulgation_place", "content")

@@ -140,8 +140,10 @@ class PeoplePage(msgspec.Struct, frozen=True):
 
 
 class CreatePersonRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    name: Text
-    position: Line = ""
+    """Lengths of the register of documents (DOC-7): these names travel in packets."""
+
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=50)]
+    position: Annotated[str, msgspec.Meta(max_length=100)] = ""
     authority_line: Line = ""
     locale: Literal["vi", "en"] = "vi"
     roles: list[Role] = []
