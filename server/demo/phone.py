@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -95,7 +96,7 @@ class Phone:
 
     async def enrol(self) -> str:
         """Wait for the officer's voucher, join with the PIN; the credential, which then waits for its certificate."""
-        found = await _until(self._waiting, "the officer's voucher")
+        found = await _until(partial(self._waiting, "enrol"), "the officer's voucher")
         key = await self._sealing_key(await self.api.get("/api/v1/signer/sealing-key"))
         voucher, credential = found["voucher"], found["credential"]
         organisation = _claim(voucher, "organisation")
@@ -109,9 +110,29 @@ class Phone:
         await self.api.post(f"/api/v1/me/enrolments/{found['digest']}", asked)
         return str(credential)
 
-    async def _waiting(self) -> Any:
+    async def add(self) -> str:
+        """A further device of a person who has a credential already: the officer's voucher and the person's own PIN admit it."""
+        found = await _until(partial(self._waiting, "add_device"), "the officer's voucher")
+        voucher, credential = found["voucher"], found["credential"]
+        grant = await self.api.post(f"/api/v1/credentials/{credential}/challenge")
+        key = await self._sealing_key(grant)
+        sealed = seal_pin(self._pin, key, credential, challenge=grant["challenge"])
+        approval = approval_jws(
+            self.approval_key,
+            kind=Kind.ADD_DEVICE,
+            challenge=grant["challenge"],
+            organisation=_claim(voucher, "organisation"),
+            credential=credential,
+            sealed_pin=sealed,
+            voucher=voucher,
+        )
+        asked = {"approval": approval, "sealed_pin": b64u(sealed)}
+        await self.api.post(f"/api/v1/me/enrolments/{found['digest']}/device", asked)
+        return str(credential)
+
+    async def _waiting(self, kind: str) -> Any:
         vouchers = await self.api.get("/api/v1/me/enrolments")
-        return next((one for one in vouchers if one["kind"] == "enrol"), None)
+        return next((one for one in vouchers if one["kind"] == kind), None)
 
     async def certified(self, credential: str) -> None:
         """Wait until the officer has brought the certificate."""

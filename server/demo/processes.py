@@ -106,7 +106,7 @@ class Child:
         return lines[-1][:300] if lines else "it said nothing"
 
     async def stop(self) -> None:
-        """Ask it to end; after a while end it and whatever it started."""
+        """Ask it to end; after a while end it. Whatever it started and left behind ends too, and its pipes are closed."""
         if self._process.returncode is None:
             self._signal(signal.SIGTERM)
             try:
@@ -115,8 +115,17 @@ class Child:
             except TimeoutError:
                 self._signal(signal.SIGKILL)
                 await self._process.wait()
+        self._signal(signal.SIGKILL)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(_STOP_S):
+                while await self._process.stdout.read(1 << 16):
+                    pass
 
     def _signal(self, number: signal.Signals) -> None:
+        # A killed process has left a group behind where it had children of its own.
         end = os.killpg if number is signal.SIGKILL else os.kill
         with contextlib.suppress(ProcessLookupError):
             end(self._process.pid, number)

@@ -202,7 +202,10 @@ class _Show:
                 self._summary.documents.append(outcome)
                 self._say("document", **msgspec.to_builtins(outcome))
                 await asyncio.to_thread(self._keep, outcome)
-                cast.check_alive()
+                if outcome.outcome == "failed":
+                    # A process that has just died is known as dead a moment later.
+                    await asyncio.sleep(0.5)
+                _check_alive(stage, cast)
             await self._judged(stage)
             header = metadata(
                 len(files) + 1, leader, day=day.isoformat(), number=NUMBER + len(files), subject=SUBJECT,
@@ -223,6 +226,7 @@ class _Show:
         """Every document that went through is judged; shown is one line a judge."""
         if self._options.out is not None:
             shutil.copyfile(stage.parties.trust, self._options.out / "trust.pem")
+        self._screen.working("giám định · judging")
         gate = asyncio.Semaphore(_JUDGED_AT_ONCE)
 
         async def one(outcome: Outcome) -> list[Verdict]:
@@ -245,6 +249,7 @@ class _Show:
             self._say("verdict", **verdict)
 
     async def _refused(self, play: Play, script: Path, paper: Path, header: dict[str, Any], trust: Path) -> None:
+        self._screen.working("thử làm sai · trying what must be refused")
         shown = await play.refusals(script, paper, header)
         english = {one.code: (await self._public.problem(one.code) or {}).get("title_en", "") for one in shown}
         done = next((one for one in self._summary.documents if one.outcome == "accepted"), None)
@@ -299,12 +304,10 @@ class _Show:
         renewed = time.monotonic()
         while True:
             await asyncio.sleep(1)
-            cast.check_alive()
+            _check_alive(stage, cast)
             if time.monotonic() - renewed > _RENEW_S:
                 renewed = time.monotonic()
                 self._write_demo(stage, cast, await stage.spare_links())
-            if stage.server.ended:
-                raise ChildFailed(f"the server ended: {stage.server.last_words()}")
 
     def _write_demo(self, stage: Stage, cast: Cast, links: dict[str, str]) -> None:
         """For clients from outside: what they need to pair, to sign and to hand in. All of it is worth nothing elsewhere."""
@@ -331,3 +334,10 @@ class _Show:
         path = place / "demo.json"
         path.touch(mode=0o600)
         path.write_text(json.dumps(body, ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+
+def _check_alive(stage: Stage, cast: Cast) -> None:
+    """Raises `ChildFailed`."""
+    if stage.server.ended:
+        raise ChildFailed(f"the server ended: {stage.server.last_words()}")
+    cast.check_alive()

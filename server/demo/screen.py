@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -45,6 +46,7 @@ class Screen:
         self.console = Console(quiet=quiet, highlight=False)
         self._moving = self.console.is_terminal and not quiet
         self._live: Live | None = None
+        self._status: Status | None = None
         self._part = time.monotonic()
         self._rows: list[StepTime] = []
         self._title = ""
@@ -54,6 +56,16 @@ class Screen:
         self.console.print(Text.assemble(("Hỏa Tốc", "bold red"), "  ký và chuyển văn bản ngay trên điện thoại"))
         self.console.print()
         self.console.print(Text.assemble(("Đang dựng", "bold"), ("  setting up", "dim")))
+        self.working("khởi động các phần · starting")
+
+    def working(self, text: str | None) -> None:
+        """Something moves below the last line while one waits; None ends it."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+        if text is not None and self._moving:
+            self._status = self.console.status(Text(text, style="dim"))
+            self._status.start()
 
     def part(self, name: str) -> None:
         now = time.monotonic()
@@ -61,6 +73,7 @@ class Screen:
         self._part = now
 
     def what_this_is(self) -> None:
+        self.working(None)
         self.console.print()
         self.console.print(
             Text.assemble(
@@ -143,6 +156,7 @@ class Screen:
             self.console.print(Text.assemble("    → ", (title, "bold"), (f" · {beside}" if beside else "", "dim")))
 
     def total(self, *, ok: bool, total_ms: float, setup_ms: float) -> None:
+        self.working(None)
         mark, style = ("✓", "bold green") if ok else ("✕", "bold red")
         vi = "mọi việc đúng như phải thế" if ok else "có việc không đúng, xem dấu ✕ ở trên"
         self.console.print()
@@ -177,10 +191,12 @@ class Screen:
         self._place("Ghép thêm máy lãnh đạo, trong 10 phút · pair a phone, 10 minutes", link)
 
     def ended(self) -> None:
+        self.working(None)
         self.console.print()
         self.note("Đã dừng, không để lại gì đang chạy · stopped, nothing is left running")
 
     def error(self, text: str) -> None:
+        self.working(None)
         if self._live is not None:
             self._live.stop()
             self._live = None
@@ -190,6 +206,7 @@ class Screen:
         self.console.print(Text(text, style="dim"))
 
     def _heading(self, vi: str, en: str) -> None:
+        self.working(None)
         self.console.print()
         self.console.print(Text.assemble((vi, "bold"), (f"  {en}", "dim")))
 

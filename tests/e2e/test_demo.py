@@ -27,6 +27,7 @@ from server.demo.cast import Cast, World
 from server.demo.paper import SUBJECT, decision
 from server.demo.parties import Parties, toml
 from server.demo.people import hand_out
+from server.demo.phone import Phone
 from server.demo.play import STEPS, Play, metadata
 from server.demo.stage import free_port, init_signer, serving, trust_officer, trust_root
 from tests.fakes import pdf_signing, pdfs
@@ -271,6 +272,18 @@ def serving_demo(out: Path, *arguments: object) -> Iterator[tuple["subprocess.Po
         process.communicate()
 
 
+async def joins(given: dict[str, Any]) -> str:
+    """A client from outside pairs one more phone of the leader with what demo.json says, and can sign with it."""
+    leader = given["people"]["leader"]
+    phone = Phone(given["base_url"], leader["pairing_link"], leader["pin"])
+    await phone.pair(label="Máy thứ hai", platform="web")
+    credential = await phone.add()
+    tries = await phone.api.get(f"/api/v1/me/credentials/{credential}/tries")
+    assert tries["tries_left"] == 3
+    await phone.api.close()
+    return credential
+
+
 def test_it_keeps_serving_and_ctrl_c_leaves_nothing(tmp_path: Path):
     import httpx2
 
@@ -283,6 +296,7 @@ def test_it_keeps_serving_and_ctrl_c_leaves_nothing(tmp_path: Path):
             assert http.get(f"{given['base_url']}/api").status_code == 200
             service = {"grant_type": "client_credentials", **given["service"]}
             assert http.post(f"{given['base_url']}/api/v1/oauth/token", data=service).status_code == 200
+        assert asyncio.run(joins(given)) == given["people"]["leader"]["credential"]
         children = descendants(process.pid)
         assert len(children) >= 9
         process.send_signal(signal.SIGINT)
@@ -305,6 +319,25 @@ def test_no_part_outlives_a_demonstration_that_is_killed(tmp_path: Path):
     for folder in Path("/tmp").glob("hoatoc-demo-*"):
         if folder.stat().st_uid == os.getuid() and str(folder) in json.dumps(said):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_server_that_dies_is_told_in_one_line_and_leaves_nothing(tmp_path: Path):
+    """The server kills itself between the signer's answer and its own record; its signer must not stay behind."""
+    command = [*COMMAND, "--once", "--out", tmp_path, "--port", str(free_port("127.0.0.1", 22_000))]
+    process = subprocess.Popen(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        env=os.environ | {"HOATOC_CRASH_POINT": "s2-before"},
+    )  # fmt: skip
+    seen: set[int] = set()
+    while process.poll() is None:
+        seen |= descendants(process.pid)
+        time.sleep(0.1)
+    out, errors = process.communicate()
+    assert process.returncode == 2
+    assert "the server ended" in " ".join(errors.split())
+    assert "Traceback" not in out + errors
+    assert alive(seen) == set()
+    assert json.loads((tmp_path / "summary.json").read_text("utf-8"))["error"].startswith("the server ended")
 
 
 def test_a_foreign_lan_address_is_one_clear_line():
