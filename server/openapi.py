@@ -27,6 +27,13 @@ _PROBLEM_SCHEMA: dict[str, Any] = {
     },
     "additionalProperties": True,
 }
+_IDEMPOTENCY_KEY: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": True,
+    "description": "One for each thing that is asked; repeating the request with it gives the first answer for 48 hours.",
+    "schema": {"type": "string", "minLength": 16, "maxLength": 128, "pattern": "^[ -~]+$"},
+}
 _ANSWER = {
     "description": "A problem document.",
     "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
@@ -50,12 +57,15 @@ def document_of(app: Litestar) -> bytes:
             "description": "Token of a service client (POST /api/v1/oauth/token).",
         },
     }
-    access = {(path, method.lower()): access_of(handler.opt) for path, method, handler in _operations(app)}
+    handlers = {(path, method.lower()): handler.opt for path, method, handler in _operations(app)}
     for path, item in schema["paths"].items():
         for method, operation in item.items():
             if method not in {"get", "post", "put", "delete", "patch"}:
                 continue
-            _complete(operation, access.get((path, method)))
+            declared = handlers.get((path, method), {})
+            _complete(operation, access_of(declared))
+            if declared.get("idempotent"):
+                operation["parameters"] = [*operation.get("parameters", []), _IDEMPOTENCY_KEY]
     schema["info"]["description"] = "Mobile-first signing and notification backend. See /problems for every error."
     return json.dumps(schema, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 

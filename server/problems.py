@@ -586,6 +586,8 @@ def code_of(error: Exception) -> tuple[str, dict[str, Any]]:
         return next((code for kind, code in _OF_DATABASE if isinstance(error, kind)), "internal"), {}
     if isinstance(error, msgspec.ValidationError | msgspec.DecodeError):
         return "invalid-request", {"detail": str(error)}
+    if isinstance(error, RecursionError):  # msgspec's answer to JSON that is nested without end
+        return "invalid-request", {"detail": "nested too deeply"}
     if isinstance(error, HTTPException):
         code = _BY_STATUS.get(error.status_code, "invalid-request" if error.status_code < 500 else "internal")
         fields: dict[str, Any] = {}

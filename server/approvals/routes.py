@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, Response, get, post
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, PathParameter
 
 from server.approvals.service import ApprovalService
@@ -84,6 +85,7 @@ async def open_sheet(document: Id, actor: Given[Actor], approvals: Given[Approva
     summary="What the sheet shows, in canonical bytes",
     tags=["approvals", "phone"],
     opt=allow(roles=_SIGNERS),
+    responses={200: ResponseSpec(PreparedManifest, generate_examples=False)},
 )
 async def manifest(prepared: Id, actor: Given[Actor], approvals: Given[ApprovalService]) -> Response[bytes]:
     """The digest of exactly these bytes is `manifest_digest`."""
@@ -96,6 +98,7 @@ async def manifest(prepared: Id, actor: Given[Actor], approvals: Given[ApprovalS
     summary="A page image that the manifest names",
     tags=["approvals", "phone"],
     opt=allow(roles=_SIGNERS),
+    responses={200: ResponseSpec(bytes, generate_examples=False, media_type="image/jpeg")},
 )
 async def image(
     request: Request[Any, Any, Any],

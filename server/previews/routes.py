@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from litestar import Request, Response, get
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import PathParameter, QueryParameter
 
 from server.documents.service import DocumentService
@@ -10,6 +11,7 @@ from server.errors import Refused
 from server.http import READERS, Given, Id, blob_answer, encoded
 from server.identity.guard import allow
 from server.identity.model import Actor
+from server.previews.model import RevisionManifest
 from server.previews.service import PreviewService
 from server.storage import Blobs
 
@@ -22,6 +24,7 @@ Sha256 = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$")]
     summary="The page images of a revision",
     tags=["previews", "phone"],
     opt=allow(**READERS),
+    responses={200: ResponseSpec(RevisionManifest, generate_examples=False)},
 )
 async def manifest(
     document: Id,
@@ -43,6 +46,7 @@ async def manifest(
     summary="One page as an image",
     tags=["previews", "phone"],
     opt=allow(**READERS),
+    responses={200: ResponseSpec(bytes, generate_examples=False, media_type="image/jpeg")},
 )
 async def page(
     request: Request[Any, Any, Any],

@@ -29,6 +29,7 @@ class World:
         self.foreign_administrator: Caller
         self.foreign_qlvb: Caller
         self.foreign_organisation = ""
+        self.known: dict[str, str] = {}
 
     async def taken(self, *signers: Caller, pdf: bytes | None = None, **metadata: Any) -> str:
         """The id of a new document."""

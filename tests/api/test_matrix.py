@@ -103,7 +103,9 @@ async def target(world: World, kept: dict[str, Target]) -> Target:
         return kept["it"]
     subject = "Về việc BIMAT-7719 phân công"
     document = await world.signed(world.leader, subject=subject, notation="QĐ-BIMAT")
-    waiting = await world.taken(world.leader, subject=subject, notation="QĐ-BIMAT")
+    page = pdfs.Pdf()
+    page.page(pdfs.lines(("Chi co o day", "BIMAT 7719")))
+    waiting = await world.taken(world.leader, pdf=page.classic(), subject=subject, notation="QĐ-BIMAT")
     sheet = await world.leader.sheet(waiting)
     manifest = json.loads((await world.leader.call("GET", f"/api/v1/prepared/{sheet['prepared']}/manifest")).content)
     held = await world.leader.json("GET", "/api/v1/me/credentials")

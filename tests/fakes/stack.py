@@ -76,7 +76,7 @@ class Caller:
             headers["Authorization"] = f"Bearer {self.access}"
         else:
             headers |= {"Authorization": f"DPoP {self.access}", "DPoP": self.proof(method, path, self.access)}
-        if method == "POST":
+        if not options.pop("keyless", False) and method == "POST":
             headers.setdefault("Idempotency-Key", secrets.token_urlsafe(16))
         answer = await self.http.request(method, path, headers=headers, **options)
         if expect is not None:
