@@ -12,7 +12,7 @@ raised `from None`: a PostgreSQL error's detail quotes row values, which belong 
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import coroutine
 from typing import Any, TypeVar, cast
 
@@ -330,6 +330,8 @@ async def _restore(connection: _Connection) -> None:
             return
         await connection.execute(f"ROLLBACK; SELECT pg_advisory_unlock_all() /* {_QUEUE_LOCK} */")
     except BaseException as error:
-        connection.terminate()
+        # The pool takes a connection back by itself when its server goes away; then it is no longer ours to end (D10).
+        with suppress(asyncpg.InterfaceError):
+            connection.terminate()
         if not isinstance(error, Exception):
             raise

@@ -138,10 +138,10 @@ class Worker:
                 await self._start_periods()
                 await self._claim()
                 pause_s = 0.1
-            except DatabaseError as error:
+            except Exception as error:  # a worker that stopped claiming would look alive and do nothing (D10)
                 # Rows of a claim whose answer was lost stay with the old name until their leases end.
                 self._owner = new_id()
-                _log.warning("jobs-database-error", code=error.code)
+                _log.warning("jobs-database-error", code=_code(error), exc_info=not isinstance(error, DatabaseError))
                 await asyncio.sleep(self._rng.uniform(0, pause_s))
                 pause_s = min(5.0, pause_s * 2)
                 continue
@@ -321,8 +321,8 @@ class Worker:
             try:
                 await self._time.synchronise()
                 await self._renew()
-            except DatabaseError as error:
-                _log.warning("leases-not-renewed", code=error.code)
+            except Exception as error:  # as above: whoever does not renew loses every job
+                _log.warning("leases-not-renewed", code=_code(error), exc_info=not isinstance(error, DatabaseError))
             now_us = self._clock.monotonic_us()
             for running in list(self._running.values()):
                 if running.lease_end_us <= now_us:
@@ -393,6 +393,10 @@ class NoHandlerError(HoatocError):
     """The worker does not know this kind of job: it may be of a newer program in a rolling update."""
 
     code = "job-without-handler"
+
+
+def _code(error: Exception) -> str:
+    return error.code if isinstance(error, HoatocError) else type(error).__name__
 
 
 def _starter(periodic: Periodic, period: int) -> Callable[[Transaction], Awaitable[None]]:
