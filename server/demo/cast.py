@@ -241,9 +241,16 @@ class Cast:
         await asyncio.gather(one("leader"), one("clerk"), self.wait("qlvb", "ready"))
 
     async def welcome(self) -> None:
-        """From now on the officer vouches for every further device of leader and clerk."""
+        """From now on people from outside decide: leader and clerk rest, the officer vouches for every further device of theirs."""
         people = self._handed.people
+        for who in self.credentials:
+            await self.tell(who, do="rest")
         await self.tell("officer", do="welcome", credentials={people[who].id: c for who, c in self.credentials.items()})
+
+    @property
+    def welcomed(self) -> int:
+        """Devices from outside that were vouched for; each has used up a pairing code."""
+        return sum(event.name == "welcomed" for event in self.events)
 
     def check_alive(self) -> None:
         for who, child in self._children.items():

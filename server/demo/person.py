@@ -16,13 +16,15 @@ class SigningPerson:
     """Given: base_url, pairing_link, label, platform, pin, fcm_token, folder (for what the phone keeps), ca_file.
 
     Orders: `push` {data} as the push service hands it to the app; `rehearse`: before the next document is approved, try a wrong
-    PIN and an approval changed by one byte, and send the used approval again afterwards.
+    PIN and an approval changed by one byte, and send the used approval again afterwards. `rest`: from now on take notices but
+    decide nothing, because somebody from outside does.
     """
 
     def __init__(self, given: dict[str, Any], say: Say) -> None:
         self._given = given
         self._say = say
         self._rehearse = False
+        self._resting = False
         self._phone = Phone(given["base_url"], given["pairing_link"], given["pin"], ca_file=given.get("ca_file"))
         self._folder = Path(given["folder"])
 
@@ -39,6 +41,8 @@ class SigningPerson:
     async def told(self, order: dict[str, Any]) -> None:
         if order["do"] == "rehearse":
             self._rehearse = True
+        elif order["do"] == "rest":
+            self._resting = True
         elif order["do"] == "push":
             await self._pushed(order["data"])
 
@@ -47,7 +51,7 @@ class SigningPerson:
         notice = await self._phone.notice(data["id"])
         document = notice["document"]
         self._say("notice", document=document, kind=notice["kind"], title=notice["title"], ms=watch.lap())
-        if notice["kind"] in _TO_DECIDE and document is not None:
+        if notice["kind"] in _TO_DECIDE and document is not None and not self._resting:
             try:
                 await self._decide(document, watch)
             except Problem as problem:

@@ -27,7 +27,7 @@ __all__ = ["Options", "Summary", "run"]
 
 _VIETNAM = dt.timezone(dt.timedelta(hours=7))
 _RENEW_S = 540
-"""Pairing codes live ten minutes; a demonstration that keeps serving hands out new ones before that."""
+"""Pairing codes live ten minutes and pair once; a demonstration that keeps serving hands out new ones before that, and after each use."""
 
 
 _JUDGED_AT_ONCE = 2
@@ -188,6 +188,9 @@ class _Show:
         made = await asyncio.to_thread(decision, day)
         default = self._folder / "quyet-dinh.pdf"
         default.write_bytes(made.pdf)
+        if self._options.out is not None:
+            # What a client from outside may hand in next.
+            shutil.copyfile(default, self._options.out / default.name)
         try:
             files = self._options.pdfs or (default,)
             for n, path in enumerate(files, 1):
@@ -290,23 +293,25 @@ class _Show:
         files = options.out or self._folder
         await cast.welcome()
         links = await stage.spare_links()
+        if options.out is None:
+            shutil.copyfile(stage.parties.trust, files / "trust.pem")
         self._write_demo(stage, cast, links)
         web = await self._public.answers("/")
         lan = stage.fingerprints is not None
         shown = places(stage.base_url, str(files), str(files / "demo.json"), web=web, lan=lan)
         screen.serving(shown)
         if stage.fingerprints is not None:
-            screen.trust(*stage.fingerprints, str(stage.parties.trust))
+            screen.trust(*stage.fingerprints, str(files / "trust.pem"))
         screen.pairing(links["leader"], qr=lan)
         self.served = True
         leaf, root = stage.fingerprints or ("", "")
         self._say("serving", base_url=stage.base_url, files=str(files), fingerprint=leaf, root_fingerprint=root)
-        renewed = time.monotonic()
+        renewed, welcomed = time.monotonic(), 0
         while True:
             await asyncio.sleep(1)
             _check_alive(stage, cast)
-            if time.monotonic() - renewed > _RENEW_S:
-                renewed = time.monotonic()
+            if cast.welcomed > welcomed or time.monotonic() - renewed > _RENEW_S:
+                renewed, welcomed = time.monotonic(), cast.welcomed
                 self._write_demo(stage, cast, await stage.spare_links())
 
     def _write_demo(self, stage: Stage, cast: Cast, links: dict[str, str]) -> None:
