@@ -175,11 +175,10 @@ class Screen:
         self._place("SHA-256 chứng thư máy chủ · server", leaf)
         self._place("SHA-256 gốc trình diễn · demo root", root)
         self._place("Tệp gốc · root file", file)
-        self.note(
-            "  Đưa tệp gốc vào điện thoại, so mã SHA-256, rồi bật tin cậy: iOS: Cài đặt › Cài đặt chung › Giới thiệu › "
-            "Cài đặt tin cậy chứng nhận; Android: Cài đặt › Bảo mật › Cài chứng chỉ CA. Gỡ ra khi xem xong."
-        )
-        self.note("  Copy the root file to the phone, compare, trust it; remove it afterwards.")
+        self.note("  Chép tệp gốc vào điện thoại, so mã SHA-256, rồi bật tin cậy:")
+        self.note("    iOS: Cài đặt › Cài đặt chung › Giới thiệu › Cài đặt tin cậy chứng nhận")
+        self.note("    Android: Cài đặt › Bảo mật › Cài chứng chỉ CA")
+        self.note("  Gỡ ra khi xem xong · copy the root file to the phone, compare, trust it, remove it")
 
     def pairing(self, link: str, *, qr: bool) -> None:
         if self.console.quiet:
@@ -200,7 +199,9 @@ class Screen:
         if self._live is not None:
             self._live.stop()
             self._live = None
-        Console(stderr=True, highlight=False).print(Text.assemble(("Không chạy được · failed: ", "bold red"), text))
+        Console(stderr=True, highlight=False).print(
+            Text.assemble(("Không chạy được · failed: ", "bold red"), text), soft_wrap=True
+        )
 
     def note(self, text: str) -> None:
         self.console.print(Text(text, style="dim"))
