@@ -33,6 +33,7 @@ from server.metrics import Metrics
 from server.notices.routes import HANDLERS as NOTICES
 from server.openapi import API_PAGE, API_SCRIPT, API_STYLE
 from server.previews.routes import HANDLERS as PREVIEWS
+from server.web.routes import HANDLERS as WEB
 from server.webhooks.routes import HANDLERS as WEBHOOKS
 from server.wiring import Wiring
 
@@ -186,7 +187,7 @@ def routes() -> list[HTTPRouteHandler]:
         livez, readyz, metrics, openapi_document, problem,
         _static("/api", API_PAGE, "text/html; charset=utf-8"), _static("/api/page.js", API_SCRIPT, "text/javascript; charset=utf-8"),
         _static("/api/page.css", API_STYLE, "text/css; charset=utf-8"),
-        *IDENTITY, *DOCUMENTS, *APPROVALS, *PREVIEWS, *CREDENTIALS, *NOTICES, *WEBHOOKS, *AUDIT, *EXCHANGE,
+        *IDENTITY, *DOCUMENTS, *APPROVALS, *PREVIEWS, *CREDENTIALS, *NOTICES, *WEBHOOKS, *AUDIT, *EXCHANGE, *WEB,
     ]  # fmt: skip
     for handler in handlers:
         if access_of(handler.opt) is None:

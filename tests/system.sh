@@ -3,7 +3,7 @@
 set -euo pipefail
 declare -A package=(
   [initdb]=postgresql [redis-server]=redis-server [pdfsig]=poppler-utils [pdftotext]=poppler-utils [pdftoppm]=poppler-utils
-  [qpdf]=qpdf [node]=nodejs [openssl]=openssl
+  [qpdf]=qpdf [node]=nodejs [openssl]=openssl [chromium]=chromium
 )
 missing=()
 for program in "${!package[@]}"; do

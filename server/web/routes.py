@@ -1,0 +1,135 @@
+"""The web client over HTTP: its page, its files, its service worker, its icons.
+
+Nothing here is written to disk or fetched from elsewhere. Files are read and compressed once a process, each answered with an ETag.
+The policy lets no inline script, no string into a script sink (Trusted Types) and no request outside this origin (threats C8, C9).
+"""
+
+import asyncio
+import gzip
+import hashlib
+import json
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import msgspec
+from litestar import Request, Response, get
+from litestar.params import PathParameter
+
+from server.errors import Refused
+from server.identity.guard import public
+from server.web import icon
+
+_STATIC: Final = Path(__file__).parent / "static"
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob:; manifest-src 'self'; "
+    "worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
+    "trusted-types hoatoc"
+)
+_TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".webmanifest": "application/manifest+json",
+}
+_PNGS: Final = {f"icon-{size}.png": size for size in (180, 192, 512)}
+
+
+class File(msgspec.Struct, frozen=True):
+    """A file as it is sent: `body` as it is, `packed` by gzip, `tag` of the first 32 hex digits of its SHA-256."""
+
+    body: bytes
+    packed: bytes
+    media_type: str
+    tag: str
+
+
+def _file(body: bytes, suffix: str) -> File:
+    return File(body, gzip.compress(body, 9, mtime=0), _TYPES[suffix], hashlib.sha256(body).hexdigest()[:32])
+
+
+@cache
+def files() -> dict[str, File]:
+    """Every file of the client by its path."""
+    found = dict(_assets())
+    found["/"] = found["/pair"] = _file((_STATIC / "index.html").read_bytes(), ".html")
+    found["/manifest.webmanifest"] = _file(_manifest(), ".webmanifest")
+    # The worker names the files of one version of the client, so that a page never mixes two.
+    version = hashlib.sha256("".join(f"{path} {file.tag}\n" for path, file in sorted(found.items())).encode())
+    shell = json.dumps(
+        {"version": version.hexdigest()[:16], "files": sorted(set(found) - {"/pair"})}, separators=(",", ":")
+    )
+    worker = f"const SHELL={shell};\n".encode() + (_STATIC / "sw.js").read_bytes()
+    found["/sw.js"] = _file(worker, ".js")
+    return found
+
+
+def _assets() -> Iterator[tuple[str, File]]:
+    yield "/assets/icon.svg", _file(icon.svg().encode(), ".svg")
+    yield "/assets/app.css", _file((_STATIC / "app.css").read_bytes(), ".css")
+    for path in sorted((_STATIC / "js").glob("*.js")):
+        yield f"/assets/js/{path.name}", _file(path.read_bytes(), ".js")
+
+
+def _manifest() -> bytes:
+    """Web app manifest (W3C): installable, in its own window, upright."""
+    icons: list[dict[str, str]] = [
+        {"src": f"/assets/icon-{size}.png", "sizes": f"{size}x{size}", "type": "image/png", "purpose": purpose}
+        for size in (192, 512)
+        for purpose in ("any", "maskable")
+    ]
+    value: dict[str, Any] = {
+        "name": "Hỏa Tốc",
+        "short_name": "Hỏa Tốc",
+        "description": "Đọc và ký văn bản khẩn trên điện thoại",
+        "lang": "vi",
+        "id": "/",
+        "start_url": "/",
+        "scope": "/",
+        "display": "standalone",
+        "orientation": "portrait",
+        "background_color": "#ffffff",
+        "theme_color": icon.RED,
+        "icons": icons,
+    }
+    return json.dumps(value, ensure_ascii=False).encode()
+
+
+def _answer(request: Request[Any, Any, Any], path: str) -> Response[bytes]:
+    """The file or 304, packed for whoever takes gzip. Raises: Refused("not-found")."""
+    file = files().get(path)
+    if file is None:
+        raise Refused("not-found")
+    takes = {one.partition(";")[0].strip() for one in request.headers.get("accept-encoding", "").lower().split(",")}
+    body, tag = (file.packed, f'"{file.tag}-gz"') if "gzip" in takes else (file.body, f'"{file.tag}"')
+    headers = {
+        "ETag": tag,
+        "Cache-Control": "no-cache",
+        "Vary": "Accept-Encoding",
+        "Content-Security-Policy": POLICY,
+    }
+    if tag in {one.strip() for one in request.headers.get("if-none-match", "").split(",")}:
+        return Response(content=b"", status_code=304, headers=headers)
+    if "gzip" in takes:
+        headers["Content-Encoding"] = "gzip"
+    return Response(content=body, media_type=file.media_type, headers=headers)
+
+
+# A pairing link ends in /pair#code=…: the part behind # never leaves the phone with a request.
+@get(["/", "/pair", "/sw.js", "/manifest.webmanifest"], opt=public(), include_in_schema=False, operation_id="webClient")
+async def page(request: Request[Any, Any, Any]) -> Response[bytes]:
+    return _answer(request, request.scope["path"])
+
+
+@get("/assets/{name:path}", opt=public(), include_in_schema=False, operation_id="webClientFile")
+async def asset(request: Request[Any, Any, Any], name: Annotated[str, PathParameter(max_length=80)]) -> Response[bytes]:
+    size = _PNGS.get(name.lstrip("/"))
+    if size is None:
+        return _answer(request, f"/assets/{name.lstrip('/')}")
+    body = await asyncio.to_thread(icon.png, size)
+    return Response(content=body, media_type="image/png", headers={"Cache-Control": "public, max-age=86400"})
+
+
+HANDLERS: list[Any] = [page, asset]

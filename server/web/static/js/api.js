@@ -1,0 +1,183 @@
+/** Every call to the server: access token with a DPoP proof, refresh rotation, problem documents as errors. */
+import { random } from "./codec.js";
+import { dpop, signJws } from "./jose.js";
+import * as store from "./store.js";
+import { language } from "./texts.js";
+
+/** What the server refused, as its problem document says (RFC 9457). */
+export class Problem extends Error {
+  /** @param {number} status @param {any} body */
+  constructor(status, body) {
+    super(body.title ?? String(status));
+    this.status = status;
+    /** @type {string} */
+    this.code = body.code ?? "internal";
+    this.body = body;
+  }
+}
+
+/** No answer came: whether the server did anything is not known. */
+export class Offline extends Error {}
+
+/** Fires `online`, `offline` (what calls meet, not what the radio says) and `revoked`. */
+export const events = new EventTarget();
+/** @param {string} name */
+const tell = (name) => events.dispatchEvent(new Event(name));
+
+let skew = 0; // the server's clock minus ours, milliseconds
+/** @returns {number} Milliseconds by the server's clock, as far as a refusal has taught it. */
+export const now = () => Date.now() + skew;
+
+/** @type {store.Device | undefined} */
+let device;
+/** @type {store.Tokens | undefined} */
+let tokens;
+
+/** @returns {Promise<store.Device | undefined>} */
+export const self = async () => (device ??= await store.get("device"));
+
+/** @param {store.Device} value */
+export async function keep(value) {
+  await store.put("device", value);
+  device = value;
+}
+
+export async function forget() {
+  await store.clear();
+  device = tokens = undefined;
+}
+
+/** @param {number} ms */
+export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** One request, without a second try. @param {string} method @param {string} path @param {string | undefined} token @param {any} options */
+async function send(method, path, token, { json, headers = {}, jti, signal }) {
+  const me = /** @type {store.Device} */ (await self());
+  const url = new URL(path, location.origin);
+  const proof = await dpop(me.session, { method, url: url.origin + url.pathname, token, now: now() / 1000, jti });
+  /** @type {Record<string, string>} */
+  const all = { DPoP: proof, "Accept-Language": language(), ...headers };
+  if (token) all.Authorization = `DPoP ${token}`;
+  if (json !== undefined) all["Content-Type"] = "application/json";
+  try {
+    const answer = await fetch(url, {
+      method, headers: all, body: json === undefined ? undefined : JSON.stringify(json), signal,
+      credentials: "omit", redirect: "error", cache: "no-store",
+    });
+    if (answer.ok) {
+      const body = answer.status === 204 ? new ArrayBuffer(0) : await answer.arrayBuffer();
+      tell("online");
+      return body;
+    }
+    const problem = new Problem(answer.status, await answer.json().catch(() => ({})));
+    tell("online");
+    throw problem;
+  } catch (error) {
+    if (error instanceof Problem || signal?.aborted) throw error;
+    tell("offline");
+    throw new Offline("no answer");
+  }
+}
+
+/** @param {string} method @param {string} path @param {string | undefined} token @param {any} options */
+async function timed(method, path, token, options) {
+  try {
+    return await send(method, path, token, options);
+  } catch (error) {
+    // A phone whose clock is wrong learns the right one from the refusal.
+    if (!(error instanceof Problem && error.code === "proof-invalid" && error.body.server_time)) throw error;
+    skew = Date.parse(error.body.server_time) - Date.now();
+    return send(method, path, token, options);
+  }
+}
+
+const decode = (/** @type {ArrayBuffer} */ body) => (body.byteLength ? JSON.parse(new TextDecoder().decode(body)) : null);
+
+/** @param {any} answer @returns {Promise<store.Tokens>} */
+async function taken(answer) {
+  tokens = { access: answer.access_token, refresh: answer.refresh_token, ends: Date.now() + answer.expires_in * 1000 };
+  await store.put("tokens", tokens);
+  return tokens;
+}
+
+/** @param {{label: string}} given @returns {Promise<void>} Redeem the pairing code that the device row holds. */
+export async function pair({ label }) {
+  const me = /** @type {store.Device} */ (await self());
+  const json = { code: me.code, session_jwk: me.session.jwk, approval_jwk: me.approval.jwk, label, platform: "web" };
+  const answer = decode(await timed("POST", "/api/v1/pairings/redeem", undefined, { json }));
+  await taken(answer.tokens);
+  await keep({ ...me, code: "", device: answer.device.id });
+}
+
+/** Start a session again with the approval key: the jti of the proof makes the statement single use. */
+export async function resume() {
+  const me = /** @type {store.Device} */ (await self());
+  const jti = random(16);
+  const statement = { v: 1, device: me.device, session_key: me.session.print, jti };
+  const json = { statement: await signJws(statement, "hoatoc-session+jws", me.approval.key, me.approval.print) };
+  try {
+    return await taken(decode(await timed("POST", "/api/v1/sessions", undefined, { json, jti })).tokens);
+  } catch (error) {
+    if (error instanceof Problem && error.code === "authentication-required") tell("revoked");
+    throw error;
+  }
+}
+
+/** @param {string} [spent] The access token that was refused. One refresh at a time over all windows. @returns {Promise<store.Tokens>} */
+const fresh = (spent) => navigator.locks.request("hoatoc-tokens", async () => {
+  const known = /** @type {store.Tokens | undefined} */ (await store.get("tokens"));
+  if (known && known.access !== spent && known.ends > Date.now() + 30_000) return (tokens = known);
+  if (!known) return resume();
+  try {
+    const json = { grant_type: "refresh_token", refresh_token: known.refresh };
+    return await taken(decode(await timed("POST", "/api/v1/oauth/token", undefined, { json })));
+  } catch (error) {
+    if (error instanceof Problem && error.code === "refresh-invalid") return resume();
+    throw error;
+  }
+});
+
+/** @param {string} method @param {string} path @param {any} options */
+async function authorised(method, path, options) {
+  if (!tokens || tokens.ends < Date.now() + 30_000) tokens = await fresh();
+  try {
+    return await timed(method, path, tokens.access, options);
+  } catch (error) {
+    if (!(error instanceof Problem && error.code === "authentication-required")) throw error;
+    tokens = await fresh(tokens.access);
+    return timed(method, path, tokens.access, options);
+  }
+}
+
+/**
+ * The body of an answer. What may safely be repeated is tried three times. Throws `Problem` or `Offline`.
+ * @param {string} method @param {string} path @param {{json?: unknown, signal?: AbortSignal, tries?: number}} [options]
+ * @returns {Promise<ArrayBuffer>}
+ */
+export async function call(method, path, { tries = method === "GET" ? 3 : 1, ...options } = {}) {
+  const headers = method === "POST" ? { "Idempotency-Key": random(18) } : {};
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await authorised(method, path, { headers, ...options });
+    } catch (error) {
+      const again = error instanceof Offline || (error instanceof Problem && error.code === "busy");
+      if (!again || attempt >= tries) throw error;
+      await pause(300 * 3 ** (attempt - 1) * (0.7 + Math.random() * 0.6));
+    }
+  }
+}
+
+/** @param {string} path @param {{signal?: AbortSignal}} [options] @returns {Promise<any>} */
+export const read = async (path, options) => decode(await call("GET", path, options));
+/** @param {string} path @param {unknown} [json] @param {{tries?: number}} [options] @returns {Promise<any>} */
+export const post = async (path, json, options) => decode(await call("POST", path, { json, ...options }));
+
+export async function logOut() {
+  await call("DELETE", "/api/v1/sessions/current").catch((error) => {
+    if (!(error instanceof Problem)) throw error;
+  });
+  await keep({ .../** @type {store.Device} */ (await self()), closed: true });
+  await store.put("tokens", undefined);
+  await store.put("place", undefined);
+  tokens = undefined;
+}

@@ -1,0 +1,139 @@
+/** The start of the client: who is here, which screen, what has changed on the server. */
+import { Problem, events, forget, pause, read, self } from "./api.js";
+import { approveScreen } from "./approve.js";
+import { documentScreen, giveBack } from "./document.js";
+import { frame, nothing, reads, trouble, waiting } from "./frame.js";
+import { inbox, sealQueue } from "./inbox.js";
+import { closed, enrolment, pairingLink, welcome } from "./join.js";
+import { dress, meScreen, pinScreen } from "./me.js";
+import { noticesScreen } from "./notices.js";
+import * as store from "./store.js";
+import { language, speak, t } from "./texts.js";
+import { fill, h, icon, say } from "./view.js";
+
+const LIVE_MS = 4000;
+const DOCUMENT = "([0-9a-f]{32})";
+
+/** @type {[RegExp, (screen: import("./frame.js").Screen, id: string) => Promise<void>][]} */
+const SCREENS = [
+  [/^#\/$/, inbox],
+  [/^#\/seal$/, sealQueue],
+  [new RegExp(`^#/d/${DOCUMENT}$`), documentScreen],
+  [new RegExp(`^#/d/${DOCUMENT}/sign$`), approveScreen],
+  [new RegExp(`^#/d/${DOCUMENT}/return$`), giveBack],
+  [/^#\/notices$/, noticesScreen],
+  [/^#\/me$/, meScreen],
+  [/^#\/pin$/, pinScreen],
+  [/^#\/enrol$/, enrolment],
+];
+
+/** @type {import("./frame.js").Me | undefined} */
+let me;
+let leaving = new AbortController();
+const live = new EventTarget();
+
+/** @param {string} hash */
+function go(hash) {
+  if (location.hash === hash) show();
+  else location.hash = hash;
+}
+
+function show() {
+  leaving.abort();
+  const { signal } = (leaving = new AbortController());
+  if (!me) return;
+  const hash = location.hash || (reads(me) ? "#/" : "#/me");
+  /** @type {import("./frame.js").Screen} */
+  const screen = {
+    me, signal, go,
+    changed: (act) => live.addEventListener("changes", (event) => act(/** @type {CustomEvent} */ (event).detail), { signal }),
+  };
+  const found = SCREENS.map(([pattern, open]) => ({ match: pattern.exec(hash), open })).find(({ match }) => match);
+  if (!found) {
+    fill(frame({ title: t("app"), me, tab: "none" }).main, nothing("cross", t("missing")));
+    return;
+  }
+  found.open(screen, found.match?.[1] ?? "").catch((error) => {
+    if (!signal.aborted) fill(/** @type {HTMLElement} */ (document.getElementById("main")), trouble(error, show));
+  });
+}
+
+async function start() {
+  const device = await self();
+  if (!device || device.code) return welcome(start);
+  if (device.closed) return closed(start);
+  if (pairingLink()) {
+    history.replaceState(null, "", "/");
+    say(t("pairKnown"));
+  }
+  fill(frame({ title: t("app"), kind: "lone" }).main, waiting());
+  try {
+    me = await read("/api/v1/me");
+  } catch (error) {
+    if (me || ended) return;
+    fill(frame({ title: t("app"), kind: "lone" }).main, trouble(error, start));
+    return;
+  }
+  show();
+  if (me && reads(me)) follow();
+}
+
+/** Keep up with the changes feed while somebody looks. Without a place yet, what lies behind is passed over. */
+async function follow() {
+  let place = (await store.get("place")) ?? "";
+  for (let first = !place; !ended; first = false) {
+    try {
+      /** @type {Set<string>} */
+      const documents = new Set();
+      for (let more = true; more; ) {
+        const page = await read(`/api/v1/changes?limit=200${place ? `&cursor=${encodeURIComponent(place)}` : ""}`);
+        for (const item of page.items) documents.add(item.document);
+        more = page.items.length === 200;
+        place = page.next;
+      }
+      if (documents.size) {
+        await store.put("place", place);
+        if (!first) live.dispatchEvent(new CustomEvent("changes", { detail: documents }));
+      }
+    } catch (error) {
+      if (error instanceof Problem && error.status < 500 && error.status !== 401) return;
+    }
+    await pause(LIVE_MS);
+    while (document.hidden && !ended) await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
+  }
+}
+
+let ended = false;
+events.addEventListener("revoked", () => {
+  ended = true;
+  leaving.abort();
+  const { main, deeds } = frame({ title: t("revokedTitle"), kind: "lone" });
+  fill(main, h("div", { class: "empty bad", role: "alert" }, icon("warn"), h("p", {}, t("revoked"))));
+  deeds(h("button", {
+    class: "main", onclick: async () => {
+      await forget();
+      localStorage.removeItem("enrolled");
+      location.replace("/");
+    },
+  }, t("revokedDo")));
+});
+
+const banner = h("p", { id: "offline", role: "status", hidden: true });
+document.body.prepend(banner);
+events.addEventListener("offline", () => {
+  fill(banner, t("offline"));
+  banner.hidden = false;
+});
+events.addEventListener("online", () => { banner.hidden = true; });
+window.addEventListener("online", () => { banner.hidden = true; });
+window.addEventListener("hashchange", show);
+
+speak(language());
+dress();
+start();
+
+if ("serviceWorker" in navigator) {
+  // The one script address that the policy lets through (Trusted Types).
+  const policy = /** @type {any} */ (window).trustedTypes?.createPolicy("hoatoc", { createScriptURL: (/** @type {string} */ url) => (url === "/sw.js" ? url : "") });
+  navigator.serviceWorker.register(policy ? policy.createScriptURL("/sw.js") : "/sw.js").catch(() => {});
+}

@@ -1,0 +1,202 @@
+/** A document: what it is, its pages as images of the exact bytes, its route, its files, and what may be done with it now. */
+import { Problem, call, post, read } from "./api.js";
+import { chip, frame, has, nothing, pageLoader, trouble, waiting, words } from "./frame.js";
+import { read as readManifest } from "./manifest.js";
+import { pageList } from "./pages.js";
+import { date, dateTime, t } from "./texts.js";
+import { download, fill, h, icon, outside, say } from "./view.js";
+
+/** The open step that is this person's to take now. @param {any} document @param {import("./frame.js").Me} me */
+export function myStep(document, me) {
+  if (document.state === "in_review")
+    return document.route.find((/** @type {any} */ one) => one.state === "open" && one.kind === "person" && one.person === me.person.id);
+  if (document.state === "signed" && has(me, "clerk"))
+    return document.route.find((/** @type {any} */ one) => one.state === "open" && one.kind === "seal");
+}
+
+/** @param {import("./frame.js").Screen} screen @param {string} id */
+export async function documentScreen({ me, signal, changed }, id) {
+  const counter = h("p", { class: "counter", "aria-live": "off" });
+  const { main, heading, deeds } = frame({ title: t("docTitle"), back: "#/", kind: "reading", end: counter });
+  fill(main, waiting());
+  /** @type {any} */
+  let shown = null;
+  const facts = h("div");
+
+  const load = async () => {
+    try {
+      const found = await read(`/api/v1/documents/${id}`, { signal });
+      if (signal.aborted) return;
+      if (found.state === "recalled") return gone();
+      const another = found.revision !== shown?.revision;
+      const news = shown && another;
+      shown = found;
+      fill(heading, outside(`${found.number}/${found.notation}`));
+      summary(found);
+      if (another) await pages(found);
+      if (news) say(t("docChanged"));
+    } catch (error) {
+      if (signal.aborted) return;
+      if (error instanceof Problem && error.status === 404) gone();
+      else if (!shown) fill(main, trouble(error, load));
+    }
+  };
+  const gone = () => {
+    shown = null;
+    fill(main, nothing("cross", t("docRecalled")));
+    fill(counter);
+    deeds();
+  };
+
+  /** @param {any} found */
+  function summary(found) {
+    const opened = facts.querySelector("details")?.open;
+    fill(
+      facts,
+      h(
+        "section", { class: "summary" },
+        h("p", { class: "meta" }, chip(found.urgency), h("span", {}, t(`s_${found.state}`))),
+        h("h2", { class: "subject" }, outside(found.subject)),
+        h(
+          "details", { open: opened }, h("summary", {}, t("docInfo")),
+          h(
+            "dl", {},
+            row("docNumber", `${found.number}/${found.notation}`), row("docType", found.type_name),
+            row("docPlace", `${found.promulgation_place}, ${date(found.promulgation_date)}`),
+            found.due_date && row("docDue", date(found.due_date)),
+          ),
+          h("h3", {}, t("docRoute")), route(found),
+          h("h3", {}, t("docFiles")), files(found),
+        ),
+      ),
+    );
+    const step = myStep(found, me);
+    deeds(
+      step && h("a", { class: "plain", href: `#/d/${id}/return` }, icon("reply"), t("docReturn")),
+      step && h("a", { class: "main", href: `#/d/${id}/sign` }, icon(step.kind === "seal" ? "seal" : "pen"), t(step.kind === "seal" ? "docSealDo" : "docSign")),
+    );
+  }
+
+  /** @param {any} found */
+  async function pages(found) {
+    const path = `/api/v1/documents/${id}/revisions/${found.revision}`;
+    const place = h("div", { class: "empty" }, h("span", { class: "spin" }));
+    fill(main, facts, place);
+    const { manifest } = await readManifest(await call("GET", `${path}/manifest`, { signal }));
+    if (manifest.revision !== found.revision || manifest.page_count !== found.page_count) throw new Error("another revision");
+    const turned = (/** @type {number} */ page) => fill(counter, t("docPage", { n: page, all: manifest.page_count }));
+    let told = false;
+    const list = pageList({
+      manifest, scroller: main, signal, turned, load: pageLoader(id, found.revision),
+      failed: (error) => {
+        if (told) return;
+        told = true;
+        say(words(error));
+        setTimeout(() => {
+          told = false;
+          if (!signal.aborted) list.retry();
+        }, 3000);
+      },
+    });
+    turned(1);
+    place.replaceWith(
+      list.element,
+      h(
+        "div", { class: "zoom" },
+        h("button", { class: "round", "aria-label": t("zoomIn"), onclick: () => list.zoomBy(1.5) }, icon("plus")),
+        h("button", { class: "round", "aria-label": t("zoomOut"), onclick: () => list.zoomBy(1 / 1.5) }, icon("minus")),
+      ),
+    );
+  }
+  changed((documents) => documents.has(id) && load());
+  await load();
+}
+
+/** @param {string} name @param {string} value */
+const row = (name, value) => h("div", {}, h("dt", {}, t(name)), h("dd", {}, outside(value)));
+
+/** @param {any} found */
+const route = (found) =>
+  h(
+    "ol", { class: "route" },
+    found.route.map((/** @type {any} */ step) =>
+      h(
+        "li", { class: step.state }, icon(step.state === "done" ? "check" : step.state === "returned" ? "cross" : "wait"),
+        h(
+          "div", {},
+          step.kind === "seal" && h("strong", {}, t("docSeal")), step.authority && h("div", {}, outside(step.authority)),
+          step.name && h("div", {}, outside(step.name, "who"), step.title && [", ", outside(step.title)]),
+          h("div", { class: "soft" }, t(`r_${step.state}`, { time: step.decided_at ? dateTime(step.decided_at) : "" })),
+        ),
+      ),
+    ),
+  );
+
+/** @param {any} found */
+function files(found) {
+  const kinds = new Set(found.revisions.map((/** @type {any} */ one) => one.kind));
+  const file = (/** @type {string} */ which, /** @type {string} */ text) =>
+    h("button", { class: "line", onclick: () => fetchFile(found, which) }, icon("down"), t(text));
+  const list = h("div", { class: "lines" }, file("original", "fileOriginal"), kinds.has("signature") && file("signed", "fileSigned"), kinds.has("seal") && file("final", "fileFinal"));
+  const receipts = h("button", { class: "line", onclick: () => listReceipts(found, receipts) }, icon("check"), t("receipt", { time: "…" }));
+  list.append(receipts);
+  return list;
+}
+
+/** @param {any} found @param {string} which */
+async function fetchFile(found, which) {
+  try {
+    const bytes = await call("GET", `/api/v1/documents/${found.id}/files/${which}`);
+    download(bytes, "application/pdf", `${found.number}-${found.notation}-${which}.pdf`.replace(/[^\p{L}\p{N}.-]+/gu, "-"));
+  } catch (error) {
+    say(words(error));
+  }
+}
+
+/** @param {any} found @param {HTMLElement} place */
+async function listReceipts(found, place) {
+  try {
+    const receipts = await read(`/api/v1/documents/${found.id}/receipts`);
+    const save = async (/** @type {any} */ one) => {
+      try {
+        download(await call("GET", `/api/v1/documents/${found.id}/receipts/${one.id}`), "application/json", `receipt-${one.id}.json`);
+      } catch (error) {
+        say(words(error));
+      }
+    };
+    place.replaceWith(
+      ...(receipts.length
+        ? receipts.map((/** @type {any} */ one) => h("button", { class: "line", onclick: () => save(one) }, icon("down"), t("receipt", { time: dateTime(one.at) })))
+        : [h("p", { class: "soft line" }, t("noReceipt"))]),
+    );
+  } catch (error) {
+    say(words(error));
+  }
+}
+
+/** Return a document with a reason. @param {import("./frame.js").Screen} screen @param {string} id */
+export async function giveBack({ signal, go }, id) {
+  const { main, deeds } = frame({ title: t("returnTitle"), back: `#/d/${id}`, kind: "lone" });
+  const reason = h("textarea", { id: "reason", rows: "5", maxlength: "1000", "aria-describedby": "reason-help", autocomplete: "off" });
+  const note = h("p", { class: "pin-note", role: "alert" });
+  const act = async () => {
+    if (!reason.value.trim()) {
+      fill(note, t("returnEmpty"));
+      return reason.focus();
+    }
+    button.disabled = true;
+    try {
+      await post(`/api/v1/documents/${id}/return`, { reason: reason.value.trim() }, { tries: 4 });
+      say(t("returned"));
+      go("#/");
+    } catch (error) {
+      if (signal.aborted) return;
+      button.disabled = false;
+      fill(note, words(error));
+    }
+  };
+  const button = h("button", { class: "main danger", onclick: act }, t("returnDo"));
+  fill(main, h("label", { for: "reason" }, t("returnReason")), reason, h("p", { class: "soft", id: "reason-help" }, t("returnHelp")), note);
+  deeds(button);
+  reason.focus();
+}

@@ -1,0 +1,108 @@
+/** What every screen stands in: header with the way back, main part, bar of deeds, tabs within the thumb's reach. */
+import { Offline, Problem, call } from "./api.js";
+import { ago, pageCount, t } from "./texts.js";
+import { fill, h, icon, outside } from "./view.js";
+
+/**
+ * @typedef {{person: {id: string, name: string, position: string, roles: string[], key_frozen: boolean}, organisation_code: string,
+ *   organisation_name: string, device: string}} Me
+ * @typedef {{me: Me, signal: AbortSignal, go: (hash: string) => void, changed: (act: (documents: Set<string>) => void) => void}} Screen
+ *   `signal` ends when the screen is left; `changed` calls after documents have changed.
+ */
+
+/** @param {Me | undefined} me @param {string} name */
+export const has = (me, name) => Boolean(me?.person.roles.includes(name));
+/** @param {Me} me */
+export const reads = (me) => ["leader", "clerk", "staff"].some((role) => has(me, role));
+/** @param {Me} me */
+export const signs = (me) => has(me, "leader") || has(me, "clerk");
+
+/** @param {Me} me @param {string} current */
+function tabs(me, current) {
+  const tab = (/** @type {string} */ name, /** @type {string} */ hash, /** @type {string} */ drawing, /** @type {string} */ text) =>
+    h("a", { href: hash, class: "tab", "aria-current": name === current ? "page" : undefined }, icon(drawing), h("span", {}, text));
+  return h(
+    "nav", { class: "tabs" },
+    reads(me) && tab("inbox", "#/", "inbox", t("navInbox")),
+    has(me, "clerk") && tab("seal", "#/seal", "seal", t("navSeal")),
+    tab("notices", "#/notices", "bell", t("navNotices")),
+    tab("me", "#/me", "person", t("navMe")),
+  );
+}
+
+/**
+ * Put a screen on the page and the focus on its title. The parts may be filled later.
+ * @param {{title: string, back?: string, me?: Me, tab?: string, kind?: string, end?: import("./view.js").Child}} given
+ */
+export function frame({ title, back, me, tab, kind = "", end }) {
+  const heading = h("h1", { tabindex: "-1" }, title);
+  const main = h("main", { id: "main" });
+  const bar = h("footer", { class: "bar", hidden: true });
+  const skip = h("button", { class: "skip", onclick: () => { main.tabIndex = -1; main.focus(); } }, t("skip"));
+  fill(
+    /** @type {HTMLElement} */ (document.getElementById("app")),
+    h(
+      "div", { class: `frame ${kind}` }, skip,
+      h("header", { class: "top" }, back && h("a", { class: "round", href: back, "aria-label": t("back") }, icon("back")), heading, end),
+      main, bar, tab && me && tabs(me, tab),
+    ),
+  );
+  document.title = `${title} · ${t("app")}`;
+  heading.focus({ preventScroll: true });
+  return {
+    main, heading,
+    /** @param {...import("./view.js").Child} children */
+    deeds(...children) {
+      fill(bar, ...children);
+      bar.hidden = !children.some(Boolean);
+    },
+  };
+}
+
+/** A line of the inbox or of the seal queue. @param {any} item @param {string} hash */
+export function card(item, hash) {
+  return h(
+    "a", { class: `card u${item.urgency}`, href: hash },
+    h("span", { class: "meta" }, chip(item.urgency), outside(`${item.number}/${item.notation}`, "number")),
+    outside(item.subject, "subject"),
+    h(
+      "span", { class: "meta" },
+      h("span", {}, pageCount(item.page_count)),
+      item.waiting ? late(item) : h("span", {}, t(`s_${item.state}`)),
+      h("time", { datetime: item.at ?? item.created_at }, ago(item.at ?? item.created_at)),
+    ),
+  );
+}
+
+/** @param {any} item */
+function late({ overdue_at: end, due_date: due }) {
+  if (end && Date.parse(end) < Date.now()) return h("strong", { class: "late" }, t("overdue"));
+  return due && h("span", {}, t("due", { date: due.split("-").reverse().join("/") }));
+}
+
+/** @param {number} urgency */
+export const chip = (urgency) => h("span", { class: `chip u${urgency}` }, t(`u${urgency}`));
+
+/** Words for what went wrong, from the server's own where it gave some. @param {any} error */
+export function words(error) {
+  if (error instanceof Problem) return error.message;
+  return t(error instanceof Offline ? "failedOffline" : "internal");
+}
+
+/** @param {any} error @param {() => void} [again] */
+export const trouble = (error, again) =>
+  h(
+    "div", { class: "empty", role: "alert" }, icon("warn"), h("p", {}, words(error)),
+    error instanceof Problem && error.status >= 500 && h("p", { class: "soft" }, t("trace", { id: String(error.body.trace_id ?? "").slice(-12) })),
+    again && h("button", { class: "main", onclick: again }, t("again")),
+  );
+
+export const waiting = () => h("p", { class: "empty", role: "status" }, h("span", { class: "spin" }), t("loading"));
+
+/** @param {string} drawing @param {string} text */
+export const nothing = (drawing, text) => h("div", { class: "empty" }, icon(drawing), h("p", {}, text));
+
+/** A page image of a stored revision. @param {string} document @param {string} revision */
+export const pageLoader = (document, revision) =>
+  (/** @type {{page: number, width: number}} */ { page, width }, /** @type {AbortSignal} */ signal) =>
+    call("GET", `/api/v1/documents/${document}/revisions/${revision}/pages/${page}?width=${width}`, { signal });

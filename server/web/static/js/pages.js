@@ -1,0 +1,165 @@
+/**
+ * Page images that come as they are needed and go when they are far: memory follows the screen, not the document. Every place has its
+ * size from the manifest before its image is there, so nothing moves. Each image's bytes are checked against the manifest.
+ */
+import { check, imageOf } from "./manifest.js";
+import { h } from "./view.js";
+import { t } from "./texts.js";
+
+const AT_ONCE = 3;
+const MOST_ZOOM = 4;
+
+/**
+ * @param {{
+ *   manifest: import("./manifest.js").Manifest, scroller: HTMLElement, signal: AbortSignal,
+ *   load: (image: import("./manifest.js").PageImage, signal: AbortSignal) => Promise<ArrayBuffer>,
+ *   turned: (page: number) => void, failed: (error: unknown) => void,
+ * }} given `turned`: another page is in the middle. `failed`: an image did not come, or is not the manifest's.
+ */
+export function pageList({ manifest, scroller, signal, load, turned, failed }) {
+  const list = h("div", { class: "pages" });
+  /** @type {Map<Element, Place>} */
+  const places = new Map();
+  /** @type {Set<Place>} */
+  const wanted = new Set();
+  let running = 0;
+  let zoom = 1;
+  let current = 1;
+
+  /** @typedef {{page: number, element: HTMLElement, near: boolean, width: number, url: string, abort: AbortController | null}} Place */
+
+  for (let page = 1; page <= manifest.page_count; page++) {
+    const { width, height } = imageOf(manifest, page, 720);
+    const element = h("div", { class: "page" });
+    element.style.aspectRatio = `${width} / ${height}`;
+    list.append(element);
+    places.set(element, { page, element, near: false, width: 0, url: "", abort: null });
+  }
+
+  const wish = () => (scroller.clientWidth * zoom * Math.min(devicePixelRatio, 2) > 1000 && zoom > 1.3 ? 1080 : 720);
+
+  const watcher = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      const place = /** @type {Place} */ (places.get(target));
+      place.near = isIntersecting;
+      if (isIntersecting) wanted.add(place);
+      else drop(place);
+    }
+    pump();
+  }, { root: scroller, rootMargin: "120% 0px" });
+  const middle = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (!isIntersecting) continue;
+      current = /** @type {Place} */ (places.get(target)).page;
+      turned(current);
+    }
+  }, { root: scroller, rootMargin: "-45% 0px -45% 0px" });
+  for (const element of places.keys()) {
+    watcher.observe(element);
+    middle.observe(element);
+  }
+  signal.addEventListener("abort", () => {
+    watcher.disconnect();
+    middle.disconnect();
+    for (const place of places.values()) drop(place);
+  });
+
+  /** @param {Place} place */
+  function drop(place) {
+    wanted.delete(place);
+    place.abort?.abort();
+    place.abort = null;
+    place.width = 0;
+    place.element.replaceChildren();
+    if (place.url) URL.revokeObjectURL(place.url);
+    place.url = "";
+  }
+
+  function pump() {
+    while (running < AT_ONCE && wanted.size && !signal.aborted) {
+      // Nearest to the page in the middle first.
+      const next = [...wanted].reduce((best, one) => (Math.abs(one.page - current) < Math.abs(best.page - current) ? one : best));
+      wanted.delete(next);
+      if (next.width >= wish()) continue;
+      running++;
+      fetchPage(next).finally(() => {
+        running--;
+        pump();
+      });
+    }
+  }
+
+  /** @param {Place} place */
+  async function fetchPage(place) {
+    const abort = (place.abort = new AbortController());
+    const image = imageOf(manifest, place.page, wish());
+    try {
+      const bytes = await load(image, abort.signal);
+      await check(bytes, image);
+      if (abort.signal.aborted) return;
+      const url = URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" }));
+      const img = h("img", { src: url, alt: t("docAlt", { n: place.page }), width: image.width, height: image.height, draggable: "false" });
+      await img.decode();
+      if (abort.signal.aborted) return URL.revokeObjectURL(url);
+      place.element.replaceChildren(img);
+      if (place.url) URL.revokeObjectURL(place.url);
+      place.url = url;
+      place.width = image.width;
+    } catch (error) {
+      if (!abort.signal.aborted) failed(error);
+    }
+  }
+
+  /** Zoom about a point of the scroller. @param {number} value @param {number} x @param {number} y */
+  function zoomTo(value, x = scroller.clientWidth / 2, y = scroller.clientHeight / 2) {
+    const next = Math.min(MOST_ZOOM, Math.max(1, value));
+    const top = list.offsetTop;
+    const [left, down] = [(scroller.scrollLeft + x) / zoom, (scroller.scrollTop + y - top) / zoom];
+    zoom = next;
+    list.style.setProperty("--zoom", String(zoom));
+    scroller.scrollTo(left * zoom - x, down * zoom - y + top);
+    for (const place of places.values()) if (place.near && place.width && place.width < wish()) wanted.add(place);
+    pump();
+  }
+
+  /** @type {Map<number, PointerEvent>} */
+  const fingers = new Map();
+  let apart = 0;
+  let tapped = 0;
+  const distance = () => {
+    const [one, two] = [...fingers.values()];
+    return Math.hypot(one.clientX - two.clientX, one.clientY - two.clientY);
+  };
+  list.addEventListener("pointerdown", (event) => {
+    fingers.set(event.pointerId, event);
+    if (fingers.size === 2) apart = distance() / zoom;
+  }, { signal });
+  list.addEventListener("pointermove", (event) => {
+    if (!fingers.has(event.pointerId)) return;
+    fingers.set(event.pointerId, event);
+    if (fingers.size !== 2) return;
+    const [one, two] = [...fingers.values()];
+    const box = scroller.getBoundingClientRect();
+    zoomTo(distance() / apart, (one.clientX + two.clientX) / 2 - box.left, (one.clientY + two.clientY) / 2 - box.top);
+  }, { signal });
+  for (const name of ["pointerup", "pointercancel", "pointerleave"])
+    list.addEventListener(name, (event) => fingers.delete(/** @type {PointerEvent} */ (event).pointerId), { signal });
+  list.addEventListener("click", (event) => {
+    const again = event.timeStamp - tapped < 320;
+    tapped = again ? 0 : event.timeStamp;
+    if (!again) return;
+    const box = scroller.getBoundingClientRect();
+    zoomTo(zoom > 1.1 ? 1 : 2, event.clientX - box.left, event.clientY - box.top);
+  }, { signal });
+
+  return {
+    element: list,
+    /** @param {number} factor */
+    zoomBy: (factor) => zoomTo(zoom * factor),
+    /** Ask again for what failed. */
+    retry: () => {
+      for (const place of places.values()) if (place.near && !place.width) wanted.add(place);
+      pump();
+    },
+  };
+}

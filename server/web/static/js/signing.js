@@ -1,0 +1,130 @@
+/**
+ * What this device computes for the signer (signer.md): joins, approvals, a change of PIN. The PIN is asked only after the sealing
+ * key's statement was checked against the signer that came with the pairing link.
+ *
+ * @typedef {{prepared: string, document: string, parent: string, tbs: string, manifest_digest: string, organisation: string, credential: string,
+ *   subject: string, field: string, page: number, page_count: number, expires_at: string}} Sheet
+ */
+import { call, now, Offline, pause, post, Problem, read, self } from "./api.js";
+import { b64u, digest, unhex, utf8 } from "./codec.js";
+import { peekJws, signJws, thumbprint } from "./jose.js";
+import { read as readManifest } from "./manifest.js";
+import { sealPin, verifyStatement } from "./pin.js";
+
+/** The signer, the voucher or the bytes are not what they should be: nothing was sent, no PIN was asked. */
+export class Unsafe extends Error {}
+
+/** @param {any} grant */
+async function sealingKey(grant) {
+  const me = await self();
+  try {
+    return await verifyStatement(grant, me?.signer ?? "", now() * 1000);
+  } catch {
+    throw new Unsafe("signer");
+  }
+}
+
+/** @param {Record<string, unknown>} said @param {Uint8Array} sealed */
+async function approval(said, sealed) {
+  const { key, print } = /** @type {import("./store.js").Device} */ (await self()).approval;
+  const payload = { v: 1, challenge: "", items: [], voucher_sha256: "", ...said, device: print, pin_sha256: await digest(sealed) };
+  return { jws: await signJws(payload, "hoatoc-approval+jws", key, print), sealed_pin: b64u(sealed) };
+}
+
+/**
+ * What a voucher says, once it names this device's own approval key. Its signature is the signer's to check.
+ * @param {{voucher: string, credential: string}} waiting
+ */
+export async function voucherOf({ voucher, credential }) {
+  const said = peekJws(voucher, "hoatoc-voucher+jws");
+  const mine = (await self())?.approval.print;
+  if ((await thumbprint(said.approval_key)) !== mine || said.credential !== credential) throw new Unsafe("voucher");
+  return said;
+}
+
+/** Redeem a voucher with the first PIN. @param {{digest: string, voucher: string, credential: string}} waiting @param {Uint8Array} pin */
+export async function enrol(waiting, pin) {
+  const { voucher, credential } = waiting;
+  const { organisation } = await voucherOf(waiting);
+  const sealing = await sealingKey(await read("/api/v1/signer/sealing-key"));
+  const sealed = await sealPin({ pin, sealing, credential, voucher });
+  const said = { kind: "join", organisation, credential, voucher_sha256: await digest(utf8(voucher)) };
+  const { jws, sealed_pin } = await approval(said, sealed);
+  // The same voucher and join give the same answer, so a lost answer costs nothing.
+  return post(`/api/v1/me/enrolments/${waiting.digest}`, { join: jws, sealed_pin }, { tries: 4 });
+}
+
+/** @param {string} credential @param {Uint8Array} pin @param {Record<string, unknown>} said @param {Uint8Array} [newPin] */
+async function challenged(credential, pin, said, newPin) {
+  const grant = await post(`/api/v1/credentials/${credential}/challenge`, undefined, { tries: 3 });
+  const sealing = await sealingKey(grant);
+  const sealed = await sealPin({ pin, newPin, sealing, credential, challenge: grant.challenge });
+  return approval({ ...said, credential, challenge: grant.challenge }, sealed);
+}
+
+/** @param {{credential: string, organisation: string, pin: Uint8Array, newPin: Uint8Array}} given */
+export async function changePin({ credential, organisation, pin, newPin }) {
+  const { jws, sealed_pin } = await challenged(credential, pin, { kind: "change_pin", organisation }, newPin);
+  await post("/api/v1/me/pin", { approval: jws, sealed_pin });
+}
+
+/**
+ * The approval sheet of a document whose revision `shown` was read on this screen, with the manifest that was checked against it.
+ * @param {string} document @param {string} shown @returns {Promise<{sheet: Sheet, manifest: import("./manifest.js").Manifest}>}
+ */
+export async function openSheet(document, shown) {
+  const sheet = /** @type {Sheet} */ (await post(`/api/v1/documents/${document}/sheet`, undefined, { tries: 3 }));
+  const { manifest, digest: found } = await readManifest(await call("GET", `/api/v1/prepared/${sheet.prepared}/manifest`));
+  const stamped = manifest.fields?.find((field) => field.state === "filled");
+  if (
+    found !== sheet.manifest_digest || manifest.tbs !== sheet.tbs || manifest.parent !== sheet.parent || sheet.parent !== shown ||
+    sheet.document !== document || stamped?.page !== sheet.page || manifest.page_count !== sheet.page_count
+  ) throw new Unsafe("sheet");
+  return { sheet, manifest };
+}
+
+/** @param {Sheet} sheet @param {Uint8Array} pin @returns {Promise<{approval: string, sealed_pin: string}>} Nothing is signed yet. */
+export async function approve(sheet, pin) {
+  const items = [{ tbs: b64u(unhex(sheet.tbs)), manifest: b64u(unhex(sheet.manifest_digest)) }];
+  const { jws, sealed_pin } = await challenged(sheet.credential, pin, { kind: "document", organisation: sheet.organisation, items });
+  return { approval: jws, sealed_pin };
+}
+
+/** @typedef {"signed" | "stamping" | "open" | "unknown"} Outcome */
+
+/**
+ * What became of this person's step, by the document alone. `stamping`: signed, the time stamp is awaited; `open`: not signed.
+ * @param {any} document @param {number} position @returns {Outcome}
+ */
+export function outcomeOf(document, position) {
+  const step = document.route.find((/** @type {any} */ one) => one.position === position);
+  if (step?.state === "done") return "signed";
+  if (step?.state === "pending_timestamp") return "stamping";
+  return document.state === "signing" || document.state === "sealing" ? "unknown" : "open";
+}
+
+/**
+ * Send an approval, as often as the network needs: its challenge is consumed once, so repeating cannot sign twice (A10).
+ * Gives "sent" when the server said yes, "lost" when only the document can tell. Throws `Problem` for a refusal.
+ * @param {{approval: string, sealed_pin: string}} body @param {() => void} waiting Called when an answer was lost.
+ */
+export async function sendApproval(body, waiting) {
+  const end = Date.now() + 110_000; // a challenge lives 120 s
+  for (let lost = false; ; lost = true) {
+    try {
+      await post("/api/v1/approvals", body, { tries: 1 });
+      return "sent";
+    } catch (error) {
+      if (error instanceof Problem) {
+        if (["outcome-pending", "outcome-unknown", "signer-unavailable", "internal"].includes(error.code)) return "lost";
+        // After a lost answer these say that an earlier sending arrived: only the document knows how it ended.
+        if (lost && ["approval-used", "prepared-expired", "not-your-turn", "conflict", "document-signing"].includes(error.code)) return "lost";
+        throw error;
+      }
+      if (!(error instanceof Offline)) throw error;
+      waiting();
+      if (Date.now() > end) return "lost";
+      await pause(1500);
+    }
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * The view helper: elements from plain calls. Texts become text nodes, never markup; there is no way to set HTML here.
+ *
+ * @typedef {Node | string | number | null | undefined | false | Child[]} Child
+ */
+
+// Control and direction characters: a text from outside may not reorder or hide what stands beside it (B11, C17).
+const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+/**
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag @param {Record<string, any>} [props] Attributes; `on…` functions listen; true sets, false and undefined leave out.
+ * @param {...Child} children @returns {HTMLElementTagNameMap[Tag]}
+ */
+export function h(tag, props = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(props)) {
+    if (typeof value === "function") element.addEventListener(name.slice(2), value);
+    else if (value !== undefined && value !== null && value !== false) element.setAttribute(name, value === true ? "" : String(value));
+  }
+  append(element, children);
+  return element;
+}
+
+/** @param {Element} element @param {Child[]} children */
+function append(element, children) {
+  for (const child of children) {
+    if (Array.isArray(child)) append(element, child);
+    else if (child instanceof Node) element.append(child);
+    else if (child || child === 0) element.append(String(child).replace(UNSEEN, ""));
+  }
+}
+
+/** Replace everything inside. @param {Element} element @param {...Child} children */
+export function fill(element, ...children) {
+  element.replaceChildren();
+  append(element, children);
+}
+
+/** A text from outside, with its own direction. @param {string | null | undefined} text @param {string} [name] */
+export const outside = (text, name) => h("bdi", { class: name, dir: "auto" }, text);
+
+/** @type {Record<string, string>} Outlines on a 24 × 24 grid. */
+const PATHS = {
+  inbox: "M4 13l2.5-8h11L20 13v6H4v-6h5l1 2.5h4l1-2.5h5",
+  seal: "M9 4.5a3 3 0 0 1 6 0c0 2.5-1.5 3-1.5 6H18v4H6v-4h4.500c0-3-1.500-3.500-1.500-6M5 19.500h14",
+  bell: "M6 16.500V11a6 6 0 0 1 12 0v5.500l1.500 1.500h-15L6 16.500M10 20.500h4",
+  person: "M12 11.500a3.750 3.750 0 1 0 0-7.500a3.750 3.750 0 0 0 0 7.500M4.500 20c.5-4 3.500-6 7.500-6s7 2 7.500 6",
+  back: "M14.500 5l-7 7l7 7",
+  right: "M9.500 5l7 7l-7 7",
+  check: "M5 12.500l4.500 4.500L19 7.500",
+  cross: "M6 6l12 12M18 6L6 18",
+  wait: "M12 3.500a8.500 8.500 0 1 0 0 17a8.500 8.500 0 0 0 0-17M12 7.500V12l3 2",
+  warn: "M12 4L2.500 20h19L12 4M12 10v4.500M12 17v.5",
+  pen: "M4 20l1-4.500L16 4.500l3.500 3.500L8.500 19L4 20M13.500 7l3.500 3.500",
+  reply: "M9 5L4 10l5 5M4 10h9a6.500 6.500 0 0 1 6.500 6.500V19",
+  erase: "M8.500 5.500H21v13H8.500L3 12l5.500-6.500M11.500 9.500l5 5M16.500 9.500l-5 5",
+  plus: "M12 5v14M5 12h14",
+  minus: "M5 12h14",
+  phone: "M7.500 3h9v18h-9zM11 18h2",
+  lock: "M6 11h12v9H6zM8.500 11V8a3.500 3.500 0 0 1 7 0v3",
+  down: "M12 4v11M7 10.500l5 5l5-5M5 20h14",
+};
+
+/** A decorative drawing; what it means stands beside it in words. @param {string} name */
+export function icon(name) {
+  const space = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(space, "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
+  svg.setAttribute("class", "icon");
+  const path = document.createElementNS(space, "path");
+  path.setAttribute("d", PATHS[name]);
+  svg.append(path);
+  return svg;
+}
+
+/**
+ * A question with one deed, or words alone. Gives true when the deed was chosen.
+ * @param {{title: string, deed: string, leave: string, danger?: boolean}} words @returns {Promise<boolean>}
+ */
+export function ask({ title, deed, leave, danger }) {
+  return new Promise((resolve) => {
+    const dialog = h(
+      "dialog", { class: "ask", "aria-labelledby": "ask", onclose: () => { dialog.remove(); resolve(dialog.returnValue === "yes"); } },
+      h("h2", { id: "ask" }, title),
+      h("button", { class: danger ? "main danger" : "main", onclick: () => dialog.close("yes") }, deed),
+      h("button", { class: "plain", onclick: () => dialog.close("no") }, leave),
+    );
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+/** Say something without moving the focus. @param {string} text */
+export function say(text) {
+  const line = /** @type {HTMLElement} */ (document.getElementById("said"));
+  fill(line, text);
+  line.classList.add("shown");
+  setTimeout(() => line.classList.remove("shown"), 4500);
+}
+
+/** Save bytes as a file of the person's own. @param {ArrayBuffer} bytes @param {string} type @param {string} name */
+export function download(bytes, type, name) {
+  const url = URL.createObjectURL(new Blob([bytes], { type }));
+  h("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
