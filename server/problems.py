@@ -485,13 +485,6 @@ PROBLEMS = _table(
         "A filled field has no appearance, or one that differs from its value.",
     ),
     Problem(
-        "pdfa-1-transparency",
-        422,
-        "PDF/A-1 không cho hình trong suốt",
-        "PDF/A-1 forbids transparency",
-        "The stamp would break the file's PDF/A-1 conformance.",
-    ),
-    Problem(
         "unsupported-filter",
         422,
         "Tệp PDF dùng bộ nén không hỗ trợ",

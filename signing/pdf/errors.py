@@ -27,7 +27,6 @@ REFUSALS: Final = frozenset(
         "locked-by-signature",
         "no-room-for-signature",
         "form-appearance",
-        "pdfa-1-transparency",
         "unsupported-filter",
     }
 )

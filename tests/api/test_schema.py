@@ -127,7 +127,6 @@ async def test_generated_requests(world: World, callers: dict[str, Caller], name
 async def test_unknown_paths_methods_and_types_are_problems(world: World) -> None:
     http = world.stack.http
     assert code(await http.get("/api/v1/khong-co")) == "not-found"
-    assert code(await http.get("/")) == "not-found"
     assert code(await http.patch("/api/v1/documents")) == "method-not-allowed"
     wrong = await world.leader.call("POST", "/api/v1/approvals", content=b"<a/>", headers={"Content-Type": "application/xml"})
     assert code(wrong) in {"unsupported-media-type", "invalid-request"}
