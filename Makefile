@@ -33,7 +33,7 @@ system:
 	@bash tests/system.sh
 
 test: setup-dev system
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 check: setup-dev
 	@$(BIN)/ruff check -q .
