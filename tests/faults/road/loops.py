@@ -5,15 +5,16 @@ Each returns its counts. `lost`, `doubled`, `unrecorded`, `free_tries`, `unsettl
 
 import asyncio
 import collections
+import json
 import random
 import time
 from pathlib import Path
 from typing import Any
 
 from server.identity.model import Role
-from tests.fakes.stack import PIN
+from tests.fakes.stack import PIN, RECEIVERS
 from tests.faults.road.judge import judge
-from tests.faults.road.load import WRONG, Load
+from tests.faults.road.load import WRONG, Acknowledged, Load, small_pdf
 from tests.faults.road.processes import (
     LADDER,
     Deployment,
@@ -78,7 +79,7 @@ async def _strike(process: Process, point: str, rng: random.Random, fired: colle
     process.start(point)
     await _ready(process)
     deadline = time.monotonic() + (_FIRES_WITHIN_S if point else rng.uniform(0.2, 1.5))
-    while process.alive and time.monotonic() < deadline:
+    while process.alive and time.monotonic() < deadline:  # noqa: ASYNC110 - a process has no event to wait for
         await asyncio.sleep(0.02)
     fired["fired" if not process.alive else "at_random"] += 1
     process.kill()
@@ -172,7 +173,12 @@ async def _restart_signer(stack: Deployment) -> None:
 
 
 async def _guesses(
-    victim: Device, sheets: list[dict[str, Any]], guesses: int, at_once: int, rng: random.Random, counts: collections.Counter[str]
+    victim: Device,
+    sheets: list[dict[str, Any]],
+    guesses: int,
+    at_once: int,
+    rng: random.Random,
+    counts: collections.Counter[str],
 ) -> dict[str, int]:
     """Every guess is repeated until the signer gave its verdict; the verdicts, counted."""
     verdicts: collections.Counter[str] = collections.Counter()
@@ -182,7 +188,11 @@ async def _guesses(
         async with room:
             while True:
                 sheet = rng.choice(sheets)
-                code = (await victim.call("POST", "/api/v1/approvals", json=await victim.approval_for(sheet, pin=WRONG))).json().get("code")
+                code = (
+                    (await victim.call("POST", "/api/v1/approvals", json=await victim.approval_for(sheet, pin=WRONG)))
+                    .json()
+                    .get("code")
+                )
                 if code not in _AGAIN:
                     verdicts[code] += 1
                     return
@@ -259,5 +269,71 @@ async def rolling_restarts(base: Path, rounds: int, seed: int, database: str) ->
         totals.update(await judge(stack, load))
         totals["unanswered_approvals"] = load.history.unanswered_approvals
         totals["failed"] += load.history.answers["unknown"] - load.history.unanswered_approvals
-        totals["failed"] += sum(n for code, n in load.history.answers.items() if code in {"internal", "temporarily-unavailable"})
+        totals["failed"] += sum(
+            n for code, n in load.history.answers.items() if code in {"internal", "temporarily-unavailable"}
+        )
     return {"rounds": rounds, "seed": seed, "free_tries": 0, **totals}
+
+
+# A11. ----------------------------------------------------------------------------------------------------------------
+
+
+async def replacement_race(
+    base: Path, rounds: int, seed: int, database: str = "", *, servers: int = 1
+) -> dict[str, int]:
+    """A11: the text is replaced while it is being signed. One of both wins; what is signed is what was on the sheet.
+
+    `wrong`: rounds in which both won, or in which the signature stands over other bytes than the sheet named.
+    """
+    rng = random.Random(seed)
+    counts: collections.Counter[str] = collections.Counter(wrong=0, signed_first=0, replaced_first=0, neither=0)
+    async with deployed(base, database=database, servers=servers) as stack:
+        load = Load(stack)
+        await load.prepare()
+        for number in range(rounds):
+            if number and number % 100 == 0:
+                await load.renew()
+            await _race(stack, load, rng, counts)
+        found = await judge(stack, load, sample=0)
+    return {"rounds": rounds, "seed": seed, "free_tries": 0, **counts, **found}
+
+
+async def _race(stack: Deployment, load: Load, rng: random.Random, counts: collections.Counter[str]) -> None:
+    document = await load.take_in(load.leader)
+    sheet = await load.leader.json("POST", f"/api/v1/documents/{document}/sheet", expect=201)
+    body = await load.leader.approval_for(sheet)
+    metadata = {
+        "number": str(rng.randrange(10**6)), "notation": "QĐ-UBND", "subject": "Về việc thay thế mẫu", "type_name": "Quyết định",
+        "promulgation_place": "Xã Mẫu", "promulgation_date": "2026-11-22", "signers": [{"person": load.leader.person}],
+        "receivers": [{"organ_id": code, "name": f"Cơ quan {code}"} for code in RECEIVERS], "urgency": 1,
+    }  # fmt: skip
+    files = {
+        "metadata": (None, json.dumps(metadata)),
+        "file": ("van-ban.pdf", small_pdf(str(rng.random())), "application/pdf"),
+    }
+
+    async def approve() -> int:
+        await asyncio.sleep(rng.uniform(0, 0.06))
+        return int((await load.leader.call("POST", "/api/v1/approvals", json=body)).status_code)
+
+    async def replace() -> int:
+        path = f"/api/v1/documents/{document}/replacements"
+        return int((await stack.qlvb.call("POST", path, files=files)).status_code)
+
+    signed, replaced = await asyncio.gather(approve(), replace())
+    if signed == 200:
+        load.history.signatures.append(Acknowledged(document, "signature", sheet["tbs"]))
+    counts["signed_first"] += signed == 200
+    counts["replaced_first"] += replaced == 200
+    counts["neither"] += 200 not in {signed, replaced}
+    row = await stack.wiring.db.fetch_one("SELECT version FROM documents WHERE id = $1", document)
+    items = await stack.wiring.db.fetch_all(
+        "SELECT i.tbs FROM activation_items i JOIN activations a ON a.challenge = i.challenge"
+        " WHERE i.document = $1 AND a.state = 'signed'",
+        document,
+    )
+    assert row is not None
+    consistent = (row["version"] == 1) == (replaced != 200) and [one["tbs"] for one in items] == (
+        [sheet["tbs"]] if signed == 200 else []
+    )
+    counts["wrong"] += (signed == 200 and replaced == 200) or not consistent

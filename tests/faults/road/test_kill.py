@@ -24,3 +24,15 @@ async def test_kill_two_servers_and_two_workers_on_postgresql(tmp_path, postgres
     result = await loops.kill_rounds(tmp_path / "h", rounds=4, seed=2, database=postgres_url, servers=2, workers=2)
     assert _zeros(result) == NOTHING, result
     assert result["signatures"] >= 4, result
+
+
+@pytest.mark.asyncio
+async def test_a_text_replaced_while_it_is_signed(tmp_path):
+    """A11: one of both wins, and the signature stands over the bytes of the sheet."""
+    result = await loops.replacement_race(tmp_path / "h", rounds=12, seed=6)
+    assert {name: result[name] for name in (*loops.ZERO, "wrong", "neither")} == {
+        **NOTHING,
+        "wrong": 0,
+        "neither": 0,
+    }, result
+    assert result["signed_first"] + result["replaced_first"] == 12
