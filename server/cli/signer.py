@@ -104,12 +104,13 @@ def trust_officer(context: click.Context, jwk: Path, thumbprint: str, organisati
     """Believe a registration officer's key for these organisations."""
     import msgspec
 
+    from signing import offline
     from signing.core import codec, daemon
 
     key = msgspec.json.decode(jwk.read_bytes(), type=codec.PublicJwk)
     if codec.thumbprint(key) != thumbprint:
         raise click.ClickException("the file's key has another thumbprint than the officer read out")
-    daemon.trust_officer(daemon.load_config(config_path(load_settings(context))), key, organisations)
+    offline.trust_officer(daemon.load_config(config_path(load_settings(context))), key, organisations)
     click.echo(f"trusted: {thumbprint}")
 
 
@@ -118,7 +119,8 @@ def trust_officer(context: click.Context, jwk: Path, thumbprint: str, organisati
 @click.pass_context
 def trust_root(context: click.Context, pem: Path) -> None:
     """Accept certificates that chain to this root."""
+    from signing import offline
     from signing.core import daemon
 
-    daemon.trust_root(daemon.load_config(config_path(load_settings(context))), pem.read_bytes(), pem.stem)
+    offline.trust_root(daemon.load_config(config_path(load_settings(context))), pem.read_bytes(), pem.stem)
     click.echo("trusted")

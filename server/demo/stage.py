@@ -150,19 +150,21 @@ def free_port(host: str, wanted: int) -> int:
 
 def trust_officer(state: Path, jwk: dict[str, str], thumbprint: str) -> None:
     """`hoatoc signer trust-officer`: what the operator does after the officer read out the thumbprint."""
+    from signing import offline
     from signing.core import codec, daemon
 
     key = msgspec.convert(jwk, codec.PublicJwk)
     if codec.thumbprint(key) != thumbprint:
         raise ChildFailed("the officer's key has another thumbprint than was read out")
-    daemon.trust_officer(daemon.load_config(state / "signer" / "signer.toml"), key, (CODE,))
+    offline.trust_officer(daemon.load_config(state / "signer" / "signer.toml"), key, (CODE,))
 
 
 def trust_root(state: Path, pem: Path) -> None:
     """`hoatoc signer trust-root`."""
+    from signing import offline
     from signing.core import daemon
 
-    daemon.trust_root(daemon.load_config(state / "signer" / "signer.toml"), pem.read_bytes(), "demo-root")
+    offline.trust_root(daemon.load_config(state / "signer" / "signer.toml"), pem.read_bytes(), "demo-root")
 
 
 def init_signer(state: Path) -> str:

@@ -5,7 +5,9 @@ Everything that is parsed must equal its own encoding, which refuses duplicate k
 """
 
 import base64
+import contextlib
 import hashlib
+from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -21,6 +23,15 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 class CodecError(ValueError):
     """The bytes are not in the one accepted form, or the signature does not hold."""
+
+
+@contextlib.contextmanager
+def refused_as(refusal: Callable[[str], Exception]) -> Iterator[None]:
+    """Inside, a `CodecError` becomes this refusal with the same text."""
+    try:
+        yield
+    except CodecError as error:
+        raise refusal(str(error)) from error
 
 
 class SigningKey(Protocol):
@@ -66,18 +77,16 @@ def lp(label: str, *fields: bytes | str | int) -> bytes:
     """Label ‖ 0x00, then each field as u32 length ‖ bytes; an integer is eight bytes big-endian."""
     parts = [label.encode(), b"\x00"]
     for field in fields:
-        raw = (
-            field.to_bytes(8, "big") if isinstance(field, int) else field.encode() if isinstance(field, str) else field
-        )
+        raw = field.to_bytes(8, "big") if isinstance(field, int) else field
+        raw = raw.encode() if isinstance(raw, str) else raw
         parts += (len(raw).to_bytes(4, "big"), raw)
     return b"".join(parts)
 
 
 def public_jwk(key: ec.EllipticCurvePublicKey) -> PublicJwk:
     numbers = key.public_numbers()
-    return PublicJwk(
-        crv="P-256", kty="EC", x=b64u(numbers.x.to_bytes(32, "big")), y=b64u(numbers.y.to_bytes(32, "big"))
-    )
+    x, y = (b64u(number.to_bytes(32, "big")) for number in (numbers.x, numbers.y))
+    return PublicJwk(crv="P-256", kty="EC", x=x, y=y)
 
 
 def public_key(jwk: PublicJwk) -> ec.EllipticCurvePublicKey:

@@ -1,4 +1,4 @@
-"""The signer's process: configuration, the operator's offline commands, and the socket.
+"""The signer's process: configuration, first keys and store, and the socket.
 
 The socket speaks `wire`: u32 length ‖ msgpack ≤ 256 KiB; only the allowed uids may connect (SO_PEERCRED). Everything is
 bounded: frame, time to send one, idle time, connections, activations in the queue (`busy`, before a try is charged).
@@ -15,7 +15,6 @@ import socket
 import struct
 import sys
 import tomllib
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -23,16 +22,15 @@ import msgspec
 from signing.core import wire
 from signing.core.activation import Limits
 from signing.core.clock import SignerClock
-from signing.core.codec import PublicJwk, b64u, public_key, sha256, thumbprint
+from signing.core.codec import PublicJwk, thumbprint
 from signing.core.envelope import Argon
 from signing.core.errors import ClockDrift, MalformedRequest, SignerError
-from signing.core.heads import read_head
 from signing.core.keys import Keys
-from signing.core.model import FRAME_LIMIT, DeviceState, Head, HolderState
+from signing.core.model import FRAME_LIMIT
 from signing.core.pin import Ladder
 from signing.core.service import Service
-from signing.core.store import DeviceRow, Event, HolderRow, StartRefused, Store, Tx
-from signing.core.trust import Officer, Trust
+from signing.core.store import StartRefused, Store
+from signing.core.trust import Trust
 
 _PR_SET_DUMPABLE = 4
 _FRAME_TIMEOUT_S = 10.0
@@ -93,9 +91,6 @@ def load_config(path: str | Path) -> Config:
         raise ConfigRefused(str(error)) from error
 
 
-# The operator's offline commands. -----------------------------------------------------------------------------------
-
-
 def init(config: Config) -> str:
     """Create folders, keys, store and first head; the identity key's thumbprint. Raises `FileExistsError`."""
     for folder in (config.state_dir, config.head_dir, config.folder("officers"), config.folder("roots")):
@@ -111,75 +106,6 @@ def identity(config: Config) -> tuple[str, PublicJwk]:
     """Thumbprint (for pairing codes) and key that sealing statements and heads verify with."""
     jwk = Keys(config.folder("keys")).identity_jwk
     return thumbprint(jwk), jwk
-
-
-def trust_officer(config: Config, jwk: PublicJwk, organisations: Sequence[str]) -> str:
-    """Believe vouchers of this key for these organisations; counts at once in a running signer. Returns the
-    thumbprint.
-    """
-    public_key(jwk)
-    strangers = set(organisations) - set(config.organisations)
-    if strangers or not organisations:
-        raise ConfigRefused("an officer vouches for organisations of this signer")
-    name = thumbprint(jwk)
-    _publish(config.folder("officers") / f"{name}.json", msgspec.json.encode(Officer(jwk, tuple(organisations))))
-    return name
-
-
-def trust_root(config: Config, pem: bytes, name: str) -> None:
-    """Believe certificates that chain to this root (PEM); counts at once in a running signer."""
-    from cryptography.x509 import load_pem_x509_certificates
-
-    load_pem_x509_certificates(pem)
-    _publish(config.folder("roots") / f"{Path(name).name}.pem", pem)
-
-
-def describe_restore(config: Config) -> tuple[str, int, bytes]:
-    """For the officers' order: the abandoned head (JWS), and sequence and log root of the store as it lies there."""
-    keys = Keys(config.folder("keys"))
-    head, _ = _last_head(config, keys)
-    state = Store.inspect(Path(config.state_dir), Path(config.head_dir), keys.row_key, keys.identity)
-    return head, state.sequence, state.root
-
-
-def accept_restore(config: Config, orders: Sequence[str]) -> None:
-    """Two officers order the restored store to be used: every holder and device is suspended until `reactivate`
-    vouchers.
-
-    Raises `StartRefused` unless both signed the same order, for this head and exactly this store.
-    """
-    keys, trust = Keys(config.folder("keys")), _trust(config)
-    order = trust.restore_order(orders)
-    head, sequence, root = describe_restore(config)
-    if (order.old_head_sha256, order.sequence, order.root) != (b64u(sha256(head.encode())), sequence, b64u(root)):
-        raise StartRefused("restore-order", "the order is for another head or store")
-    store = Store.open(Path(config.state_dir), Path(config.head_dir), keys.row_key, keys.identity, order=order)
-    now = SignerClock(store.time_us).now_us()
-
-    def body(tx: Tx) -> int:
-        for holder in tx.find(HolderRow, "state", HolderState.ACTIVE):
-            tx.put(msgspec.structs.replace(holder, state=HolderState.SUSPENDED))
-        for device in tx.find(DeviceRow, "state", DeviceState.ACTIVE):
-            tx.put(msgspec.structs.replace(device, state=DeviceState.SUSPENDED))
-        tx.log(Event(event="restored", time_us=now, detail=" ".join(orders)))
-        return tx.sequence
-
-    store.heads.durable(store.write(body).result()).result()
-    store.close()
-
-
-def _last_head(config: Config, keys: Keys) -> tuple[str, Head]:
-    found = read_head(Path(config.head_dir), keys.identity_jwk)
-    if found is None:
-        raise StartRefused("head-missing", "no head verifies")
-    return found
-
-
-def _publish(path: Path, content: bytes) -> None:
-    temporary = path.with_suffix(".new")
-    temporary.write_bytes(content)
-    temporary.chmod(0o600)
-    temporary.replace(path)
 
 
 # The process. -------------------------------------------------------------------------------------------------------
@@ -207,7 +133,8 @@ def _say(event: str, **fields: object) -> None:
     print(json.dumps({"logger": "signer", "event": event, **fields}, ensure_ascii=False), file=sys.stderr, flush=True)  # noqa: T201 - one JSON line per event is the process's log
 
 
-def _trust(config: Config) -> Trust:
+def trust(config: Config) -> Trust:
+    """Whom this signer believes."""
     return Trust(config.folder("officers"), config.folder("roots"), config.organisations)
 
 
@@ -220,7 +147,7 @@ async def serve(config: Config) -> None:
     except ClockDrift:
         store.close()
         raise
-    service = Service(store, keys, _trust(config), Limits(config.pin, config.argon, config.queue), clock)
+    service = Service(store, keys, trust(config), Limits(config.pin, config.argon, config.queue), clock)
     await service.start()
     if Path(config.state_dir).stat().st_dev == Path(config.head_dir).stat().st_dev:
         _say("same-volume", detail="state_dir and head_dir share a volume: a restored volume takes the head along")

@@ -72,15 +72,7 @@ def seal_envelope(inner: bytes, pin: Pin, binding: Binding, argon: Argon, pepper
     """Close `inner` under the PIN; derives."""
     salt, nonce, aad = secrets.token_bytes(16), secrets.token_bytes(12), binding.aad()
     kek = _kek(pepper, aad, derive(pin, salt, argon))
-    return Envelope(
-        v=1,
-        pepper_id=binding.pepper_id,
-        custody_id=binding.custody_id,
-        argon=argon,
-        salt=salt,
-        nonce=nonce,
-        sealed=kek.encrypt(nonce, inner, aad),
-    )
+    return Envelope(1, binding.pepper_id, binding.custody_id, argon, salt, nonce, kek.encrypt(nonce, inner, aad))
 
 
 def open_envelope(envelope: Envelope, derived: bytes, binding: Binding, pepper: Pepper) -> bytes:

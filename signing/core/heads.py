@@ -142,14 +142,7 @@ class HeadKeeper:
                 raise
             self.copied += len(events)
             events.clear()
-        jws = sign_head(
-            self._identity,
-            sequence=state.sequence,
-            log_size=state.log_size,
-            root=state.root,
-            row_sum=state.row_sum,
-            time_us=state.time_us,
-        )
+        jws = sign_head(self._identity, **msgspec.structs.asdict(state))
         slot = self._slots[self._turn]
         os.pwrite(slot, jws.encode().ljust(_SLOT - 1) + b"\n", 0)
         os.fdatasync(slot)

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
-from signing.core.codec import CodecError, PublicJwk, b64u, lp, public_jwk, sha256, sign_jws, unb64u
-from signing.core.custody.software import SoftwareCustody
+from signing.core.codec import PublicJwk, b64u, lp, public_jwk, refused_as, sha256, sign_jws, unb64u
+from signing.core.custody.software import SoftwareCustody, private_der
 from signing.core.errors import ApprovalInvalid, ChallengeExpired, PinMalformed
 from signing.core.model import CHALLENGE_LIFE_US, SEALING_TYP, ChallengeId, SealingStatement
 from signing.core.pin import Pin, parse
@@ -25,10 +25,8 @@ _STATEMENT_LIFE_US = 24 * 3_600_000_000
 
 def challenge_time(challenge: str) -> int:
     """The time inside a challenge, not authenticated; raises `ApprovalInvalid` if it is not 32 bytes of base64url."""
-    try:
+    with refused_as(ApprovalInvalid):
         return int.from_bytes(unb64u(challenge, 32)[:8], "big")
-    except CodecError as error:
-        raise ApprovalInvalid("not a challenge") from error
 
 
 class Challenges:
@@ -75,13 +73,9 @@ class Keys:
     def create(directory: Path) -> None:
         """Fresh keys; raises `FileExistsError` if one is there already."""
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        contents = {
-            "custody": secrets.token_bytes(32),
-            "pepper": secrets.token_bytes(32),
-            "identity": _fresh(),
-            "sealing": _fresh(),
-        }
-        for name, content in contents.items():
+        contents = [("custody", secrets.token_bytes(32)), ("pepper", secrets.token_bytes(32))]
+        contents += [(name, private_der(ec.generate_private_key(ec.SECP256R1()))) for name in ("identity", "sealing")]
+        for name, content in contents:
             descriptor = os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)
@@ -109,13 +103,6 @@ class Keys:
         except (InvalidTag, ValueError) as error:
             raise PinMalformed("the sealed PIN does not open for this use") from error
         return parse(plaintext)
-
-
-def _fresh() -> bytes:
-    key = ec.generate_private_key(ec.SECP256R1())
-    return key.private_bytes(
-        serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
 
 
 def _read(directory: Path, name: str) -> bytes:

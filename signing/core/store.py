@@ -10,7 +10,9 @@ when it is read (A4).
 The module is long because opening, committing and checking share one invariant: memory, file and head say the same.
 """
 
+import asyncio
 import contextlib
+import fcntl
 import hmac
 import os
 import queue
@@ -18,6 +20,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -73,9 +76,9 @@ class CredentialRow(Row, frozen=True, kw_only=True):
     subject: str
     public_key: bytes
     csr: bytes
-    certificate: bytes
-    chain: bytes
-    frozen: int
+    certificate: bytes = b""
+    chain: bytes = msgspec.msgpack.encode(())
+    frozen: int = 0
 
 
 class HolderRow(Row, frozen=True, kw_only=True):
@@ -85,11 +88,11 @@ class HolderRow(Row, frozen=True, kw_only=True):
     credential: str
     person: str
     state: str
-    epoch: int
-    failures: int
-    locked_until_us: int
+    epoch: int = 1
+    failures: int = 0
+    locked_until_us: int = 0
     pin_forbidden: str
-    envelope: bytes
+    envelope: bytes = b""
 
 
 class DeviceRow(Row, frozen=True, kw_only=True):
@@ -124,21 +127,23 @@ class ActivationRow(Row, frozen=True, kw_only=True):
     TABLE: ClassVar[str] = "activation"
 
     challenge: str
-    kind: str
-    credential: str
-    person: str
-    device: str
-    approval_sha256: str
+    kind: str = ""
+    credential: str = ""
+    person: str = ""
+    device: str = ""
+    approval_sha256: str = ""
     state: str
-    epoch: int
+    epoch: int = 0
     time_us: int
-    result: bytes
+    result: bytes = b""
 
 
 TABLES: tuple[type[Row], ...] = (CredentialRow, HolderRow, DeviceRow, RevokedRow, VoucherRow, ActivationRow)
 R = TypeVar("R", bound=Row)
 T = TypeVar("T")
 Column = str | int | bytes
+Columns = tuple[Column, ...] | list[Column]
+Job = tuple[Callable[["Tx"], object], Future[object]]
 _SQL_TYPE = {str: "TEXT", int: "INTEGER", bytes: "BLOB"}
 _TYPES = {table: tuple(field.type for field in msgspec.structs.fields(table)) for table in TABLES}
 _FIELDS = {table: table.__struct_fields__ for table in TABLES}
@@ -165,21 +170,24 @@ def _schema() -> Iterator[str]:
     )
 
 
+@dataclass
 class _Ledger:
     """What `meta` says, in memory: grows with a transaction and becomes the store's when its commit is durable."""
 
-    __slots__ = ("events", "frontier", "macs", "row_sum", "scrub", "sequence", "time_us")
-
-    def __init__(self, sequence: int, row_sum: int, frontier: Frontier, time_us: int) -> None:
-        self.sequence, self.row_sum, self.frontier, self.time_us = sequence, row_sum, frontier, time_us
-        self.macs: dict[bytes, bytes | None] = {}  # of the rows changed; None = deleted
-        self.events: list[bytes] = []
-        self.scrub = False
+    sequence: int = 0
+    row_sum: int = 0
+    frontier: Frontier = field(default_factory=Frontier)
+    time_us: int = 0
+    macs: dict[bytes, bytes | None] = field(default_factory=dict)  # of the rows changed; None = deleted
+    events: list[bytes] = field(default_factory=list)
+    scrub: bool = False
 
     def fork(self) -> "_Ledger":
-        child = _Ledger(self.sequence, self.row_sum, self.frontier.copy(), self.time_us)
-        child.macs, child.events, child.scrub = dict(self.macs), list(self.events), self.scrub
-        return child
+        return replace(self, frontier=self.frontier.copy(), macs=dict(self.macs), events=list(self.events))
+
+    def meta(self) -> tuple[Column, ...]:
+        frontier = self.frontier
+        return self.sequence, self.row_sum.to_bytes(32, "big"), frontier.size, frontier.encode(), self.time_us
 
     def state(self) -> State:
         row_sum = self.row_sum.to_bytes(32, "big")
@@ -200,18 +208,24 @@ class Tx:
     def get(self, table: type[R], *key: str) -> R | None:
         """The row of a primary key, or None. Raises `Tampered` if it is not the row that the signer wrote last."""
         found = self._store.connection.execute(_GET[table], key).fetchone()
-        mac = self._mac(_row_key(table, key))
-        if found is None:
-            if mac is not None:
-                raise Tampered("a row is missing")
-            return None
-        return self._checked(table, found)
+        if found is not None:
+            return self._checked(table, found)
+        if self._mac(lp(table.TABLE, *key)) is not None:
+            raise Tampered("a row is missing")
+        return None
 
-    def find(self, table: type[R], column: str, value: str) -> list[R]:
-        """The rows with a value in one column, each checked; for display and sweeps, where a missing row grants
-        nothing.
+    def need(self, missing: SignerError, table: type[R], *key: str) -> R:
+        """The row of a primary key; raises `missing` if there is none, and as `get`."""
+        row = self.get(table, *key)
+        if row is None:
+            raise missing
+        return row
+
+    def find(self, table: type[R], where: str, value: Column) -> list[R]:
+        """The rows that a condition of the core's own selects, each checked; for display and sweeps, where a missing
+        row grants nothing.
         """
-        rows = self._store.connection.execute(f"{_SELECT[table]} WHERE {column} = ?", (value,)).fetchall()
+        rows = self._store.connection.execute(f"{_SELECT[table]} WHERE {where}", (value,)).fetchall()
         return [self._checked(table, row) for row in rows]
 
     def put(self, row: Row) -> None:
@@ -222,20 +236,13 @@ class Tx:
         ledger.sequence += 1
         mac = self._store.row_mac(table, values, ledger.sequence)
         self._store.connection.execute(_REPLACE[table], (*values, ledger.sequence, mac))
-        self._account(_row_key(table, values[: table.KEY]), mac)
+        self._account(lp(table.TABLE, *values[: table.KEY]), mac)
 
     def delete(self, row: Row) -> None:
         table, key = type(row), msgspec.structs.astuple(row)[: type(row).KEY]
         self._store.connection.execute(_DELETE[table], key)
         self._ledger.sequence += 1
-        self._account(_row_key(table, key), None)
-
-    def finished_before(self, time_us: int, limit: int) -> list[ActivationRow]:
-        """Activations charged or fenced before a time, oldest first."""
-        rows = self._store.connection.execute(
-            f"{_SELECT[ActivationRow]} WHERE time_us < ? ORDER BY time_us LIMIT ?", (time_us, limit)
-        ).fetchall()
-        return [self._checked(ActivationRow, row) for row in rows]
+        self._account(lp(table.TABLE, *key), None)
 
     def scrub(self) -> None:
         """Something secret was overwritten: after the commit, take it out of the write-ahead log as well."""
@@ -250,32 +257,35 @@ class Tx:
         ledger.time_us = max(ledger.time_us, event.time_us)
         ledger.events.append(body)
 
+    def log_about(
+        self, event: str, now: int, at: CredentialRow, who: DeviceRow | ActivationRow | None = None, detail: str = ""
+    ) -> None:
+        """Append an event of a credential, of the person and device of `who`, and of its challenge if it has one."""
+        told = Event(event=event, time_us=now, organisation=at.organisation, credential=at.credential, detail=detail)
+        if who is not None:
+            challenge = who.challenge if isinstance(who, ActivationRow) else ""
+            told = msgspec.structs.replace(told, person=who.person, device=who.device, challenge=challenge)
+        self.log(told)
+
     def events(self, start: int, count: int) -> list[bytes]:
-        rows = self._store.connection.execute(
-            "SELECT body FROM event WHERE position >= ? ORDER BY position LIMIT ?", (start, count)
-        )
-        return [row[0] for row in rows]
+        """Bodies of the log's events from a position; a negative count means all."""
+        return self._store.events(start, count)
 
     def _checked(self, table: type[R], found: tuple[Column, ...]) -> R:
         *values, sequence, mac = found
-        row_key = _row_key(table, values[: table.KEY])
-        if self._mac(row_key) != mac or self._store.row_mac(table, values, sequence) != mac:
+        kept = self._mac(lp(table.TABLE, *values[: table.KEY]))
+        if kept != mac or self._store.row_mac(table, values, sequence) != mac:
             raise Tampered("a row is not the one written last")
         return msgspec.convert(dict(zip(_FIELDS[table], values, strict=True)), table)
 
     def _mac(self, row_key: bytes) -> bytes | None:
-        if row_key in self._ledger.macs:
-            return self._ledger.macs[row_key]
-        return self._store.macs.get(row_key)
+        macs = self._ledger.macs
+        return macs[row_key] if row_key in macs else self._store.macs.get(row_key)
 
     def _account(self, row_key: bytes, mac: bytes | None) -> None:
         old, ledger = self._mac(row_key), self._ledger
         ledger.row_sum = (ledger.row_sum - _number(old) + _number(mac)) % _MODULUS
         ledger.macs[row_key] = mac
-
-
-def _row_key(table: type[Row], key: "tuple[Column, ...] | list[Column]") -> bytes:
-    return lp(table.TABLE, *key)
 
 
 def _number(mac: bytes | None) -> int:
@@ -291,9 +301,9 @@ class Store:
         self.connection = _connect(directory / "signer.db")
         self.heads = HeadKeeper(head_directory, identity)
         self.macs: dict[bytes, bytes] = {}
-        self._ledger = _Ledger(0, 0, Frontier(), 0)
+        self._ledger = _Ledger()
         self.tampered = False
-        self._queue: queue.SimpleQueue[tuple[Callable[[Tx], object], Future[object]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="store", daemon=True)
 
     @classmethod
@@ -309,27 +319,21 @@ class Store:
             store._ledger.time_us = now_us
             store._write_meta(store._ledger)
             store.connection.execute("COMMIT")
-            store.heads.write(store._ledger.state(), [])
+            store.heads.write(store.state, [])
         finally:
             store.close()
 
     @classmethod
     def open(
-        cls,
-        directory: Path,
-        head_directory: Path,
-        row_key: bytes,
-        identity: SigningKey,
-        *,
-        order: RestoreOrder | None = None,
+        cls, directory: Path, heads: Path, row_key: bytes, identity: SigningKey, *, order: RestoreOrder | None = None
     ) -> "Store":
         """Check everything, then start. Raises `StartRefused`. `order` is an accepted restore's, already verified."""
         if not (directory / "signer.db").exists():
             raise StartRefused("store-missing", "there is no store; `init` creates store and head together")
-        found = read_head(head_directory, public_jwk(identity.public_key()))
+        found = read_head(heads, public_jwk(identity.public_key()))
         if found is None:
             raise StartRefused("head-missing", "there is a store but no head that verifies")
-        store = cls(directory, head_directory, row_key, identity)
+        store = cls(directory, heads, row_key, identity)
         with store._closing_on_refusal():
             store._load(found[1], order)
         store.heads.start()
@@ -342,9 +346,8 @@ class Store:
         store = cls(directory, head_directory, row_key, identity)
         with store._closing_on_refusal():
             store._check(0)
-        state = store.state
         store.close()
-        return state
+        return store.state
 
     @contextlib.contextmanager
     def _closing_on_refusal(self) -> Iterator[None]:
@@ -358,13 +361,13 @@ class Store:
             raise StartRefused("tampered", "the store cannot be read in its form") from error
 
     @property
-    def time_us(self) -> int:
-        """The time of the last commit."""
-        return self._ledger.time_us
+    def state(self) -> State:
+        """Of the last commit."""
+        return self._ledger.state()
 
     @property
-    def state(self) -> State:
-        return self._ledger.state()
+    def time_us(self) -> int:
+        return self._ledger.time_us
 
     def close(self) -> None:
         """Finish what is queued, write the last head, stop."""
@@ -382,10 +385,28 @@ class Store:
         self._queue.put((body, future))  # type: ignore[arg-type]  # a pair of one T each
         return future
 
-    def row_mac(self, table: type[Row], values: "tuple[Column, ...] | list[Column]", sequence: Column) -> bytes:
+    async def commit(self, body: Callable[[Tx], T]) -> T:
+        """`write`, awaited."""
+        return await asyncio.wrap_future(self.write(body))
+
+    async def durable(self, sequence: int) -> None:
+        """Until a head of at least this sequence is on the other volume; raises `Unavailable` if that cannot be."""
+        await asyncio.wrap_future(self.heads.durable(sequence))
+
+    async def durably(self, body: Callable[[Tx], T]) -> T:
+        """A change is answered when its head is on the other volume."""
+        value, sequence = await self.commit(lambda tx: (body(tx), tx.sequence))
+        await self.durable(sequence)
+        return value
+
+    def row_mac(self, table: type[Row], values: Columns, sequence: Column) -> bytes:
         if type(sequence) is not int or tuple(map(type, values)) != _TYPES[table]:
             raise Tampered("a column has another type")
         return hmac.digest(self._row_key, lp("hoatoc-row-v1", table.TABLE, *values, sequence), "sha256")
+
+    def events(self, start: int, count: int = -1) -> list[bytes]:
+        statement = "SELECT body FROM event WHERE position >= ? ORDER BY position LIMIT ?"
+        return [row[0] for row in self.connection.execute(statement, (start, count))]
 
     # The writer thread. ---------------------------------------------------------------------------------------------
 
@@ -401,53 +422,43 @@ class Store:
             if group:
                 self._commit(group)
 
-    def _commit(self, group: list[tuple[Callable[[Tx], object], Future[object]]]) -> None:
-        ledger = self._ledger.fork()
-        answers: list[tuple[Future[object], object, BaseException | None]] = []
+    def _commit(self, group: list[Job]) -> None:
+        ledger, answers = self._ledger, list[tuple[object, BaseException | None]]()
         try:
             if self.tampered:
                 raise Tampered("found before; restart to check the whole store")
             self.connection.execute("BEGIN IMMEDIATE")
-            for body, future in group:
-                ledger = self._one(body, future, ledger, answers)
+            for body, _ in group:
+                attempt = ledger.fork()
+                answers.append(self._one(body, attempt))
+                ledger = attempt if answers[-1][1] is None else ledger
             if ledger.sequence != self._ledger.sequence:
                 self._write_meta(ledger)
             self.connection.execute("COMMIT")
         except (sqlite3.Error, SignerError) as error:
             with contextlib.suppress(sqlite3.Error):
                 self.connection.execute("ROLLBACK")
-            failure = error if isinstance(error, SignerError) else Unavailable("the store cannot be written")
-            for _, future in group:
-                future.set_exception(failure)
-            return
+            ledger, answers = self._ledger, [(None, _public(error))] * len(group)
         if ledger.sequence != self._ledger.sequence:
             self._adopt(ledger)
-        for future, value, failed in answers:
+        for (_, future), (value, failed) in zip(group, answers, strict=True):
             if failed is None:
                 future.set_result(value)
             else:
                 future.set_exception(failed)
 
-    def _one(
-        self,
-        body: Callable[[Tx], object],
-        future: "Future[object]",
-        ledger: _Ledger,
-        answers: list[tuple["Future[object]", object, BaseException | None]],
-    ) -> _Ledger:
-        """One body in its savepoint; the ledger with its effects, or the old one if it raised."""
+    def _one(self, body: Callable[[Tx], object], ledger: _Ledger) -> tuple[object, BaseException | None]:
+        """One body in its savepoint: its value, or why it was undone."""
         self.connection.execute("SAVEPOINT body")
-        attempt = ledger.fork()
+        value, failed = None, None
         try:
-            answers.append((future, body(Tx(self, attempt)), None))
+            value = body(Tx(self, ledger))
         except Exception as error:  # whatever one body does wrong stays its own
             self.connection.execute("ROLLBACK TO body")
             self.tampered = self.tampered or isinstance(error, Tampered)
-            failure = Unavailable("the store cannot be written") if isinstance(error, sqlite3.Error) else error
-            answers.append((future, None, failure))
-            attempt = ledger
+            failed = _public(error)
         self.connection.execute("RELEASE body")
-        return attempt
+        return value, failed
 
     def _adopt(self, ledger: _Ledger) -> None:
         """The commit is durable: memory follows, and the head goes on its way."""
@@ -464,13 +475,7 @@ class Store:
         self.heads.publish(ledger.state(), events)
 
     def _write_meta(self, ledger: _Ledger) -> None:
-        values = (
-            ledger.sequence,
-            ledger.row_sum.to_bytes(32, "big"),
-            ledger.frontier.size,
-            ledger.frontier.encode(),
-            ledger.time_us,
-        )
+        values = ledger.meta()
         mac = hmac.digest(self._row_key, lp("hoatoc-meta-v1", *values), "sha256")
         self.connection.execute("INSERT OR REPLACE INTO meta VALUES (1, ?, ?, ?, ?, ?, ?)", (*values, mac))
 
@@ -481,12 +486,12 @@ class Store:
         sequence = self._ledger.sequence
         if order is None:
             self._compare(head, at_head)
-            missing = self._events_from(self.heads.copied)
+            missing = self.events(self.heads.copied)
         else:
             self._ledger.sequence = max(sequence, head.sequence) + 1
             self._write_meta(self._ledger)
             self.heads.restart_copy(head.sequence)
-            missing = self._events_from(0)
+            missing = self.events(0)
         if missing or self._ledger.sequence != head.sequence:
             self.heads.write(self._ledger.state(), missing)
 
@@ -494,9 +499,8 @@ class Store:
         """The store against its own MACs; fills the memory. The log's root when it had `head_size` events, if it ever
         had.
         """
-        meta = self.connection.execute(
-            "SELECT sequence, row_sum, log_size, frontier, time_us, mac FROM meta WHERE id = 1"
-        ).fetchone()
+        columns = "sequence, row_sum, log_size, frontier, time_us, mac"
+        meta = self.connection.execute(f"SELECT {columns} FROM meta WHERE id = 1").fetchone()  # noqa: S608 - names are ours
         if meta is None or hmac.digest(self._row_key, lp("hoatoc-meta-v1", *meta[:5]), "sha256") != meta[5]:
             raise StartRefused("tampered", "meta does not carry its MAC")
         sequence, row_sum, log_size, frontier, time_us, _ = meta
@@ -511,9 +515,8 @@ class Store:
     def _compare(self, head: Head, root_at_head: bytes | None) -> None:
         """The store may be ahead of the head by what a crash cut off, never behind it and never beside it."""
         state = self._ledger.state()
-        beside = state.sequence == head.sequence and (
-            b64u(state.row_sum) != head.sum or state.log_size != head.log_size
-        )
+        same = (b64u(state.row_sum), state.log_size) == (head.sum, head.log_size)
+        beside = state.sequence == head.sequence and not same
         behind = state.sequence < head.sequence or state.log_size < max(head.log_size, self.heads.copied)
         if behind or beside or root_at_head is None or b64u(root_at_head) != head.root:
             raise StartRefused("rolled-back", "the store does not extend the head on the other volume")
@@ -527,7 +530,7 @@ class Store:
                         raise StartRefused("tampered", f"a row of {table.TABLE} does not carry its MAC")
                 except Tampered as error:
                     raise StartRefused("tampered", f"a row of {table.TABLE} has another type") from error
-                self.macs[_row_key(table, values[: table.KEY])] = mac
+                self.macs[lp(table.TABLE, *values[: table.KEY])] = mac
                 total += _number(mac)
         return total % _MODULUS
 
@@ -542,9 +545,9 @@ class Store:
                 at_head = frontier.root()
         return frontier, at_head
 
-    def _events_from(self, start: int) -> list[bytes]:
-        rows = self.connection.execute("SELECT body FROM event WHERE position >= ? ORDER BY position", (start,))
-        return [row[0] for row in rows]
+
+def _public(error: Exception) -> Exception:
+    return Unavailable("the store cannot be written") if isinstance(error, sqlite3.Error) else error
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -557,8 +560,6 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _lock(directory: Path) -> int:
     """Never two writers: the lock is held as long as the descriptor is open."""
-    import fcntl
-
     descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,9 +16,9 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from signing.core.codec import CodecError, PublicJwk, parse_jws, public_key, thumbprint, unb64u
+from signing.core.codec import CodecError, PublicJwk, parse_jws, public_key, refused_as, thumbprint, unb64u
 from signing.core.errors import CertificateRefused, KindRefused, OrganisationRefused, VoucherInvalid
-from signing.core.model import RESTORE_TYP, VOUCHER_LIFE_US, VOUCHER_TYP, KeyType, RestoreOrder, Voucher, VoucherKind
+from signing.core.model import RESTORE_TYP, VOUCHER_LIFE_US, VOUCHER_TYP, RestoreOrder, Voucher, VoucherKind
 
 _SKEW_US = 300_000_000
 E = TypeVar("E", bound=x509.ExtensionType)
@@ -78,25 +78,16 @@ class Trust:
         """The order that two different officers signed; raises `VoucherInvalid`."""
         orders, signers = set(), set()
         for text in texts:
-            try:
+            with refused_as(VoucherInvalid):
                 unverified = parse_jws(text, RESTORE_TYP)
                 orders.add(unverified.verify(self.officer(unverified.kid).key, RestoreOrder))
-            except CodecError as error:
-                raise VoucherInvalid(str(error)) from error
             signers.add(unverified.kid)
         if len(orders) != 1 or len(signers) < 2:
             raise VoucherInvalid("two officers must sign the same order")
         return orders.pop()
 
     def check_certificate(
-        self,
-        certificate: bytes,
-        chain: Sequence[bytes],
-        *,
-        subject: str,
-        public_key: bytes,
-        key_type: KeyType,
-        now_us: int,
+        self, certificate: bytes, chain: Sequence[bytes], *, subject: str, public_key: bytes, now_us: int
     ) -> None:
         """Key and subject are the credential's, and the chain (at most one intermediate) ends in a root now.
 
@@ -110,7 +101,7 @@ class Trust:
         except ValueError as error:
             raise CertificateRefused(reason="form") from error
         if spki != public_key:
-            raise CertificateRefused(f"not this credential's {key_type} key", reason="key")
+            raise CertificateRefused("not this credential's key", reason="key")
         if leaf.subject != x509.Name.from_rfc4514_string(subject):
             raise CertificateRefused(reason="subject")
         if not usage_ok:

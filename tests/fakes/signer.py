@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from signing import device
+from signing import device, offline
 from signing.client import Activation, SignerClient
 from signing.core import daemon
 from signing.core.model import KeyType, VoucherKind
@@ -103,7 +103,7 @@ class SignerHost:
         self.config = daemon.load_config(self.config_path)
         if not (self.base / "state").exists():
             daemon.init(self.config)
-            daemon.trust_root(self.config, self.authority.pem(), "test-root")
+            offline.trust_root(self.config, self.authority.pem(), "test-root")
         self.identity = daemon.identity(self.config)[0]
 
     @property
@@ -117,7 +117,7 @@ class SignerHost:
     def officer(self, *organisations: str) -> Officer:
         """A trusted officer."""
         officer = Officer(organisations or (ORGANISATION,))
-        daemon.trust_officer(self.config, officer.jwk, officer.organisations)
+        offline.trust_officer(self.config, officer.jwk, officer.organisations)
         return officer
 
     def start(self, crash_point: str = "", **environment: str) -> "SignerHost":

@@ -33,7 +33,7 @@ from server.identity.model import Role
 from server.identity.service import operator
 from server.settings import Settings, load
 from server.wiring import Wiring
-from signing import device
+from signing import device, offline
 from signing.client import Item, Kind, KeyType, VoucherKind
 from signing.core import daemon
 from signing.core.codec import PublicJwk, public_jwk
@@ -293,8 +293,8 @@ async def running(folder: Path, *, database: str = "", worker: bool = True, **en
         config = state.signer / "signer.toml"
         config.write_text(SIGNER_TOML.format(state=state.signer, head=state.head, socket=stack.settings.signer.socket, organisation=ORGANISATION))
         daemon.init(daemon.load_config(config))
-        daemon.trust_officer(daemon.load_config(config), public_jwk(stack.officer_key.public_key()), [ORGANISATION])
-        daemon.trust_root(daemon.load_config(config), stack.pki.authority.trust_pem.encode(), "demo")
+        offline.trust_officer(daemon.load_config(config), public_jwk(stack.officer_key.public_key()), [ORGANISATION])
+        offline.trust_root(daemon.load_config(config), stack.pki.authority.trust_pem.encode(), "demo")
         stack.start_signer()
         try:
             stack.wiring = await Wiring.open(stack.settings)

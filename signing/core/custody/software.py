@@ -41,18 +41,13 @@ class SoftwareCustody:
         return hmac.digest(self._pepper_key, data, "sha256")
 
     def generate(self, key_type: KeyType, subject: str, context: bytes) -> tuple[bytes, bytes, bytes]:
-        key = (
-            ec.generate_private_key(ec.SECP256R1())
-            if key_type is KeyType.P256
-            else rsa.generate_private_key(public_exponent=65537, key_size=3072)
-        )
+        key: PrivateKey = ec.generate_private_key(ec.SECP256R1())
+        if key_type is KeyType.RSA3072:
+            key = rsa.generate_private_key(public_exponent=65537, key_size=3072)
         builder = CertificateSigningRequestBuilder().subject_name(Name.from_rfc4514_string(subject))
         request = builder.sign(key, _SHA256, rsa_padding=_PSS if isinstance(key, rsa.RSAPrivateKey) else None)
-        der = key.private_bytes(
-            serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
         nonce = secrets.token_bytes(12)
-        inner = nonce + self._wrap.encrypt(nonce, der, self._aad(key_type, context))
+        inner = nonce + self._wrap.encrypt(nonce, private_der(key), self._aad(key_type, context))
         return inner, _spki(key), request.public_bytes(serialization.Encoding.DER)
 
     def sign(
@@ -79,6 +74,12 @@ class SoftwareCustody:
 
     def _aad(self, key_type: KeyType, context: bytes) -> bytes:
         return lp("hoatoc-inner-v1", self.custody_id, key_type, context)
+
+
+def private_der(key: PrivateKey) -> bytes:
+    """PKCS #8, not encrypted: for files of the signer's user and for wrapping."""
+    form = serialization.PrivateFormat.PKCS8
+    return key.private_bytes(serialization.Encoding.DER, form, serialization.NoEncryption())
 
 
 def _key_id(key: bytes) -> str:

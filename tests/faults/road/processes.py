@@ -29,7 +29,7 @@ from server.exchange.standin import serving
 from server.identity.model import Role
 from server.settings import Settings, load
 from server.wiring import Wiring
-from signing import device
+from signing import device, offline
 from signing.client import SignerClient
 from signing.core import daemon
 from signing.core.codec import public_jwk
@@ -389,8 +389,8 @@ def _initialise_signer(stack: Deployment, settings: Settings, pin: str) -> None:
     )
     config = daemon.load_config(path)
     daemon.init(config)
-    daemon.trust_officer(config, public_jwk(stack.officer_key.public_key()), [ORGANISATION])
-    daemon.trust_root(config, stack.pki.authority.trust_pem.encode(), "demo")
+    offline.trust_officer(config, public_jwk(stack.officer_key.public_key()), [ORGANISATION])
+    offline.trust_root(config, stack.pki.authority.trust_pem.encode(), "demo")
 
 
 async def _found(stack: Deployment) -> None:

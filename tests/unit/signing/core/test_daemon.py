@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from signing import device
+from signing import device, offline
 from signing.core import daemon
 from signing.core.clock import SignerClock
 from signing.core.errors import ClockDrift, SignerError, WrongPin, error_from
@@ -54,10 +54,10 @@ def test_officers_vouch_for_the_signers_organisations_only(tmp_path):
     loaded = daemon.load_config(config(tmp_path))
     daemon.init(loaded)
     jwk = device.public_jwk(device.new_key().public_key())
-    assert daemon.trust_officer(loaded, jwk, ["A"]) == device.thumbprint(jwk)
+    assert offline.trust_officer(loaded, jwk, ["A"]) == device.thumbprint(jwk)
     for organisations in ([], ["B"], ["A", "B"]):
         with pytest.raises(daemon.ConfigRefused):
-            daemon.trust_officer(loaded, jwk, organisations)
+            offline.trust_officer(loaded, jwk, organisations)
 
 
 def test_the_clock_never_goes_below_the_stores_last_time():

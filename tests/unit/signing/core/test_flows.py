@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from signing import device
+from signing import device, offline
 from signing.client import ActivationState, KeyType, Kind, SignerClient, VoucherKind
 from signing.core import daemon, heads
 from signing.core.activation import Limits
@@ -213,15 +213,15 @@ async def test_a_legitimate_restore_needs_two_officers_and_suspends_everybody(cl
     shutil.copytree(host.base / "backup", host.base / "state")
     with pytest.raises(RuntimeError, match="rolled-back"):
         host.start()
-    head, sequence, root = daemon.describe_restore(host.config)
+    head, sequence, root = offline.describe_restore(host.config)
     order, again = (
         device.restore_jws(each.key, old_head=head, sequence=sequence, root=root) for each in (officer, second)
     )
     wrong = device.restore_jws(second.key, old_head=head, sequence=sequence + 1, root=root)
     for orders in ([order], [order, order], [order, wrong]):
         with pytest.raises(VoucherInvalid):
-            daemon.accept_restore(host.config, orders)
-    daemon.accept_restore(host.config, [order, again])
+            offline.accept_restore(host.config, orders)
+    offline.accept_restore(host.config, [order, again])
     host.start()
     with pytest.raises(Suspended):
         await sign(client, phone, DIGEST)
@@ -265,7 +265,7 @@ async def inside(tmp_path):
     config, keys = host.config, daemon.Keys(host.config.folder("keys"))
     store = Store.open(tmp_path / "h/state", tmp_path / "h/head", keys.row_key, keys.identity)
     clock = SignerClock(store.time_us)
-    service = Service(store, keys, daemon._trust(config), Limits(config.pin, config.argon, 4), clock)
+    service = Service(store, keys, daemon.trust(config), Limits(config.pin, config.argon, 4), clock)
     await service.start()
     client = InProcess(service)
     phone = await enrol(host, client, host.officer())

@@ -10,9 +10,9 @@ import pytest_asyncio
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from signing import device
+from signing import device, offline
 from signing.client import ActivationState, KeyType, Kind, VoucherKind, cms
-from signing.core import daemon, wire
+from signing.core import wire
 from signing.core.codec import b64u, sign_jws, unb64u
 from signing.core.errors import (
     ApprovalInvalid,
@@ -426,7 +426,7 @@ async def test_one_intermediate_under_a_root_that_allows_it(host, officer, clien
     request = x509.load_der_x509_csr((await client.status(person.credential)).csr)
     deep, flat = TestAuthority("Deep Root", path_length=1), TestAuthority("Flat Root", path_length=0)
     for authority, accepted in ((flat, False), (deep, True)):
-        daemon.trust_root(host.config, authority.pem(), f"root-{authority.path_length}")
+        offline.trust_root(host.config, authority.pem(), f"root-{authority.path_length}")
         below = TestAuthority("Issuing CA")
         issuing = authority.issue(below.name, below.key.public_key(), ca=True).public_bytes(Encoding.DER)
         leaf = below.issue(request.subject, request.public_key()).public_bytes(Encoding.DER)
