@@ -56,7 +56,12 @@ async def test_a_changed_item_is_refused_and_costs_no_try(world: World) -> None:
     assert code(twice) == "approval-invalid"
     for kind in (Kind.CHANGE_PIN, Kind.JOIN, Kind.RAW_HASH):
         assert code(await world.leader.approve(sheet, kind=kind)) == "approval-invalid"
-    for change in ({"challenge": "\x00"}, {"credential": "x"}, {"items": [Item(tbs="\x00", manifest="x")]}, {"items": []}):
+    for change in (
+        {"challenge": "\x00"},
+        {"credential": "x"},
+        {"items": [Item(tbs="\x00", manifest="x")]},
+        {"items": []},
+    ):
         assert code(await world.leader.approve(sheet, **change)) == "approval-invalid"
     body = await world.leader.approval_for(sheet, organisation="X02")
     assert code(await approve(world.leader, body)) == "approval-invalid"
@@ -114,7 +119,8 @@ async def test_replacing_against_signing(world: World) -> None:
             assert [row["tbs"] for row in made] == [sheet["tbs"]]
             assert code(replaced) in {"document-signing", "conflict"}
         else:
-            assert code(signed) in {"prepared-expired", "conflict", "not-your-turn"} and not made
+            assert code(signed) in {"prepared-expired", "conflict", "not-your-turn"}
+            assert not made
             assert replaced.status_code == 200
         seen.add(signed.status_code)
     assert len(seen) == 2 or ROUNDS < 12, "the rounds never met each other"
@@ -123,11 +129,19 @@ async def test_replacing_against_signing(world: World) -> None:
 async def test_a_replacement_closes_the_open_sheet_and_shows_the_new_words(world: World) -> None:
     document = await world.taken(world.leader, subject="Bản đầu")
     sheet = await world.leader.sheet(document)
-    answer = await replace(world, document, pdfs.vietnamese(), subject="Bản sau", number="77", notation="QĐ-SAU", urgency=3)
+    answer = await replace(
+        world, document, pdfs.vietnamese(), subject="Bản sau", number="77", notation="QĐ-SAU", urgency=3
+    )
     assert answer.status_code == 200, answer.text
     assert code(await world.leader.approve(sheet)) == "prepared-expired"
     shown = await world.leader.json("GET", f"/api/v1/documents/{document}")
-    assert (shown["subject"], shown["number"], shown["notation"], shown["urgency"], shown["version"]) == ("Bản sau", "77", "QĐ-SAU", 3, 2)
+    assert (shown["subject"], shown["number"], shown["notation"], shown["urgency"], shown["version"]) == (
+        "Bản sau",
+        "77",
+        "QĐ-SAU",
+        3,
+        2,
+    )
     assert shown["exchange_id"].split("#")[0].endswith(",77/QĐ-SAU")
     assert shown["revision"] == hashlib.sha256(pdfs.vietnamese()).hexdigest()
     assert (await world.leader.sign(document)).status_code == 200
@@ -138,10 +152,14 @@ async def test_a_replacement_closes_the_open_sheet_and_shows_the_new_words(world
 async def test_a_returned_document_comes_back_replaced_with_its_own_signed_file(world: World) -> None:
     document = await world.signed(world.leader)
     signed = (await world.qlvb.call("GET", f"/api/v1/documents/{document}/files/signed", expect=200)).content
-    returned = await world.clerk.call("POST", f"/api/v1/documents/{document}/return", json={"reason": "thiếu\x00 nơi \u202enhận"})
+    returned = await world.clerk.call(
+        "POST", f"/api/v1/documents/{document}/return", json={"reason": "thiếu\x00 nơi \u202enhận"}
+    )
     assert returned.status_code == 200
     feed = await changes(world.qlvb)
-    assert [one["detail"]["reason"] for one in feed if one["document"] == document and one["kind"] == "document.returned"] == ["thiếu nơi nhận"]
+    assert [
+        one["detail"]["reason"] for one in feed if one["document"] == document and one["kind"] == "document.returned"
+    ] == ["thiếu nơi nhận"]
     assert (await replace(world, document, signed)).status_code == 200
     assert (await world.leader.sign(document)).status_code == 200
     await world.stack.until(document, "signed")
@@ -170,7 +188,9 @@ async def test_other_bytes_under_the_prepared_name_are_noticed(world: World) -> 
 async def test_a_prepared_revision_lives_its_time(world: World) -> None:
     document = await world.taken(world.leader)
     sheet = await world.leader.sheet(document)
-    await world.execute("UPDATE prepared_revisions SET expires_us = $2 WHERE id = $1", sheet["prepared"], time.time_ns() // 1000 - 1)
+    await world.execute(
+        "UPDATE prepared_revisions SET expires_us = $2 WHERE id = $1", sheet["prepared"], time.time_ns() // 1000 - 1
+    )
     assert code(await world.leader.approve(sheet)) == "prepared-expired"
     older = again = await world.leader.sheet(document)
     while again["tbs"] == older["tbs"]:  # within one second the bytes are the same, and so is what is approved
@@ -184,12 +204,18 @@ async def test_a_manifest_names_what_the_images_show(world: World) -> None:
     sheet = await world.leader.sheet(document)
     manifest = await world.leader.json("GET", f"/api/v1/prepared/{sheet['prepared']}/manifest")
     for image in manifest["images"]:
-        got = await world.leader.call("GET", f"/api/v1/prepared/{sheet['prepared']}/images/{image['digest']}", expect=200)
+        got = await world.leader.call(
+            "GET", f"/api/v1/prepared/{sheet['prepared']}/images/{image['digest']}", expect=200
+        )
         assert hashlib.sha256(got.content).hexdigest() == image["digest"]
     stranger = manifest["images"][0]["digest"][::-1]
-    assert code(await world.leader.call("GET", f"/api/v1/prepared/{sheet['prepared']}/images/{stranger}")) == "not-found"
+    assert (
+        code(await world.leader.call("GET", f"/api/v1/prepared/{sheet['prepared']}/images/{stranger}")) == "not-found"
+    )
     etag = {"If-None-Match": f'"{manifest["images"][0]["digest"]}"'}
-    again = await world.leader.call("GET", f"/api/v1/prepared/{sheet['prepared']}/images/{manifest['images'][0]['digest']}", headers=etag)
+    again = await world.leader.call(
+        "GET", f"/api/v1/prepared/{sheet['prepared']}/images/{manifest['images'][0]['digest']}", headers=etag
+    )
     assert (again.status_code, again.content) == (304, b"")
 
 
@@ -198,7 +224,10 @@ async def test_a_manifest_names_what_the_images_show(world: World) -> None:
 
 async def test_two_leaders_sign_in_order_and_the_clerk_last(world: World) -> None:
     document = await world.taken(world.leader, world.second)
-    assert code(await world.second.call("POST", f"/api/v1/documents/{document}/sheet")) in {"not-your-turn", "not-found"}
+    assert code(await world.second.call("POST", f"/api/v1/documents/{document}/sheet")) in {
+        "not-your-turn",
+        "not-found",
+    }
     assert code(await world.clerk.call("POST", f"/api/v1/documents/{document}/sheet")) == "not-your-turn"
     assert (await world.leader.sign(document)).status_code == 200
     await world.open(world.second, document)
@@ -212,9 +241,15 @@ async def test_two_leaders_sign_in_order_and_the_clerk_last(world: World) -> Non
     shown = await world.qlvb.json("GET", f"/api/v1/documents/{document}")
     assert [one["kind"] for one in shown["revisions"]] == ["intake", "signature", "signature", "seal"]
     assert [one["parent"] for one in shown["revisions"][1:]] == [one["digest"] for one in shown["revisions"][:-1]]
-    bodies = [await world.qlvb.call("GET", f"/api/v1/documents/{document}/files/{which}", expect=200) for which in ("original", "signed", "final")]
-    assert bodies[1].content.startswith(bodies[0].content) and bodies[2].content.startswith(bodies[1].content)
-    assert [hashlib.sha256(body.content).hexdigest() for body in bodies] == [shown["revisions"][i]["digest"] for i in (0, 2, 3)]
+    bodies = [
+        await world.qlvb.call("GET", f"/api/v1/documents/{document}/files/{which}", expect=200)
+        for which in ("original", "signed", "final")
+    ]
+    assert bodies[1].content.startswith(bodies[0].content)
+    assert bodies[2].content.startswith(bodies[1].content)
+    assert [hashlib.sha256(body.content).hexdigest() for body in bodies] == [
+        shown["revisions"][i]["digest"] for i in (0, 2, 3)
+    ]
 
 
 async def test_no_seal_without_the_personal_signature(world: World) -> None:
@@ -256,7 +291,9 @@ async def test_a_second_clerk_seals_after_the_hand_over(world: World) -> None:
     digest = await world.stack.vouch(newcomer, VoucherKind.ADD_HOLDER, credential, "Ủy ban nhân dân xã Mẫu", "seal")
     waiting = next(one for one in await newcomer.json("GET", "/api/v1/me/enrolments") if one["digest"] == digest)
     join, sealed = await newcomer.join(waiting, "59163804")
-    answer = await newcomer.json("POST", f"/api/v1/me/enrolments/{digest}", expect=201, json={"join": join, "sealed_pin": sealed})
+    answer = await newcomer.json(
+        "POST", f"/api/v1/me/enrolments/{digest}", expect=201, json={"join": join, "sealed_pin": sealed}
+    )
     assert answer["state"] == "waits_for_holder"
     assert code(await newcomer.call("POST", f"/api/v1/credentials/{credential}/challenge")) == "not-found"
     offered = next(one for one in await world.clerk.json("GET", "/api/v1/me/handovers") if one["digest"] == digest)
@@ -312,9 +349,12 @@ async def test_the_ladder_of_wrong_pins_through_the_api(world: World) -> None:
         assert (code(answer), answer.json()["tries_left"]) == ("pin-wrong", left)
         assert await world.stack.state(document) == "in_review"
     last = await leader.approve(sheet, pin="13572468")
-    assert code(last) == "pin-wrong" and last.json()["tries_left"] == 0 and last.json()["locked_until"].endswith("Z")
+    assert code(last) == "pin-wrong"
+    assert last.json()["tries_left"] == 0
+    assert last.json()["locked_until"].endswith("Z")
     locked = await leader.approve(sheet)
-    assert code(locked) == "pin-locked" and locked.json()["locked_until"] == last.json()["locked_until"]
+    assert code(locked) == "pin-locked"
+    assert locked.json()["locked_until"] == last.json()["locked_until"]
     shown = await leader.json("GET", f"/api/v1/me/credentials/{credential}/tries")
     assert shown["tries_left"] == 0 or shown["locked_until"] is not None
     assert not await signatures(world, document)
@@ -372,7 +412,9 @@ async def test_a_revoked_device_signs_nothing_more(world: World) -> None:
     leader, credential = await fresh_leader(world)
     second = await world.stack.phone(leader.person)
     digest = await world.stack.vouch(second, VoucherKind.ADD_DEVICE, credential, "Cao Văn Mẫu")
-    voucher = next(one["voucher"] for one in await second.json("GET", "/api/v1/me/enrolments") if one["digest"] == digest)
+    voucher = next(
+        one["voucher"] for one in await second.json("GET", "/api/v1/me/enrolments") if one["digest"] == digest
+    )
     document = await world.taken(leader)
     sheet = await leader.sheet(document)
     assert code(await second.approve(sheet)) == "device-not-admitted"
@@ -401,7 +443,12 @@ async def test_a_device_revoked_while_it_signs(world: World) -> None:
             return await world.duty.call("POST", f"/api/v1/devices/{leader.device}/revocation", expect=200)
 
         answer, _ = await asyncio.gather(approve(leader, body), revoke())
-        assert answer.status_code == 200 or code(answer) in {"authentication-required", "device-not-admitted", "approval-used", "proof-invalid"}
+        assert answer.status_code == 200 or code(answer) in {
+            "authentication-required",
+            "device-not-admitted",
+            "approval-used",
+            "proof-invalid",
+        }
         state = await world.stack.until(document, "signed", "in_review")
         assert (state == "signed") == bool(await signatures(world, document))
         assert not await world.count("activations", "person = $1 AND state = 'intent'", leader.person)
@@ -416,7 +463,10 @@ async def test_a_recall_stops_everything_and_leaves_a_tombstone(world: World) ->
     await world.qlvb.call("POST", f"/api/v1/documents/{document}/recall", expect=200, json={"reason": "nhầm số"})
     assert code(await world.leader.approve(sheet)) == "not-your-turn"
     assert code(await world.leader.call("POST", f"/api/v1/documents/{document}/sheet")) == "not-your-turn"
-    assert code(await world.qlvb.call("POST", f"/api/v1/documents/{document}/recall", json={"reason": "lại"})) == "conflict"
+    assert (
+        code(await world.qlvb.call("POST", f"/api/v1/documents/{document}/recall", json={"reason": "lại"}))
+        == "conflict"
+    )
     last = [one for one in await changes(world.leader) if one["document"] == document][-1]
     assert (last["kind"], last["tombstone"]) == ("document.recalled", True)
     notice = (await world.leader.json("GET", "/api/v1/notices"))["items"][0]
@@ -429,9 +479,15 @@ async def test_recall_and_replacement_are_refused_while_the_signature_is_made(wo
     try:
         assert (await world.leader.sign(document)).status_code == 200
         assert await world.stack.state(document) == "signed_pending_timestamp"
-        assert code(await world.qlvb.call("POST", f"/api/v1/documents/{document}/recall", json={"reason": "x"})) == "document-signing"
+        assert (
+            code(await world.qlvb.call("POST", f"/api/v1/documents/{document}/recall", json={"reason": "x"}))
+            == "document-signing"
+        )
         assert code(await replace(world, document, pdfs.plain())) == "document-signing"
-        assert code(await world.leader.call("POST", f"/api/v1/documents/{document}/return", json={"reason": "x"})) == "document-signing"
+        assert (
+            code(await world.leader.call("POST", f"/api/v1/documents/{document}/return", json={"reason": "x"}))
+            == "document-signing"
+        )
         assert code(await world.qlvb.call("GET", f"/api/v1/documents/{document}/files/signed")) == "file-pending"
     finally:
         world.stack.pki.switches.tsa = True
@@ -462,8 +518,14 @@ async def test_signing_goes_on_without_time_stamps_until_the_limit(world: World)
         long_ago = time.time_ns() // 1000 - world.stack.settings.signing.unstamped_limit_s * 1_000_000 - 1_000_000
         await world.execute("UPDATE activation_items SET signed_us = $2 WHERE document = $1", waiting[0], long_ago)
         stopped = await world.leader.call("POST", f"/api/v1/documents/{waiting[2]}/sheet")
-        assert (stopped.status_code, code(stopped), stopped.headers["retry-after"].isdigit()) == (503, "time-stamps-overdue", True)
-        assert code(await world.leader.approve(sheet)) == "time-stamps-overdue", "a sheet that was open before the limit"
+        assert (stopped.status_code, code(stopped), stopped.headers["retry-after"].isdigit()) == (
+            503,
+            "time-stamps-overdue",
+            True,
+        )
+        assert code(await world.leader.approve(sheet)) == "time-stamps-overdue", (
+            "a sheet that was open before the limit"
+        )
         assert await world.stack.state(waiting[2]) == "in_review"
     finally:
         world.stack.pki.switches.tsa = True
@@ -496,7 +558,11 @@ async def test_a_certificate_of_another_key_is_refused(world: World) -> None:
     """A3: nothing but the credential's own certificate, by an officer of its own organisation."""
     held = (await world.leader.json("GET", "/api/v1/me/credentials"))[0]
     other = (await world.second.json("GET", "/api/v1/me/credentials"))[0]
-    for certificate, chain in ((other["certificate"], []), (b64u(os.urandom(300)), []), (held["certificate"], [other["certificate"]])):
+    for certificate, chain in (
+        (other["certificate"], []),
+        (b64u(os.urandom(300)), []),
+        (held["certificate"], [other["certificate"]]),
+    ):
         answer = await world.officer.call(
             "POST", f"/api/v1/credentials/{held['id']}/certificate", json={"certificate": certificate, "chain": chain}
         )
@@ -526,7 +592,9 @@ async def test_vouchers_of_strangers_make_nothing(world: World) -> None:
     answer = await person.call("POST", f"/api/v1/me/enrolments/{digest}", json={"join": join, "sealed_pin": sealed})
     assert code(answer) == "voucher-invalid"
     for voucher in ("a" * 120, "a.b." + "c" * 120):
-        assert code(await world.officer.call("POST", "/api/v1/vouchers", json={"voucher": voucher})) == "voucher-invalid"
+        assert (
+            code(await world.officer.call("POST", "/api/v1/vouchers", json={"voucher": voucher})) == "voucher-invalid"
+        )
     foreign = await world.stack.person("Khác", Role.LEADER, organisation=world.foreign_organisation)
     with pytest.raises(AssertionError, match="voucher-invalid"):
         await world.stack.vouch(foreign, VoucherKind.ENROL, device.new_credential_id(), "Khác")

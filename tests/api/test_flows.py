@@ -41,14 +41,23 @@ async def test_the_feed_is_ordered_resumable_and_complete(world: World) -> None:
         if not page["items"]:
             break
     seqs = [one["seq"] for one in walked]
-    assert seqs == sorted(set(seqs)) and walked[: len(whole["items"])] == whole["items"]
+    assert seqs == sorted(set(seqs))
+    assert walked[: len(whole["items"])] == whole["items"]
     kinds = [one["kind"] for one in walked if one["document"] == document]
-    order = ["document.received", "signature.intended", "signature.made", "document.signed", "signature.intended", "signature.made", "document.sealed"]
+    order = [
+        "document.received",
+        "signature.intended",
+        "signature.made",
+        "document.signed",
+        "signature.intended",
+        "signature.made",
+        "document.sealed",
+    ]
     assert kinds[: len(order)] == order
     assert (await world.qlvb.json("GET", path))["items"] == []
     fresh = await world.taken(world.leader)
     resumed = await world.qlvb.json("GET", path)
-    assert [one["document"] for one in resumed["items"]][0] == fresh
+    assert next(one["document"] for one in resumed["items"]) == fresh
     mine = [one["document"] for one in (await world.second.json("GET", "/api/v1/changes?limit=200"))["items"]]
     assert document not in mine, "a person's feed holds what that person may read"
 
@@ -66,10 +75,14 @@ async def test_webhooks_are_signed_retried_and_ended_by_410(world: World) -> Non
         return Reply(answers[min(len(got), len(answers)) - 1])
 
     async with LoopbackServer(receive) as server:
-        body = {"url": f"{server.url}/hook?x=1", "events": ["document.returned", "document.recalled", "document.returned"]}
+        body = {
+            "url": f"{server.url}/hook?x=1",
+            "events": ["document.returned", "document.recalled", "document.returned"],
+        }
         made = await world.qlvb.json("POST", "/api/v1/webhooks", expect=201, json=body)
         listed = next(one for one in await world.qlvb.json("GET", "/api/v1/webhooks") if one["id"] == made["id"])
-        assert listed["events"] == ["document.recalled", "document.returned"] and "secret" not in listed
+        assert listed["events"] == ["document.recalled", "document.returned"]
+        assert "secret" not in listed
         document = await world.taken(world.leader, source_reference="VB-9")
         await world.leader.call("POST", f"/api/v1/documents/{document}/return", expect=200, json={"reason": "sai"})
         await until(lambda: len(got) >= 2, world)
@@ -77,9 +90,16 @@ async def test_webhooks_are_signed_retried_and_ended_by_410(world: World) -> Non
         secret = base64.b64decode(made["secret"].removeprefix("whsec_"))
         for request in got:
             signed = f"{request.headers['webhook-id']}.{request.headers['webhook-timestamp']}.".encode() + request.body
-            assert request.headers["webhook-signature"] == "v1," + base64.b64encode(hmac.digest(secret, signed, hashlib.sha256)).decode()
+            assert (
+                request.headers["webhook-signature"]
+                == "v1," + base64.b64encode(hmac.digest(secret, signed, hashlib.sha256)).decode()
+            )
         told = json.loads(got[1].body)
-        assert (told["type"], told["data"]["document"], told["data"]["source_reference"]) == ("document.returned", document, "VB-9")
+        assert (told["type"], told["data"]["document"], told["data"]["source_reference"]) == (
+            "document.returned",
+            document,
+            "VB-9",
+        )
         assert "subject" not in told["data"]
         for _ in range(2):
             another = await world.taken(world.leader)
@@ -109,7 +129,12 @@ async def until(done: Any, world: World, within_s: float = 20.0) -> None:
 
 async def test_a_notice_is_fetched_reported_and_acknowledged_once(world: World) -> None:
     leader = await world.stack.person("Mai Văn Mẫu", Role.LEADER)
-    await leader.call("PUT", "/api/v1/me/push-addresses/fcm", expect=204, json={"registration_token": "sample-token-notice-" + leader.device})
+    await leader.call(
+        "PUT",
+        "/api/v1/me/push-addresses/fcm",
+        expect=204,
+        json={"registration_token": "sample-token-notice-" + leader.device},
+    )
     document = await world.taken(leader)
     notice = (await leader.json("GET", "/api/v1/notices"))["items"][0]
     assert (notice["document"], notice["kind"], notice["acknowledged_at"]) == (document, "to_sign", None)
@@ -117,8 +142,19 @@ async def test_a_notice_is_fetched_reported_and_acknowledged_once(world: World) 
         if await world.count("deliveries", "notice = $1 AND state = 'accepted'", notice["id"]):
             break
         await asyncio.sleep(0.05)
-    assert not await world.count("deliveries", "notice = $1 AND received_us IS NOT NULL", notice["id"]), "a push service's 200 is no receipt"
-    reports = {"reports": [{"notice": notice["id"], "event": event, "at": at} for event, at in (("shown", "2026-11-22T01:00:00Z"), ("received", "9999-12-31T23:59:59Z"), ("read", "0001-01-01T00:00:00+14:00"))]}
+    assert not await world.count("deliveries", "notice = $1 AND received_us IS NOT NULL", notice["id"]), (
+        "a push service's 200 is no receipt"
+    )
+    reports = {
+        "reports": [
+            {"notice": notice["id"], "event": event, "at": at}
+            for event, at in (
+                ("shown", "2026-11-22T01:00:00Z"),
+                ("received", "9999-12-31T23:59:59Z"),
+                ("read", "0001-01-01T00:00:00+14:00"),
+            )
+        ]
+    }
     assert (await leader.json("POST", "/api/v1/receipts", json=reports))["recorded"] == 3
     assert (await leader.json("POST", "/api/v1/receipts", json=reports))["recorded"] == 0
     assert (await world.second.json("POST", "/api/v1/receipts", json=reports))["recorded"] == 0
@@ -147,7 +183,8 @@ async def test_a_receipt_is_readable_once_its_event_is_in_the_log(world: World) 
         await asyncio.sleep(0.05)
     receipt = answer.json()
     shown = await world.qlvb.json("GET", f"/api/v1/documents/{document}")
-    assert receipt["revision"] == shown["revision"] and receipt["document"] == document
+    assert receipt["revision"] == shown["revision"]
+    assert receipt["document"] == document
     assert receipt["log_size"] > receipt["position"]
     other = await world.taken(world.leader)
     assert code(await world.qlvb.call("GET", f"/api/v1/documents/{other}/receipts/{line['id']}")) == "not-found"
@@ -163,7 +200,11 @@ REASON = 'chim\r\n\x1b[31m{"event": "forged"}\u2028'
 
 def forms(secret: str | bytes) -> Iterator[bytes]:
     """As it would stand in a log: raw, NFC, NFD, JSON-escaped, hex, URL-encoded, base64 at each of three offsets."""
-    texts = {secret, unicodedata.normalize("NFC", secret), unicodedata.normalize("NFD", secret)} if isinstance(secret, str) else {secret}
+    texts = (
+        {secret, unicodedata.normalize("NFC", secret), unicodedata.normalize("NFD", secret)}
+        if isinstance(secret, str)
+        else {secret}
+    )
     for text in texts:
         raw = text.encode() if isinstance(text, str) else text
         yield raw
@@ -200,7 +241,9 @@ class Recorder:
 
     async def keep(self, response: Any) -> None:
         await response.aread()
-        self.answers.append(response.status_code.to_bytes(2, "big") + repr(sorted(response.headers.items())).encode() + response.content)
+        self.answers.append(
+            response.status_code.to_bytes(2, "big") + repr(sorted(response.headers.items())).encode() + response.content
+        )
 
 
 async def test_no_secret_leaves(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -215,24 +258,44 @@ async def test_no_secret_leaves(tmp_path: Path, capfd: pytest.CaptureFixture[str
             await stack.credential(leader, NAME, pin=CANARY_PIN)
             await stack.credential(clerk, "Ủy ban nhân dân xã Mẫu", "seal", pin=CANARY_PIN)
             for caller in (leader, clerk):
-                await caller.call("PUT", "/api/v1/me/push-addresses/fcm", expect=204, json={"registration_token": "canary-push-token-" + caller.device})
-            document = (await stack.take_in(pdfs.vietnamese(), [leader], subject=TITLE, number="83920", notation="CHIM-MAU", urgency=3)).json()["id"]
+                await caller.call(
+                    "PUT",
+                    "/api/v1/me/push-addresses/fcm",
+                    expect=204,
+                    json={"registration_token": "canary-push-token-" + caller.device},
+                )
+            document = (
+                await stack.take_in(
+                    pdfs.vietnamese(), [leader], subject=TITLE, number="83920", notation="CHIM-MAU", urgency=3
+                )
+            ).json()["id"]
             sheet = await leader.sheet(document)
             wrong = await leader.approve(sheet, pin="49302817")
             assert code(wrong) == "pin-wrong"
-            for body in ({"approval": "a" * 120, "sealed_pin": CANARY_PIN * 20}, {"pin": CANARY_PIN}, {"approval": CANARY_PIN, "sealed_pin": 1}):
+            for body in (
+                {"approval": "a" * 120, "sealed_pin": CANARY_PIN * 20},
+                {"pin": CANARY_PIN},
+                {"approval": CANARY_PIN, "sealed_pin": 1},
+            ):
                 await leader.call("POST", "/api/v1/approvals", json=body)
-            await leader.call("POST", "/api/v1/approvals", content=f'{{"pin": "{CANARY_PIN}"'.encode(), headers={"Content-Type": "application/json"})
+            await leader.call(
+                "POST",
+                "/api/v1/approvals",
+                content=f'{{"pin": "{CANARY_PIN}"'.encode(),
+                headers={"Content-Type": "application/json"},
+            )
             await leader.call("POST", f"/api/v1/documents/{document}/return", json={"reason": "", "pin": CANARY_PIN})
             await stack.http.get("/api/v1/me", headers={"Authorization": f"Bearer {leader.access}", "DPoP": "x"})
             await stack.http.get(f"/api/v1/me?token={leader.access}")
-            await stack.http.post("/api/v1/oauth/token", data={"grant_type": "refresh_token", "refresh_token": leader.access})
-            db, kept = stack.wiring.db, stack.wiring.documents._blobs  # noqa: SLF001 - a defect is provoked below
-            stack.wiring.documents._blobs = None  # type: ignore[assignment]  # noqa: SLF001
+            await stack.http.post(
+                "/api/v1/oauth/token", data={"grant_type": "refresh_token", "refresh_token": leader.access}
+            )
+            db, kept = stack.wiring.db, stack.wiring.documents._blobs
+            stack.wiring.documents._blobs = None  # type: ignore[assignment]
             broken = await stack.take_in(pdfs.plain(), [leader], subject=TITLE)
             assert (broken.status_code, code(broken)) == (500, "internal")
             assert not hits(broken.content, TITLE, "AttributeError", "Traceback")
-            stack.wiring.documents._blobs = kept  # noqa: SLF001
+            stack.wiring.documents._blobs = kept
             assert (await leader.approve(sheet, pin=CANARY_PIN)).status_code == 200
             await stack.until(document, "signed")
             assert (await clerk.sign(document, CANARY_PIN)).status_code == 200
@@ -241,14 +304,22 @@ async def test_no_secret_leaves(tmp_path: Path, capfd: pytest.CaptureFixture[str
             await leader.call("POST", f"/api/v1/documents/{other}/return", expect=200, json={"reason": REASON})
             metrics = (await stack.http.get("/metrics")).content
             await asyncio.sleep(1.5)
-            audit = [bytes(row["body"]) + row["kind"].encode() for row in await db.fetch_all("SELECT kind, body FROM audit_events")]
+            audit = [
+                bytes(row["body"]) + row["kind"].encode()
+                for row in await db.fetch_all("SELECT kind, body FROM audit_events")
+            ]
             changes = [bytes(row["detail"]) for row in await db.fetch_all("SELECT detail FROM changes")]
             feed = await stack.qlvb.json("GET", "/api/v1/changes?limit=200")
             pushes = b"\n".join(repr(record).encode() + record.raw.encode() for record in stack.fcm.records)
             assert stack.fcm.records, "the double saw the pushes"
             stack.signer.terminate()
             stack.signer.wait(30)
-            files = b"\n".join(path.read_bytes() for path in (stack.settings.state.signer, stack.settings.state.head) for path in path.rglob("*") if path.is_file())
+            files = b"\n".join(
+                path.read_bytes()
+                for path in (stack.settings.state.signer, stack.settings.state.head)
+                for path in path.rglob("*")
+                if path.is_file()
+            )
             database = b"\n".join(path.read_bytes() for path in stack.settings.state.database.parent.iterdir())
     finally:
         logs.configure()
@@ -262,7 +333,10 @@ async def test_no_secret_leaves(tmp_path: Path, capfd: pytest.CaptureFixture[str
         "metrics": (metrics, (*everywhere, TITLE, NAME)),
         "audit": (b"\n".join(audit), (*everywhere, TITLE, NAME, "canary-push-token")),
         "changes": (b"\n".join(changes), (*everywhere, TITLE, NAME)),
-        "push": (pushes, (*everywhere, TITLE, NAME, "CHIM-MAU", "83920", document, "Ủy ban nhân dân xã Mẫu", leader.person)),
+        "push": (
+            pushes,
+            (*everywhere, TITLE, NAME, "CHIM-MAU", "83920", document, "Ủy ban nhân dân xã Mẫu", leader.person),
+        ),
         "answers": (b"\n".join(answer for answer in recorder.answers if b'"access_token"' not in answer), everywhere),
         "signer's files": (files, (CANARY_PIN, "49302817", TITLE)),
         "database": (database, (CANARY_PIN, "49302817", *tokens)),

@@ -101,7 +101,17 @@ async def test_every_sample_has_its_test() -> None:
 async def traces(world: World) -> tuple[Any, ...]:
     """Everything that an intake may leave: rows, jobs, blobs, scratch files."""
     blobs = world.stack.settings.state.blobs
-    tables = ("documents", "revisions", "route_steps", "changes", "audit_events", "document_readers", "notices", "once_answers", "page_images")
+    tables = (
+        "documents",
+        "revisions",
+        "route_steps",
+        "changes",
+        "audit_events",
+        "document_readers",
+        "notices",
+        "once_answers",
+        "page_images",
+    )
     counts = [await world.count(table) for table in tables if table != "audit_events"]
     counts.append(await world.count("audit_events", "kind LIKE 'document.%'"))
     return (*counts, sorted(path.name for path in blobs.rglob("*") if path.is_file()))
@@ -110,7 +120,10 @@ async def traces(world: World) -> tuple[Any, ...]:
 async def quiet(world: World) -> None:
     """Until no job runs, so that what is counted is this test's alone."""
     for _ in range(400):
-        if not await world.count("jobs", "state IN ('waiting', 'running') AND kind IN ('previews.warm', 'approvals.stamp', 'approvals.validate')"):
+        if not await world.count(
+            "jobs",
+            "state IN ('waiting', 'running') AND kind IN ('previews.warm', 'approvals.stamp', 'approvals.validate')",
+        ):
             return
         await asyncio.sleep(0.05)
     raise AssertionError("the queue never came to rest")
@@ -122,21 +135,28 @@ async def test_a_hostile_file_is_refused_with_its_type(world: World, name: str) 
     answer = await world.stack.take_in(pdfs.HOSTILE[name](), [world.leader])
     found = code(answer)
     assert found == expected or (found == "cannot-be-checked" and "bomb" in name), answer.text
-    assert found in LISTED and answer.status_code in {413, 422}
+    assert found in LISTED
+    assert answer.status_code in {413, 422}
     assert answer.json()["title"] == LISTED[found]["title_vi"]
 
 
 async def test_what_is_refused_leaves_nothing(world: World) -> None:
     await quiet(world)
     before = await traces(world)
-    refused: list[Any] = [await world.stack.take_in(pdfs.HOSTILE[name](), [world.leader]) for name in ("script-open-action", "broken-structure", "xfa", "encrypted") if name in pdfs.HOSTILE]
+    refused: list[Any] = [
+        await world.stack.take_in(pdfs.HOSTILE[name](), [world.leader])
+        for name in ("script-open-action", "broken-structure", "xfa", "encrypted")
+        if name in pdfs.HOSTILE
+    ]
     unique = unique_pdf()
     refused += [
         await world.stack.take_in(unique, [world.foreign_leader]),
         await world.stack.take_in(unique, [world.leader], secrecy="mat"),
         await world.stack.take_in(unique, [world.leader], promulgation_date="2026-W47-7"),
         await world.stack.take_in(unique, [world.leader], promulgation_date="20261122"),
-        await world.stack.take_in(unique, [world.leader], receivers=[{"organ_id": "X02", "name": "a"}, {"organ_id": "x02", "name": "b"}]),
+        await world.stack.take_in(
+            unique, [world.leader], receivers=[{"organ_id": "X02", "name": "a"}, {"organ_id": "x02", "name": "b"}]
+        ),
         await world.stack.take_in(unique, [world.leader, world.leader]),
         await world.stack.take_in(unique, [world.leader], number=" \u202e "),
         await world.stack.take_in(unique, [world.leader], key="short"),
@@ -157,21 +177,29 @@ async def test_too_large_and_too_many_pages(world: World) -> None:
     answer = await world.stack.take_in(pdfs.plain() + b"%" * limits.document_bytes, [world.leader])
     assert (answer.status_code, code(answer)) == (413, "too-large")
     beyond = await world.qlvb.call(
-        "POST", "/api/v1/documents", content=b"x" * (limits.document_bytes + 3 * limits.request_bytes), headers={"Content-Type": "multipart/form-data; boundary=b"}
+        "POST",
+        "/api/v1/documents",
+        content=b"x" * (limits.document_bytes + 3 * limits.request_bytes),
+        headers={"Content-Type": "multipart/form-data; boundary=b"},
     )
     assert (beyond.status_code, code(beyond)) == (413, "too-large")
-    large = await world.leader.call("POST", "/api/v1/approvals", content=b"{" + b" " * limits.request_bytes, headers={"Content-Type": "application/json"})
+    large = await world.leader.call(
+        "POST",
+        "/api/v1/approvals",
+        content=b"{" + b" " * limits.request_bytes,
+        headers={"Content-Type": "application/json"},
+    )
     assert (large.status_code, code(large)) == (413, "too-large")
     assert await traces(world) == before
 
 
 async def test_a_page_limit_is_a_type_of_its_own(world: World) -> None:
-    inspector = world.stack.wiring.documents._inspector  # noqa: SLF001 - five thousand pages would take a minute
-    inspector._max_pages, kept = 3, inspector._max_pages  # noqa: SLF001
+    inspector = world.stack.wiring.documents._inspector
+    inspector._max_pages, kept = 3, inspector._max_pages
     try:
         assert code(await world.stack.take_in(pdfs.many_pages(4), [world.leader])) == "too-many-pages"
     finally:
-        inspector._max_pages = kept  # noqa: SLF001
+        inspector._max_pages = kept
 
 
 async def test_secrecy_on_the_page_is_refused(world: World) -> None:
@@ -186,8 +214,12 @@ async def test_a_doubled_number_is_warned_of_and_its_exchange_id_stays_its_own(w
     second = await world.stack.take_in(pdfs.vietnamese(), [world.leader], number="9", notation="1/QĐ")
     joined = await world.stack.take_in(pdfs.plain(), [world.leader], number="9/1", notation="QĐ")
     assert [one.status_code for one in (first, second, joined)] == [201, 201, 201]
-    assert second.json()["duplicates"] == [first.json()["id"]] and joined.json()["duplicates"] == []
-    ids = {(await world.qlvb.json("GET", f"/api/v1/documents/{one.json()['id']}"))["exchange_id"] for one in (first, second, joined)}
+    assert second.json()["duplicates"] == [first.json()["id"]]
+    assert joined.json()["duplicates"] == []
+    ids = {
+        (await world.qlvb.json("GET", f"/api/v1/documents/{one.json()['id']}"))["exchange_id"]
+        for one in (first, second, joined)
+    }
     assert len(ids) == 3
 
 
@@ -197,7 +229,9 @@ async def test_a_doubled_number_is_warned_of_and_its_exchange_id_stays_its_own(w
 async def test_the_same_key_many_times_at_once_is_one_document(world: World) -> None:
     key, fixed = secrets.token_urlsafe(16), {"number": "31", "source_reference": "C16"}
     before = await world.count("documents")
-    answers = await asyncio.gather(*(world.stack.take_in(pdfs.plain(), [world.leader], key=key, **fixed) for _ in range(25)))
+    answers = await asyncio.gather(
+        *(world.stack.take_in(pdfs.plain(), [world.leader], key=key, **fixed) for _ in range(25))
+    )
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.content for answer in answers}) == 1
     assert await world.count("documents") == before + 1
@@ -240,4 +274,9 @@ async def test_a_repeated_return_has_one_effect(world: World) -> None:
     assert {answer.status_code for answer in answers} == {200}
     assert await world.count("changes", "document = $1 AND kind = 'document.returned'", document) == 1
     assert code(await give_back(world.leader, "khác")) == "idempotency-key-reused"
-    assert code(await world.leader.call("POST", path, json={"reason": "x"}, headers={"Idempotency-Key": "é".encode() * 16})) == "idempotency-key-missing"
+    assert (
+        code(
+            await world.leader.call("POST", path, json={"reason": "x"}, headers={"Idempotency-Key": "é".encode() * 16})
+        )
+        == "idempotency-key-missing"
+    )

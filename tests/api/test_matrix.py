@@ -112,7 +112,10 @@ async def target(world: World, kept: dict[str, Target]) -> Target:
     notice = (await world.leader.json("GET", "/api/v1/notices"))["items"][0]["id"]
     receipt = (await world.leader.json("GET", f"/api/v1/documents/{document}/receipts"))[0]["id"]
     hook = await world.qlvb.json(
-        "POST", "/api/v1/webhooks", expect=201, json={"url": "http://127.0.0.1:9/bimat-hook", "events": ["document.signed"]}
+        "POST",
+        "/api/v1/webhooks",
+        expect=201,
+        json={"url": "http://127.0.0.1:9/bimat-hook", "events": ["document.signed"]},
     )
     client = (await world.administrator.json("GET", "/api/v1/clients"))[0]["client_id"]
     voucher = (await world.rows("SELECT digest FROM vouchers WHERE person = $1", world.leader.person))[0]["digest"]
@@ -163,11 +166,16 @@ async def call(caller: Caller, operation: str, ids: dict[str, str]) -> Any:
             "number": "1", "notation": "QĐ", "subject": "x", "type_name": "x", "urgency": 0, "promulgation_place": "x", "promulgation_date": "2026-11-22",
             "receivers": [{"organ_id": "X09", "name": "x"}], "signers": [{"person": ids["person"]}],
         }  # fmt: skip
-        options["files"] = {"metadata": (None, json.dumps(metadata)), "file": ("a.pdf", pdfs.plain(), "application/pdf")}
+        options["files"] = {
+            "metadata": (None, json.dumps(metadata)),
+            "file": ("a.pdf", pdfs.plain(), "application/pdf"),
+        }
     elif operation in BODIES:
         options["json"] = BODIES[operation]
     if not caller.access:
-        return await caller.http.request(method, path_of(operation, ids), headers={"Idempotency-Key": "k" * 20}, **options)
+        return await caller.http.request(
+            method, path_of(operation, ids), headers={"Idempotency-Key": "k" * 20}, **options
+        )
     return await caller.call(method, path_of(operation, ids), **options)
 
 
@@ -177,9 +185,15 @@ def admitted(caller: Caller, operation: str, who: str) -> bool:
     if who in {"revoked", "anonymous"}:
         return False
     if caller.service:
-        granted = {"notices:write"} if who == "wrong scope" else {"documents:write", "documents:read", "changes:read", "webhooks:manage", "directory:read"}
+        granted = (
+            {"notices:write"}
+            if who == "wrong scope"
+            else {"documents:write", "documents:read", "changes:read", "webhooks:manage", "directory:read"}
+        )
         return bool(granted & set(described.get("x-scopes", [])))
-    role = {"same organisation": "staff", "other administrator": "administrator", "administrator": "administrator"}.get(who, "leader")
+    role = {"same organisation": "staff", "other administrator": "administrator", "administrator": "administrator"}.get(
+        who, "leader"
+    )
     return role in described.get("x-roles", [])
 
 
@@ -193,22 +207,31 @@ STRANGERS = ["other organisation", "other administrator", "other service"]
 
 
 @pytest.mark.parametrize("operation", sorted(OBJECTS))
-async def test_a_foreign_thing_and_an_unknown_one_answer_alike(world: World, prepared_target: dict[str, Target], operation: str) -> None:
+async def test_a_foreign_thing_and_an_unknown_one_answer_alike(
+    world: World, prepared_target: dict[str, Target], operation: str
+) -> None:
     aim = await target(world, prepared_target)
     before = await world.rows("SELECT id, state, head, version FROM documents ORDER BY id")
     for who in STRANGERS:
         caller = aim.callers[who]
         foreign = await call(caller, operation, aim.ids)
-        unknown = await call(caller, operation, {**aim.ids, **UNKNOWN, "image": UNKNOWN["digest"], "signed": UNKNOWN["document"]})
+        unknown = await call(
+            caller, operation, {**aim.ids, **UNKNOWN, "image": UNKNOWN["digest"], "signed": UNKNOWN["document"]}
+        )
         assert foreign.status_code in {400, 403, 404, 422}, (who, foreign.status_code, foreign.text)
         assert shape(foreign) == shape(unknown), who
-        assert code(foreign) == "forbidden" if not admitted(caller, operation, who) else code(foreign) != "forbidden", (who, foreign.text)
+        assert code(foreign) == "forbidden" if not admitted(caller, operation, who) else code(foreign) != "forbidden", (
+            who,
+            foreign.text,
+        )
         assert not [word for word in aim.secrets if word in foreign.text], who
     assert await world.rows("SELECT id, state, head, version FROM documents ORDER BY id") == before
 
 
 @pytest.mark.parametrize("operation", sorted(OBJECTS - MEMBERS))
-async def test_nobody_else_of_the_organisation_reaches_it(world: World, prepared_target: dict[str, Target], operation: str) -> None:
+async def test_nobody_else_of_the_organisation_reaches_it(
+    world: World, prepared_target: dict[str, Target], operation: str
+) -> None:
     aim = await target(world, prepared_target)
     for who in ("same organisation", "second leader", "wrong scope"):
         caller = aim.callers[who]
@@ -218,7 +241,9 @@ async def test_nobody_else_of_the_organisation_reaches_it(world: World, prepared
 
 
 @pytest.mark.parametrize("operation", sorted(set(OPERATIONS) - PUBLIC))
-async def test_without_a_living_session_nothing_opens(world: World, prepared_target: dict[str, Target], operation: str) -> None:
+async def test_without_a_living_session_nothing_opens(
+    world: World, prepared_target: dict[str, Target], operation: str
+) -> None:
     aim = await target(world, prepared_target)
     for who in ("revoked", "anonymous"):
         answer = await call(aim.callers[who], operation, aim.ids)
@@ -227,7 +252,9 @@ async def test_without_a_living_session_nothing_opens(world: World, prepared_tar
 
 
 @pytest.mark.parametrize("operation", sorted(OWN | LISTS))
-async def test_lists_of_others_show_nothing_of_ours(world: World, prepared_target: dict[str, Target], operation: str) -> None:
+async def test_lists_of_others_show_nothing_of_ours(
+    world: World, prepared_target: dict[str, Target], operation: str
+) -> None:
     aim = await target(world, prepared_target)
     callers = STRANGERS if operation not in {"endSession", "freezeMyKey"} else ["other service"]
     for who in callers:
@@ -239,7 +266,9 @@ async def test_lists_of_others_show_nothing_of_ours(world: World, prepared_targe
 
 
 @pytest.mark.parametrize("role", ["administrator", "same organisation", "second leader"])
-async def test_what_a_role_may_call_is_what_the_description_says(world: World, prepared_target: dict[str, Target], role: str) -> None:
+async def test_what_a_role_may_call_is_what_the_description_says(
+    world: World, prepared_target: dict[str, Target], role: str
+) -> None:
     """A3, C2: also no administrator reaches documents, keys or approvals."""
     aim = await target(world, prepared_target)
     caller = aim.callers[role]
@@ -249,7 +278,16 @@ async def test_what_a_role_may_call_is_what_the_description_says(world: World, p
         answer = await call(caller, operation, aim.ids)
         assert (answer.status_code, code(answer)) == (403, "forbidden"), (operation, answer.text)
     if role == "administrator":
-        assert {"readDocument", "fetchFile", "openSheet", "approve", "askChallenge", "carryVoucher", "importCertificate", "readChanges"} <= set(closed)
+        assert {
+            "readDocument",
+            "fetchFile",
+            "openSheet",
+            "approve",
+            "askChallenge",
+            "carryVoucher",
+            "importCertificate",
+            "readChanges",
+        } <= set(closed)
 
 
 WRITES = sorted(set(BODIES))
@@ -275,7 +313,11 @@ async def test_an_unknown_field_is_refused(world: World, prepared_target: dict[s
 
 
 async def test_metadata_takes_no_unknown_field(world: World) -> None:
-    for where in ({"state": "sealed"}, {"organisation": world.foreign_organisation}, {"signers": [{"person": world.leader.person, "state": "done"}]}):
+    for where in (
+        {"state": "sealed"},
+        {"organisation": world.foreign_organisation},
+        {"signers": [{"person": world.leader.person, "state": "done"}]},
+    ):
         answer = await world.stack.take_in(pdfs.plain(), [world.leader], **where)
         assert (answer.status_code, code(answer)) == (400, "invalid-request")
 

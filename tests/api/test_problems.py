@@ -29,18 +29,28 @@ SERVER = [path for path in (ROOT / "server").rglob("*.py") if path.name != "prob
 
 def raised() -> set[str]:
     """Codes that the server's own code refuses with: literals in `Refused(...)`, and the closed lists of others."""
-    found = set(problems._BY_STATUS.values()) | {code for _, code in problems._OF_DATABASE} | {"internal", "invalid-request", "integrity-failed"}  # noqa: SLF001
+    found = (
+        set(problems._BY_STATUS.values())
+        | {code for _, code in problems._OF_DATABASE}
+        | {"internal", "invalid-request", "integrity-failed"}
+    )
     for path in SERVER:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Refused" and node.args:
-                found |= {each.value for each in ast.walk(node.args[0]) if isinstance(each, ast.Constant) and isinstance(each.value, str)} - {"http-"}
+                found |= {
+                    each.value
+                    for each in ast.walk(node.args[0])
+                    if isinstance(each, ast.Constant) and isinstance(each.value, str)
+                } - {"http-"}
             if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "require_valid":
                 found |= {each.value for each in node.args if isinstance(each, ast.Constant)}
-    return found | {problem_of(each) for each in signer_codes()} | REFUSALS | {"not-the-route", "changed-beyond-signature"}
+    return (
+        found | {problem_of(each) for each in signer_codes()} | REFUSALS | {"not-the-route", "changed-beyond-signature"}
+    )
 
 
 def signer_codes() -> list[str]:
-    return sorted(signer_errors._BY_CODE)  # noqa: SLF001 - every refusal that crosses the socket
+    return sorted(signer_errors._BY_CODE)
 
 
 def packet_codes() -> set[str]:
@@ -57,7 +67,10 @@ def test_every_row_of_the_table_can_be_raised() -> None:
 
 
 def test_every_row_is_produced_by_some_test() -> None:
-    texts = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("*.py")) + (ROOT / "tests/vectors/pdf_refusals.json").read_text()
+    texts = (
+        "\n".join(path.read_text() for path in (ROOT / "tests").rglob("*.py"))
+        + (ROOT / "tests/vectors/pdf_refusals.json").read_text()
+    )
     quoted = set(re.findall(r'"([a-z][a-z0-9-]+)"', texts))
     assert not set(problems.PROBLEMS) - quoted, "a type without a test"
 
@@ -75,19 +88,21 @@ def test_the_committed_files_are_what_the_code_says() -> None:
 
 def test_texts_are_whole_and_in_both_languages() -> None:
     for row in problems.PROBLEMS.values():
-        assert all((row.title_vi, row.title_en, row.cause)) and row.title_vi != row.title_en
-        assert 400 <= row.status <= 507 and re.fullmatch("[a-z]+(-[a-z0-9]+)*", row.code)
+        assert all((row.title_vi, row.title_en, row.cause))
+        assert row.title_vi != row.title_en
+        assert 400 <= row.status <= 507
+        assert re.fullmatch("[a-z]+(-[a-z0-9]+)*", row.code)
         assert row.retry or row.status not in {503, 507}
 
 
-class Unlisted(HoatocError):
+class UnlistedError(HoatocError):
     code = "khong-co-trong-bang"
 
 
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (RuntimeError("PIN 123456"), "internal"), (Unlisted("secret"), "internal"), (Refused("khong-co"), "internal"), (StorageFull(), "insufficient-storage"),
+        (RuntimeError("PIN 123456"), "internal"), (UnlistedError("secret"), "internal"), (Refused("khong-co"), "internal"), (StorageFull(), "insufficient-storage"),
         (StorageFailed(), "temporarily-unavailable"), (DatabaseUnavailable(), "temporarily-unavailable"), (OutcomeUnknown(), "outcome-unknown"),
         (BlobDamaged("0" * 64), "integrity-failed"), (RecursionError(), "invalid-request"), (Overloaded(), "internal"), (Unavailable(), "internal"),
         (msgspec.ValidationError("x"), "invalid-request"), (Refused("changed-beyond-signature"), "changed-beyond-signature"),
@@ -100,14 +115,25 @@ def test_whatever_is_raised_becomes_a_row(error: Exception, expected: str) -> No
     found, fields = problems.code_of(error)
     status, body = problems.document(found, "en", "t", fields)
     told = json.loads(body)
-    assert told["code"] == expected and told["status"] == status == problems.PROBLEMS[expected].status
+    assert told["code"] == expected
+    assert told["status"] == status == problems.PROBLEMS[expected].status
     if expected == "internal":
-        assert set(told) == {"type", "title", "status", "code", "trace_id", "retry"} and "123456" not in body.decode()
+        assert set(told) == {"type", "title", "status", "code", "trace_id", "retry"}
+        assert "123456" not in body.decode()
 
 
 @pytest.mark.parametrize(
     ("accept", "language"),
-    [(None, "vi"), ("en", "en"), ("fr, en;q=0.3, vi;q=0.2", "en"), ("vi, en;q=0.9", "vi"), ("*", "vi"), ("en;q=x", "vi"), (";;;,,", "vi"), ("EN-us", "en")],
+    [
+        (None, "vi"),
+        ("en", "en"),
+        ("fr, en;q=0.3, vi;q=0.2", "en"),
+        ("vi, en;q=0.9", "vi"),
+        ("*", "vi"),
+        ("en;q=x", "vi"),
+        (";;;,,", "vi"),
+        ("EN-us", "en"),
+    ],
 )
 def test_the_language_is_the_readers(accept: str | None, language: str) -> None:
     assert problems.language(accept) == language
@@ -166,8 +192,10 @@ async def test_a_damaged_file_is_never_given_out(world: World) -> None:
 async def test_every_answer_carries_the_headers(world: World) -> None:
     for path in ("/livez", "/api/v1/me", "/api", "/problems/conflict", "/nichts"):
         answer = await world.stack.http.get(path)
-        assert answer.headers["x-content-type-options"] == "nosniff" and answer.headers["x-frame-options"] == "DENY"
-        assert "default-src 'none'" in answer.headers["content-security-policy"] and len(answer.headers["x-trace-id"]) == 32
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert len(answer.headers["x-trace-id"]) == 32
 
 
 @pytest.mark.asyncio(loop_scope="session")
@@ -175,7 +203,10 @@ async def test_a_wrong_client_and_a_wrong_address(world: World) -> None:
     form = {"grant_type": "client_credentials", "client_id": "a", "client_secret": "b"}
     for change in ({}, {"client_id": "%00"}, {"client_secret": ""}):
         assert code(await world.stack.http.post("/api/v1/oauth/token", data={**form, **change})) == "client-invalid"
-    assert code(await world.stack.http.post("/api/v1/oauth/token", data={**form, "client_id": "a\x00"})) == "invalid-request"
+    assert (
+        code(await world.stack.http.post("/api/v1/oauth/token", data={**form, "client_id": "a\x00"}))
+        == "invalid-request"
+    )
     for token in ("sample-token with \u0110 in it", "sample-token\x00-of-nobody-here"):
         answer = await world.leader.call("PUT", "/api/v1/me/push-addresses/fcm", json={"registration_token": token})
         assert code(answer) == "push-address-invalid"

@@ -43,7 +43,11 @@ ENDING = {"endSession", "freezeMyKey", "revokeDevice", "endPerson", "withdrawRol
 
 async def send(caller: Caller, prepared: requests.PreparedRequest) -> Any:
     path = prepared.path_url
-    headers = {name: value for name, value in prepared.headers.items() if name.lower() not in {"authorization", "dpop", "host", "cookie", "user-agent"}}
+    headers = {
+        name: value
+        for name, value in prepared.headers.items()
+        if name.lower() not in {"authorization", "dpop", "host", "cookie", "user-agent"}
+    }
     request = {"content": prepared.body, "headers": headers}
     if not caller.access:
         return await caller.http.request(prepared.method, path, **request)
@@ -59,17 +63,24 @@ def judge(case: schemathesis.Case, answer: Any) -> None:
     assert answer.status_code < 500 or (answer.status_code == 503 and code(answer) == "busy"), answer.text
     if answer.status_code >= 400:
         assert code(answer) in PROBLEMS
-        assert "Traceback" not in answer.text and "site-packages" not in answer.text
+        assert "Traceback" not in answer.text
+        assert "site-packages" not in answer.text
     case.validate_response(answer, excluded_checks=EXCLUDED)
 
 
-def explore(operation: schemathesis.APIOperation, caller: Caller, world: World, loop: asyncio.AbstractEventLoop, mode: schemathesis.GenerationMode) -> None:
+def explore(
+    operation: schemathesis.APIOperation,
+    caller: Caller,
+    world: World,
+    loop: asyncio.AbstractEventLoop,
+    mode: schemathesis.GenerationMode,
+) -> None:
     @hypothesis.settings(
         max_examples=EXAMPLES, deadline=None, database=None, derandomize=EXAMPLES <= 25, suppress_health_check=list(hypothesis.HealthCheck),
         phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
     )  # fmt: skip
     @hypothesis.given(case=operation.as_strategy(generation_mode=mode), real=hypothesis.strategies.booleans())
-    def run(case: schemathesis.Case, real: bool) -> None:  # noqa: FBT001 - hypothesis gives it by name
+    def run(case: schemathesis.Case, real: bool) -> None:
         if real and case.path_parameters:
             case.path_parameters.update(known(caller, world, case.path_parameters))
         prepared = requests.Request(**case.as_transport_kwargs(base_url=ORIGIN)).prepare()
@@ -105,7 +116,11 @@ async def cast(world: World, kept: dict[str, Caller]) -> dict[str, Caller]:
 
 def caller_of(operation: schemathesis.APIOperation, kept: dict[str, Caller]) -> list[str]:
     raw = operation.definition.raw
-    names = [role for role in ("leader", "clerk", "registration_officer", "administrator", "duty_officer") if role in raw.get("x-roles", [])][:1]
+    names = [
+        role
+        for role in ("leader", "clerk", "registration_officer", "administrator", "duty_officer")
+        if role in raw.get("x-roles", [])
+    ][:1]
     names += ["service"] if raw.get("x-scopes") else []
     return names or ["anonymous"]
 
@@ -128,10 +143,23 @@ async def test_unknown_paths_methods_and_types_are_problems(world: World) -> Non
     http = world.stack.http
     assert code(await http.get("/api/v1/khong-co")) == "not-found"
     assert code(await http.patch("/api/v1/documents")) == "method-not-allowed"
-    wrong = await world.leader.call("POST", "/api/v1/approvals", content=b"<a/>", headers={"Content-Type": "application/xml"})
+    wrong = await world.leader.call(
+        "POST", "/api/v1/approvals", content=b"<a/>", headers={"Content-Type": "application/xml"}
+    )
     assert code(wrong) in {"unsupported-media-type", "invalid-request"}
-    for body in (b"", b"{", b"[]", b"null", b'{"reason": "\\ud800"}', b"\xff\xfe", b'{"reason": 1e999}', b"[" * 100_000):
-        answer = await world.leader.call("POST", f"/api/v1/documents/{'0' * 32}/return", content=body, headers={"Content-Type": "application/json"})
+    for body in (
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'{"reason": "\\ud800"}',
+        b"\xff\xfe",
+        b'{"reason": 1e999}',
+        b"[" * 100_000,
+    ):
+        answer = await world.leader.call(
+            "POST", f"/api/v1/documents/{'0' * 32}/return", content=body, headers={"Content-Type": "application/json"}
+        )
         assert code(answer) == "invalid-request", body[:20]
     for query in ("limit=0", "limit=x", "cursor=%00", "cursor=" + "9" * 40, "limit=99999999999999999999"):
         assert code(await world.leader.call("GET", f"/api/v1/documents?{query}")) == "invalid-request"
@@ -143,12 +171,31 @@ async def test_unknown_paths_methods_and_types_are_problems(world: World) -> Non
 async def test_a_forged_cursor_is_refused(world: World, value: Any) -> None:
     from server.http import cursor
 
-    for path, caller in (("documents", world.leader), ("inbox", world.leader), ("changes", world.leader), ("notices", world.leader), ("people", world.leader)):
+    for path, caller in (
+        ("documents", world.leader),
+        ("inbox", world.leader),
+        ("changes", world.leader),
+        ("notices", world.leader),
+        ("people", world.leader),
+    ):
         answer = await caller.call("GET", f"/api/v1/{path}?cursor={cursor(value)}")
         assert answer.status_code == 200 or code(answer) == "invalid-request", (path, answer.text)
 
 
-@pytest.mark.parametrize("url", ["http://[", "https://" + "a" * 70 + ".example/", "https://a\x00b/", "https://x:99999999/", "https://xn--\u1e9e/", "//", "https://u:p@h/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[",
+        "https://" + "a" * 70 + ".example/",
+        "https://a\x00b/",
+        "https://x:99999999/",
+        "https://xn--\u1e9e/",
+        "//",
+        "https://u:p@h/",
+    ],
+)
 async def test_an_impossible_webhook_address_is_refused(world: World, url: str) -> None:
-    answer = await world.qlvb.call("POST", "/api/v1/webhooks", json={"url": url.ljust(10, "/"), "events": ["document.signed"]})
+    answer = await world.qlvb.call(
+        "POST", "/api/v1/webhooks", json={"url": url.ljust(10, "/"), "events": ["document.signed"]}
+    )
     assert code(answer) == "webhook-url-invalid"

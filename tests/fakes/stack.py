@@ -34,7 +34,7 @@ from server.identity.service import operator
 from server.settings import Settings, load
 from server.wiring import Wiring
 from signing import device, offline
-from signing.client import Item, Kind, KeyType, VoucherKind
+from signing.client import Item, KeyType, Kind, VoucherKind
 from signing.core import daemon
 from signing.core.codec import PublicJwk, public_jwk
 
@@ -63,7 +63,12 @@ class Caller:
 
     def proof(self, method: str, path: str, token: str | None = None) -> str:
         public = self.session.as_dict(private=False)
-        claims: dict[str, Any] = {"jti": secrets.token_urlsafe(16), "htm": method, "htu": ORIGIN + path.partition("?")[0], "iat": int(time.time())}
+        claims: dict[str, Any] = {
+            "jti": secrets.token_urlsafe(16),
+            "htm": method,
+            "htu": ORIGIN + path.partition("?")[0],
+            "iat": int(time.time()),
+        }
         if token is not None:
             claims["ath"] = b64u(hashlib.sha256(token.encode()).digest())
         header = {"typ": "dpop+jwt", "alg": "ES256", "jwk": {name: public[name] for name in ("kty", "crv", "x", "y")}}
@@ -105,29 +110,44 @@ class Caller:
         waiting = (await self.json("GET", "/api/v1/me/enrolments"))[0]
         join, sealed = await self.join(waiting, pin)
         body = {"join": join, "sealed_pin": sealed}
-        return str((await self.json("POST", f"/api/v1/me/enrolments/{waiting['digest']}", expect=201, json=body))["credential"])
+        return str(
+            (await self.json("POST", f"/api/v1/me/enrolments/{waiting['digest']}", expect=201, json=body))["credential"]
+        )
 
     async def join(self, waiting: dict[str, Any], pin: str) -> tuple[str, str]:
         """The newcomer's signature under a voucher and the first PIN, sealed (base64url)."""
         shown = await self.json("GET", "/api/v1/signer/sealing-key")
         identity = msgspec.convert(shown["identity"], PublicJwk)
-        sealing = device.verify_statement(shown["statement"], identity, device.thumbprint(identity), now_us=time.time_ns() // 1000)
+        sealing = device.verify_statement(
+            shown["statement"], identity, device.thumbprint(identity), now_us=time.time_ns() // 1000
+        )
         sealed = device.seal_pin(pin, sealing, waiting["credential"], voucher=waiting["voucher"])
         join = device.join_jws(
-            self.approval, voucher=waiting["voucher"], organisation=ORGANISATION, credential=waiting["credential"], sealed_pin=sealed
+            self.approval,
+            voucher=waiting["voucher"],
+            organisation=ORGANISATION,
+            credential=waiting["credential"],
+            sealed_pin=sealed,
         )
         return join, b64u(sealed)
 
     async def approval_for(self, *sheets: dict[str, Any], pin: str = PIN, **change: Any) -> dict[str, str]:
         """The body of POST /approvals for open sheets."""
-        items = [Item(tbs=b64u(bytes.fromhex(one["tbs"])), manifest=b64u(bytes.fromhex(one["manifest_digest"]))) for one in sheets]
+        items = [
+            Item(tbs=b64u(bytes.fromhex(one["tbs"])), manifest=b64u(bytes.fromhex(one["manifest_digest"])))
+            for one in sheets
+        ]
         return await self.activation(sheets[0]["credential"], Kind.DOCUMENT, pin, **{"items": items, **change})
 
-    async def activation(self, credential: str, kind: Kind, pin: str = PIN, /, *, new_pin: str = "", voucher: str = "", **change: Any) -> dict[str, str]:
+    async def activation(
+        self, credential: str, kind: Kind, pin: str = PIN, /, *, new_pin: str = "", voucher: str = "", **change: Any
+    ) -> dict[str, str]:
         """A fresh challenge, the PIN sealed to it, and this device's approval of the given kind."""
         grant = await self.json("POST", f"/api/v1/credentials/{credential}/challenge", expect=201)
         identity = msgspec.convert(grant["identity"], PublicJwk)
-        sealing = device.verify_statement(grant["statement"], identity, device.thumbprint(identity), now_us=time.time_ns() // 1000)
+        sealing = device.verify_statement(
+            grant["statement"], identity, device.thumbprint(identity), now_us=time.time_ns() // 1000
+        )
         sealed = device.seal_pin(pin, sealing, credential, challenge=grant["challenge"], new_pin=new_pin)
         values: dict[str, Any] = {
             "kind": kind, "challenge": grant["challenge"], "organisation": ORGANISATION, "credential": credential, "sealed_pin": sealed, "voucher": voucher,
@@ -172,10 +192,13 @@ class Stack:
 
     def start_signer(self, **environment: str) -> None:
         config = self.settings.state.signer / "signer.toml"
-        self.signer = subprocess.Popen([sys.executable, "-m", "signing.core", str(config)], env={**os.environ, **environment})
+        self.signer = subprocess.Popen(
+            [sys.executable, "-m", "signing.core", str(config)], env={**os.environ, **environment}
+        )
         deadline = time.monotonic() + 20
         while not Path(self.settings.signer.socket).exists():
-            assert self.signer.poll() is None and time.monotonic() < deadline, "the signer did not start"
+            assert self.signer.poll() is None, "the signer did not start"
+            assert time.monotonic() < deadline, "the signer does not listen"
             time.sleep(0.02)
 
     def stop_signer(self, *, kill: bool = False) -> None:
@@ -193,7 +216,9 @@ class Stack:
 
     async def phone(self, person: str, *, office: bool = False, organisation: str | None = None) -> Caller:
         """A (further) paired device of a person."""
-        code = await self.wiring.identity.pairing_code(operator(organisation or self.organisation), person, office=office)
+        code = await self.wiring.identity.pairing_code(
+            operator(organisation or self.organisation), person, office=office
+        )
         caller = Caller(self.http)
         caller.person = person
         await caller.pair(code.code.reveal())
@@ -216,7 +241,9 @@ class Stack:
         await self.certify(credential, purpose)
         return credential
 
-    async def vouch(self, caller: Caller, kind: VoucherKind, credential: str, name: str, purpose: str = "person") -> str:
+    async def vouch(
+        self, caller: Caller, kind: VoucherKind, credential: str, name: str, purpose: str = "person"
+    ) -> str:
         """The officer leaves a voucher for this phone; its digest."""
         voucher = device.voucher_jws(
             self.officer_key, kind=kind, organisation=ORGANISATION, person=caller.person, credential=credential, key_type=KeyType.P256,
@@ -231,12 +258,23 @@ class Stack:
         raw = base64.urlsafe_b64decode(csr + "=" * (-len(csr) % 4))
         async with AsyncClient() as http:
             made = (await http.post(f"{self.pki.url}/issue?kind={purpose}", content=raw)).json()
-        der = [x509.load_pem_x509_certificate(one.encode()).public_bytes(serialization.Encoding.DER) for one in (made["certificate"], made["chain"][0])]
+        der = [
+            x509.load_pem_x509_certificate(one.encode()).public_bytes(serialization.Encoding.DER)
+            for one in (made["certificate"], made["chain"][0])
+        ]
         body = {"certificate": b64u(der[0]), "chain": [b64u(der[1])]}
         await self.officer.call("POST", f"/api/v1/credentials/{credential}/certificate", expect=204, json=body)
 
     async def take_in(
-        self, pdf: bytes, signers: list[Caller], /, *, key: str | None = None, path: str = "/api/v1/documents", by: Caller | None = None, **metadata: Any
+        self,
+        pdf: bytes,
+        signers: list[Caller],
+        /,
+        *,
+        key: str | None = None,
+        path: str = "/api/v1/documents",
+        by: Caller | None = None,
+        **metadata: Any,
     ) -> Any:
         body = {
             "number": str(secrets.randbelow(10**6)), "notation": "QĐ-UBND", "subject": "Về việc phân công nhiệm vụ mẫu", "type_name": "Quyết định", "urgency": 1,
@@ -274,7 +312,11 @@ iterations = 1
 async def running(folder: Path, *, database: str = "", worker: bool = True, **environment: str) -> AsyncIterator[Stack]:
     """A stack with one organisation, its officer and its document management system; people are added by the test."""
     stack = Stack(folder)
-    async with DemoPki() as stack.pki, FcmDouble() as stack.fcm, serving(folder / "axis") as (stack.axis, stack.axis_url):
+    async with (
+        DemoPki() as stack.pki,
+        FcmDouble() as stack.fcm,
+        serving(folder / "axis") as (stack.axis, stack.axis_url),
+    ):
         stack.fcm.write_service_account(folder / "fcm.json")
         (folder / "roots.pem").write_text(stack.pki.authority.trust_pem)
         stack.settings = load(
@@ -291,7 +333,11 @@ async def running(folder: Path, *, database: str = "", worker: bool = True, **en
         state = stack.settings.state
         state.create()
         config = state.signer / "signer.toml"
-        config.write_text(SIGNER_TOML.format(state=state.signer, head=state.head, socket=stack.settings.signer.socket, organisation=ORGANISATION))
+        config.write_text(
+            SIGNER_TOML.format(
+                state=state.signer, head=state.head, socket=stack.settings.signer.socket, organisation=ORGANISATION
+            )
+        )
         daemon.init(daemon.load_config(config))
         offline.trust_officer(daemon.load_config(config), public_jwk(stack.officer_key.public_key()), [ORGANISATION])
         offline.trust_root(daemon.load_config(config), stack.pki.authority.trust_pem.encode(), "demo")
@@ -301,8 +347,12 @@ async def running(folder: Path, *, database: str = "", worker: bool = True, **en
             try:
                 if worker:
                     await stack.wiring.start_worker()
-                stack.http = AsyncClient(transport=ASGITransport(app=create_app(stack.wiring)), base_url=ORIGIN, timeout=60)
-                stack.organisation = (await stack.wiring.identity.create_organisation(ORGANISATION, "Ủy ban nhân dân xã Mẫu")).id
+                stack.http = AsyncClient(
+                    transport=ASGITransport(app=create_app(stack.wiring)), base_url=ORIGIN, timeout=60
+                )
+                stack.organisation = (
+                    await stack.wiring.identity.create_organisation(ORGANISATION, "Ủy ban nhân dân xã Mẫu")
+                ).id
                 stack.officer = await stack.person("Cán bộ đăng ký mẫu", Role.REGISTRATION_OFFICER)
                 stack.qlvb = await stack.service("QLVB mẫu")
                 yield stack
