@@ -5,6 +5,7 @@ no detail (threat C18). Texts are Vietnamese and English, chosen by `Accept-Lang
 The module is long because the table is the contract of the API and must be read in one place.
 """
 
+import errno
 from typing import Any
 
 import msgspec
@@ -577,6 +578,8 @@ def code_of(error: Exception) -> tuple[str, dict[str, Any]]:
         return "integrity-failed", {}
     if isinstance(error, DatabaseError):
         return next((code for kind, code in _OF_DATABASE if isinstance(error, kind)), "internal"), {}
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return "insufficient-storage", {}
     if isinstance(error, msgspec.ValidationError | msgspec.DecodeError):
         return "invalid-request", {"detail": str(error)}
     if isinstance(error, RecursionError):  # msgspec's answer to JSON that is nested without end
