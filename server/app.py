@@ -132,7 +132,7 @@ async def metrics(request: Request[Any, Any, Any], state: State) -> Response[byt
     client = request.client
     if client is None or client.host not in {"127.0.0.1", "::1"}:
         raise Refused("not-found")
-    return Response(content=await state.wiring.metrics_text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(content=await state.wiring.metrics_text(), media_type="text/plain; version=0.0.4")
 
 
 @get(
@@ -185,8 +185,8 @@ def routes() -> list[HTTPRouteHandler]:
     """Every route of the product. One that does not say who may call it is refused (C2)."""
     handlers = [
         livez, readyz, metrics, openapi_document, problem,
-        _static("/api", API_PAGE, "text/html; charset=utf-8"), _static("/api/page.js", API_SCRIPT, "text/javascript; charset=utf-8"),
-        _static("/api/page.css", API_STYLE, "text/css; charset=utf-8"),
+        _static("/api", API_PAGE, "text/html"), _static("/api/page.js", API_SCRIPT, "text/javascript"),
+        _static("/api/page.css", API_STYLE, "text/css"),
         *IDENTITY, *DOCUMENTS, *APPROVALS, *PREVIEWS, *CREDENTIALS, *NOTICES, *WEBHOOKS, *AUDIT, *EXCHANGE, *WEB,
     ]  # fmt: skip
     for handler in handlers:

@@ -218,3 +218,9 @@ async def test_a_filter_that_nobody_can_check(world: World) -> None:
     strange = page.stream("x", "/Filter /SampleDecode /Type /XObject /Subtype /Form /BBox [0 0 9 9]")
     page.page(pdfs.lines() + "/X Do", resources=f"/XObject << /X {strange} 0 R >>")
     assert code(await world.stack.take_in(page.classic(), [world.leader])) == "unsupported-filter"
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_pages_and_metrics_name_their_character_set_once(world: World) -> None:
+    for path in ("/api", "/api/page.js", "/api/page.css", "/metrics"):
+        assert (await world.stack.http.get(path)).headers["content-type"].count("charset=utf-8") == 1, path
