@@ -24,6 +24,9 @@ from server.storage import Blobs
 
 log = structlog.get_logger()
 
+_ROOM = 4 << 20
+"""Bytes that must be free for a failed drawing to be the document's fault: the images of a slice of dense pages."""
+
 _SLICE = 20
 _TRY_AGAIN_US = 10 * 60 * 1_000_000
 _TIMEOUT_S = 60.0
@@ -168,6 +171,8 @@ class PreviewService:
             raise Refused("busy") from None
         except (SandboxFailure, SandboxRefused) as error:
             log.warning("preview-refused", code=str(error.code))
+            # A child that had no room to write says nothing about the document, and must leave no verdict on it (D8).
+            await self._blobs.require_space(_ROOM)
             raise Refused("cannot-be-shown") from None
 
     async def manifest(self, revision: str, length: int, page_count: int) -> bytes:
