@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 .PHONY: run setup setup-dev system test check bench soak lock clean
 
 run: setup
-	@$(BIN)/hoatoc demo
+	@$(BIN)/hoatoc demo --out out $(ARGS)
 
 setup: $(VENV)/.runtime
 
@@ -16,7 +16,8 @@ setup-dev: $(VENV)/.dev
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed" if sys.version_info < (3, 11) else 0)'
-	@$(PYTHON) -m venv $(VENV) || { echo "The venv module is missing: apt-get install python3-venv"; exit 1; }
+	@# Half a venv would pass for a whole one the next time.
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "The venv module is missing: apt-get install python3-venv"; exit 1; }
 
 $(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
 	@echo "Cài đặt lần đầu, một hai phút · Installing hash-locked dependencies, once ..."
