@@ -136,7 +136,7 @@ def decision(day: dt.date, number: int = NUMBER) -> Decision:
     middle, top = (_RIGHT - 100) / _MM, (_HEIGHT - title) / _MM + 2.5
     # SIG-2: the seal covers about a third of the signature on its left side.
     signature = Place(round(middle - 30, 1), round(top, 1), 60.0, 30.0)
-    seal = Place(round(middle - 30 - 22, 1), round(top - 3, 1), 36.0, 36.0)
+    seal = Place(round(middle - 30 - 16, 1), round(top - 3, 1), 36.0, 36.0)
     return Decision(_file(sheet, []), signature, seal)
 
 

@@ -180,6 +180,8 @@ def test_the_decision_reads_as_vietnamese_in_another_program(tmp_path):
     subprocess.run(["qpdf", "--check", path], check=True, capture_output=True)
     report = inspect(path)
     assert report.page_count == 1
+    covered = made.seal.x_mm + made.seal.width_mm - made.signature.x_mm
+    assert covered / made.signature.width_mm == pytest.approx(1 / 3, abs=0.05)  # SIG-2
     page_height = 297
     for place in (made.signature, made.seal):
         assert 0 < place.x_mm < 210 - place.width_mm
