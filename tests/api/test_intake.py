@@ -72,11 +72,13 @@ async def test_a_file_signed_here_twice_is_taken_in_again(world: World) -> None:
 
 
 SIGNED_SAMPLES = [
-    "01-plain-libreoffice", "03-acroform", "04-pdfa", "05-117-pages-linearized", "06-rotated-rtl", "07-scan-like-image", "08-hybrid-xref",
+    "01-plain-libreoffice", "04-pdfa", "05-117-pages-linearized", "06-rotated-rtl", "07-scan-like-image", "08-hybrid-xref",
     "09-signed-linearized", "10-signed-twice", "11-pades-lta-dss",
 ]  # fmt: skip
 REFUSED_SAMPLES = {
     "02-encrypted-user-password": "encrypted",
+    # Its values are drawn only because /NeedAppearances asks readers to draw them; a signature would take them from sight.
+    "03-acroform": "form-appearance",
     "12-broken-xref": "broken-structure",
 }
 
