@@ -1,9 +1,10 @@
 """The road through the browser: pairing, enrolment, reading, signing, sealing; wrong PINs; what is true on the screen."""
 
 import pytest
+from playwright.async_api import Locator, Route
 
 from tests.fakes.stack import PIN
-from tests.web.conftest import People
+from tests.web.conftest import Hand, People
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -21,6 +22,7 @@ async def test_from_the_inbox_to_sealed(people: People) -> None:
     await leader.shot("05-document")
     await leader.tap("Ký", "link")
     await leader.page.locator(".stamped img").wait_for()
+    await leader.page.get_by_role("button", name="1", exact=True).wait_for()
     await leader.shot("06-sheet")
     await leader.enter(PIN, "Ký văn bản này")
     await leader.page.get_by_role("heading", name="Đã ký").wait_for()
@@ -36,5 +38,119 @@ async def test_from_the_inbox_to_sealed(people: People) -> None:
     await clerk.enter(PIN, "Đóng dấu văn bản này")
     await clerk.page.get_by_role("heading", name="Đã đóng dấu").wait_for()
     await stack.until(document, "sealed", "forwarded", "delivered", "accepted")
-    assert leader.complaints == [] and clerk.complaints == []
+    assert leader.complaints == []
+    assert clerk.complaints == []
     assert await leader.page.evaluate("window.refusals") == []
+
+
+async def opened(hand: Hand, document: str, deed: str = "Ký văn bản này") -> Locator:
+    """The sheet of a document, ready for digits; its deed."""
+    await hand.page.goto(f"/#/d/{document}/sign")
+    await hand.page.locator(".stamped img").wait_for()
+    await hand.page.locator(".keys button:enabled").first.wait_for()
+    return hand.page.get_by_role("button", name=deed)
+
+
+async def test_a_wrong_pin_shows_the_tries_left_and_signs_nothing(people: People) -> None:
+    """A6: what the screen says is what the signer counted."""
+    leader, stack = people.leader, people.site.stack
+    document = await people.taken(number="102", subject="Về việc sai mã PIN")
+    deed = await opened(leader, document)
+    assert await deed.is_disabled()
+    await leader.enter("31415926", "Ký văn bản này")
+    await leader.page.get_by_text("Sai mã PIN. Còn 2 lần thử.").wait_for()
+    await leader.page.locator(".keys button:enabled").first.wait_for()
+    await leader.shot("08-wrong-pin")
+    assert await stack.state(document) == "in_review"
+    tries = await leader.call("GET", f"/api/v1/me/credentials/{leader.credential}/tries")
+    assert tries["tries_left"] == 2
+    await leader.enter(PIN, "Ký văn bản này")
+    await leader.page.get_by_role("heading", name="Đã ký").wait_for()
+    await stack.until(document, "signed")
+
+
+async def test_a_lost_answer_is_not_taken_for_a_no(people: People) -> None:
+    """A10, D1: the approval arrives, its answer does not; the screen finds the truth and nothing is signed twice."""
+    leader, stack = people.leader, people.site.stack
+    document = await people.taken(number="103", subject="Về việc mất mạng khi đang ký")
+    await opened(leader, document)
+    lost = 0
+
+    async def cut(route: Route) -> None:
+        nonlocal lost
+        if lost < 2:
+            await route.fetch()
+            lost += 1
+            await route.abort("connectionreset")
+        else:
+            await route.continue_()
+
+    await leader.page.route("**/api/v1/approvals", cut)
+    await leader.enter(PIN, "Ký văn bản này")
+    await leader.page.get_by_text("Mất mạng khi đang gửi").wait_for()
+    await leader.page.get_by_text("Chữ ký và dấu thời gian đã được ghi.").wait_for(timeout=30_000)
+    await leader.page.unroute("**/api/v1/approvals")
+    assert lost >= 1
+    read = await leader.call("GET", f"/api/v1/documents/{document}")
+    assert [one["kind"] for one in read["revisions"]].count("signature") == 1
+    await stack.until(document, "signed")
+
+
+async def test_an_approval_that_never_arrived_is_sent_again(people: People) -> None:
+    leader, stack = people.leader, people.site.stack
+    document = await people.taken(number="104", subject="Về việc yêu cầu không đến nơi")
+    await opened(leader, document)
+    cut = 0
+
+    async def drop(route: Route) -> None:
+        nonlocal cut
+        cut += 1
+        await (route.abort("connectionreset") if cut == 1 else route.continue_())
+
+    await leader.page.route("**/api/v1/approvals", drop)
+    await leader.enter(PIN, "Ký văn bản này")
+    await leader.page.get_by_text("Chữ ký và dấu thời gian đã được ghi.").wait_for(timeout=30_000)
+    await leader.page.unroute("**/api/v1/approvals")
+    assert cut == 2
+    await stack.until(document, "signed")
+
+
+@pytest.mark.parametrize("part", ["manifest", "image", "statement"])
+async def test_no_pin_is_taken_for_bytes_that_do_not_fit(people: People, part: str) -> None:
+    """Rule: what is shown is what is approved is what is signed. One changed byte on the way, and nothing is approved."""
+    leader, stack = people.leader, people.site.stack
+    document = await people.taken(subject=f"Về việc nội dung bị đổi: {part}")
+    pattern = {
+        "manifest": "**/prepared/*/manifest",
+        "image": "**/prepared/*/images/*",
+        "statement": "**/credentials/*/challenge",
+    }[part]
+    sent: list[str] = []
+    leader.page.on("request", lambda request: sent.append(request.url))
+
+    async def change(route: Route) -> None:
+        answer = await route.fetch()
+        body = bytearray(await answer.body())
+        at = (
+            body.index(b'"y":"') + 6
+            if part == "statement"
+            else body.index(b'"digest":"') + 10
+            if part == "manifest"
+            else len(body) // 2
+        )
+        body[at] = ord("A") if body[at] != ord("A") else ord("B")
+        await route.fulfill(response=answer, body=bytes(body))
+
+    await leader.page.route(pattern, change)
+    if part == "statement":
+        await opened(leader, document)
+        await leader.enter(PIN, "Ký văn bản này")
+        await leader.page.get_by_text("Bộ ký số không khớp").wait_for()
+        await leader.shot("09-unsafe")
+    else:
+        await leader.page.goto(f"/#/d/{document}/sign")
+        await leader.page.get_by_text("không khớp mã băm").wait_for()
+        assert await leader.page.locator(".keys button:enabled").count() == 0
+    await leader.page.unroute(pattern)
+    assert not any(url.endswith("/api/v1/approvals") for url in sent)
+    assert await stack.state(document) == "in_review"

@@ -5,12 +5,22 @@ import { commonName } from "./join.js";
 import { myStep } from "./document.js";
 import { check, imageOf } from "./manifest.js";
 import { pinPad } from "./pinpad.js";
-import { Unsafe, approve, openSheet, outcomeOf, sendApproval } from "./signing.js";
+import { approve, openSheet, outcomeOf, sendApproval } from "./signing.js";
 import { dateTime, pageCount, t } from "./texts.js";
 import { fill, h, icon, outside, say } from "./view.js";
 
 /** Eight characters that name the bytes, for reading aloud. @param {string} tbs */
 const codeOf = (tbs) => `${tbs.slice(0, 4)} ${tbs.slice(4, 8)}`.toUpperCase();
+
+/** A page by itself, to be moved about with a finger. @param {HTMLElement} picture */
+function enlarge(picture) {
+  const dialog = h(
+    "dialog", { class: "large", "aria-label": picture.getAttribute("alt"), onclose: () => dialog.remove() },
+    h("div", {}, picture), h("button", { class: "main", onclick: () => dialog.close() }, t("close")),
+  );
+  document.body.append(dialog);
+  dialog.showModal();
+}
 
 /** @param {import("./frame.js").Screen} screen @param {string} id */
 export async function approveScreen({ me, signal, go }, id) {
@@ -35,6 +45,7 @@ export async function approveScreen({ me, signal, go }, id) {
 
   const facts = h("div", { class: "facts" });
   const preview = h("div", { class: "stamped" }, h("span", { class: "spin" }));
+  const caption = h("p", { class: "caption" });
   const tries = h("p", { class: "soft tries" });
   const pad = pinPad({ label: words_.pin, deed: words_.deed, signal, submit });
   pad.enable(false);
@@ -42,7 +53,7 @@ export async function approveScreen({ me, signal, go }, id) {
   let sheet;
   let url = "";
   signal.addEventListener("abort", () => URL.revokeObjectURL(url));
-  fill(main, h("div", { class: "what" }, facts, preview), pad.element);
+  fill(main, h("div", { class: "what" }, facts, caption, preview), pad.element);
   what();
   await prepare();
 
@@ -68,17 +79,20 @@ export async function approveScreen({ me, signal, go }, id) {
       sheet = opened.sheet;
       what();
       const image = imageOf(opened.manifest, sheet.page, 720);
-      preview.style.aspectRatio = `${image.width} / ${image.height}`;
-      const [bytes] = await Promise.all([
+      const [bytes, left] = await Promise.all([
         call("GET", `/api/v1/prepared/${sheet.prepared}/images/${image.digest}`, { signal }),
-        read(`/api/v1/me/credentials/${sheet.credential}/tries`, { signal }).then(showTries),
+        read(`/api/v1/me/credentials/${sheet.credential}/tries`, { signal }),
       ]);
       await check(bytes, image);
       if (signal.aborted) return;
       URL.revokeObjectURL(url);
       url = URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" }));
       const title = t(sealing ? "signSealed" : "signStamped", { n: sheet.page });
-      fill(preview, h("img", { src: url, alt: title, width: image.width, height: image.height }), h("p", { class: "caption" }, title));
+      fill(caption, title);
+      const picture = () => h("img", { src: url, alt: title, width: image.width, height: image.height });
+      fill(preview, h("button", { class: "enlarge", "aria-label": `${title}. ${t("zoomIn")}`, onclick: () => enlarge(picture()) }, picture(), icon("plus")));
+      // Only now, when everything that would be approved has been checked, may digits be entered.
+      showTries(left);
     } catch (error) {
       if (signal.aborted) return;
       sheet = undefined;
@@ -86,7 +100,7 @@ export async function approveScreen({ me, signal, go }, id) {
     }
   }
   const prepareAgain = () => {
-    fill(main, h("div", { class: "what" }, facts, preview), pad.element);
+    fill(main, h("div", { class: "what" }, facts, caption, preview), pad.element);
     fill(preview, h("span", { class: "spin" }));
     prepare();
   };
@@ -98,12 +112,7 @@ export async function approveScreen({ me, signal, go }, id) {
     pad.enable(true);
   }
 
-  /** @param {any} error @param {(() => void)} [again] */
-  function refuse(error, again) {
-    if (!(error instanceof Unsafe) && !(error instanceof Problem)) return fill(main, trouble(error, again));
-    const unsafe = error instanceof Unsafe && t(error.message === "signer" ? "unsafeSigner" : "unsafeBytes");
-    fill(main, unsafe ? h("div", { class: "empty bad", role: "alert" }, icon("warn"), h("p", {}, unsafe)) : trouble(error, again));
-  }
+  const refuse = (/** @type {any} */ error, /** @type {(() => void)} */ again) => fill(main, trouble(error, again));
 
   /** @param {Uint8Array} digits */
   async function submit(digits) {

@@ -1,7 +1,7 @@
 /** A document: what it is, its pages as images of the exact bytes, its route, its files, and what may be done with it now. */
 import { Problem, call, post, read } from "./api.js";
 import { chip, frame, has, nothing, pageLoader, trouble, waiting, words } from "./frame.js";
-import { read as readManifest } from "./manifest.js";
+import { Differs, read as readManifest } from "./manifest.js";
 import { pageList } from "./pages.js";
 import { date, dateTime, t } from "./texts.js";
 import { download, fill, h, icon, outside, say } from "./view.js";
@@ -83,7 +83,7 @@ export async function documentScreen({ me, signal, changed }, id) {
     const place = h("div", { class: "empty" }, h("span", { class: "spin" }));
     fill(main, facts, place);
     const { manifest } = await readManifest(await call("GET", `${path}/manifest`, { signal }));
-    if (manifest.revision !== found.revision || manifest.page_count !== found.page_count) throw new Error("another revision");
+    if (manifest.revision !== found.revision || manifest.page_count !== found.page_count) throw new Differs("another revision");
     const turned = (/** @type {number} */ page) => fill(counter, t("docPage", { n: page, all: manifest.page_count }));
     let told = false;
     const list = pageList({

@@ -1,5 +1,7 @@
 /** What every screen stands in: header with the way back, main part, bar of deeds, tabs within the thumb's reach. */
 import { Offline, Problem, call } from "./api.js";
+import { Differs } from "./manifest.js";
+import { Unsafe } from "./signing.js";
 import { ago, pageCount, t } from "./texts.js";
 import { fill, h, icon, outside } from "./view.js";
 
@@ -86,6 +88,8 @@ export const chip = (urgency) => h("span", { class: `chip u${urgency}` }, t(`u${
 /** Words for what went wrong, from the server's own where it gave some. @param {any} error */
 export function words(error) {
   if (error instanceof Problem) return error.message;
+  if (error instanceof Differs) return t("unsafeBytes");
+  if (error instanceof Unsafe) return t(error.message === "voucher" ? "unsafeVoucher" : "unsafeSigner");
   return t(error instanceof Offline ? "failedOffline" : "internal");
 }
 
@@ -94,7 +98,7 @@ export const trouble = (error, again) =>
   h(
     "div", { class: "empty", role: "alert" }, icon("warn"), h("p", {}, words(error)),
     error instanceof Problem && error.status >= 500 && h("p", { class: "soft" }, t("trace", { id: String(error.body.trace_id ?? "").slice(-12) })),
-    again && h("button", { class: "main", onclick: again }, t("again")),
+    again && !(error instanceof Differs || error instanceof Unsafe) && h("button", { class: "main", onclick: again }, t("again")),
   );
 
 export const waiting = () => h("p", { class: "empty", role: "status" }, h("span", { class: "spin" }), t("loading"));

@@ -150,8 +150,8 @@ export async function enrolment({ me, signal, go }) {
         ),
       );
       deeds(h("button", { class: "main", onclick: () => ask(voucher) }, t("enrolDo")));
-    } catch {
-      fill(main, h("div", { class: "empty", role: "alert" }, icon("warn"), h("p", {}, t("unsafeVoucher"))));
+    } catch (error) {
+      fill(main, trouble(error));
     }
   }
   /** @param {any} voucher */
@@ -162,7 +162,7 @@ export async function enrolment({ me, signal, go }) {
         if (made.state === "waits_for_holder") wait("enrolHolder", "enrolWaitsHelp");
         else go("#/enrol");
       } catch (error) {
-        pad.restart(error instanceof Unsafe ? t("unsafeSigner") : words(error), !(error instanceof Unsafe));
+        pad.restart(words(error), !(error instanceof Unsafe));
       }
     });
     deeds();

@@ -9,6 +9,9 @@
  */
 import { fromUtf8, hex, sha256 } from "./codec.js";
 
+/** What arrived is not what its digest names, or is no manifest: nothing of it may be shown or approved. */
+export class Differs extends Error {}
+
 const IMAGE = ["page", "width", "height", "digest", "size", "from_revision"];
 const FIELD = ["name", "state", "page", "rect"];
 /** @type {Record<string, string[]>} */
@@ -62,12 +65,16 @@ export function parse(text) {
 
 /** A manifest as the server sent it, with the digest of exactly these bytes. @param {ArrayBuffer} bytes */
 export async function read(bytes) {
-  return { manifest: parse(fromUtf8(bytes)), digest: hex(await sha256(bytes)) };
+  try {
+    return { manifest: parse(fromUtf8(bytes)), digest: hex(await sha256(bytes)) };
+  } catch (error) {
+    throw new Differs(String(error));
+  }
 }
 
 /** Throws unless the image's bytes are those that the manifest names. @param {ArrayBuffer} bytes @param {PageImage} image */
 export async function check(bytes, image) {
-  if (hex(await sha256(bytes)) !== image.digest) throw new Error("image differs from the manifest");
+  if (hex(await sha256(bytes)) !== image.digest) throw new Differs("image");
 }
 
 /** The image of a page in the smallest width that is not below `wanted`. @param {Manifest} manifest @param {number} page @param {number} wanted */

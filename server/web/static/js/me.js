@@ -3,7 +3,7 @@ import { Problem, call, logOut, read } from "./api.js";
 import { frame, signs, trouble, waiting, words } from "./frame.js";
 import { commonName, newPin } from "./join.js";
 import { pinPad } from "./pinpad.js";
-import { Unsafe, changePin } from "./signing.js";
+import { changePin } from "./signing.js";
 import { date, dateTime, language, speak, t } from "./texts.js";
 import { ask, fill, h, icon, outside, say } from "./view.js";
 
@@ -175,6 +175,6 @@ export async function pinScreen({ me, signal, go }) {
     const { tries_left: left, locked_until: until } = error instanceof Problem ? error.body : {};
     if (until) return start(credential, t("pinLocked", { time: dateTime(until) }));
     if (left !== undefined) return start(credential, t("pinWrong", { n: left }));
-    start(credential, error instanceof Unsafe ? t("unsafeSigner") : words(error));
+    start(credential, words(error));
   }
 }

@@ -8,10 +8,10 @@
 import { call, now, Offline, pause, post, Problem, read, self } from "./api.js";
 import { b64u, digest, unhex, utf8 } from "./codec.js";
 import { peekJws, signJws, thumbprint } from "./jose.js";
-import { read as readManifest } from "./manifest.js";
+import { Differs, read as readManifest } from "./manifest.js";
 import { sealPin, verifyStatement } from "./pin.js";
 
-/** The signer, the voucher or the bytes are not what they should be: nothing was sent, no PIN was asked. */
+/** The signer or the voucher is not what it should be: nothing was sent. */
 export class Unsafe extends Error {}
 
 /** @param {any} grant */
@@ -79,7 +79,7 @@ export async function openSheet(document, shown) {
   if (
     found !== sheet.manifest_digest || manifest.tbs !== sheet.tbs || manifest.parent !== sheet.parent || sheet.parent !== shown ||
     sheet.document !== document || stamped?.page !== sheet.page || manifest.page_count !== sheet.page_count
-  ) throw new Unsafe("sheet");
+  ) throw new Differs("sheet");
   return { sheet, manifest };
 }
 

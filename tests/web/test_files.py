@@ -1,0 +1,103 @@
+"""What the server sends for the client: size, policy, caching; and the published vectors in the browser's own modules."""
+
+import gzip
+import json
+import re
+import struct
+from pathlib import Path
+
+import pytest
+
+from server.identity.dpop import Verifier
+from server.web import icon
+from server.web.routes import POLICY, files
+from tests.web.conftest import Hand, Site
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+REPOSITORY = Path(__file__).parents[2]
+LIMIT = 60_000
+
+
+async def test_the_whole_client_is_small() -> None:
+    sizes = {path: len(file.packed) for path, file in files().items() if path != "/pair"}
+    assert sum(sizes.values()) <= LIMIT, sizes
+    assert all(gzip.decompress(file.packed) == file.body for file in files().values())
+
+
+async def test_the_page_names_every_module() -> None:
+    """A module that is not preloaded costs a slow network one more round trip."""
+    page = files()["/"].body.decode()
+    named = set(re.findall(r'(?:href|src)="(/assets/js/[a-z]+\.js)"', page))
+    assert named == {path for path in files() if path.startswith("/assets/js/")}
+    shell = json.loads(files()["/sw.js"].body.decode().partition("=")[2].partition(";\n")[0])
+    assert set(shell["files"]) == set(files()) - {"/sw.js", "/pair"}
+
+
+async def test_no_text_is_missing_and_none_is_idle() -> None:
+    sources = {path: file.body.decode() for path, file in files().items() if path.startswith("/assets/js/")}
+    table = sources.pop("/assets/js/texts.js")
+    known = set(re.findall(r"^  (\w+): \[", table, re.MULTILINE))
+    rest = "\n".join(sources.values()) + table.partition("export const language")[2]
+    used = set(re.findall(r"\bt\(\"(\w+)\"", rest)) | {name for name in known if f'"{name}"' in rest}
+    prefixes = [f"{name}" for name in re.findall(r"\bt\(`(\w+?)\$\{", rest)]
+    assert used <= known, used - known
+    assert {name for name in known - used if not any(name.startswith(prefix) for prefix in prefixes)} == set()
+
+
+async def test_no_way_to_set_markup() -> None:
+    """C9: the only sinks that a text could reach are text nodes and attributes."""
+    for path, file in files().items():
+        if path.endswith(".js"):
+            found = re.search(
+                r"innerHTML|outerHTML|insertAdjacent|document\.write|\beval\(|new Function|srcdoc", file.body.decode()
+            )
+            assert found is None, f"{path}: {found}"
+
+
+async def test_every_file_has_the_policy_and_a_tag(site: Site) -> None:
+    http = site.stack.http
+    for path, file in files().items():
+        answer = await http.get(path, headers={"Accept-Encoding": "gzip"})
+        assert answer.status_code == 200 and answer.content == file.body, path
+        assert answer.headers["content-security-policy"] == POLICY
+        charset = "; charset=utf-8" if file.media_type.startswith("text/") else ""
+        assert answer.headers["content-type"] == file.media_type + charset
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        again = await http.get(path, headers={"Accept-Encoding": "gzip", "If-None-Match": answer.headers["etag"]})
+        assert again.status_code == 304 and again.content == b""
+        plain = await http.get(path, headers={"Accept-Encoding": "identity"})
+        assert "content-encoding" not in plain.headers and plain.content == file.body
+        assert plain.headers["etag"] != answer.headers["etag"]
+    for path in ("/assets/js/none.js", "/assets/../routes.py", "/assets/js/%2e%2e/sw.js", "/assets/icon-64.png"):
+        assert (await http.get(path)).status_code == 404, path
+
+
+async def test_the_icons_are_pictures_of_their_size(site: Site) -> None:
+    manifest = json.loads(files()["/manifest.webmanifest"].body)
+    for one in manifest["icons"]:
+        body = (await site.stack.http.get(one["src"])).content
+        assert body.startswith(b"\x89PNG\r\n\x1a\n")
+        assert "{}x{}".format(*struct.unpack(">II", body[16:24])) == one["sizes"]
+    assert icon.svg().startswith("<svg")
+
+
+async def test_the_published_vectors_pass_in_the_browser(hand: Hand) -> None:
+    folder = REPOSITORY / "openapi" / "vectors"
+    names = ("approval", "voucher", "signed_head", "sealed_pin", "manifest", "dpop")
+    vectors = {name: json.loads((folder / f"{name}.json").read_text()) for name in names}
+    source = (Path(__file__).parent / "vectors.mjs").read_text()
+    await hand.page.route(
+        "**/assets/js/vectors.js", lambda route: route.fulfill(body=source, content_type="text/javascript")
+    )
+    await hand.page.goto("/")
+    found = await hand.page.evaluate("async (vectors) => (await import('/assets/js/vectors.js')).run(vectors)", vectors)
+    assert found["wrong"] == []
+    assert found["cases"] > 60
+    proof = Verifier().verify(
+        found["proof"],
+        method="POST",
+        target="https://sign.example/api/v1/people",
+        now_us=found["now"] * 1_000_000,
+        token=found["token"],
+    )
+    assert proof.thumbprint == found["thumbprint"]
