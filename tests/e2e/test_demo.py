@@ -268,8 +268,13 @@ def serving_demo(out: Path, *arguments: object) -> Iterator[tuple["subprocess.Po
                 break
         yield process, said
     finally:
-        process.kill()
-        process.communicate()
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+        try:
+            process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
 
 
 async def joins(given: dict[str, Any]) -> str:
