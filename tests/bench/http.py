@@ -11,7 +11,6 @@ import base64
 import hashlib
 import importlib.util
 import json
-import os
 import secrets
 import socket
 import sqlite3
@@ -35,7 +34,6 @@ from litestar import Request, Response, get, post
 from litestar.response import File
 
 from server.app import create_app
-from server.identity import queries as identity_queries
 from server.identity.guard import allow, public, request_proof
 from server.identity.model import Role
 from server.identity.service import operator
@@ -43,13 +41,13 @@ from server.identity.tokens import Secret
 from server.ids import new_id
 from server.previews import render
 from server.settings import Settings, load
-from server.wiring import Wiring
 from server.wire import iso
+from server.wiring import Wiring
 from tests.bench.measure import Row, at_least, at_most, show
 from tests.bench.previews import text_pdf
 from tests.fakes.stack import ORIGIN, Caller
 
-DOCUMENTS = int(os.environ.get("BENCH_DOCS", "100000"))
+DOCUMENTS = 100_000
 ROUNDS = 7
 CLIENTS = 64
 HOST = ORIGIN.removeprefix("http://")
@@ -200,7 +198,9 @@ async def _seed(folder: Path) -> tuple[Seed, Caller]:
                 _documents, wiring.settings.state.database, organisation, person.id
             )
             await _page(wiring, folder, document, revision)
-            notices = await asyncio.to_thread(_notices, wiring.settings.state.database, organisation, person.id, caller.device)
+            notices = await asyncio.to_thread(
+                _notices, wiring.settings.state.database, organisation, person.id, caller.device
+            )
             body = (await caller.call("GET", "/api/v1/inbox?limit=50", expect=200)).content
             assert len(json.loads(body)["items"]) == 50
             (folder / "inbox.json").write_bytes(body)
@@ -362,12 +362,16 @@ async def _run(port: int, requests: list[bytes], clients: int) -> tuple[float, f
     return len(spent) / (time.perf_counter() - begin), statistics.median(spent) * 1e3
 
 
+def _started(*arguments: str) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen([sys.executable, "-m", "tests.bench.http", *arguments])
+
+
 @asynccontextmanager
 async def _server(folder: Path, which: str = "granian") -> AsyncIterator[int]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = subprocess.Popen([sys.executable, "-m", "tests.bench.http", "serve", str(folder), str(port), which])
+    process = _started("serve", str(folder), str(port), which)
     try:
         async with AsyncClient(headers={"Host": HOST}) as http:
             for _ in range(400):
@@ -414,8 +418,6 @@ async def _rows(folder: Path) -> list[Row]:
                 for _ in range(ROUNDS):
                     await side("granian", port, 600, CLIENTS, "GET", "/api/v1/inbox?limit=50")
                     await side("uvicorn", other, 600, CLIENTS, "GET", "/api/v1/inbox?limit=50")
-    if os.environ.get("BENCH_DEBUG"):
-        print({name: [(round(a), round(b, 1)) for a, b in runs] for name, runs in taken.items()}, file=sys.stderr)
     rate = {name: statistics.median(one[0] for one in runs) for name, runs in taken.items()}
     made = [
         at_least("http: inbox of 50 out of 100,000 / the same bytes from memory, same authentication", rate["inbox"], rate["memory"], "1/s", 0.45),

@@ -6,10 +6,8 @@ reads the structure and decodes the streams, in C++; ours also judges what is dr
 may be.
 """
 
-import statistics
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from signing.pdf.compare import Expected, compare
 from signing.pdf.prepare import FieldKind, PrepareRequest, RouteField, StampText, prepare
 from signing.pdf.safety import inspect
 from signing.pdf.text_agreement import agreement
+from tests.bench.measure import at_most, medians_ms, show
 from tests.fakes import pdfs
 
 ROUNDS = 7
@@ -26,21 +25,12 @@ ROUTE = (RouteField("HT_SIG1", FieldKind.PERSON), RouteField("HT_SEAL", FieldKin
 
 def measure(ours: Callable[[], object], against: Callable[[], object]) -> tuple[float, float]:
     """Medians in milliseconds."""
-    times: tuple[list[float], list[float]] = ([], [])
-    ours()
-    against()
-    for _ in range(ROUNDS):
-        for side, spent in zip((ours, against), times, strict=True):
-            begin = time.perf_counter()
-            side()
-            spent.append((time.perf_counter() - begin) * 1e3)
-    return statistics.median(times[0]), statistics.median(times[1])
+    mine, theirs = medians_ms([ours, against], ROUNDS)
+    return mine, theirs
 
 
 def row(name: str, ours: float, against: float, goal: float) -> dict[str, Any]:
-    ratio = ours / against
-    figures = {"ours": round(ours, 2), "against": round(against, 2), "unit": "ms", "ratio": round(ratio, 2)}
-    return {"bench": name, **figures, "goal": goal, "met": ratio <= goal}
+    return at_most(name, ours, against, "ms", goal)
 
 
 def rows() -> Iterator[dict[str, Any]]:
@@ -77,7 +67,5 @@ def rows() -> Iterator[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    import json
-
     for figure in rows():
-        print(json.dumps(figure, ensure_ascii=False))
+        show(figure)

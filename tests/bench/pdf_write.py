@@ -5,14 +5,9 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
-import json
 import os
-import statistics
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from pyhanko.pdf_utils.incremental_writer import IncrementalPdfFileWriter
@@ -25,24 +20,11 @@ from signing.pdf.placement import FieldKind, Place
 from signing.pdf.prepare import Prepared, RouteField, prepare
 from signing.pdf.reader import Document
 from signing.pdf.writer import Addition
+from tests.bench.measure import Row, at_most, medians_ms, show
 from tests.fakes import pdf_signing as fakes
 from tests.fakes.pdfs import HONEST
 
-Row = dict[str, object]
 _ROUTE = (RouteField("HT_SIG1", FieldKind.PERSON, Place(-1, 0.6, 0.85, 0.3, 0.08)),)
-
-
-def _median_ms(sides: list[Callable[[], None]], rounds: int) -> list[float]:
-    """Medians in ms of each side, taken in turn; the first turn warms caches and is not counted."""
-    taken: list[list[float]] = [[] for _ in sides]
-    for turn in range(rounds + 1):
-        for place, side in enumerate(sides):
-            gc.collect()
-            begin = time.perf_counter()
-            side()
-            if turn:
-                taken[place].append((time.perf_counter() - begin) * 1000)
-    return [statistics.median(values) for values in taken]
 
 
 def _ours(source: Path, folder: Path) -> None:
@@ -98,16 +80,7 @@ def _pyhanko(source: Path, folder: Path) -> None:
 
 
 def _row(name: str, ours: float, against: float, goal: float) -> Row:
-    ratio = ours / against
-    return {
-        "bench": name,
-        "ours": round(ours, 2),
-        "against": round(against, 2),
-        "unit": "ms",
-        "ratio": round(ratio, 3),
-        "goal": goal,
-        "met": ratio <= goal,
-    }
+    return at_most(name, ours, against, "ms", goal)
 
 
 def _ten_megabytes() -> bytes:
@@ -129,7 +102,7 @@ def rows(rounds: int = 9) -> list[Row]:
             source.write_bytes(data)
             ready = folder / "standing"
             info = prepare(source, fakes.request(0, route=_ROUTE), ready)
-            ours, assembling, only, floor, hanko = _median_ms(
+            ours, assembling, only, floor, hanko = medians_ms(
                 [
                     lambda: _ours(source, folder),  # noqa: B023 -- called within this turn
                     lambda: _assemble_only(ready, info, folder),  # noqa: B023
@@ -153,4 +126,4 @@ def rows(rounds: int = 9) -> list[Row]:
 
 if __name__ == "__main__":
     for row in rows():
-        print(json.dumps(row, ensure_ascii=False))
+        show(row)

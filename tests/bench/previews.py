@@ -2,10 +2,8 @@
 
 import asyncio
 import io
-import statistics
 import subprocess
 import tempfile
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from PIL import Image
 
 from server.previews import render
 from server.sandbox.pool import Sandbox
+from tests.bench.measure import at_most, medians_ms_async, show, times_faster
 
 ROUNDS = 7
 WIDTH = 1080
@@ -55,42 +54,22 @@ def _pdf(objects: list[bytes]) -> bytes:
     )
 
 
-def scan_pdf() -> bytes:
-    """One A4 page at 300 dpi, a noisy JPEG of about 5 MB."""
+def scan_pdf(pages: int = 5) -> bytes:
+    """A4 pages at 300 dpi, each a JPEG of noise as a scanner leaves it, about 25 MB in all."""
+    images = [Image.effect_noise((2480, 3508), 60 + number).convert("RGB") for number in range(pages)]
     body = io.BytesIO()
-    Image.effect_noise((1240, 1754), 90).resize((2480, 3508)).convert("RGB").save(
-        body, "PDF", resolution=300, quality=92
-    )
+    images[0].save(body, "PDF", save_all=True, append_images=images[1:], resolution=300, quality=88)
     return body.getvalue()
 
 
 async def _interleaved(ours: Side, against: Side) -> tuple[float, float]:
-    """Medians in milliseconds."""
-    times: tuple[list[float], list[float]] = ([], [])
-    await ours()
-    await against()
-    for _ in range(ROUNDS):
-        for side, spent in zip((ours, against), times, strict=True):
-            await asyncio.sleep(0.1)  # lets the ended child go and the next one get ready, as between two readers
-            begin = time.perf_counter()
-            await side()
-            spent.append((time.perf_counter() - begin) * 1e3)
-    return statistics.median(times[0]), statistics.median(times[1])
+    """Medians in milliseconds; the pause lets the ended child go and the next one get ready, as between two readers."""
+    mine, theirs = await medians_ms_async([ours, against], ROUNDS, pause_s=0.1)
+    return mine, theirs
 
 
 def _row(name: str, ours: float, against: float, goal: float, *, faster: bool) -> dict[str, Any]:
-    """`ratio` is ours / against, goal at most; or against / ours, goal at least, when we are to be faster."""
-    ratio = against / ours if faster else ours / against
-    met = ratio >= goal if faster else ratio <= goal
-    return {
-        "bench": name,
-        "ours": round(ours, 2),
-        "against": round(against, 2),
-        "unit": "ms",
-        "ratio": round(ratio, 2),
-        "goal": goal,
-        "met": met,
-    }
+    return (times_faster if faster else at_most)(name, ours, against, "ms", goal)
 
 
 async def _rows(folder: Path) -> list[dict[str, Any]]:
@@ -171,7 +150,5 @@ def rows() -> Iterator[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    import json
-
     for row in rows():
-        print(json.dumps(row, ensure_ascii=False))
+        show(row)

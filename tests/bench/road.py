@@ -26,7 +26,7 @@ from tests.bench.measure import Row, at_most, show
 from tests.fakes import pdfs
 from tests.fakes.stack import Caller, Stack, running
 
-ROUNDS = 9
+ROUNDS = 15
 PATH = "/api/v1/approvals"
 STEPS = {
     "authenticated": "envelope, proof, token (1 commit)",
@@ -103,7 +103,10 @@ async def _signed(stack: Stack, leader: Caller, pdf: bytes, floor: Floor, path: 
         point("authenticated")
         return found
 
-    with patch("server.approvals.service.point", point), patch.object(stack.wiring.identity, "authenticate", authenticate):
+    with (
+        patch("server.approvals.service.point", point),
+        patch.object(stack.wiring.identity, "authenticate", authenticate),
+    ):
         begin, reached["answered"] = await asked(stack.http._transport.app, leader, body)  # type: ignore[attr-defined]
     spent["ours"] = reached["answered"] - begin
     for step in STEPS:
@@ -127,8 +130,13 @@ async def _rows(folder: Path) -> list[Row]:
             made.append(
                 at_most(
                     f"road: sign one document, {label} / SHA-256, raw signature, four durable commits, one head write",
-                    ms["ours"], ms["floor"], "ms", 3.0, preparation_ms=round(ms["preparation"], 1), share=share,
-                )  # fmt: skip
+                    ms["ours"],
+                    ms["floor"],
+                    "ms",
+                    3.0,
+                    preparation_ms=round(ms["preparation"], 1),
+                    share=share,
+                )
             )
     return made
 

@@ -1,4 +1,4 @@
-"""The signer's figures: both sides in the same run, interleaved, medians. `bench_signer()` returns one dict per row."""
+"""The signer's figures: both sides in the same run, interleaved, medians. `rows()` returns one dict per row."""
 
 import asyncio
 import hashlib
@@ -116,9 +116,9 @@ async def _memory_rows(folder: Path) -> list[dict[str, object]]:
     return [row | {"ratio": round(pss / 30, 2), "goal": 1.0, "met": pss <= 30}]
 
 
-def bench_signer(seconds: float = 3.0) -> list[dict[str, object]]:
+def rows(seconds: float = 3.0) -> list[dict[str, object]]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        rows = asyncio.run(_activation_rows(folder))
-        rows += asyncio.run(_pin_rows(folder, seconds))
-        return rows + asyncio.run(_memory_rows(folder))
+        made = asyncio.run(_activation_rows(folder))
+        made += asyncio.run(_pin_rows(folder, seconds))
+        return made + asyncio.run(_memory_rows(folder))

@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import json
 import statistics
 import tempfile
 import time
@@ -13,6 +12,7 @@ from itertools import count
 import aiosqlite
 
 from server.db import open_database
+from tests.bench.measure import at_least, show
 
 TASKS, RUNS, SECONDS = 64, 5, 1.0
 GOAL = 3.0
@@ -76,21 +76,15 @@ async def main():
         await connection.close()
         await db.close()
     left, right = (statistics.median(side) for side in zip(*results, strict=True))
-    ratio = left / right
-    print(
-        json.dumps(
-            {
-                "bench": "durable three-statement transactions, 64 tasks",
-                "ours": round(left),
-                "against": round(right),
-                "unit": "tx/s",
-                "ratio": round(ratio, 1),
-                "goal": GOAL,
-                "met": ratio >= GOAL,
-            }
-        )
-    )
+    return [
+        at_least("storage: durable three-statement transactions, 64 tasks / plain aiosqlite", left, right, "1/s", GOAL)
+    ]
+
+
+def rows():
+    return asyncio.run(main())
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    for row in rows():
+        show(row)
