@@ -185,6 +185,8 @@ class PdfWork:
         except Overloaded:
             raise Refused("busy") from None
         except SandboxRefused as error:
+            if error.code == "disk":  # the child's word for a full volume; it says nothing about the document (D8)
+                raise Refused("insufficient-storage") from None
             raise Refused(error.code, **error.fields) from None
         except SandboxFailure:
             raise Refused("cannot-be-checked") from None

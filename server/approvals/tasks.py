@@ -15,6 +15,7 @@ from server.clock import Clock
 from server.crash import point
 from server.db import Database, Transaction
 from server.documents.service import advance
+from server.errors import Refused
 from server.ids import new_id
 from server.jobs import Bury, Context, Handler, Job, Periodic, Retry
 from server.pdfwork import PdfWork
@@ -24,6 +25,7 @@ from server.storage import Blobs
 from server.timestamps import NoStamp, TimeStamps
 from signing.client import Unavailable
 from signing.cms import signature_value, with_timestamp
+from signing.pdf.errors import PdfError
 
 log = structlog.get_logger()
 
@@ -109,6 +111,11 @@ class ApprovalTasks:
                 digest = await asyncio.to_thread(self._pdf.assemble, path, prepared.assembly, cms, out)
             size = out.stat().st_size
             stored = await self._blobs.put_file(out)
+        except (PdfError, Refused) as error:
+            if error.code in {"disk", "insufficient-storage"}:
+                # Waiting for space is no failure of the job: a signature must not end as a dead letter for it (D8).
+                raise Retry(None, error.code) from None
+            raise
         finally:
             out.unlink(missing_ok=True)
         if stored != digest:

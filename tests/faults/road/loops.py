@@ -313,7 +313,7 @@ async def _race(stack: Deployment, load: Load, rng: random.Random, counts: colle
     }
 
     async def approve() -> int:
-        await asyncio.sleep(rng.uniform(0, 0.06))
+        await asyncio.sleep(rng.uniform(0, 0.4))
         return int((await load.leader.call("POST", "/api/v1/approvals", json=body)).status_code)
 
     async def replace() -> int:
