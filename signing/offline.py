@@ -1,7 +1,7 @@
 """The operator's offline commands, run on the signer's host as its user: whom it believes, and a restored store.
 
-They lie outside the core because the running process has no use for them: they write the files that it reads, or hold
-the store's lock while it is stopped. What they decide is checked by the core (`Trust`, `Store.open`).
+They lie outside the core because nothing that comes through the socket can reach them: they write the files that the
+process reads, or hold the store's lock while it is stopped. They are as trusted as the operator who runs them.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,8 @@ from signing.core.codec import PublicJwk, b64u, public_key, sha256, thumbprint
 from signing.core.heads import read_head
 from signing.core.keys import Keys
 from signing.core.model import DeviceState, Head, HolderState
-from signing.core.store import DeviceRow, Event, HolderRow, StartRefused, Store, Tx
+from signing.core.rows import DeviceRow, Event, HolderRow
+from signing.core.store import StartRefused, Store, Tx
 from signing.core.trust import Officer
 
 __all__ = ["accept_restore", "describe_restore", "trust_officer", "trust_root"]

@@ -27,19 +27,14 @@ from signing.core.envelope import Argon, Envelope, PinMismatch, derive, open_env
 from signing.core.keys import Keys
 from signing.core.model import ActivationState, Approval, DeviceState, HolderState, KeyType, Kind, Signature, Voucher
 from signing.core.pin import Ladder, Pin, charge, check_choice, tries_left
-from signing.core.store import ActivationRow, CredentialRow, DeviceRow, HolderRow, RevokedRow, Store, Tx, VoucherRow
+from signing.core.rows import ActivationRow, CredentialRow, DeviceRow, HolderRow, RevokedRow, VoucherRow
+from signing.core.store import Store, Tx
 from signing.core.trust import Trust, valid_at
 from signing.core.wire import ActivateRequest
 
 T = TypeVar("T")
 HolderId = tuple[str, str]
 Effect = tuple[tuple[Signature, ...], HolderRow | None]
-STATES = {
-    "charged": ActivationState.RUNNING,
-    "signed": ActivationState.SIGNED,
-    "void": ActivationState.VOID,
-    "wrong_pin": ActivationState.WRONG_PIN,
-}
 _KINDS = (Kind.DOCUMENT, Kind.CHANGE_PIN, Kind.ADD_DEVICE, Kind.ADD_HOLDER)
 _BY_VOUCHER = {Kind.ADD_DEVICE: model.VoucherKind.ADD_DEVICE, Kind.ADD_HOLDER: model.VoucherKind.ADD_HOLDER}
 
@@ -155,7 +150,7 @@ class Activations:
         self._keys.challenges.check(approval.challenge, approval.credential, approval.device, now)
         used = tx.get(ActivationRow, approval.challenge)
         if used is not None:
-            raise errors.ChallengeUsed(state=STATES[used.state])
+            raise errors.ChallengeUsed(state=state_of(used))
         if approval.kind is Kind.DOCUMENT:
             _check_certificate(credential, now)
         pin, new_pin = self._keys.open_pin(request.sealed_pin, approval.credential, unb64u(approval.challenge))
@@ -254,8 +249,7 @@ class Activations:
             state = HolderState.ACTIVE if holder.state == HolderState.ENDED else holder.state
             tx.put(replace(holder, failures=0, locked_until_us=0, state=state))
         if not open_still:
-            if row.state == "charged":
-                tx.put(replace(row, state="void"))
+            end(tx, row, ActivationState.VOID)
             tx.log_about("void", now, credential, row)
             return None
         if changed is not None:
@@ -282,11 +276,8 @@ class Activations:
     def _wrong(self, tx: Tx, charged: Charge) -> errors.WrongPin:
         now = self._clock.now_us()
         row, holder = _rows(tx, charged)
-        if row.state == "charged":
-            tx.put(replace(row, state="wrong_pin"))
-        if holder.state == HolderState.ENDED and holder.envelope:
-            tx.put(replace(holder, envelope=b""))
-            tx.scrub()
+        end(tx, row, ActivationState.WRONG_PIN)
+        destroy_ended(tx, holder)
         tx.log_about("wrong_pin", now, charged.credential, row)
         left = tries_left(self._limits.ladder, holder.failures, holder.locked_until_us, now)
         return errors.WrongPin(tries_left=left, locked_until_us=holder.locked_until_us)
@@ -302,6 +293,23 @@ class Activations:
 
         with contextlib.suppress(errors.SignerError):  # a store that cannot be written now voids it at the next start
             await self._store.commit(body)
+
+
+def state_of(row: ActivationRow) -> ActivationState:
+    return ActivationState.RUNNING if row.state == "charged" else ActivationState(row.state)
+
+
+def end(tx: Tx, row: ActivationRow, state: ActivationState) -> None:
+    """Close an activation that still runs; one that has ended stays as it is."""
+    if row.state == "charged":
+        tx.put(replace(row, state=state))
+
+
+def destroy_ended(tx: Tx, holder: HolderRow) -> None:
+    """After the last try nobody may ever open the envelope again (A3)."""
+    if holder.state == HolderState.ENDED and holder.envelope:
+        tx.put(replace(holder, envelope=b""))
+        tx.scrub()
 
 
 def _claim(request: ActivateRequest, organisations: frozenset[str]) -> Claim:

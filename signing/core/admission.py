@@ -12,7 +12,8 @@ from signing.core.errors import ApprovalInvalid, CredentialExists, DeviceRevoked
 from signing.core.keys import Keys
 from signing.core.model import APPROVAL_TYP, Approval, DeviceState, HolderState, Kind, Voucher
 from signing.core.pin import Pin, check_choice
-from signing.core.store import DeviceRow, HolderRow, RevokedRow, Tx, VoucherRow
+from signing.core.rows import DeviceRow, HolderRow, RevokedRow, VoucherRow
+from signing.core.store import Tx
 
 
 class Newcomer(msgspec.Struct, frozen=True):

@@ -33,6 +33,7 @@ from signing.core.store import StartRefused, Store
 from signing.core.trust import Trust
 
 _PR_SET_DUMPABLE = 4
+_PEER = struct.Struct("3i")  # pid, uid, gid
 _FRAME_TIMEOUT_S = 10.0
 _IDLE_TIMEOUT_S = 300.0
 _DRAIN_S = 30.0
@@ -117,7 +118,7 @@ def main(config_path: str | Path) -> int:
         config = load_config(config_path)
         _harden()
         asyncio.run(serve(config))
-    except (ConfigRefused, StartRefused, ClockDrift, OSError, ValueError) as error:
+    except (ConfigRefused, StartRefused, SignerError, OSError, ValueError) as error:
         _say("refused", reason=getattr(error, "code", type(error).__name__), detail=str(error))
         return 2
     return 0
@@ -200,10 +201,8 @@ class _Door:
         self._closing = False
 
     async def enter(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        credentials = writer.get_extra_info("socket").getsockopt(
-            socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i")
-        )
-        _, uid, _ = struct.unpack("3i", credentials)
+        peer = writer.get_extra_info("socket")
+        _, uid, _ = _PEER.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
         self._open.add(writer)
         try:
             if uid in self._uids and len(self._open) <= self._room:
@@ -243,22 +242,22 @@ class _Door:
 
     async def _answer(self, raw: bytes) -> bytes:
         try:
-            request: wire.Request = msgspec.msgpack.decode(raw, type=wire.Request)
-            value = await self._service.handle(request)
-            answer = msgspec.msgpack.encode({"ok": value})
+            answer = msgspec.msgpack.encode({"ok": await self._service.handle(_request(raw))})
             if len(answer) > FRAME_LIMIT:
                 raise MalformedRequest("the answer would not fit a frame")
-        except msgspec.MsgspecError:
-            return _refusal(MalformedRequest("not a request of this protocol"))
         except SignerError as error:
             if error.code in ("tampered", "unavailable", "clock-drift"):
                 _say(error.code, detail=error.detail)
-            return _refusal(error)
+            return msgspec.msgpack.encode(wire.Refusal(error.code, error.detail, error.fields))
         except Exception as error:  # a defect must not end the process; its text could hold anything, so it stays here
             _say("internal", kind=type(error).__name__)
-            return _refusal(SignerError("internal"))
+            return msgspec.msgpack.encode(wire.Refusal("internal", "internal"))
         return answer
 
 
-def _refusal(error: SignerError) -> bytes:
-    return msgspec.msgpack.encode(wire.Refusal(error.code, error.detail, error.fields))
+def _request(raw: bytes) -> wire.Request:
+    try:
+        request: wire.Request = msgspec.msgpack.decode(raw, type=wire.Request)
+    except msgspec.MsgspecError as error:
+        raise MalformedRequest("not a request of this protocol") from error
+    return request

@@ -14,11 +14,9 @@ class SignerError(Exception):
     """Base of all refusals; `code` is stable, `fields` are safe to show to the person concerned."""
 
     code: ClassVar[str] = "internal"
-    charged: ClassVar[bool] = False
-    """Whether a try had been charged when this was raised."""
 
-    def __init_subclass__(cls, *, code: str, charged: bool = False) -> None:
-        cls.code, cls.charged = code, charged
+    def __init_subclass__(cls, *, code: str) -> None:
+        cls.code = code
         _BY_CODE[code] = cls
 
     def __init__(self, detail: str = "", **fields: int | str) -> None:
@@ -79,7 +77,7 @@ class PinForbidden(SignerError, code="pin-forbidden"):
     """The new PIN is guessable (A9); `reason` is one of length, repeated, run, common, personal, unchanged."""
 
 
-class WrongPin(SignerError, code="wrong-pin", charged=True):
+class WrongPin(SignerError, code="wrong-pin"):
     """The PIN did not open the envelope. Fields: `tries_left` (in this stage), `locked_until_us` (0 if not locked)."""
 
     @property
@@ -94,10 +92,6 @@ class WrongPin(SignerError, code="wrong-pin", charged=True):
 class Locked(SignerError, code="locked"):
     """Too many wrong PINs; answered before any cryptography. Field: `locked_until_us`."""
 
-    @property
-    def locked_until_us(self) -> int:
-        return int(self.fields.get("locked_until_us", 0))
-
 
 class Ended(SignerError, code="ended"):
     """The envelope was destroyed after the last stage: a new key, a new certificate, in person (A3)."""
@@ -107,7 +101,7 @@ class Busy(SignerError, code="busy"):
     """Another activation of this holder runs, or the queue is full. Nothing was charged; try again shortly."""
 
 
-class Void(SignerError, code="void", charged=True):
+class Void(SignerError, code="void"):
     """The activation was fenced, its device revoked, or its envelope changed while it ran: there is no signature."""
 
 

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
 from signing.core.codec import PublicJwk, b64u, lp, public_jwk, refused_as, sha256, sign_jws, unb64u
+from signing.core.custody import Custody
 from signing.core.custody.software import SoftwareCustody, private_der
 from signing.core.errors import ApprovalInvalid, ChallengeExpired, PinMalformed
 from signing.core.model import CHALLENGE_LIFE_US, SEALING_TYP, ChallengeId, SealingStatement
@@ -56,7 +57,7 @@ class Keys:
     """All keys of one signer, loaded. Shows none of them."""
 
     def __init__(self, directory: Path) -> None:
-        self.custody = SoftwareCustody(_read(directory, "custody"), _read(directory, "pepper"))
+        self.custody: Custody = SoftwareCustody(_read(directory, "custody"), _read(directory, "pepper"))
         self.identity = _load(_read(directory, "identity"))
         self._sealing = _load(_read(directory, "sealing"))
         self.identity_jwk: PublicJwk = public_jwk(self.identity.public_key())

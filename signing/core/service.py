@@ -8,32 +8,15 @@ import msgspec
 from msgspec.structs import replace
 
 from signing.core import errors, model, wire
-from signing.core.activation import STATES, Activations, Limits
+from signing.core.activation import Activations, Limits, destroy_ended, end, state_of
 from signing.core.admission import Newcomer, check_join, fresh_device, inner_context, new_holder, spend
 from signing.core.clock import SignerClock
 from signing.core.codec import b64u, refused_as, sha256, thumbprint, unb64u
 from signing.core.keys import Keys, challenge_time
-from signing.core.model import (
-    ActivationState,
-    ChallengeId,
-    CredentialId,
-    DeviceState,
-    HolderState,
-    KeyType,
-    VoucherKind,
-)
+from signing.core.model import ActivationState, ChallengeId, CredentialId, DeviceState, HolderState, KeyType
 from signing.core.pin import tries_left
-from signing.core.store import (
-    ActivationRow,
-    CredentialRow,
-    DeviceRow,
-    Event,
-    HolderRow,
-    RevokedRow,
-    Store,
-    Tx,
-    VoucherRow,
-)
+from signing.core.rows import ActivationRow, CredentialRow, DeviceRow, Event, HolderRow, RevokedRow, VoucherRow
+from signing.core.store import Store, Tx
 from signing.core.trust import Trust
 
 RESULT_LIFE_US = 90 * 86_400_000_000
@@ -54,12 +37,10 @@ class Service:
         def body(tx: Tx) -> None:
             now = self._clock.now_us()
             for row in tx.find(ActivationRow, "state = ?", "charged"):
-                tx.put(replace(row, state="void"))
+                end(tx, row, ActivationState.VOID)
                 tx.log(Event(event="void", time_us=now, credential=row.credential, challenge=row.challenge))
             for holder in tx.find(HolderRow, "state = ?", HolderState.ENDED):
-                if holder.envelope:
-                    tx.put(replace(holder, envelope=b""))
-                    tx.scrub()
+                destroy_ended(tx, holder)
             tx.log(Event(event="started", time_us=now))
 
         await self._store.commit(body)
@@ -123,7 +104,7 @@ class Service:
     # Enrolment and certificate. ---------------------------------------------------------------------------------------
 
     async def _enrol(self, request: wire.EnrolRequest) -> model.Enrolment:
-        voucher = self._trust.voucher(request.voucher, VoucherKind.ENROL, self._clock.checked_us())
+        voucher = self._trust.voucher(request.voucher, model.VoucherKind.ENROL, self._clock.checked_us())
         newcomer = check_join(self._keys, voucher, request.voucher, request.join, request.sealed_pin)
         done = await self._store.commit(lambda tx: _enrolled(tx, newcomer))
         if done is not None:
@@ -203,7 +184,7 @@ class Service:
 
     def _reactivate(self, tx: Tx, text: str) -> None:
         now = self._clock.checked_us()
-        voucher, text_hash = self._trust.voucher(text, VoucherKind.REACTIVATE, now), b64u(sha256(text.encode()))
+        voucher, text_hash = self._trust.voucher(text, model.VoucherKind.REACTIVATE, now), b64u(sha256(text.encode()))
         if tx.get(VoucherRow, text_hash) is not None:
             raise errors.VoucherSpent
         credential = _credential(tx, voucher.credential)
@@ -271,10 +252,9 @@ def _enrolled(tx: Tx, newcomer: Newcomer) -> model.Enrolment | None:
 def _outcome(row: ActivationRow | None) -> model.Outcome:
     if row is None:
         return model.Outcome(ActivationState.UNKNOWN)
-    signed = row.state == "signed"
-    return model.Outcome(
-        STATES[row.state], msgspec.msgpack.decode(row.result, type=model.Activation) if signed else None
-    )
+    if row.state != "signed":
+        return model.Outcome(state_of(row))
+    return model.Outcome(ActivationState.SIGNED, msgspec.msgpack.decode(row.result, type=model.Activation))
 
 
 def _events(tx: Tx, start: int, count: int) -> model.LogEvents:

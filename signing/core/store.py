@@ -22,16 +22,20 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 import msgspec
 
+from signing.core import rows
 from signing.core.codec import SigningKey, b64u, lp, public_jwk
 from signing.core.errors import SignerError, Tampered, Unavailable
 from signing.core.heads import HeadKeeper, State, read_head
 from signing.core.log import Frontier, leaf_hash
 from signing.core.model import Head, RestoreOrder
+from signing.core.rows import ActivationRow, Column, Columns, CredentialRow, DeviceRow, Event, R, Row
 
+T = TypeVar("T")
+Job = tuple[Callable[["Tx"], object], Future[object]]
 _MODULUS = 1 << 256
 _GROUP = 256
 
@@ -42,132 +46,6 @@ class StartRefused(Exception):  # noqa: N818 - named as the design names it
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(f"{code}: {detail}")
         self.code = code
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """A leaf of the log (its JSON in this order). `detail`: the approval or voucher as JWS, or a digest of the
-    result.
-    """
-
-    v: int = 1
-    event: str
-    time_us: int
-    organisation: str = ""
-    credential: str = ""
-    person: str = ""
-    device: str = ""
-    challenge: str = ""
-    detail: str = ""
-
-
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of a table: `TABLE` is its name, `KEY` how many of the first columns are its primary key."""
-
-    TABLE: ClassVar[str] = ""
-    KEY: ClassVar[int] = 1
-
-
-class CredentialRow(Row, frozen=True, kw_only=True):
-    TABLE: ClassVar[str] = "credential"
-
-    credential: str
-    organisation: str
-    key_type: str
-    subject: str
-    public_key: bytes
-    csr: bytes
-    certificate: bytes = b""
-    chain: bytes = msgspec.msgpack.encode(())
-    frozen: int = 0
-
-
-class HolderRow(Row, frozen=True, kw_only=True):
-    TABLE: ClassVar[str] = "holder"
-    KEY: ClassVar[int] = 2
-
-    credential: str
-    person: str
-    state: str
-    epoch: int = 1
-    failures: int = 0
-    locked_until_us: int = 0
-    pin_forbidden: str
-    envelope: bytes = b""
-
-
-class DeviceRow(Row, frozen=True, kw_only=True):
-    TABLE: ClassVar[str] = "device"
-    KEY: ClassVar[int] = 2
-
-    credential: str
-    device: str
-    person: str
-    key: bytes
-    state: str
-
-
-class RevokedRow(Row, frozen=True, kw_only=True):
-    TABLE: ClassVar[str] = "revoked"
-
-    device: str
-    time_us: int
-
-
-class VoucherRow(Row, frozen=True, kw_only=True):
-    TABLE: ClassVar[str] = "voucher"
-
-    voucher: str
-    kind: str
-    credential: str
-    join_sha256: str
-    time_us: int
-
-
-class ActivationRow(Row, frozen=True, kw_only=True):
-    TABLE: ClassVar[str] = "activation"
-
-    challenge: str
-    kind: str = ""
-    credential: str = ""
-    person: str = ""
-    device: str = ""
-    approval_sha256: str = ""
-    state: str
-    epoch: int = 0
-    time_us: int
-    result: bytes = b""
-
-
-TABLES: tuple[type[Row], ...] = (CredentialRow, HolderRow, DeviceRow, RevokedRow, VoucherRow, ActivationRow)
-R = TypeVar("R", bound=Row)
-T = TypeVar("T")
-Column = str | int | bytes
-Columns = tuple[Column, ...] | list[Column]
-Job = tuple[Callable[["Tx"], object], Future[object]]
-_SQL_TYPE = {str: "TEXT", int: "INTEGER", bytes: "BLOB"}
-_TYPES = {table: tuple(field.type for field in msgspec.structs.fields(table)) for table in TABLES}
-_FIELDS = {table: table.__struct_fields__ for table in TABLES}
-_KEY_IS = {table: " AND ".join(f"{name} = ?" for name in _FIELDS[table][: table.KEY]) for table in TABLES}
-_SELECT = {table: f"SELECT {', '.join(_FIELDS[table])}, sequence, mac FROM {table.TABLE}" for table in TABLES}  # noqa: S608 - names are ours
-_GET = {table: f"{_SELECT[table]} WHERE {_KEY_IS[table]}" for table in TABLES}
-_DELETE = {table: f"DELETE FROM {table.TABLE} WHERE {_KEY_IS[table]}" for table in TABLES}  # noqa: S608 - names are ours
-_REPLACE = {
-    table: f"INSERT OR REPLACE INTO {table.TABLE} VALUES ({', '.join('?' * (len(_FIELDS[table]) + 2))})"  # noqa: S608 - names are ours
-    for table in TABLES
-}
-
-
-def _schema() -> Iterator[str]:
-    for table in TABLES:
-        columns = [f"{field.name} {_SQL_TYPE[field.type]} NOT NULL" for field in msgspec.structs.fields(table)]
-        columns += ["sequence INTEGER NOT NULL", "mac BLOB NOT NULL"]
-        key = ", ".join(_FIELDS[table][: table.KEY])
-        yield f"CREATE TABLE {table.TABLE} ({', '.join(columns)}, PRIMARY KEY ({key})) WITHOUT ROWID"
-    yield "CREATE TABLE event (position INTEGER PRIMARY KEY, body BLOB NOT NULL)"
-    yield (
-        "CREATE TABLE meta (id INTEGER PRIMARY KEY CHECK (id = 1), sequence INTEGER NOT NULL, row_sum BLOB NOT NULL,"
-        " log_size INTEGER NOT NULL, frontier BLOB NOT NULL, time_us INTEGER NOT NULL, mac BLOB NOT NULL)"
-    )
 
 
 @dataclass
@@ -207,7 +85,7 @@ class Tx:
 
     def get(self, table: type[R], *key: str) -> R | None:
         """The row of a primary key, or None. Raises `Tampered` if it is not the row that the signer wrote last."""
-        found = self._store.connection.execute(_GET[table], key).fetchone()
+        found = self._store.connection.execute(rows.GET[table], key).fetchone()
         if found is not None:
             return self._checked(table, found)
         if self._mac(lp(table.TABLE, *key)) is not None:
@@ -225,8 +103,8 @@ class Tx:
         """The rows that a condition of the core's own selects, each checked; for display and sweeps, where a missing
         row grants nothing.
         """
-        rows = self._store.connection.execute(f"{_SELECT[table]} WHERE {where}", (value,)).fetchall()
-        return [self._checked(table, row) for row in rows]
+        found = self._store.connection.execute(f"{rows.SELECT[table]} WHERE {where}", (value,)).fetchall()
+        return [self._checked(table, row) for row in found]
 
     def put(self, row: Row) -> None:
         """Insert or replace."""
@@ -235,12 +113,12 @@ class Tx:
         values = tuple(str(value) if isinstance(value, str) else value for value in columns)  # enums become plain text
         ledger.sequence += 1
         mac = self._store.row_mac(table, values, ledger.sequence)
-        self._store.connection.execute(_REPLACE[table], (*values, ledger.sequence, mac))
+        self._store.connection.execute(rows.REPLACE[table], (*values, ledger.sequence, mac))
         self._account(lp(table.TABLE, *values[: table.KEY]), mac)
 
     def delete(self, row: Row) -> None:
         table, key = type(row), msgspec.structs.astuple(row)[: type(row).KEY]
-        self._store.connection.execute(_DELETE[table], key)
+        self._store.connection.execute(rows.DELETE[table], key)
         self._ledger.sequence += 1
         self._account(lp(table.TABLE, *key), None)
 
@@ -276,7 +154,7 @@ class Tx:
         kept = self._mac(lp(table.TABLE, *values[: table.KEY]))
         if kept != mac or self._store.row_mac(table, values, sequence) != mac:
             raise Tampered("a row is not the one written last")
-        return msgspec.convert(dict(zip(_FIELDS[table], values, strict=True)), table)
+        return msgspec.convert(dict(zip(rows.FIELDS[table], values, strict=True)), table)
 
     def _mac(self, row_key: bytes) -> bytes | None:
         macs = self._ledger.macs
@@ -314,7 +192,7 @@ class Store:
         store = cls(directory, head_directory, row_key, identity)
         try:
             store.connection.execute("BEGIN IMMEDIATE")
-            for statement in _schema():
+            for statement in rows.schema():
                 store.connection.execute(statement)
             store._ledger.time_us = now_us
             store._write_meta(store._ledger)
@@ -400,7 +278,7 @@ class Store:
         return value
 
     def row_mac(self, table: type[Row], values: Columns, sequence: Column) -> bytes:
-        if type(sequence) is not int or tuple(map(type, values)) != _TYPES[table]:
+        if type(sequence) is not int or tuple(map(type, values)) != rows.TYPES[table]:
             raise Tampered("a column has another type")
         return hmac.digest(self._row_key, lp("hoatoc-row-v1", table.TABLE, *values, sequence), "sha256")
 
@@ -523,8 +401,8 @@ class Store:
 
     def _sum_rows(self) -> int:
         total = 0
-        for table in TABLES:
-            for *values, sequence, mac in self.connection.execute(_SELECT[table]):
+        for table in rows.TABLES:
+            for *values, sequence, mac in self.connection.execute(rows.SELECT[table]):
                 try:
                     if self.row_mac(table, values, sequence) != mac:
                         raise StartRefused("tampered", f"a row of {table.TABLE} does not carry its MAC")

@@ -87,10 +87,6 @@ _Question = ChallengeRequest | SealingKeyRequest | ResultRequest | StatusRequest
 Request = _Change | ReactivateRequest | _Question
 
 
-class Answer(msgspec.Struct, frozen=True):
-    ok: msgspec.Raw
-
-
 class Refusal(msgspec.Struct, frozen=True):
     error: str
     detail: str = ""

@@ -1,5 +1,8 @@
 """Configuration, time, the process's own protection."""
 
+import contextlib
+import sqlite3
+
 import msgspec
 import pytest
 
@@ -96,6 +99,17 @@ async def test_the_process_cannot_be_dumped_and_logs_no_secret(client, host, off
         content = path.read_bytes()
         assert b"618034" not in content
         assert path.parent.name == "keys" or not any(key in content for key in keys)
+
+
+def test_a_start_that_cannot_be_recorded_is_a_refusal(tmp_path):
+    """A15: the operator reads one line with its reason, no traceback."""
+    host = SignerHost(tmp_path / "h")
+    with contextlib.closing(sqlite3.connect(host.database)) as database:
+        database.execute("CREATE TRIGGER refuse BEFORE INSERT ON event BEGIN SELECT RAISE(ABORT, 'x'); END")
+    with pytest.raises(RuntimeError, match='"reason": "unavailable"') as refused:
+        host.start()
+    assert "Traceback" not in str(refused.value)
+    assert host.process.wait(10) == 2
 
 
 def test_production_is_the_default_profile(tmp_path):

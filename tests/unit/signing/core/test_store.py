@@ -1,6 +1,7 @@
 """A4: every column of every table, mutated one at a time, at rest and while the signer runs. Group commit and its savepoints."""
 
 import asyncio
+import contextlib
 import hashlib
 import shutil
 import sqlite3
@@ -11,7 +12,8 @@ import pytest_asyncio
 from signing.client import Kind, VoucherKind
 from signing.core import daemon
 from signing.core.errors import SignerError, WrongPin
-from signing.core.store import TABLES, RevokedRow, StartRefused, Store
+from signing.core.rows import TABLES, RevokedRow
+from signing.core.store import StartRefused, Store
 from tests.fakes.phone import Phone
 from tests.fakes.signer import ORGANISATION, SignerHost, enrol, now_us, sign
 
@@ -46,12 +48,12 @@ def mutate(dump, tmp_path):
     keys = daemon.Keys(dump.config.folder("keys"))
 
     def attempt(*statements):
-        shutil.copytree(dump.base / "state", tmp_path / "state", dirs_exist_ok=True)
-        shutil.copytree(dump.base / "head", tmp_path / "head", dirs_exist_ok=True)
-        database = sqlite3.connect(tmp_path / "state" / "signer.db")
-        changed = sum(database.execute(statement).rowcount for statement in statements)
-        database.commit()
-        database.close()
+        for folder in ("state", "head"):
+            shutil.rmtree(tmp_path / folder, ignore_errors=True)  # a write-ahead log of the last attempt would be applied
+            shutil.copytree(dump.base / folder, tmp_path / folder)
+        with contextlib.closing(sqlite3.connect(tmp_path / "state" / "signer.db")) as database:
+            changed = sum(database.execute(statement).rowcount for statement in statements)
+            database.commit()
         assert changed or not statements
         Store.open(tmp_path / "state", tmp_path / "head", keys.row_key, keys.identity).close()
 
