@@ -17,7 +17,7 @@ from litestar.openapi.config import OpenAPIConfig
 from litestar.params import PathParameter
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from server import problems
+from server import api_page, problems
 from server.approvals.routes import HANDLERS as APPROVALS
 from server.audit.routes import HANDLERS as AUDIT
 from server.credentials.routes import HANDLERS as CREDENTIALS
@@ -31,7 +31,6 @@ from server.ids import new_id
 from server.logs import bind_request
 from server.metrics import Metrics
 from server.notices.routes import HANDLERS as NOTICES
-from server.openapi import API_PAGE, API_SCRIPT, API_STYLE
 from server.previews.routes import HANDLERS as PREVIEWS
 from server.web.routes import HANDLERS as WEB
 from server.webhooks.routes import HANDLERS as WEBHOOKS
@@ -185,8 +184,8 @@ def routes() -> list[HTTPRouteHandler]:
     """Every route of the product. One that does not say who may call it is refused (C2)."""
     handlers = [
         livez, readyz, metrics, openapi_document, problem,
-        _static("/api", API_PAGE, "text/html"), _static("/api/page.js", API_SCRIPT, "text/javascript"),
-        _static("/api/page.css", API_STYLE, "text/css"),
+        _static("/api", api_page.text("page.html"), "text/html"), _static("/api/page.js", api_page.text("page.js"), "text/javascript"),
+        _static("/api/page.css", api_page.text("page.css"), "text/css"),
         *IDENTITY, *DOCUMENTS, *APPROVALS, *PREVIEWS, *CREDENTIALS, *NOTICES, *WEBHOOKS, *AUDIT, *EXCHANGE, *WEB,
     ]  # fmt: skip
     for handler in handlers:
@@ -253,8 +252,11 @@ def _given(value: Any) -> Any:
 def _after(before: str | None, provide: Any) -> Any:
     """`provide`, declared to need the dependency `before`."""
     own = inspect.signature(provide, eval_str=True).parameters.values()
+    given_by_name: Any = Given
     needed = (
-        [] if before is None else [inspect.Parameter(before, inspect.Parameter.KEYWORD_ONLY, annotation=Given[Any])]
+        []
+        if before is None
+        else [inspect.Parameter(before, inspect.Parameter.KEYWORD_ONLY, annotation=given_by_name[Any])]
     )
 
     def provided(**given: Any) -> Any:

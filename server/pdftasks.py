@@ -103,6 +103,9 @@ def inspect_file(request: InspectRequest) -> InspectResponse:
 
     path = Path(request.path)
     report = inspect(path)
+    if report.signatures.certified is not None:
+        # Fields for a route would have to be added, which certification forbids; only its own empty fields may be filled.
+        raise PdfError("no-room-for-signature", "the file is certified")
     if agreement(path).blank_fields:
         # Drawn only because /NeedAppearances asks readers to; signing removes that key, and the values would vanish from sight.
         raise PdfError("form-appearance", "a filled field has no appearance of its own")
