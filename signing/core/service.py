@@ -76,7 +76,7 @@ class Service:
             case wire.ImportCertificateRequest():
                 return await durably(lambda tx: self._import(tx, request))
             case wire.ResultRequest(challenge):
-                return await commit(lambda tx: _outcome(tx.get(ActivationRow, challenge)))
+                return await durably(lambda tx: _outcome(tx.get(ActivationRow, challenge)))  # it may hold signatures
             case wire.VoidRequest(challenge):
                 return await durably(lambda tx: self._void(tx, challenge))
             case wire.StatusRequest(credential):
@@ -106,7 +106,7 @@ class Service:
     async def _enrol(self, request: wire.EnrolRequest) -> model.Enrolment:
         voucher = self._trust.voucher(request.voucher, model.VoucherKind.ENROL, self._clock.checked_us())
         newcomer = check_join(self._keys, voucher, request.voucher, request.join, request.sealed_pin)
-        done = await self._store.commit(lambda tx: _enrolled(tx, newcomer))
+        done = await self._store.durably(lambda tx: _enrolled(tx, newcomer))
         if done is not None:
             return done
         if voucher.credential in self._enrolling or len(self._enrolling) >= self._limits.queue:

@@ -272,7 +272,7 @@ class Store:
         await asyncio.wrap_future(self.heads.durable(sequence))
 
     async def durably(self, body: Callable[[Tx], T]) -> T:
-        """A change is answered when its head is on the other volume."""
+        """What changed, now or in a commit before, is answered when its head is on the other volume (A5)."""
         value, sequence = await self.commit(lambda tx: (body(tx), tx.sequence))
         await self.durable(sequence)
         return value

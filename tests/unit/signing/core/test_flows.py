@@ -297,6 +297,31 @@ async def test_without_the_head_volume_nothing_is_signed_and_nothing_more_is_cha
 
 
 @pytest.mark.asyncio
+async def test_a_result_gives_no_signature_whose_head_is_not_written(inside, monkeypatch):
+    """A5: G3 is committed, the other volume fails: neither the answer nor `result` hands the signature out before."""
+    client, phone, service, _ = inside
+    use = service.activations._use
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    def then_full(*arguments):
+        effect = use(*arguments)
+        monkeypatch.setattr(heads.os, "fdatasync", full)
+        return effect
+
+    monkeypatch.setattr(service.activations, "_use", then_full)
+    approval, sealed = await approve(client, phone, items=[item(DIGEST)])
+    challenge = msgspec.json.decode(device.unb64u(approval.split(".")[1]))["challenge"]
+    with pytest.raises(Unavailable):
+        await client.activate(approval, sealed)
+    with pytest.raises(Unavailable):
+        await client.result(challenge)
+    monkeypatch.undo()
+    assert (await client.result(challenge)).activation.signatures
+
+
+@pytest.mark.asyncio
 async def test_an_event_that_cannot_be_written_undoes_its_operation(inside):
     """A15: a trigger refuses one credential's events; the same group's other members go through."""
     client, phone, _, store = inside
