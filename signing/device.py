@@ -4,6 +4,7 @@ The reference for native clients and the web client; `openapi/vectors/` holds it
 used by the signer's process. Sources: RFC 9180 (HPKE base mode), RFC 7515, RFC 7638.
 """
 
+import base64
 import secrets
 from collections.abc import Sequence
 
@@ -53,6 +54,7 @@ __all__ = [
     "restore_jws",
     "seal_pin",
     "short_code",
+    "short_code_of",
     "thumbprint",
     "verify_statement",
 ]
@@ -97,9 +99,17 @@ def jws_hash(jws: str) -> str:
 
 
 def short_code(jwk: PublicJwk) -> str:
-    """Eight digits in two groups that officer and person compare by eye: the thumbprint's first 8 bytes mod 10^8."""
-    number = int.from_bytes(unb64u(thumbprint(jwk), 32)[:8], "big") % 100_000_000
-    return f"{number // 10_000:04d} {number % 10_000:04d}"
+    """What officer and person compare by eye: see `short_code_of`."""
+    return short_code_of(thumbprint(jwk))
+
+
+def short_code_of(key: str) -> str:
+    """`XXXX-XXXX`: the first 40 bits of SHA-256 over the ASCII characters of an RFC 7638 thumbprint, in base32 (RFC 4648).
+
+    2^40 keys must be tried to meet a given code, inside the life of a pairing code.
+    """
+    text = base64.b32encode(sha256(key.encode("ascii"))[:5]).decode()
+    return f"{text[:4]}-{text[4:]}"
 
 
 def verify_statement(statement: str, identity: PublicJwk, identity_thumbprint: str, *, now_us: int) -> SealingKey:

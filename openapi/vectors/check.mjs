@@ -163,8 +163,9 @@ async function checkAll() {
   same(await thumbprint(approval.key), approval.thumbprint, "thumbprint");
   same(await digest(text.encode(approval.manifest)), approval.manifest_sha256, "manifest digest");
   same(await digest(text.encode(approval.jws)), approval.jws_sha256, "jws digest");
-  const number = new DataView(unb64u(approval.thumbprint).buffer).getBigUint64(0) % 100000000n;
-  same(String(number).padStart(8, "0").replace(/(....)/, "$1 "), approval.short_code, "short code");
+  const bits = [...unb64u(await digest(text.encode(approval.thumbprint))).slice(0, 5)].map((byte) => byte.toString(2).padStart(8, "0")).join("");
+  const code = bits.match(/.{5}/g).map((five) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"[parseInt(five, 2)]).join("");
+  same(`${code.slice(0, 4)}-${code.slice(4)}`, approval.short_code, "short code");
   const again = await signJws(approval.payload, "hoatoc-approval+jws", approval.private_key);
   await verifyJws(again, "hoatoc-approval+jws", approval.key);
   const voucher = await checkJws("voucher", "hoatoc-voucher+jws");

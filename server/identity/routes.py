@@ -21,8 +21,8 @@ from server.identity.dpop import public_key, single
 from server.identity.guard import PERSON, allow, has_proof, public, request_proof
 from server.identity.model import Actor, Device, PairingCode, Person, Role, Scope, Session, Tokens
 from server.identity.service import IdentityService
-from server.identity.tokens import short_code
 from server.wire import b64u, from_b64u, iso, iso_or_none
+from signing.device import short_code_of
 
 Caller = NamedDependency[Actor]
 Identity = NamedDependency[IdentityService]
@@ -552,7 +552,7 @@ def _session(session: Session) -> SessionAnswer:
 def _device(device: Device) -> DeviceAnswer:
     return DeviceAnswer(
         device.id, device.person, device.label, device.platform, device.office, device.state, device.approval_key,
-        msgspec.json.decode(device.approval_jwk, type=dict[str, str]), short_code(device.approval_key), device.admitted_us is not None,
+        msgspec.json.decode(device.approval_jwk, type=dict[str, str]), short_code_of(device.approval_key), device.admitted_us is not None,
         iso(device.created_us), iso(device.seen_us), iso_or_none(device.revoked_us),
     )  # fmt: skip
 

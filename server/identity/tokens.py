@@ -150,16 +150,6 @@ def same_digest(one: str, other: str) -> bool:
     return hmac.compare_digest(one.encode(), other.encode())
 
 
-def short_code(thumbprint: str) -> str:
-    """The code that the registration officer compares with the phone's screen: `XXXX-XXXX`.
-
-    The first 40 bits of SHA-256 over the ASCII characters of the key's RFC 7638 thumbprint (base64url), in base32 (RFC 4648,
-    A-Z and 2-7), as two groups of four. 2^40 keys must be tried to meet a given code, inside the life of a pairing code.
-    """
-    text = base64.b32encode(hashlib.sha256(thumbprint.encode("ascii")).digest()[:5]).decode()
-    return f"{text[:4]}-{text[4:]}"
-
-
 def _derive(key: bytes, purpose: bytes, family: str, generation: int) -> bytes:
     message = b"hoatoc-token-v1\x00" + purpose + b"\x00" + family.encode() + b"\x00" + generation.to_bytes(4, "big")
     return hmac.new(key, message, hashlib.sha256).digest()
