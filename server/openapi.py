@@ -1,7 +1,4 @@
-"""`openapi/openapi.json` from the routes themselves, `openapi/problems.json` from the table, and the page that shows them.
-
-The page is ours and self-hosted: no script from anywhere else.
-"""
+"""`openapi/openapi.json` from the routes themselves, `openapi/problems.json` from the table. `server/api_page/` shows both."""
 
 import json
 from typing import Any
@@ -9,8 +6,11 @@ from typing import Any
 import msgspec
 from litestar import Litestar
 
+from server.documents.model import Metadata
 from server.identity.guard import access_of
+from server.openapi_samples import EXAMPLES, METADATA, PROBLEM, PROBLEMS_OF, WEBHOOK
 from server.problems import MEDIA_TYPE, PROBLEMS
+from server.webhooks.service import EVENTS
 
 _PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -36,7 +36,36 @@ _IDEMPOTENCY_KEY: dict[str, Any] = {
 }
 _ANSWER = {
     "description": "A problem document.",
-    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}}},
+    "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDocument"}, "example": PROBLEM}},
+}
+_METHODS = {"get", "post", "put", "delete", "patch"}
+_BODILESS = {"get", "delete"}
+# What litestar says for lack of better words.
+_NO_WORDS = {
+    "Additional response",
+    "Request fulfilled, document follows",
+    "Document created, URL follows",
+    "Request fulfilled, nothing follows",
+}
+_WEBHOOK_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "description": "What an endpoint is sent. Answer 2xx; drop a `webhook-id` that was seen; check `webhook-signature` over the bytes as they came.",
+    "required": ["type", "timestamp", "data"],
+    "properties": {
+        "type": {"type": "string", "enum": list(EVENTS)},
+        "timestamp": {"type": "string", "format": "date-time"},
+        "data": {
+            "type": "object",
+            "required": ["document", "state", "seq"],
+            "properties": {
+                "document": {"type": "string"},
+                "source_reference": {"type": ["string", "null"]},
+                "state": {"type": "string"},
+                "seq": {"type": "integer", "description": "Place in the changes feed."},
+            },
+            "additionalProperties": True,
+        },
+    },
 }
 
 
@@ -60,12 +89,19 @@ def document_of(app: Litestar) -> bytes:
     handlers = {(path, method.lower()): handler.opt for path, method, handler in _operations(app)}
     for path, item in schema["paths"].items():
         for method, operation in item.items():
-            if method not in {"get", "post", "put", "delete", "patch"}:
+            if method not in _METHODS:
                 continue
             declared = handlers.get((path, method), {})
             _complete(operation, access_of(declared))
+            _explain(operation, method, declared)
             if declared.get("idempotent"):
                 operation["parameters"] = [*operation.get("parameters", []), _IDEMPOTENCY_KEY]
+    _describe(components["schemas"])
+    schema["webhooks"] = {"documentChanged": {"post": _webhook()}}
+    schema["x-problem-types"] = {
+        code: {"status": row.status, "title_vi": row.title_vi, "title_en": row.title_en, "retry": row.retry}
+        for code, row in PROBLEMS.items()
+    }
     schema["info"]["description"] = "Mobile-first signing and notification backend. See /problems for every error."
     return json.dumps(schema, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
 
@@ -102,6 +138,84 @@ def _complete(operation: dict[str, Any], access: Any) -> None:
     operation["security"] = needs
 
 
+def _explain(operation: dict[str, Any], method: str, declared: dict[str, Any]) -> None:
+    """Examples, words for answers, and `x-problems`: every type that this operation may answer."""
+    name = operation.get("operationId", "")
+    examples = EXAMPLES.get(name, {})
+    for media in operation.get("requestBody", {}).get("content", {}).values():
+        if "request" in examples:
+            media["example"] = examples["request"]
+    for status, response in operation["responses"].items():
+        if response.get("description") in _NO_WORDS:
+            response["description"] = "Done; nothing follows." if status == "204" else "Done."
+        for media in response.get("content", {}).values():
+            if status in examples:
+                media["example"] = examples[status]
+    own = [*declared.get("problems", ()), *PROBLEMS_OF.get(name, ())]
+    if operation["security"]:
+        own += ["authentication-required", "forbidden"]
+        own += ["proof-invalid", "host-unknown"] if {"dpop": []} in operation["security"] else []
+    if any(one["in"] == "path" for one in operation.get("parameters", ())):
+        own.append("not-found")
+    if operation.get("parameters") or method not in _BODILESS:
+        own.append("invalid-request")
+    if operation.get("requestBody"):
+        own += ["unsupported-media-type", "too-large"]
+    if declared.get("idempotent"):
+        own += ["idempotency-key-missing", "idempotency-key-reused"]
+    if name not in {"livez", "readProblem"}:
+        own += ["temporarily-unavailable", "internal"]
+    operation["x-problems"] = sorted(set(own), key=lambda code: (PROBLEMS[code].status, code))
+
+
+def _describe(schemas: dict[str, Any]) -> None:
+    """What litestar leaves out: the docstrings of wire structs, and the metadata that travels as text inside the intake form."""
+    _, parts = msgspec.json.schema_components((Metadata,), ref_template="#/components/schemas/{name}")
+    schemas.update(parts)
+    schemas["Metadata"]["example"] = METADATA
+    schemas["IntakeForm"]["properties"]["metadata"] = {
+        "type": "string",
+        "description": "JSON text.",
+        "contentMediaType": "application/json",
+        "contentSchema": {"$ref": "#/components/schemas/Metadata"},
+    }
+    for struct in _structs(msgspec.Struct):
+        schema = schemas.get(struct.__name__)
+        if schema is None or struct.__doc__ is None or not struct.__module__.startswith("server."):
+            continue
+        if set(struct.__struct_encode_fields__) == set(schema.get("properties", ())):
+            schema.setdefault("description", " ".join(struct.__doc__.split()))
+
+
+def _structs(base: type[msgspec.Struct]) -> list[type[msgspec.Struct]]:
+    return [one for struct in base.__subclasses__() for one in (struct, *_structs(struct))]
+
+
+def _webhook() -> dict[str, Any]:
+    headers = {
+        "webhook-id": "Identifier of the message, the same each time it is repeated.",
+        "webhook-timestamp": "Seconds since 1970.",
+        "webhook-signature": "`v1,` and base64 of HMAC-SHA256 over id, timestamp and body, joined by dots.",
+    }
+    return {
+        "operationId": "documentChanged",
+        "summary": "What a registered endpoint is sent (standardwebhooks.com)",
+        "tags": ["webhooks"],
+        "parameters": [
+            {"name": name, "in": "header", "required": True, "description": text, "schema": {"type": "string"}}
+            for name, text in headers.items()
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": _WEBHOOK_SCHEMA, "example": WEBHOOK}},
+        },
+        "responses": {
+            "2XX": {"description": "Taken."},
+            "410": {"description": "The endpoint wants no more; it is ended."},
+        },
+    }
+
+
 def problems_document() -> bytes:
     """Every problem type: code, status, texts, cause, retry."""
     rows = [msgspec.to_builtins(PROBLEMS[code]) for code in sorted(PROBLEMS)]
@@ -110,56 +224,3 @@ def problems_document() -> bytes:
 
 def pretty(body: bytes) -> bytes:
     return (json.dumps(json.loads(body), ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode()
-
-
-API_PAGE = """<!doctype html>
-<html lang="vi"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Hỏa Tốc · API</title><link rel="stylesheet" href="/api/page.css"></head>
-<body><header><h1>Hỏa Tốc <small>API</small></h1><p>Mọi thao tác của hệ thống, mô tả từ chính mã nguồn. Every operation, described from the code itself.</p>
-<input id="find" type="search" placeholder="Tìm thao tác · find an operation" aria-label="Tìm thao tác"></header>
-<main id="list" aria-live="polite"><p>…</p></main><script type="module" src="/api/page.js"></script></body></html>
-"""
-
-API_STYLE = """
-:root { color-scheme: light dark; --ink: #1c1c1e; --paper: #fff; --line: #d8d8dc; --mark: #b3261e; --soft: #f5f5f7 }
-@media (prefers-color-scheme: dark) { :root { --ink: #f2f2f4; --paper: #151517; --line: #3a3a3e; --mark: #ff8a80; --soft: #202024 } }
-* { box-sizing: border-box } body { margin: 0; font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper) }
-header, main { max-width: 60rem; margin: 0 auto; padding: 1rem } h1 { margin: 0; color: var(--mark) } h1 small { color: var(--ink); font-weight: 400 }
-input { width: 100%; padding: .75rem; font: inherit; border: 1px solid var(--line); border-radius: .5rem; background: var(--soft); color: inherit }
-section h2 { text-transform: capitalize; border-bottom: 1px solid var(--line) } details { border-bottom: 1px solid var(--line); padding: .4rem 0 }
-summary { cursor: pointer; min-height: 2.75rem; display: flex; gap: .75rem; align-items: center; flex-wrap: wrap }
-code, pre { font: 14px/1.4 ui-monospace, monospace; overflow-wrap: anywhere } pre { background: var(--soft); padding: .75rem; border-radius: .5rem; white-space: pre-wrap }
-.method { color: var(--mark); font-weight: 700; min-width: 4rem } .who { opacity: .75; font-size: .9em }
-"""
-
-API_SCRIPT = """
-const make = (name, text, cls) => { const e = document.createElement(name); if (text) e.textContent = text; if (cls) e.className = cls; return e };
-const list = document.getElementById('list');
-const spec = await (await fetch('/api/openapi.json')).json();
-const groups = new Map();
-for (const [path, item] of Object.entries(spec.paths)) for (const [method, op] of Object.entries(item)) {
-  const tag = (op.tags || ['other'])[0]; if (!groups.has(tag)) groups.set(tag, []); groups.get(tag).push({ path, method, op });
-}
-const draw = (needle) => {
-  list.replaceChildren();
-  for (const [tag, all] of groups) {
-    const rows = all.filter(({ path, op }) => `${path} ${op.summary} ${op.operationId}`.toLowerCase().includes(needle));
-    if (!rows.length) continue;
-    const section = make('section'); section.append(make('h2', tag));
-    for (const { path, method, op } of rows) {
-      const d = make('details'), s = make('summary');
-      s.append(make('span', method.toUpperCase(), 'method'), make('code', path), make('span', op.summary || ''));
-      d.append(s);
-      if (op.description) d.append(make('p', op.description));
-      const who = [...(op['x-roles'] || []), ...(op['x-scopes'] || [])];
-      d.append(make('p', who.length ? `Ai được gọi · who: ${who.join(', ')}` : 'Công khai · public', 'who'));
-      const body = op.requestBody?.content; if (body) d.append(make('pre', JSON.stringify(body, null, 1)));
-      d.append(make('pre', JSON.stringify(op.responses, null, 1)));
-      section.append(d);
-    }
-    list.append(section);
-  }
-};
-draw('');
-document.getElementById('find').addEventListener('input', (e) => draw(e.target.value.trim().toLowerCase()));
-"""

@@ -1,0 +1,165 @@
+"""What the description of the API adds by hand: examples of the main operations, and the problem types that are theirs.
+
+Examples fit together: one document, its sheet, its approval. Keys, names and signatures are samples, those of `openapi/vectors/`.
+"""
+
+import json
+from typing import Any
+
+from signing.pdf.errors import REFUSALS
+
+__all__ = ["EXAMPLES", "METADATA", "PROBLEM", "PROBLEMS_OF", "WEBHOOK"]
+
+_APPROVAL = (
+    "eyJhbGciOiJFUzI1NiIsInR5cCI6ImhvYXRvYy1hcHByb3ZhbCtqd3MiLCJraWQiOiJ6TDNYSHRlSGo4NnAwRzNyOVNLcWRQcHcydF9ESDgtN2I1"
+    "T1liQ2I1NUdNIn0.eyJ2IjoxLCJraW5kIjoiZG9jdW1lbnQiLCJjaGFsbGVuZ2UiOiJBQUVDQXdRRkJnY0lDUW9MREEwT0R4QVJFaE1VRlJZWEdC"
+    "a2FHeHdkSGg4Iiwib3JnYW5pc2F0aW9uIjoiSDAxLjAxIiwiY3JlZGVudGlhbCI6IkFBRUNBd1FGQmdjSUNRb0xEQTBPRHciLCJkZXZpY2UiOiJ6"
+    "TDNYSHRlSGo4NnAwRzNyOVNLcWRQcHcydF9ESDgtN2I1T1liQ2I1NUdNIiwiaXRlbXMiOlt7InRicyI6InNQU3k1NWxxWDA4eFc5dkdJemx6TjJG"
+    "RWh3N05aU1RrRjhCY050M29oMFUiLCJtYW5pZmVzdCI6Ims0WERLbTlOSkxWN21OUTRmLVZqbVNCbjhCM0Q5ZDNCQ0o0aGVVeGNQNFUifV0sInBp"
+    "bl9zaGEyNTYiOiJDaHhuczd6akxMcXlVOGNNWXBWb0p1cF9Eb2RoMkdnUHFPUWs4YUM1aVlnIiwidm91Y2hlcl9zaGEyNTYiOiIifQ.cODk1IXXL"
+    "7CTcuyweWzIsUJTUBwmnGz7KU5S2ktxhSICDEw6ei8Q39EslOO-wMgOzMFEqh_5V75SH3q-zTgL7g"
+)
+_VOUCHER = (
+    "eyJhbGciOiJFUzI1NiIsInR5cCI6ImhvYXRvYy12b3VjaGVyK2p3cyIsImtpZCI6ImtBb0RaeTZza0lvUHhWMWtWQW9sSXRsV1dQY3JISEF0YnJn"
+    "WlhHTUNRc3MifQ.eyJ2IjoxLCJraW5kIjoiZW5yb2wiLCJvcmdhbmlzYXRpb24iOiJIMDEuMDEiLCJwZXJzb24iOiJzYW1wbGUtcGVyc29uIiwiY"
+    "3JlZGVudGlhbCI6IkFBRUNBd1FGQmdjSUNRb0xEQTBPRHciLCJrZXlfdHlwZSI6InAyNTYiLCJzdWJqZWN0IjoiQ049Tmd1eeG7hW4gVsSDbiBN4"
+    "bqrdSxPPUPGoSBxdWFuIG3huqt1LEM9Vk4iLCJhcHByb3ZhbF9rZXkiOnsiY3J2IjoiUC0yNTYiLCJrdHkiOiJFQyIsIngiOiJBSFNoR29JMjNKb"
+    "WRtQXE3eUczeUtGbGMyN0gzWF8zZVZveUk1V0N5alhzIiwieSI6Ii1GUzB3MXA4ekk4cHV3WG9tbXdhTUZOZV9NZTJfWjR4Q0tGZUdZdXRFTVEif"
+    "SwicGluX2ZvcmJpZGRlbiI6WyIxOTgwMDEzMSJdLCJub3RfYWZ0ZXIiOjIwMDAwMDAwMDAwMDAwMDAsIm5vbmNlIjoiQUFFQ0F3UUZCZ2NJQ1FvT"
+    "ERBME9EdyJ9.LxmXmql4pITJmomtXDfKYTegBIXKfb3wUc4LwOjb9_Hdn9hosjxB1nR9uLO50OQY4FUABbmwf_HW4PNM3efwQg"
+)
+_SEALED = (
+    "BHDFuzu_7mkexVqlO0MvkO2aBgnhDLi-"
+    "iZQWm8QSTfK_HAZ_j7WCoDEYN8r0kpJyvt7WaGEWFgsimcJ08X8DC4zSFVR6ufnNHaljmE1S__tN_He3aYv_Imbcu5BtZsCtS_G_03OgQVk6IAg-"
+    "bOR3ricXftBQPuCUh5zwoqW35GLGnFnMs_FrLhq7GQjCtptLTQ"
+)
+_STATEMENT = (
+    "eyJhbGciOiJFUzI1NiIsInR5cCI6ImhvYXRvYy1zZWFsaW5nLWtleStqd3MiLCJraWQiOiJtT25WazlCVnZiZmxGSWtMNkJxck91THR0YjlwSkNq"
+    "c3RCWDEycDMwaTlvIn0.eyJ2IjoxLCJrZXkiOnsiY3J2IjoiUC0yNTYiLCJrdHkiOiJFQyIsIngiOiJDa05jcl9fWFdjV1dtT3U0R0ZkaFJOQUNn"
+    "V3VkYkpsaUR0UnNIWDQ5LU00IiwieSI6Ik5QQUhpSW9zVnkyTU03RWVxeGhLQ3VZZmhteWpuUGh0d2tmUE1QZFA4RVkifSwiaWQiOiJ4NmVhYnhF"
+    "UHI2ODNUQVVjQ2d1emNIRDYwX18yMjZLaE1NOXZ2bDdlazRrIiwibm90X2FmdGVyIjoyMDAwMDAwMDAwMDAwMDAwfQ.ZxOgnWZMFjjfAC3BfaWnG"
+    "yyn067EaO61JQ6bn-invER0Ch3NE-sz8Mj5n07x5-NBlGexircs9Zo7w0h9qHpTRQ"
+)
+_IDENTITY = {
+    "crv": "P-256",
+    "kty": "EC",
+    "x": "K-a1BLuMgiKcSosuNpWfWILYyPPS4xliPU-LuliRVkA",
+    "y": "ffO76MHs24N-hWTL3l66vUSEIXpwK24xLPSKQ5xJUOo",
+}
+_CREDENTIAL, _CHALLENGE = "AAECAwQFBgcICQoLDA0ODw", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"
+_TBS = "b0f4b2e7996a5f4f315bdbc6233973376144870ecd6524e417c05c36dde88745"
+_MANIFEST = "9385c32a6f4d24b57b98d4387fe563992067f01dc3f5ddc1089e21794c5c3f85"
+_DOCUMENT, _PERSON, _PREPARED = (
+    "01a2012af6b27683b835a10e4179e051",
+    "01a20121bcac756e949e03037675214e",
+    "01a2012b03c27f3c8f1f0c3f2b8f4f11",
+)
+_REVISION = "a2897b8a56b376e3e770deed42d136d32f61b51737ec8a85727a58a6d65c4e0a"
+_AT = "2026-11-22T02:43:07.060132Z"
+
+METADATA: dict[str, Any] = {
+    "number": "31", "notation": "QĐ-UBND", "subject": "Về việc phân công trực", "type_name": "Quyết định", "urgency": 2,
+    "promulgation_place": "Xã Mẫu", "promulgation_date": "2026-11-22", "due_date": "2026-11-25",
+    "receivers": [{"organ_id": "X02", "name": "Ủy ban nhân dân xã Mẫu Hai"}],
+    "signers": [{"person": _PERSON, "placement": {"page": 1, "x_mm": 118, "y_mm": 212, "width_mm": 60, "height_mm": 24}}],
+    "source_reference": "qlvb-2026-000031",
+}  # fmt: skip
+
+PROBLEM: dict[str, Any] = {
+    "type": "/problems/pin-wrong", "title": "Sai mã PIN", "status": 403, "code": "pin-wrong", "trace_id": "6f1c0d5e9b7a4c22", "retry": False,
+    "tries_left": 2,
+}  # fmt: skip
+
+WEBHOOK: dict[str, Any] = {
+    "type": "document.signed", "timestamp": _AT,
+    "data": {
+        "document": _DOCUMENT, "source_reference": "qlvb-2026-000031", "state": "signed", "seq": 4,
+        "revision": "aa64678a792d9c4ac777525f58951f4dc2ff5ca8c3418906d7f977bdb7cb0446", "step": 1,
+    },
+}  # fmt: skip
+
+_LINE = {
+    "id": _DOCUMENT, "waiting": True, "reason": "to_sign", "urgency": 2, "state": "in_review", "number": "31", "notation": "QĐ-UBND",
+    "subject": "Về việc phân công trực", "type_name": "Quyết định", "page_count": 1, "revision": _REVISION, "due_date": "2026-11-25",
+    "overdue_at": "2026-11-22T06:43:07.060132Z", "at": _AT,
+}  # fmt: skip
+
+# operationId -> "request" or a status -> the body.
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "issueToken": {
+        "request": {"grant_type": "client_credentials", "client_id": "01a20121bcce702ea724541fb1eb34ee", "client_secret": "htc_sample-secret"},
+        "200": {"access_token": "hts_sample-token", "token_type": "Bearer", "expires_at": _AT, "expires_in": 600, "scope": "documents:write documents:read"},
+    },
+    "takeInDocument": {
+        "request": {"metadata": json.dumps(METADATA, ensure_ascii=False), "file": "%PDF-1.7 …"},
+        "201": {"id": _DOCUMENT, "state": "in_review", "revision": _REVISION, "page_count": 1, "duplicates": []},
+    },
+    "readInbox": {"200": {"items": [_LINE], "next": None}},
+    "openSheet": {
+        "201": {
+            "prepared": _PREPARED, "document": _DOCUMENT, "parent": _REVISION, "tbs": _TBS, "manifest_digest": _MANIFEST, "organisation": "H01.01",
+            "credential": _CREDENTIAL, "subject": "CN=Nguyễn Văn Mẫu,O=Cơ quan mẫu,C=VN", "field": "HT_4179e051_S1", "page": 1, "page_count": 1,
+            "expires_at": "2026-11-22T02:58:07.060132Z",
+        }
+    },
+    "askChallenge": {"201": {"challenge": _CHALLENGE, "statement": _STATEMENT, "identity": _IDENTITY}},
+    "approve": {"request": {"approval": _APPROVAL, "sealed_pin": _SEALED}, "200": {"documents": [_DOCUMENT]}},
+    "returnDocument": {"request": {"reason": "Đề nghị ghi rõ thời hạn ở Điều 2"}, "200": {"state": "returned"}},
+    "carryVoucher": {
+        "request": {"voucher": _VOUCHER, "purpose": "person"},
+        "201": {"digest": "bbca58ba298866fc23ca461067a31ff38b41d2120d9faa9fab236f909fdc659d"},
+    },
+    "registerWebhook": {
+        "request": {"url": "https://qlvb.example/hoatoc", "events": ["document.signed", "document.sealed", "document.accepted"]},
+        "201": {"id": "01a2012af80170c8a98e40c3fcd64435", "secret": "whsec_c2FtcGxlLXNlY3JldC1vZi0zMi1ieXRlcy1sb25nISE="},
+    },
+    "readChanges": {
+        "200": {
+            "items": [
+                {
+                    "seq": 4, "document": _DOCUMENT, "kind": "document.signed", "tombstone": False, "state": "signed",
+                    "detail": {"revision": "aa64678a792d9c4ac777525f58951f4dc2ff5ca8c3418906d7f977bdb7cb0446", "step": 1}, "at": _AT,
+                }
+            ],
+            "next": "NA",
+        }
+    },
+    "reportReceipts": {
+        "request": {"reports": [{"notice": "AAECAwQFBgcICQoLDA0ODw", "event": "shown", "at": "2026-11-22T02:43:09Z"}]},
+        "200": {"recorded": 1},
+    },
+}  # fmt: skip
+
+_OUTCOME = ("signer-unavailable", "outcome-unknown")
+_PIN = ("pin-wrong", "pin-locked", "key-frozen", "key-destroyed")
+_INTAKE = (
+    "route-invalid", "receiver-unknown", "secret-document", "too-many-pages", "cannot-be-checked", "insufficient-storage", *sorted(REFUSALS),
+)  # fmt: skip
+
+# operationId -> problem types of its own; what every guarded route may answer is added from its access and parameters.
+PROBLEMS_OF: dict[str, tuple[str, ...]] = {
+    "takeInDocument": _INTAKE,
+    "replaceDocument": ("document-signing", "conflict", *_INTAKE),
+    "returnDocument": ("not-your-turn", "document-signing", "conflict"),
+    "recallDocument": ("document-signing", "conflict"),
+    "fetchFile": ("file-pending", "integrity-failed"),
+    "readReceipt": ("file-pending",),
+    "fetchPage": ("cannot-be-shown", "busy"),
+    "readManifest": ("cannot-be-shown", "busy"),
+    "openSheet": (
+        "not-your-turn", "document-signing", "credential-unavailable", "office-device-required", "key-frozen", "not-the-route", "time-stamps-overdue",
+        "changed-beyond-signature", "personal-signature-missing", "conflict",
+    ),
+    "askChallenge": ("key-frozen", "credential-unavailable", "device-not-admitted", "signer-unavailable"),
+    "approve": (
+        "approval-invalid", "approval-used", "challenge-expired", "prepared-expired", "device-not-admitted", "credential-unavailable",
+        "not-your-turn", "time-stamps-overdue", *_PIN, *_OUTCOME,
+    ),
+    "carryVoucher": ("voucher-invalid",),
+    "enrol": ("voucher-invalid", "approval-invalid", "pin-weak", *_OUTCOME),
+    "addDevice": ("voucher-invalid", "approval-invalid", "approval-used", "challenge-expired", *_PIN, *_OUTCOME),
+    "handOver": ("voucher-invalid", "approval-invalid", "approval-used", "challenge-expired", *_PIN, *_OUTCOME),
+    "changePin": ("approval-invalid", "approval-used", "challenge-expired", "pin-weak", *_PIN, *_OUTCOME),
+    "importCertificate": ("certificate-invalid", "signer-unavailable"),
+    "registerWebhook": ("webhook-url-invalid",),
+}  # fmt: skip
