@@ -1,6 +1,7 @@
 """`hoatoc serve | worker | migrate | openapi | axis`."""
 
 import asyncio
+import ctypes
 import signal
 import socket
 import subprocess
@@ -15,6 +16,8 @@ import click
 from server.cli import load_settings
 from server.logs import configure
 from server.settings import Mode, Settings
+
+_LIBC = ctypes.CDLL(None)
 
 if TYPE_CHECKING:
     from server.wiring import Wiring
@@ -107,7 +110,8 @@ async def _serve(settings: Settings) -> None:
 
     child = None
     if settings.server.mode is Mode.EMBEDDED and settings.signer.embedded:
-        child = await asyncio.to_thread(start_signer, settings)
+        # On this thread: the child ends with the thread that started it, and nothing else runs here yet.
+        child = start_signer(settings)
     try:
         wiring = await Wiring.open(settings)
         try:
@@ -170,7 +174,11 @@ def start_signer(settings: Settings) -> "subprocess.Popen[bytes]":
     from server.cli.signer import ensure
 
     config = ensure(settings)
-    child = subprocess.Popen([sys.executable, "-m", "signing.core", str(config)], stdin=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "signing.core", str(config)],
+        stdin=subprocess.DEVNULL,
+        preexec_fn=_end_with_parent,  # noqa: PLW1509 - one system call, before any thread of ours does more than wait
+    )
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         if child.poll() is not None:
@@ -180,6 +188,11 @@ def start_signer(settings: Settings) -> "subprocess.Popen[bytes]":
         time.sleep(0.02)
     child.terminate()
     raise click.ClickException("the signer did not open its socket within 20 s")
+
+
+def _end_with_parent() -> None:
+    """A killed server leaves no signer behind, whose socket the next one would take for its own (PR_SET_PDEATHSIG)."""
+    _LIBC.prctl(1, signal.SIGTERM)
 
 
 def _listens(path: str) -> bool:
