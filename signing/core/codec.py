@@ -73,6 +73,17 @@ def sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
+def _strict(raw: bytes, type_: type[T]) -> T:
+    """The value whose only encoding is `raw`; raises `CodecError` for every other spelling of it."""
+    try:
+        value = msgspec.json.decode(raw, type=type_)
+    except msgspec.MsgspecError as error:
+        raise CodecError("not JSON of the expected form") from error
+    if msgspec.json.encode(value) != raw:
+        raise CodecError("not its own encoding")
+    return value
+
+
 def lp(label: str, *fields: bytes | str | int) -> bytes:
     """Label ‖ 0x00, then each field as u32 length ‖ bytes; an integer is eight bytes big-endian."""
     parts = [label.encode(), b"\x00"]
@@ -125,13 +136,7 @@ class Unverified(msgspec.Struct, frozen=True):
         """The payload before its signature is checked: good for finding rows and for refusing early, for nothing
         else.
         """
-        try:
-            payload = msgspec.json.decode(self._payload, type=type_)
-        except msgspec.MsgspecError as error:
-            raise CodecError("payload is not in form") from error
-        if msgspec.json.encode(payload) != self._payload:
-            raise CodecError("payload is not its own encoding")
-        return payload
+        return _strict(self._payload, type_)
 
     def verify(self, jwk: PublicJwk, type_: type[T]) -> T:
         """The payload under `jwk`; raises `CodecError` if the signature or the form does not hold."""
@@ -150,13 +155,9 @@ def parse_jws(text: str, typ: str) -> Unverified:
     if len(text) > MAX_JWS or not text.isascii() or text.count(".") != 2:
         raise CodecError("not a compact JWS")
     head, payload, signature = text.split(".")
-    raw = unb64u(head)
-    try:
-        header = msgspec.json.decode(raw, type=Header)
-    except msgspec.MsgspecError as error:
-        raise CodecError("header is not in form") from error
-    if header.alg != "ES256" or header.typ != typ or msgspec.json.encode(header) != raw:
-        raise CodecError("header is not in form")
+    header = _strict(unb64u(head), Header)
+    if (header.alg, header.typ) != ("ES256", typ):
+        raise CodecError("header of another kind")
     return Unverified(header.kid, unb64u(payload), f"{head}.{payload}".encode(), unb64u(signature, 64))
 
 
