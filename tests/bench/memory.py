@@ -26,6 +26,7 @@ from server.exchange.standin import serving
 from server.identity.model import Role
 from server.settings import load
 from server.wiring import Wiring
+from signing import offline
 from signing.core import daemon
 from signing.core.codec import public_jwk
 from tests.bench.measure import Row, at_most, show
@@ -116,8 +117,8 @@ async def _served(folder: Path) -> AsyncIterator[tuple[Stack, int]]:
         }  # fmt: skip
         stack.settings = load(None, environ)
         signer = daemon.load_config(ensure(stack.settings, (ORGANISATION,)))
-        daemon.trust_officer(signer, public_jwk(stack.officer_key.public_key()), [ORGANISATION])
-        daemon.trust_root(signer, stack.pki.authority.trust_pem.encode(), "demo")
+        offline.trust_officer(signer, public_jwk(stack.officer_key.public_key()), [ORGANISATION])
+        offline.trust_root(signer, stack.pki.authority.trust_pem.encode(), "demo")
         process = _serve(environ, port)
         try:
             await _ready(port, process)

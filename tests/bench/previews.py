@@ -58,8 +58,8 @@ def scan_pdf(pages: int = 5) -> bytes:
     """A4 pages at 300 dpi, each a JPEG of noise as a scanner leaves it, about 25 MB in all."""
     images = [Image.effect_noise((2480, 3508), 60 + number).convert("RGB") for number in range(pages)]
     body = io.BytesIO()
-    images[0].save(body, "PDF", save_all=True, append_images=images[1:], resolution=300, quality=88)
-    return body.getvalue()
+    images[0].save(body, "PDF", save_all=True, append_images=images[1:], resolution=300, quality=82)
+    return body.getvalue() + b"\n"
 
 
 async def _interleaved(ours: Side, against: Side) -> tuple[float, float]:
