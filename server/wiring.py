@@ -90,6 +90,7 @@ class Wiring:
         self.metrics = Metrics()
         self._stack = AsyncExitStack()
         self._worker: Worker | None = None
+        self._known_signer_key = ""
         self._working: asyncio.Task[None] | None = None
 
     @classmethod
@@ -124,7 +125,7 @@ class Wiring:
         self.notices = NoticeService(self.db, clock)
         self.webhooks = WebhookService(self.db, clock, settings.webhooks)
         self._stack.push_async_callback(self.webhooks.close)
-        self.identity = await self._identity()
+        self.identity = self._identity()
         self.credentials = CredentialService(self.db, self.signer, self.identity, clock)
         self.pdf = PdfWork(
             self.sandbox,
@@ -176,15 +177,20 @@ class Wiring:
         self._stack.push_async_callback(wakeup.close)
         return wakeup
 
-    async def _identity(self) -> IdentityService:
+    async def _signer_key(self) -> str:
+        """Asked when a link is made: the signer may start after this process, and a link without its key is of no use."""
+        if not self._known_signer_key:
+            try:
+                self._known_signer_key = thumbprint((await self.signer.sealing_key()).identity)
+            except SignerError:
+                return ""
+        return self._known_signer_key
+
+    def _identity(self) -> IdentityService:
         server = self.settings.server
-        try:
-            signer_key = thumbprint((await self.signer.sealing_key()).identity)
-        except SignerError:
-            signer_key = ""
         return IdentityService(
             self.db, self.clock, TokenKeys.load_or_create(self.settings.state.secrets / "token_keys"),
-            IdentitySettings(origins=(server.public_url, *server.allowed_origins)), _ClockedAudit(self.clock), signer_key=signer_key,
+            IdentitySettings(origins=(server.public_url, *server.allowed_origins)), _ClockedAudit(self.clock), signer_key=self._signer_key,
             on_device_revoked=(device_revoked,),
         )  # fmt: skip
 

@@ -7,7 +7,7 @@ command line acts as `operator(...)`, an administrator without a device.
 
 import hashlib
 import unicodedata
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -80,7 +80,7 @@ def operator(organisation: str) -> Actor:
 
 
 class IdentityService:
-    """`signer_key` is the thumbprint of the signer's identity key, for the pairing link. The hooks of `on_device_revoked` run
+    """`signer_key` gives the thumbprint of the signer's identity key, for the pairing link. The hooks of `on_device_revoked` run
     in the revoking transaction, so that other rooms void what hangs on the device (open activations) with it.
     """
 
@@ -92,7 +92,7 @@ class IdentityService:
         settings: IdentitySettings,
         audit: Audit,
         *,
-        signer_key: str = "",
+        signer_key: str | Callable[[], Awaitable[str]] = "",
         on_device_revoked: Sequence[DeviceRevoked] = (),
     ) -> None:
         self._db = db
@@ -193,7 +193,8 @@ class IdentityService:
             await self._log(tx, "identity.pairing_issued", actor, person, {"office": office})
 
         await self._db.transact(body)
-        signer = f"&signer={self._signer_key}" if self._signer_key else ""
+        signer_key = await self._signer_key() if callable(self._signer_key) else self._signer_key
+        signer = f"&signer={signer_key}" if signer_key else ""
         return PairingCode(code, Secret(f"{self._origins.public}/pair#code={code.reveal()}{signer}"), expires)
 
     async def redeem(
