@@ -354,6 +354,8 @@ class Revision:
                 index += 1
             if len(seen) > MAX_PAGES:
                 raise PdfError("too-large", "too many pages")
+        if index != self.page_count:
+            raise _broken("the page tree counts other pages than it holds", str(root)[:20])
 
     def page(self, wanted: int) -> Page:
         """Page `wanted` (0 is the first; negative counts from the end), reading only the nodes on the way to it."""

@@ -441,7 +441,7 @@ async def test_a_stop_lets_handlers_finish_and_releases_the_leases_of_the_rest(d
 
 
 async def test_leases_are_renewed_while_a_handler_works(db):
-    settings = msgspec.structs.replace(QUICK, lease_s=0.3)
+    settings = msgspec.structs.replace(QUICK, lease_s=1.5)
     starts, release = [], asyncio.Event()
 
     async def handler(job, context):
@@ -452,7 +452,7 @@ async def test_leases_are_renewed_while_a_handler_works(db):
         await put(db)
         await until(lambda: starts)
         async with working(db, {"k": handler}, System(), settings=settings):
-            await asyncio.sleep(1.0)  # three leases long
+            await asyncio.sleep(4.0)  # well over two leases long
             release.set()
             await until(lambda: empty(db))
     assert len(starts) == 1
