@@ -90,9 +90,9 @@ async def test_the_policy_stops_what_would_set_markup(hand: Hand) -> None:
     """The refusals of the test above are counted by something that does count (C9)."""
     await hand.page.goto("/")
     stopped = await hand.page.evaluate(
-        "() => { const tries = [() => { document.body.innerHTML = '<p>x'; }, () => { navigator.serviceWorker.register('/assets/js/api.js'); },"
+        "async () => { const tries = [() => { document.body.innerHTML = '<p>x'; }, () => navigator.serviceWorker.register('/assets/js/api.js'),"
         " () => { const s = document.createElement('script'); s.textContent = 'window.ran = 1'; document.body.append(s); }];"
-        " return tries.map((act) => { try { act(); return 'done'; } catch (error) { return error.name; } }); }"
+        " return Promise.all(tries.map(async (act) => { try { await act(); return 'done'; } catch (error) { return error.name; } })); }"
     )
     assert stopped == ["TypeError", "TypeError", "TypeError"]
     assert await hand.page.evaluate("window.ran") is None
@@ -234,7 +234,7 @@ async def test_the_pin_is_changed(people: People) -> None:
         await clerk.page.get_by_text("Nhập lại mã PIN").wait_for()
         await clerk.enter(following, "Tiếp tục")
         await clerk.page.get_by_text("Đã đổi mã PIN").wait_for()
-        await clerk.page.get_by_role("heading", name="Của tôi").wait_for()
+        await clerk.page.get_by_role("heading", name="Của tôi", exact=True).wait_for()
     kinds = [
         row["kind"]
         for row in await people.site.stack.wiring.db.fetch_all(
@@ -298,7 +298,7 @@ async def test_tokens_rotate_and_a_session_is_revived(browser: Browser, site: Si
     await hand.page.get_by_role("dialog").get_by_role("button", name="Đăng xuất").tap()
     await hand.page.get_by_role("heading", name="Đã đăng xuất").wait_for()
     await hand.tap("Mở lại phiên")
-    await hand.page.get_by_role("heading", name="Của tôi").wait_for()
+    await hand.page.get_by_role("heading", name="Của tôi", exact=True).wait_for()
     resumed = await db.fetch_all("SELECT 1 FROM audit_events WHERE kind = 'identity.session_resumed'")
     assert resumed
 

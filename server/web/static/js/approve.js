@@ -99,11 +99,11 @@ export async function approveScreen({ me, signal, go }, id) {
       refuse(error, prepareAgain);
     }
   }
-  const prepareAgain = () => {
+  function prepareAgain() {
     fill(main, h("div", { class: "what" }, facts, caption, preview), pad.element);
     fill(preview, h("span", { class: "spin" }));
     prepare();
-  };
+  }
 
   /** @param {{tries_left: number, locked_until: string | null}} found */
   function showTries({ tries_left: left, locked_until: until }) {
@@ -112,7 +112,10 @@ export async function approveScreen({ me, signal, go }, id) {
     pad.enable(true);
   }
 
-  const refuse = (/** @type {any} */ error, /** @type {(() => void)} */ again) => fill(main, trouble(error, again));
+  /** @param {any} error @param {() => void} again */
+  function refuse(error, again) {
+    fill(main, trouble(error, again));
+  }
 
   /** @param {Uint8Array} digits */
   async function submit(digits) {

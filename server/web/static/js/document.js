@@ -99,14 +99,7 @@ export async function documentScreen({ me, signal, changed }, id) {
       },
     });
     turned(1);
-    place.replaceWith(
-      list.element,
-      h(
-        "div", { class: "zoom" },
-        h("button", { class: "round", "aria-label": t("zoomIn"), onclick: () => list.zoomBy(1.5) }, icon("plus")),
-        h("button", { class: "round", "aria-label": t("zoomOut"), onclick: () => list.zoomBy(1 / 1.5) }, icon("minus")),
-      ),
-    );
+    place.replaceWith(list.element);
   }
   changed((documents) => documents.has(id) && load());
   await load();

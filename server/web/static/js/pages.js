@@ -3,7 +3,7 @@
  * size from the manifest before its image is there, so nothing moves. Each image's bytes are checked against the manifest.
  */
 import { check, imageOf } from "./manifest.js";
-import { h } from "./view.js";
+import { h, icon } from "./view.js";
 import { t } from "./texts.js";
 
 const AT_ONCE = 3;
@@ -17,6 +17,9 @@ const MOST_ZOOM = 4;
  * }} given `turned`: another page is in the middle. `failed`: an image did not come, or is not the manifest's.
  */
 export function pageList({ manifest, scroller, signal, load, turned, failed }) {
+  const zoomer = (/** @type {string} */ name, /** @type {string} */ drawing, /** @type {number} */ factor) =>
+    h("button", { class: "round", "aria-label": t(name), onclick: () => zoomTo(zoom * factor) }, icon(drawing));
+  const controls = h("div", { class: "zoom" }, zoomer("zoomIn", "plus", 1.5), zoomer("zoomOut", "minus", 1 / 1.5));
   const list = h("div", { class: "pages" });
   /** @type {Map<Element, Place>} */
   const places = new Map();
@@ -35,6 +38,7 @@ export function pageList({ manifest, scroller, signal, load, turned, failed }) {
     list.append(element);
     places.set(element, { page, element, near: false, width: 0, url: "", abort: null });
   }
+  list.append(controls);
 
   const wish = () => (scroller.clientWidth * zoom * Math.min(devicePixelRatio, 2) > 1000 && zoom > 1.3 ? 1080 : 720);
 
@@ -145,6 +149,7 @@ export function pageList({ manifest, scroller, signal, load, turned, failed }) {
   for (const name of ["pointerup", "pointercancel", "pointerleave"])
     list.addEventListener(name, (event) => fingers.delete(/** @type {PointerEvent} */ (event).pointerId), { signal });
   list.addEventListener("click", (event) => {
+    if (controls.contains(/** @type {Node} */ (event.target))) return;
     const again = event.timeStamp - tapped < 320;
     tapped = again ? 0 : event.timeStamp;
     if (!again) return;
@@ -154,8 +159,6 @@ export function pageList({ manifest, scroller, signal, load, turned, failed }) {
 
   return {
     element: list,
-    /** @param {number} factor */
-    zoomBy: (factor) => zoomTo(zoom * factor),
     /** Ask again for what failed. */
     retry: () => {
       for (const place of places.values()) if (place.near && !place.width) wanted.add(place);
