@@ -162,11 +162,9 @@ class Authority:
             # RFC 3161, 2.3: critical, and nothing but time-stamping.
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=True)
         )
-        if usage == ExtendedKeyUsageOID.OCSP_SIGNING:
-            builder = builder.add_extension(x509.OCSPNoCheck(), critical=False)
-        else:
-            builder = self._located(builder)
-        certificate = self._sign(builder, self.issuing)
+        responder = usage == ExtendedKeyUsageOID.OCSP_SIGNING
+        located = builder.add_extension(x509.OCSPNoCheck(), critical=False) if responder else self._located(builder)
+        certificate = self._sign(located, self.issuing)
         self.issued[certificate.serial_number] = Issued("unit", certificate)
         return Identity(key, certificate)
 

@@ -27,8 +27,8 @@ def test_a_secret_never_shows():
         f"{secret:>20}",
         repr([secret]),
         repr(TokenKeys([OLD])),
-        "%s" % secret,
-    ):  # noqa: UP031
+        "%s" % secret,  # noqa: UP031 - the old way of formatting is what is tested
+    ):
         assert "canary" not in shown
     with pytest.raises(TypeError):
         pickle.dumps(secret)
