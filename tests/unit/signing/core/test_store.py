@@ -49,7 +49,9 @@ def mutate(dump, tmp_path):
 
     def attempt(*statements):
         for folder in ("state", "head"):
-            shutil.rmtree(tmp_path / folder, ignore_errors=True)  # a write-ahead log of the last attempt would be applied
+            shutil.rmtree(
+                tmp_path / folder, ignore_errors=True
+            )  # a write-ahead log of the last attempt would be applied
             shutil.copytree(dump.base / folder, tmp_path / folder)
         with contextlib.closing(sqlite3.connect(tmp_path / "state" / "signer.db")) as database:
             changed = sum(database.execute(statement).rowcount for statement in statements)
