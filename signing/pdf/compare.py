@@ -160,8 +160,12 @@ def _extends(before: Document, after: Document) -> None:
         end = min(at + step, length)
         if before.data[at:end] != after.data[at:end]:
             raise refuse("the child does not begin with its parent", f"byte {at}")
-    parent = after.revision_at(length)
-    if parent is None or parent.startxref != before.head.startxref or parent.end != before.head.end:
+    # A parent that ends with %%EOF itself gets a line end from its child, which then counts as the parent's.
+    reach = length + (
+        before.head.end == length and before.data[-1:] == b"F" and after.data[length : length + 1] == b"\n"
+    )
+    parent = after.revision_at(reach)
+    if parent is None or parent.startxref != before.head.startxref or parent.end - before.head.end != reach - length:
         raise refuse("the child does not continue its parent's chain")
 
 

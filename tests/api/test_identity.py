@@ -11,8 +11,8 @@ import pytest_asyncio
 from server.db import open_database
 from server.identity import tasks
 from server.identity.model import Role
-from server.identity.tokens import short_code
 from server.jobs import Context, Job, Lane
+from signing.device import short_code_of as short_code
 from tests.fakes.identity import KEYS, ORIGIN, SECOND_ORIGIN, House, Phone, b64u, sign
 
 pytestmark = pytest.mark.asyncio

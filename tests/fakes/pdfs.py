@@ -489,6 +489,7 @@ def transform(method: str, params: str) -> str:
 
 
 HONEST: dict[str, Callable[[], bytes]] = {
+    "no-line-end": lambda: plain().rstrip(b"\r\n"),
     "plain": plain,
     "vietnamese": vietnamese,
     "pdfa-1b": lambda: pdfa(1),
