@@ -100,7 +100,7 @@ async def test_the_policy_stops_what_would_set_markup(hand: Hand) -> None:
 
 
 async def test_nothing_is_clipped_or_small_on_a_small_phone(people: People, browser: Browser) -> None:
-    """320 px, both languages, both themes, the screens of a leader and of a clerk (WCAG 2.2 AA, 1.4.10 and 2.5.8)."""
+    """320 px, 200 % text, both languages, both themes, the screens of a leader and of a clerk (WCAG 2.2 AA, 1.4.4, 1.4.10, 2.5.8)."""
     document = await people.taken(
         subject="Về việc tăng cường các biện pháp phòng, chống thiên tai và tìm kiếm cứu nạn trên địa bàn xã trong mùa mưa bão năm 2026",
         urgency=4, number="2026", due_date="2026-12-01", type_name="Công văn",
@@ -116,11 +116,12 @@ async def test_nothing_is_clipped_or_small_on_a_small_phone(people: People, brow
     )
     for hand, screens in ((people.leader, paths), (people.clerk, ("/#/", "/#/seal"))):
         page = hand.page
-        for language, theme, width in (
-            ("vi", "light", 320),
-            ("en", "dark", 320),
-            ("vi", "dark", 390),
-            ("vi", "light", 360),
+        for language, theme, width, text in (
+            ("vi", "light", 320, 100),
+            ("en", "dark", 320, 100),
+            ("vi", "dark", 390, 100),
+            ("vi", "light", 390, 200),
+            ("en", "light", 1280, 100),
         ):
             await page.set_viewport_size({"width": width, "height": 568 if width == 320 else 844})
             await page.evaluate(
@@ -132,8 +133,9 @@ async def test_nothing_is_clipped_or_small_on_a_small_phone(people: People, brow
                 await page.reload()
                 await page.locator("main").wait_for()
                 await expect(page.locator(".spin")).to_have_count(0)
-                await faultless(hand, f"{path} {language} {width}")
-                await hand.shot(f"{'2' if hand is people.leader else '3'}{number}-{language}-{theme}-{width}")
+                await page.evaluate("(size) => { document.documentElement.style.fontSize = `${size}%`; }", text)
+                await hand.shot(f"{'2' if hand is people.leader else '3'}{number}-{language}-{theme}-{width}-{text}")
+                await faultless(hand, f"{path} {language} {width} {text} %")
         await page.set_viewport_size({"width": 390, "height": 844})
         await page.evaluate("localStorage.setItem('language', 'vi'); localStorage.setItem('theme', 'auto')")
         await page.goto("/#/")
@@ -215,6 +217,30 @@ async def test_pages_come_and_go_with_the_screen(people: People) -> None:
     await leader.tap("Phóng to")
     assert await leader.page.evaluate(wide) == pytest.approx(before * 1.5)
     await leader.page.locator('.page img[width="1080"]').first.wait_for()
+
+
+async def test_nothing_moves_while_a_document_comes_in(people: People, browser: Browser) -> None:
+    """Images arrive late and one after another; what stands on the screen stays where it is."""
+    leader = people.leader
+    document = await people.taken(number="308", subject="Văn bản đến chậm")
+
+    async def late(route: Any) -> None:
+        await asyncio.sleep(0.4)
+        await route.continue_()
+
+    await leader.page.route("**/pages/*?width=*", late)
+    await leader.page.goto("/#/")
+    await leader.page.get_by_text("Văn bản đến chậm").wait_for()
+    await leader.page.goto(f"/#/d/{document}")
+    await leader.page.locator(".page").first.wait_for()
+    await leader.page.evaluate(
+        "() => { window.moved = 0; new PerformanceObserver((list) => { for (const one of list.getEntries()) window.moved += one.value; })"
+        ".observe({type: 'layout-shift'}); }"
+    )
+    await leader.page.locator(".page img").first.wait_for()
+    await asyncio.sleep(0.3)
+    assert await leader.page.evaluate("window.moved") == 0
+    await leader.page.unroute("**/pages/*?width=*")
 
 
 async def test_the_pin_is_changed(people: People) -> None:

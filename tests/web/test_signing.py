@@ -1,7 +1,7 @@
 """The road through the browser: pairing, enrolment, reading, signing, sealing; wrong PINs; what is true on the screen."""
 
 import pytest
-from playwright.async_api import Locator, Route
+from playwright.async_api import Locator, Request, Route
 
 from tests.fakes.stack import PIN
 from tests.web.conftest import Hand, People
@@ -16,6 +16,12 @@ async def test_from_the_inbox_to_sealed(people: People) -> None:
     await leader.page.goto("/")
     await leader.page.get_by_text("bão số 9").wait_for()
     leader.taps = 0
+    answers: list[Request] = []
+
+    def finished(request: Request) -> None:
+        answers.append(request)
+
+    leader.page.on("requestfinished", finished)
     await leader.page.get_by_role("link").filter(has_text="bão số 9").tap()
     leader.taps += 1
     await leader.page.locator(".page img").first.wait_for()
@@ -27,6 +33,13 @@ async def test_from_the_inbox_to_sealed(people: People) -> None:
     await leader.enter(PIN, "Ký văn bản này")
     await leader.page.get_by_role("heading", name="Đã ký").wait_for()
     assert leader.taps == 3
+    leader.page.remove_listener("requestfinished", finished)
+    sizes = [await one.sizes() for one in answers if one.url.startswith(people.site.origin)]
+    total = sum(
+        size["responseBodySize"] + size["responseHeadersSize"] + size["requestBodySize"] + size["requestHeadersSize"]
+        for size in sizes
+    )
+    assert 10_000 < total <= 150_000
     await leader.page.get_by_text("Chữ ký và dấu thời gian đã được ghi.").wait_for()
     await leader.shot("07-signed")
     await stack.until(document, "signed")

@@ -124,7 +124,7 @@ export async function resume() {
 }
 
 /** @param {string} [spent] The access token that was refused. One refresh at a time over all windows. @returns {Promise<store.Tokens>} */
-const fresh = (spent) => navigator.locks.request("hoatoc-tokens", async () => {
+const fresh = async (spent) => navigator.locks.request("hoatoc-tokens", async () => {
   const known = /** @type {store.Tokens | undefined} */ (await store.get("tokens"));
   if (known && known.access !== spent && known.ends > Date.now() + 30_000) return (tokens = known);
   if (!known) return resume();

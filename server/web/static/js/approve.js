@@ -117,7 +117,7 @@ export async function approveScreen({ me, signal, go }, id) {
     fill(main, trouble(error, again));
   }
 
-  /** @param {Uint8Array} digits */
+  /** @param {Uint8Array<ArrayBuffer>} digits */
   async function submit(digits) {
     if (!sheet) return;
     pad.label(words_.working);
@@ -141,6 +141,7 @@ export async function approveScreen({ me, signal, go }, id) {
     if (error.code === "pin-wrong" || error.code === "pin-locked") {
       // A wrong try may have ended the prepared revision; the next try gets a fresh one.
       await prepare();
+      fill(tries);
       if (until && Date.parse(until) > Date.now()) {
         pad.enable(false);
         return pad.note(t("pinLocked", { time: dateTime(until) }));

@@ -175,10 +175,10 @@ export const commonName = (subject) => /(?:^|,)CN=((?:\\.|[^,\\])*)/.exec(subjec
 
 /**
  * A pad that takes a new PIN twice. @param {AbortSignal} signal
- * @param {(digits: Uint8Array) => Promise<void>} submit
+ * @param {(digits: Uint8Array<ArrayBuffer>) => Promise<void>} submit
  */
 export function newPin(signal, submit) {
-  /** @type {Uint8Array | null} */
+  /** @type {Uint8Array<ArrayBuffer> | null} */
   let first = null;
   const pad = pinPad({
     label: "", deed: t("pinNext"), signal,

@@ -68,7 +68,7 @@ export async function verifyJws(jws, typ, jwk) {
 /** The payload of a JWS that somebody else verifies (a voucher: the signer does). @param {string} jws @param {string} typ */
 export const peekJws = (jws, typ) => strict(unb64u(jws.split(".")[1] ?? ""), typ);
 
-/** @param {Uint8Array} payload @param {string} typ */
+/** @param {Uint8Array<ArrayBuffer>} payload @param {string} typ */
 function strict(payload, typ) {
   const raw = fromUtf8(payload);
   const value = JSON.parse(raw);

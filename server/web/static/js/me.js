@@ -153,7 +153,7 @@ export async function pinScreen({ me, signal, go }) {
     fill(main, h("div", { class: "fill" }), pad.element);
     pad.note(note);
   }
-  /** @param {any} credential @param {Uint8Array} old */
+  /** @param {any} credential @param {Uint8Array<ArrayBuffer>} old */
   function second(credential, old) {
     signal.addEventListener("abort", () => old.fill(0));
     const pad = newPin(signal, async (digits) => {
@@ -168,7 +168,7 @@ export async function pinScreen({ me, signal, go }) {
     });
     fill(main, h("div", { class: "fill" }), pad.element);
   }
-  /** @param {any} credential @param {Uint8Array} old @param {any} error @param {{restart: (note: string, open?: boolean) => void}} pad */
+  /** @param {any} credential @param {Uint8Array<ArrayBuffer>} old @param {any} error @param {{restart: (note: string, open?: boolean) => void}} pad */
   function refuse(credential, old, error, pad) {
     if (error instanceof Problem && error.code === "pin-weak") return pad.restart(t("pinWeak"));
     old.fill(0);

@@ -11,14 +11,14 @@ const VERSION = utf8("HPKE-v1");
 const ECDH = { name: "ECDH", namedCurve: "P-256" };
 const NOTHING = new Uint8Array();
 
-/** @param {Uint8Array} key @param {Uint8Array} data */
+/** @param {Uint8Array<ArrayBuffer>} key @param {Uint8Array<ArrayBuffer>} data */
 async function hmac(key, data) {
   const k = await subtle.importKey("raw", key, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
   return new Uint8Array(await subtle.sign("HMAC", k, data));
 }
-/** @param {Uint8Array} suite @param {Uint8Array} salt @param {string} label @param {Uint8Array} ikm */
+/** @param {Uint8Array<ArrayBuffer>} suite @param {Uint8Array<ArrayBuffer>} salt @param {string} label @param {Uint8Array<ArrayBuffer>} ikm */
 const extract = (suite, salt, label, ikm) => hmac(salt.length ? salt : new Uint8Array(32), concat(VERSION, suite, utf8(label), ikm));
-/** @param {Uint8Array} suite @param {Uint8Array} prk @param {string} label @param {Uint8Array} info @param {number} length */
+/** @param {Uint8Array<ArrayBuffer>} suite @param {Uint8Array<ArrayBuffer>} prk @param {string} label @param {Uint8Array<ArrayBuffer>} info @param {number} length */
 const expand = async (suite, prk, label, info, length) =>
   (await hmac(prk, concat([length >> 8, length & 255], VERSION, suite, utf8(label), info, [1]))).slice(0, length);
 
@@ -27,7 +27,7 @@ const point = (jwk) => concat([4], unb64u(jwk.x), unb64u(jwk.y));
 
 /**
  * `enc ‖ ct`. `ephemeral` is for the published vectors; without it every call makes its own.
- * @param {Jwk} recipient @param {Uint8Array} info @param {Uint8Array} plaintext @param {{key: CryptoKey, jwk: Jwk}} [ephemeral]
+ * @param {Jwk} recipient @param {Uint8Array<ArrayBuffer>} info @param {Uint8Array<ArrayBuffer>} plaintext @param {{key: CryptoKey, jwk: Jwk}} [ephemeral]
  */
 export async function hpkeSeal(recipient, info, plaintext, ephemeral) {
   const own = ephemeral ?? (await fresh());
@@ -48,7 +48,7 @@ async function fresh() {
   return { key: pair.privateKey, jwk: /** @type {Jwk} */ (await subtle.exportKey("jwk", pair.publicKey)) };
 }
 
-/** 64 bytes: two fields of {length, ASCII digits, zeros to 32}. @param {Uint8Array} pin ASCII digits. @param {Uint8Array} [newPin] */
+/** 64 bytes: two fields of {length, ASCII digits, zeros to 32}. @param {Uint8Array<ArrayBuffer>} pin ASCII digits. @param {Uint8Array<ArrayBuffer>} [newPin] */
 export function pinPlaintext(pin, newPin = NOTHING) {
   const out = new Uint8Array(64);
   [pin, newPin].forEach((digits, field) => {
@@ -59,7 +59,7 @@ export function pinPlaintext(pin, newPin = NOTHING) {
   return out;
 }
 
-/** @param {string} sealingId @param {string} credential @param {Uint8Array} boundTo Challenge, or SHA-256 of the voucher. */
+/** @param {string} sealingId @param {string} credential @param {Uint8Array<ArrayBuffer>} boundTo Challenge, or SHA-256 of the voucher. */
 export const pinInfo = (sealingId, credential, boundTo) =>
   concat(utf8("hoatoc-pin-v1"), unb64u(sealingId), unb64u(credential), boundTo);
 
@@ -76,7 +76,7 @@ export async function verifyStatement({ statement, identity }, pinned, nowUs) {
 }
 
 /**
- * @param {{pin: Uint8Array, newPin?: Uint8Array, sealing: {key: Jwk, id: string}, credential: string, challenge?: string, voucher?: string}} given
+ * @param {{pin: Uint8Array<ArrayBuffer>, newPin?: Uint8Array<ArrayBuffer>, sealing: {key: Jwk, id: string}, credential: string, challenge?: string, voucher?: string}} given
  *   Exactly one of `challenge` and `voucher`.
  */
 export async function sealPin({ pin, newPin, sealing, credential, challenge, voucher }) {

@@ -6,7 +6,7 @@ const MOST = 31;
 const LEAST = 6;
 
 /**
- * @param {{label: string, deed: string, signal: AbortSignal, submit: (digits: Uint8Array) => Promise<unknown>}} given
+ * @param {{label: string, deed: string, signal: AbortSignal, submit: (digits: Uint8Array<ArrayBuffer>) => Promise<unknown>}} given
  *   `submit` gets a copy of the ASCII digits, wiped when it ends; `signal` ends the keyboard's way in.
  */
 export function pinPad({ label, deed, signal, submit }) {

@@ -24,7 +24,7 @@ async function sealingKey(grant) {
   }
 }
 
-/** @param {Record<string, unknown>} said @param {Uint8Array} sealed */
+/** @param {Record<string, unknown>} said @param {Uint8Array<ArrayBuffer>} sealed */
 async function approval(said, sealed) {
   const { key, print } = /** @type {import("./store.js").Device} */ (await self()).approval;
   const payload = { v: 1, challenge: "", items: [], voucher_sha256: "", ...said, device: print, pin_sha256: await digest(sealed) };
@@ -42,7 +42,7 @@ export async function voucherOf({ voucher, credential }) {
   return said;
 }
 
-/** Redeem a voucher with the first PIN. @param {{digest: string, voucher: string, credential: string}} waiting @param {Uint8Array} pin */
+/** Redeem a voucher with the first PIN. @param {{digest: string, voucher: string, credential: string}} waiting @param {Uint8Array<ArrayBuffer>} pin */
 export async function enrol(waiting, pin) {
   const { voucher, credential } = waiting;
   const { organisation } = await voucherOf(waiting);
@@ -54,7 +54,7 @@ export async function enrol(waiting, pin) {
   return post(`/api/v1/me/enrolments/${waiting.digest}`, { join: jws, sealed_pin }, { tries: 4 });
 }
 
-/** @param {string} credential @param {Uint8Array} pin @param {Record<string, unknown>} said @param {Uint8Array} [newPin] */
+/** @param {string} credential @param {Uint8Array<ArrayBuffer>} pin @param {Record<string, unknown>} said @param {Uint8Array<ArrayBuffer>} [newPin] */
 async function challenged(credential, pin, said, newPin) {
   const grant = await post(`/api/v1/credentials/${credential}/challenge`, undefined, { tries: 3 });
   const sealing = await sealingKey(grant);
@@ -62,7 +62,7 @@ async function challenged(credential, pin, said, newPin) {
   return approval({ ...said, credential, challenge: grant.challenge }, sealed);
 }
 
-/** @param {{credential: string, organisation: string, pin: Uint8Array, newPin: Uint8Array}} given */
+/** @param {{credential: string, organisation: string, pin: Uint8Array<ArrayBuffer>, newPin: Uint8Array<ArrayBuffer>}} given */
 export async function changePin({ credential, organisation, pin, newPin }) {
   const { jws, sealed_pin } = await challenged(credential, pin, { kind: "change_pin", organisation }, newPin);
   await post("/api/v1/me/pin", { approval: jws, sealed_pin });
@@ -83,7 +83,7 @@ export async function openSheet(document, shown) {
   return { sheet, manifest };
 }
 
-/** @param {Sheet} sheet @param {Uint8Array} pin @returns {Promise<{approval: string, sealed_pin: string}>} Nothing is signed yet. */
+/** @param {Sheet} sheet @param {Uint8Array<ArrayBuffer>} pin @returns {Promise<{approval: string, sealed_pin: string}>} Nothing is signed yet. */
 export async function approve(sheet, pin) {
   const items = [{ tbs: b64u(unhex(sheet.tbs)), manifest: b64u(unhex(sheet.manifest_digest)) }];
   const { jws, sealed_pin } = await challenged(sheet.credential, pin, { kind: "document", organisation: sheet.organisation, items });

@@ -1,7 +1,7 @@
 /**
  * The view helper: elements from plain calls. Texts become text nodes, never markup; there is no way to set HTML here.
  *
- * @typedef {Node | string | number | null | undefined | false | Child[]} Child
+ * @typedef {Node | string | number | null | undefined | false | any[]} Child
  */
 
 // Control and direction characters: a text from outside may not reorder or hide what stands beside it (B11, C17).
