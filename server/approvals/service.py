@@ -269,8 +269,10 @@ class ApprovalService:
         Raises: Refused(code).
         """
         known = await queries.validation(self._db, row.head)
-        verdict = str(known["verdict"]) if known is not None else await self.validate(row.id, row.head)
-        if verdict != "valid":
+        # Only a good verdict is kept: a bad one may have come from a root that was not configured yet.
+        if known is not None and known["verdict"] == "valid":
+            return
+        if await self.validate(row.id, row.head) != "valid":
             raise Refused(code)
 
     async def validate(self, document: str, revision: str) -> str:
