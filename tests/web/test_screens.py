@@ -219,6 +219,36 @@ async def test_pages_come_and_go_with_the_screen(people: People) -> None:
     await leader.page.locator('.page img[width="1080"]').first.wait_for()
 
 
+async def test_two_fingers_enlarge_what_lies_between_them(people: People) -> None:
+    leader = people.leader
+    document = await people.taken(number="309", subject="Xem gần")
+    await leader.page.goto(f"/#/d/{document}")
+    await leader.page.locator(".page img").first.wait_for()
+    touch = await leader.context.new_cdp_session(leader.page)
+    place = (
+        "([x, y]) => { const box = document.querySelector('.page').getBoundingClientRect();"
+        " return [(x - box.left) / box.width, (y - box.top) / box.height, box.width]; }"
+    )
+    before = await leader.page.evaluate(place, [200, 500])
+
+    async def fingers(kind: str, *points: tuple[int, int]) -> None:
+        given = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
+        await touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": given})
+
+    await fingers("touchStart", (150, 500), (250, 500))
+    for wider in range(10, 60, 10):
+        await fingers("touchMove", (150 - wider, 500), (250 + wider, 500))
+        await asyncio.sleep(0.05)  # the browser gathers moves of one frame
+    await fingers("touchEnd")
+    after = await leader.page.evaluate(place, [200, 500])
+    assert after[2] == pytest.approx(2 * before[2], rel=0.02)
+    assert after[:2] == pytest.approx(before[:2], abs=0.02)
+    assert await leader.page.evaluate("visualViewport.scale") == pytest.approx(1)
+    left = await leader.page.evaluate("document.querySelector('.summary').getBoundingClientRect().left")
+    assert left == pytest.approx(0, abs=1)
+    await leader.shot("18-enlarged")
+
+
 async def test_nothing_moves_while_a_document_comes_in(people: People, browser: Browser) -> None:
     """Images arrive late and one after another; what stands on the screen stays where it is."""
     leader = people.leader

@@ -21,7 +21,7 @@ export async function documentScreen({ me, signal, changed }, id) {
   fill(main, waiting());
   /** @type {any} */
   let shown = null;
-  const facts = h("div");
+  const facts = h("div", { class: "before" });
 
   const load = async () => {
     try {
@@ -81,7 +81,7 @@ export async function documentScreen({ me, signal, changed }, id) {
   async function pages(found) {
     const path = `/api/v1/documents/${id}/revisions/${found.revision}`;
     const place = h("div", { class: "empty" }, h("span", { class: "spin" }));
-    fill(main, facts, place);
+    fill(main, h("div", { class: "reader" }, facts, place));
     const { manifest } = await readManifest(await call("GET", `${path}/manifest`, { signal }));
     if (manifest.revision !== found.revision || manifest.page_count !== found.page_count) throw new Differs("another revision");
     const turned = (/** @type {number} */ page) => fill(counter, t("docPage", { n: page, all: manifest.page_count }));

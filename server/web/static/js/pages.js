@@ -39,6 +39,7 @@ export function pageList({ manifest, scroller, signal, load, turned, failed }) {
     places.set(element, { page, element, near: false, width: 0, url: "", abort: null });
   }
   list.append(controls);
+  scroller.style.setProperty("--zoom", "1");
 
   const wish = () => (scroller.clientWidth * zoom * Math.min(devicePixelRatio, 2) > 1000 && zoom > 1.3 ? 1080 : 720);
 
@@ -117,37 +118,31 @@ export function pageList({ manifest, scroller, signal, load, turned, failed }) {
   /** Zoom about a point of the scroller. @param {number} value @param {number} x @param {number} y */
   function zoomTo(value, x = scroller.clientWidth / 2, y = scroller.clientHeight / 2) {
     const next = Math.min(MOST_ZOOM, Math.max(1, value));
-    const top = list.offsetTop;
+    const top = list.getBoundingClientRect().top - scroller.getBoundingClientRect().top + scroller.scrollTop;
     const [left, down] = [(scroller.scrollLeft + x) / zoom, (scroller.scrollTop + y - top) / zoom];
     zoom = next;
-    list.style.setProperty("--zoom", String(zoom));
+    scroller.style.setProperty("--zoom", String(zoom));
     scroller.scrollTo(left * zoom - x, down * zoom - y + top);
     for (const place of places.values()) if (place.near && place.width && place.width < wish()) wanted.add(place);
     pump();
   }
 
-  /** @type {Map<number, PointerEvent>} */
-  const fingers = new Map();
+  // Two fingers: the browser's own zoom would move header and deeds out of reach, so the pages alone grow under them.
   let apart = 0;
   let tapped = 0;
-  const distance = () => {
-    const [one, two] = [...fingers.values()];
-    return Math.hypot(one.clientX - two.clientX, one.clientY - two.clientY);
-  };
-  list.addEventListener("pointerdown", (event) => {
-    fingers.set(event.pointerId, event);
-    if (fingers.size === 2) apart = distance() / zoom;
-  }, { signal });
-  list.addEventListener("pointermove", (event) => {
-    if (!fingers.has(event.pointerId)) return;
-    fingers.set(event.pointerId, event);
-    if (fingers.size !== 2) return;
-    const [one, two] = [...fingers.values()];
+  const span = (/** @type {TouchList} */ { 0: one, 1: two }) => Math.hypot(one.clientX - two.clientX, one.clientY - two.clientY);
+  list.addEventListener("touchstart", (event) => {
+    if (event.touches.length !== 2) return;
+    event.preventDefault();
+    apart = span(event.touches) / zoom;
+  }, { signal, passive: false });
+  list.addEventListener("touchmove", (event) => {
+    if (event.touches.length !== 2 || !apart) return;
+    event.preventDefault();
+    const [one, two] = event.touches;
     const box = scroller.getBoundingClientRect();
-    zoomTo(distance() / apart, (one.clientX + two.clientX) / 2 - box.left, (one.clientY + two.clientY) / 2 - box.top);
-  }, { signal });
-  for (const name of ["pointerup", "pointercancel", "pointerleave"])
-    list.addEventListener(name, (event) => fingers.delete(/** @type {PointerEvent} */ (event).pointerId), { signal });
+    zoomTo(span(event.touches) / apart, (one.clientX + two.clientX) / 2 - box.left, (one.clientY + two.clientY) / 2 - box.top);
+  }, { signal, passive: false });
   list.addEventListener("click", (event) => {
     if (controls.contains(/** @type {Node} */ (event.target))) return;
     const again = event.timeStamp - tapped < 320;
