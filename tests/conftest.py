@@ -14,6 +14,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 import pytest_asyncio
+import structlog
 
 from server.db import Database, migrate, open_database
 from tests.fakes.clock import FrozenClock
@@ -181,3 +182,10 @@ class RedisServer:
             self._process.wait()
             self._process = None
             self.socket.unlink(missing_ok=True)
+
+
+@pytest.fixture(autouse=True)
+def _logs_of_its_own() -> Iterator[None]:
+    """A test that sends the logs somewhere takes them back with it."""
+    yield
+    structlog.reset_defaults()
