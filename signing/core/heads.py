@@ -163,7 +163,7 @@ class HeadKeeper:
         offset = count = 0
         while offset + 4 <= size:
             length = int.from_bytes(os.pread(self._copy, 4, offset), "big")
-            if offset + 4 + length > size:
+            if not length or offset + 4 + length > size:  # zeros are what a power cut leaves where bytes were to stand
                 break
             offset, count = offset + 4 + length, count + 1
         os.ftruncate(self._copy, offset)
