@@ -5,6 +5,8 @@ G1–G3  signer: verify, charge, derive, sign, log; only then answer.
 S2  server: CMS beside the prepared bytes, `→ …_pending_timestamp`, audit, outbox; commit. The time stamp is a job.
 A crash between any two steps is settled by the job `approvals.reconcile`, which asks the signer what became of the intent
 (threats A10, A11, A12, D1).
+
+Longer than most: sheet, approval and the protocol with the signer are one story, told in its order.
 """
 
 import asyncio

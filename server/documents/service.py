@@ -2,6 +2,8 @@
 
 `move` is the only way a document changes its state. It writes the change itself, the audit event, the place in the feed,
 the webhooks and the readers' inboxes in the caller's transaction, so that none of them can exist without the others.
+
+Longer than most: every use case ends in `move`, and whoever changes one must see what the others expect of it.
 """
 
 from datetime import UTC, datetime, timedelta
