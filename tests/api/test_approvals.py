@@ -262,8 +262,16 @@ async def test_no_seal_without_the_personal_signature(world: World) -> None:
         if await world.count("validations", "revision = $1", head):
             break
         await asyncio.sleep(0.05)
-    await world.execute("UPDATE validations SET verdict = 'not_valid' WHERE revision = $1", head)
-    assert code(await world.clerk.call("POST", f"/api/v1/documents/{document}/sheet")) == "personal-signature-missing"
+    pdf = world.stack.wiring.pdf
+    roots, pdf._roots = pdf._roots, ()  # no authority is believed any more, and the good verdict is gone
+    try:
+        await world.execute("DELETE FROM validations WHERE revision = $1", head)
+        answer = await world.clerk.call("POST", f"/api/v1/documents/{document}/sheet")
+        assert code(answer) == "personal-signature-missing"
+    finally:
+        pdf._roots = roots
+    # A bad verdict is not kept: with its root back the same chain is good.
+    await world.clerk.call("POST", f"/api/v1/documents/{document}/sheet", expect=201)
 
 
 async def test_the_seal_is_applied_at_the_office_alone(world: World) -> None:
