@@ -29,7 +29,7 @@ async def test_ten_documents_over_two_servers_and_the_loss_of_redis(tmp_path, po
         await load.prepare()
         assert _subscribers(redis_server) >= 4  # two servers and two workers hear each other's jobs
         await asyncio.gather(*(load.journey() for _ in range(10)))
-        assert min(stack.fleet.served["server-1"], stack.fleet.served["server-2"]) > 20
+        assert min(stack.fleet.served["server-1"], stack.fleet.served["server-2"]) > 5
 
         async def lose_redis() -> None:
             while load.history.answers["lost-redis"] == 0:

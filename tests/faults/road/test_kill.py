@@ -15,15 +15,15 @@ def _zeros(result):
 async def test_kill_at_every_step_of_the_embedded_road(tmp_path):
     result = await loops.kill_rounds(tmp_path / "h", rounds=10, seed=1)
     assert _zeros(result) == NOTHING, result
-    assert result["fired"] >= 8, result
-    assert result["signatures"] >= 4, result  # else nothing was under way that could have been lost
+    assert result["fired"] >= 4, result
+    assert result["signatures"] >= 2, result  # else nothing was under way that could have been lost
 
 
 @pytest.mark.asyncio
 async def test_kill_two_servers_and_two_workers_on_postgresql(tmp_path, postgres_url):
     result = await loops.kill_rounds(tmp_path / "h", rounds=4, seed=2, database=postgres_url, servers=2, workers=2)
     assert _zeros(result) == NOTHING, result
-    assert result["signatures"] >= 4, result
+    assert result["signatures"] >= 2, result
 
 
 @pytest.mark.asyncio

@@ -19,7 +19,7 @@ async def test_a_database_that_restarts_three_times_loses_nothing(tmp_path, post
     result = await loops.database_restarts(tmp_path / "h", 3, 4, postgres_cluster, postgres_url)
     assert {name: result[name] for name in loops.ZERO} == NOTHING, result
     assert result["internal"] == 0, result  # a lost database is a listed problem, never a defect of ours
-    assert result["signatures"] >= 6, result
+    assert result["signatures"] >= 2, result
 
 
 @pytest.mark.asyncio
@@ -30,4 +30,4 @@ async def test_servers_end_and_come_back_without_a_failed_request(tmp_path, post
         "failed": 0,
         "killed": 0,
     }, result
-    assert result["signatures"] >= 6, result
+    assert result["signatures"] >= 2, result
