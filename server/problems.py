@@ -509,11 +509,6 @@ PROBLEMS = _table(
 )
 
 
-def declared(code: str, status: int, title_vi: str, title_en: str, cause: str, *, retry: bool = False) -> None:
-    """Rows that belong to a library's closed list of codes (PDF refusals) are added when the application is composed."""
-    PROBLEMS.setdefault(code, Problem(code, status, title_vi, title_en, cause, retry))
-
-
 def language(accept: str | None) -> str:
     """`vi` unless English is preferred."""
     best, weight = "vi", 0.0
