@@ -27,7 +27,7 @@ export async function inbox({ me, signal, changed }) {
   };
   const load = async () => {
     try {
-      const [page, keyless] = await Promise.all([read("/api/v1/inbox", { signal }), signs(me) && withoutKey()]);
+      const [page, keyless] = await Promise.all([read("/api/v1/inbox", { signal }), signs(me) && withoutKey(me.device)]);
       ({ items, next } = page);
       needsKey = keyless;
       if (!signal.aborted) draw();
@@ -45,10 +45,12 @@ export async function inbox({ me, signal, changed }) {
   await load();
 }
 
-/** Whether this device can sign with no credential yet. Once it can, the question is not asked again. */
-async function withoutKey() {
+/** Whether this device can sign with no credential yet. Once it can, the question is not asked again. @param {string} device */
+async function withoutKey(device) {
   if (localStorage.getItem("enrolled")) return false;
-  const keyless = !(await read("/api/v1/me/credentials")).some((/** @type {any} */ one) => one.certificate);
+  const [credentials, devices] = await Promise.all([read("/api/v1/me/credentials"), read("/api/v1/me/devices")]);
+  const admitted = devices.some((/** @type {any} */ one) => one.id === device && one.admitted);
+  const keyless = !admitted || !credentials.some((/** @type {any} */ one) => one.certificate);
   if (!keyless) localStorage.setItem("enrolled", "1");
   return keyless;
 }

@@ -4,9 +4,9 @@ import { frame, signs, trouble, waiting, words } from "./frame.js";
 import { shortCode } from "./jose.js";
 import { guessable } from "./pin.js";
 import { pinPad } from "./pinpad.js";
-import { Unsafe, enrol, voucherOf } from "./signing.js";
+import { Unsafe, addDevice, enrol, voucherOf } from "./signing.js";
 import { newKey } from "./store.js";
-import { t } from "./texts.js";
+import { dateTime, t } from "./texts.js";
 import { fill, h, icon, outside } from "./view.js";
 
 /** The parts of a pairing link; both stand behind the `#`, which no request carries. */
@@ -97,12 +97,14 @@ export async function enrolment({ me, signal, go }) {
   for (let shown = ""; !signal.aborted; await pause(document.hidden ? 10_000 : 2500)) {
     let next;
     try {
-      const [vouchers, credentials] = await Promise.all([
-        read("/api/v1/me/enrolments", { signal }), read("/api/v1/me/credentials", { signal }),
-      ]);
-      next = vouchers.find((/** @type {any} */ one) => one.kind === "enrol" || one.kind === "add_holder");
-      if (!next && credentials.some((/** @type {any} */ one) => one.certificate)) return ready();
-      next ??= credentials[0];
+      const [vouchers, credentials, devices] = await Promise.all(
+        ["enrolments", "credentials", "devices"].map((name) => read(`/api/v1/me/${name}`, { signal })),
+      );
+      next = vouchers.find((/** @type {any} */ one) => ["enrol", "add_holder", "add_device"].includes(one.kind));
+      // The key may have been made on another device; this one signs with it only once the signer has admitted it.
+      const admitted = devices.some((/** @type {any} */ one) => one.id === me.device && one.admitted);
+      if (!next && admitted && credentials.some((/** @type {any} */ one) => one.certificate)) return ready();
+      if (admitted) next ??= credentials[0];
     } catch (error) {
       if (signal.aborted) return;
       if (!shown) fill(main, trouble(error));
@@ -144,15 +146,38 @@ export async function enrolment({ me, signal, go }) {
       fill(
         main,
         h(
-          "div", { class: "empty" }, icon("lock"), h("p", {}, t("enrolReady")),
+          "div", { class: "empty" }, icon("lock"), h("p", {}, t(voucher.kind === "add_device" ? "addReady" : "enrolReady")),
           h("p", { class: "soft" }, t(voucher.purpose === "seal" ? "purposeSeal" : "purposePerson")),
           h("p", {}, outside(commonName(said.subject))),
         ),
       );
-      deeds(h("button", { class: "main", onclick: () => ask(voucher) }, t("enrolDo")));
+      deeds(
+        voucher.kind === "add_device"
+          ? h("button", { class: "main", onclick: () => admit(voucher) }, t("addDo"))
+          : h("button", { class: "main", onclick: () => ask(voucher) }, t("enrolDo")),
+      );
     } catch (error) {
       fill(main, trouble(error));
     }
+  }
+  /** The key is there already, and so is its PIN. @param {any} voucher */
+  function admit(voucher) {
+    const pad = pinPad({
+      label: t("pinOld"), deed: t("pinNext"), signal,
+      submit: async (digits) => {
+        try {
+          await addDevice(voucher, digits);
+          go("#/enrol");
+        } catch (error) {
+          const { tries_left: left, locked_until: until } = error instanceof Problem ? error.body : {};
+          pad.enable(!until && !(error instanceof Unsafe));
+          if (until) return pad.note(t("pinLocked", { time: dateTime(until) }));
+          pad.note(left === undefined ? words(error) : t(left === 1 ? "pinWrongLast" : "pinWrong", { n: left }));
+        }
+      },
+    });
+    deeds();
+    fill(main, h("div", { class: "fill" }), pad.element);
   }
   /** @param {any} voucher */
   function ask(voucher) {

@@ -62,6 +62,17 @@ async function challenged(credential, pin, said, newPin) {
   return approval({ ...said, credential, challenge: grant.challenge }, sealed);
 }
 
+/**
+ * Admit this device's key to a credential that the person signs with elsewhere: the officer's voucher and the person's present PIN.
+ * @param {{digest: string, voucher: string, credential: string}} waiting @param {Uint8Array<ArrayBuffer>} pin
+ */
+export async function addDevice(waiting, pin) {
+  const { organisation } = await voucherOf(waiting);
+  const said = { kind: "add_device", organisation, voucher_sha256: await digest(utf8(waiting.voucher)) };
+  const { jws, sealed_pin } = await challenged(waiting.credential, pin, said);
+  await post(`/api/v1/me/enrolments/${waiting.digest}/device`, { approval: jws, sealed_pin });
+}
+
 /** @param {{credential: string, organisation: string, pin: Uint8Array<ArrayBuffer>, newPin: Uint8Array<ArrayBuffer>}} given */
 export async function changePin({ credential, organisation, pin, newPin }) {
   const { jws, sealed_pin } = await challenged(credential, pin, { kind: "change_pin", organisation }, newPin);

@@ -56,6 +56,8 @@ const TEXTS = {
   enrolCardHelp: ["Hoàn tất cấp khóa để ký trên máy này.", "Finish enrolment to sign on this device."],
   enrolReady: ["Phiếu cấp khóa đã đến. Chọn mã PIN để hoàn tất.", "The voucher is here. Choose a PIN to finish."],
   enrolDo: ["Chọn mã PIN", "Choose a PIN"],
+  addReady: ["Bạn đã có khóa ký. Phiếu cho máy này đã đến.", "You have a signing key. The voucher for this device is here."],
+  addDo: ["Nhập mã PIN đang dùng", "Enter your present PIN"],
   purposeSeal: ["Con dấu số của cơ quan", "The organisation's seal"],
   purposePerson: ["Chữ ký số cá nhân", "Personal signature"],
   enrolWaits: ["Đã tạo khóa. Đang chờ chứng thư số.", "The key is made. Its certificate is awaited."],
