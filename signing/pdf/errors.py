@@ -45,6 +45,8 @@ CODES: Final = REFUSALS | frozenset(
         "tsa-untrusted",
         "tsa-clock-skew",
         "tsa-unreachable",
+        "status-bad-answer",  # an OCSP answer or revocation list that says nothing about the certificate
+        "status-untrusted",  # one that nobody with the authority to say so has signed
         "changed-beyond-signature",  # the comparison found a change that nobody approved
     }
 )
