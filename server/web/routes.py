@@ -8,6 +8,7 @@ import asyncio
 import gzip
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -34,6 +35,7 @@ _TYPES: Final = {
     ".svg": "image/svg+xml",
     ".webmanifest": "application/manifest+json",
 }
+_COMMENT: Final = re.compile(rb"/\*.*?\*/|^ *//[^\n]*", re.DOTALL | re.MULTILINE)
 _PNGS: Final = {f"icon-{size}.png": size for size in (180, 192, 512)}
 
 
@@ -50,6 +52,14 @@ def _file(body: bytes, suffix: str) -> File:
     return File(body, gzip.compress(body, 9, mtime=0), _TYPES[suffix], hashlib.sha256(body).hexdigest()[:32])
 
 
+def _bare(source: bytes) -> bytes:
+    """A script or style sheet without its comments, every line where it was: a fifth of what a slow network would carry.
+
+    Words alone go; `tests/web/test_files.py` holds the sources to the form in which this can be told without a parser.
+    """
+    return _COMMENT.sub(lambda found: b"\n" * found[0].count(b"\n"), source)
+
+
 @cache
 def files() -> dict[str, File]:
     """Every file of the client by its path."""
@@ -61,16 +71,16 @@ def files() -> dict[str, File]:
     shell = json.dumps(
         {"version": version.hexdigest()[:16], "files": sorted(set(found) - {"/pair"})}, separators=(",", ":")
     )
-    worker = f"const SHELL={shell};\n".encode() + (_STATIC / "sw.js").read_bytes()
+    worker = f"const SHELL={shell};\n".encode() + _bare((_STATIC / "sw.js").read_bytes())
     found["/sw.js"] = _file(worker, ".js")
     return found
 
 
 def _assets() -> Iterator[tuple[str, File]]:
     yield "/assets/icon.svg", _file(icon.svg().encode(), ".svg")
-    yield "/assets/app.css", _file((_STATIC / "app.css").read_bytes(), ".css")
+    yield "/assets/app.css", _file(_bare((_STATIC / "app.css").read_bytes()), ".css")
     for path in sorted((_STATIC / "js").glob("*.js")):
-        yield f"/assets/js/{path.name}", _file(path.read_bytes(), ".js")
+        yield f"/assets/js/{path.name}", _file(_bare(path.read_bytes()), ".js")
 
 
 def _manifest() -> bytes:
