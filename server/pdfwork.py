@@ -160,6 +160,23 @@ class PdfWork:
         valid = bool(required) and not result.reason and set(required) <= passed
         return "valid" if valid else "not_valid", msgspec.json.encode(result)
 
+    async def judge(self, path: Path, now_us: int, *, waiting: bool) -> ValidationResult:
+        """Every signature of a file from outside. `waiting`: somebody waits for the answer.
+
+        A file on which the child dies or runs out of its time or memory is not valid, like one that it refuses (threat B4).
+        Raises: Refused("busy").
+        """
+        order = ValidateOrder(
+            path=str(path), roots=list(self._roots), timestamp_roots=list(self._tsa_roots), now_us=now_us
+        )
+        priority = Priority.INTERACTIVE if waiting else Priority.BACKGROUND
+        try:
+            return await self._call("pdf.validate", order, ValidationResult, reads=[path], priority=priority)
+        except Refused as error:
+            if error.code == "busy":
+                raise
+            return ValidationResult((), 0, "cannot-be-checked")
+
     async def _call(
         self,
         task: str,
@@ -169,6 +186,7 @@ class PdfWork:
         reads: Sequence[Path],
         scratch: Path | None = None,
         file_mb: int = 64,
+        priority: Priority = Priority.INTERACTIVE,
     ) -> T:
         try:
             return await self._sandbox.call(
@@ -179,7 +197,7 @@ class PdfWork:
                 scratch=scratch,
                 timeout_s=_TIMEOUT_S,
                 memory_mb=_MEMORY_MB,
-                priority=Priority.INTERACTIVE,
+                priority=priority,
                 file_mb=file_mb,
             )
         except Overloaded:

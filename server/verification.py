@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from server.audit.model import Jwk, LeafEvent, Receipt
+from server.verification_texts import CERTIFICATE, INTEGRITY
 from signing.core.codec import CodecError, PublicJwk, sha256, thumbprint, unb64u, verify_jws
 from signing.core.log import ProofInvalid, leaf_hash, verify_head
 from signing.core.model import APPROVAL_TYP, Approval, Kind
@@ -41,9 +42,11 @@ __all__ = [
     "ReceiptReport",
     "Step",
     "Unreadable",
+    "intact",
     "judge_file",
     "manifest_steps",
     "pdf_step",
+    "valid_then",
     "verify_receipt",
 ]
 
@@ -107,6 +110,20 @@ def judge_file(order: JudgeOrder) -> PdfReport:
     if result.reason:
         raise PdfError(result.reason)
     return PdfReport(result=result, chain=chain(path))
+
+
+def intact(found: SignatureResult) -> bool | None:
+    """SW-7's integrity: None where the signature was not read far enough to say."""
+    if INTEGRITY & set(found.reasons):
+        return False
+    return True if found.algorithm or found.indication is Indication.PASSED else None
+
+
+def valid_then(found: SignatureResult) -> bool | None:
+    """SW-7's validity at signing time: the certificate's period, use, status and chain, at the proven time (else now)."""
+    if CERTIFICATE & set(found.reasons):
+        return False
+    return True if found.algorithm or found.indication is Indication.PASSED else None
 
 
 # --- a receipt -------------------------------------------------------------------------------------------------------

@@ -43,6 +43,20 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "key-usage": ("Chứng thư không được dùng để ký văn bản.", "The certificate may not sign documents."),
     "timestamp-untrusted": ("Dấu thời gian không do tổ chức tin cậy cấp.", "The time stamp is not by a trusted authority."),
     "timestamp-wrong": ("Dấu thời gian không khớp với chữ ký.", "The time stamp does not fit the signature."),
+    "timestamp-expired": (
+        "Chứng thư của tổ chức cấp dấu thời gian đã hết hạn và không có dấu thời gian lưu trữ nào nối tiếp.",
+        "The time-stamping certificate has ended and no archive time stamp continues it.",
+    ),
+    "revoked": ("Chứng thư đã bị thu hồi trước thời điểm xét.", "The certificate was revoked before the time of judgement."),
+    "cannot-be-checked": ("Không kiểm tra được tệp này, nên không coi là hợp lệ.", "The file could not be checked, so it is not held valid."),
+    # The certificate's status (SW-5, SW-8).
+    "revocation-good": ("Không bị thu hồi", "not revoked"),
+    "revocation-revoked": ("Đã bị thu hồi", "revoked"),
+    "revocation-unknown": (
+        "Chưa có thông tin thu hồi đáng tin cho mọi chứng thư.",
+        "No conclusive revocation information for every certificate.",
+    ),
+    "revocation-not-checked": ("Chưa tra cứu thu hồi", "not looked up"),
     # Steps of a receipt.
     "log-key-pinned": ("Khóa nhật ký đúng là khóa đã biết.", "The log's key is the known one."),
     "log-key-shown": ("Khóa nhật ký lấy từ biên nhận; hãy đối chiếu dấu vân tay này.", "The log's key comes from the receipt; compare this thumbprint."),
@@ -112,7 +126,7 @@ INTEGRITY: Final = frozenset({
 })  # fmt: skip
 """Reasons of `signing.pdf.validation` that speak against the integrity of what was signed."""
 CERTIFICATE: Final = frozenset(
-    {"expired", "not-yet-valid", "no-chain", "key-usage", "weak-key", "signing-certificate-missing"}
+    {"expired", "not-yet-valid", "no-chain", "key-usage", "weak-key", "signing-certificate-missing", "revoked"}
 )
 """Reasons that speak against the certificate at the time of signing."""
 

@@ -77,13 +77,14 @@ def as_json(answer: Answer) -> dict[str, Any]:
 def _signature_json(found: "SignatureResult") -> dict[str, Any]:
     import msgspec
 
+    from server.verification import intact, valid_then
     from server.verification_texts import text
 
     said: dict[str, Any] = msgspec.to_builtins(found)
     for name in ("time_us", "not_before_us", "not_after_us"):
         said[name.removesuffix("_us")] = _iso(said.pop(name))
     said["reasons"] = [dict(zip(("code", "vi", "en"), (code, *text(code)), strict=True)) for code in found.reasons]
-    said["integrity"], said["valid_at_signing"] = _intact(found), _valid_then(found)
+    said["integrity"], said["valid_at_signing"] = intact(found), valid_then(found)
     return said
 
 
@@ -93,26 +94,6 @@ def _step_json(step: "Step") -> dict[str, str]:
     vi, en = text(step.code)
     said = {"name": step.name, "outcome": step.outcome.value, "code": step.code, "vi": vi, "en": en}
     return said | ({"detail": plain(step.detail)} if step.detail else {})
-
-
-def _intact(found: "SignatureResult") -> bool | None:
-    """SW-7's integrity: None where the signature was not read far enough to say."""
-    from server.verification_texts import INTEGRITY
-    from signing.pdf.validation import Indication
-
-    if INTEGRITY & set(found.reasons):
-        return False
-    return True if found.algorithm or found.indication is Indication.PASSED else None
-
-
-def _valid_then(found: "SignatureResult") -> bool | None:
-    """SW-7's validity at signing time: the certificate's period, use and chain, at the proven time (else now)."""
-    from server.verification_texts import CERTIFICATE
-    from signing.pdf.validation import Indication
-
-    if CERTIFICATE & set(found.reasons):
-        return False
-    return True if found.algorithm or found.indication is Indication.PASSED else None
 
 
 # --- screen ----------------------------------------------------------------------------------------------------------
@@ -218,12 +199,13 @@ def _signature_table(title: str, found: "SignatureResult") -> "Table":
     _pair(table, "Cơ quan quản lý · Managing unit", found.organisation)
     _pair(table, "Tổ chức cấp · Issuer", found.issuer)
     _pair(table, "Thời gian ký · Signing time", _when(found))
-    intact = _three(_intact(found), "Nguyên vẹn · intact", "KHÔNG nguyên vẹn · NOT intact")
-    _pair(table, "Tính toàn vẹn · Integrity", intact)
-    validity = _three(_valid_then(found), "Có hiệu lực · valid", "KHÔNG có hiệu lực · NOT valid")
+    whole = _three(intact(found), "Nguyên vẹn · intact", "KHÔNG nguyên vẹn · NOT intact")
+    _pair(table, "Tính toàn vẹn · Integrity", whole)
+    validity = _three(valid_then(found), "Có hiệu lực · valid", "KHÔNG có hiệu lực · NOT valid")
     _pair(table, "Hiệu lực khi ký · Validity then", validity)
     period = f"{_local(found.not_before_us)} – {_local(found.not_after_us)}" if found.not_after_us else ""
     _pair(table, "Thời hạn chứng thư · Period", period)
+    _pair(table, "Thu hồi · Revocation", " · ".join(text(f"revocation-{found.revocation}")))
     _pair(table, "Thuật toán · Algorithm", " ".join(filter(None, (found.algorithm, found.level))))
     return table
 

@@ -30,6 +30,7 @@ from server.exchange.queries import PacketRow, ReceiverRow
 from server.ids import new_id
 from server.notices.service import notify
 from server.storage import Blobs
+from server.validations.service import IncomingPacket, validate_later
 from server.wire import iso
 
 log = structlog.get_logger()
@@ -194,6 +195,9 @@ class Incoming:
                 )  # fmt: skip
             if settled.error:
                 await self._alarm(tx, item.doc_id, settled, now_us)
+            if kind is PacketKind.DOCUMENT:
+                receiver = self._ours.get(item.receiver.casefold(), item.receiver)
+                await validate_later(tx, IncomingPacket(source=item.doc_id, organisation=receiver, blob=blob))
             return settled
 
         return await self._db.transact(body)

@@ -61,7 +61,8 @@ class SignatureResult(msgspec.Struct, frozen=True, kw_only=True):
     `sub_indication` is a word of EN 319 102-1 (empty when passed); `reasons` are stable codes of ours, worst first.
     `time_us` is what a verified time stamp proves, None without one; `algorithm` is like "ecdsa-sha256".
     `covers` is the number of bytes of the file when it was signed. `not_before_us`, `not_after_us`: the certificate's
-    period (rule SW-7).
+    period (rule SW-7). `time_source`: "signature" or "document", whichever time stamp proves `time_us`, else empty.
+    `revocation` of the signer's certificate: "good", "revoked", "unknown" (asked for, nothing conclusive), "not-checked".
     """
 
     field: str
@@ -79,7 +80,9 @@ class SignatureResult(msgspec.Struct, frozen=True, kw_only=True):
     not_after_us: int = 0
     time_us: int | None = None
     covers: int = 0
-    level: str = ""  # B-B, B-T; empty for a document time stamp
+    level: str = ""  # B-B, B-T, B-LT, B-LTA; empty for a document time stamp
+    time_source: str = ""
+    revocation: str = "not-checked"
 
 
 class ValidationResult(msgspec.Struct, frozen=True):

@@ -1,0 +1,83 @@
+"""POST /api/v1/validations and /verify: SW-7's fields in both languages, as JSON, as PDF and as a page without script."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import World
+from tests.fakes import pdfs
+from tests.fakes.pdf_signing import run
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def signed_file(world: World) -> bytes:
+    document = await world.signed(world.leader, subject="Về việc kiểm tra")
+    return bytes((await world.leader.call("GET", f"/api/v1/documents/{document}/files/signed", expect=200)).content)
+
+
+def upload(data: bytes, **fields: str) -> dict[str, Any]:
+    return {"files": {"file": ("van-ban.pdf", data, "application/pdf")}, "data": fields}
+
+
+async def test_whoever_is_signed_in_gets_a_verdict_with_its_reasons(world: World) -> None:
+    data = await signed_file(world)
+    for caller in (world.leader, world.staff, world.clerk, world.qlvb, world.foreign_leader):
+        report = await caller.json("POST", "/api/v1/validations", **upload(data))
+        assert (report["verdict"], report["vi"], report["reasons"]) == ("valid", "HỢP LỆ", [])
+        (found,) = report["signatures"]
+        assert (found["indication"], found["integrity"], found["valid_at_signing"]) == ("TOTAL-PASSED", True, True)
+        assert found["signer"] == "Nguyễn Văn Mẫu"
+        assert all(
+            found[name] for name in ("organisation", "issuer", "not_before", "not_after", "time", "algorithm", "level")
+        )
+    changed = bytearray(data)
+    changed[data.index(b"/MediaBox [") + 12] ^= 1
+    report = await world.leader.json("POST", "/api/v1/validations", **upload(bytes(changed)))
+    assert (report["verdict"], report["signatures"][0]["integrity"]) == ("not_valid", False)
+    assert report["signatures"][0]["reasons"][0]["vi"] == "Nội dung đã bị thay đổi sau khi ký."
+
+
+@pytest.mark.parametrize("body", [b"", b"%PDF-1.7", b"not a pdf", b"%PDF-1.7\n" + b"\xff" * 5000, pdfs.plain()])
+async def test_what_cannot_be_read_is_not_valid_and_no_error(world: World, body: bytes) -> None:
+    """B4."""
+    report = await world.leader.json("POST", "/api/v1/validations", **upload(body))
+    assert (report["verdict"], report["signatures"]) == ("not_valid", [])
+    assert [one["code"] for one in report["reasons"]] in (["broken-structure"], ["no-signature"], ["cannot-be-checked"])
+
+
+async def test_the_report_is_a_pdf_on_request(world: World, tmp_path: Path) -> None:
+    data = await signed_file(world)
+    answer = await world.leader.call(
+        "POST", "/api/v1/validations", expect=200, headers={"Accept": "application/pdf"}, **upload(data)
+    )
+    assert answer.headers["content-type"] == "application/pdf"
+    assert answer.headers["content-disposition"].startswith("attachment")
+    path = tmp_path / "report.pdf"
+    path.write_bytes(answer.content)
+    await asyncio.to_thread(run, "qpdf", "--check", path)
+    text = " ".join((await asyncio.to_thread(run, "pdftotext", "-layout", path, "-")).split())
+    for words in ("KẾT QUẢ KIỂM TRA CHỮ KÝ SỐ", "HỢP LỆ – Valid", "Nguyễn Văn Mẫu", "Nguyên vẹn", "TOTAL-PASSED"):
+        assert words in text
+
+
+async def test_the_public_page_needs_no_sign_in_and_no_script(world: World) -> None:
+    http = world.stack.http
+    shown = await http.get("/verify")
+    assert shown.status_code == 200
+    assert "<script" not in shown.text
+    assert "noindex" in shown.headers["x-robots-tag"]
+    assert "script-src" not in shown.headers["content-security-policy"]
+    assert "form-action 'self'" in shown.headers["content-security-policy"]
+    data = await signed_file(world)
+    answer = await http.post("/verify", **upload(data, lang="vi", answer="page"))
+    assert answer.status_code == 200
+    assert "HỢP LỆ" in answer.text
+    assert "Nguyễn Văn Mẫu" in answer.text
+    english = await http.post("/verify", **upload(data + b"x", lang="en", answer="page"))
+    assert "Not valid" in english.text
+    assert (await http.post("/verify", **upload(data, answer="json"))).json()["verdict"] == "valid"
+    assert (await http.post("/verify", **upload(data, answer="pdf"))).content.startswith(b"%PDF-")
+    assert (await http.post("/verify", data={"lang": "vi"})).status_code == 400
