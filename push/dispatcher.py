@@ -12,7 +12,7 @@ import msgspec
 
 from push.model import Address, Lane, Language, Notice
 from push.outcome import Misconfigured, Outcome, Rejected, RetryAfter, RetryCause, Scope, Withheld
-from push.payload import NoticeExpiredError, Payload, PayloadTooLargeError, build
+from push.payload import NoticeExpiredError, Payload, PayloadTooLargeError, activation, build
 
 __all__ = ["Dispatcher", "LaneSettings", "Transport"]
 
@@ -36,7 +36,8 @@ class LaneSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Dispatcher:
-    """Delivers notices through each lane's transport. Belongs to one event loop.
+    """Delivers notices through each lane's transport. Belongs to one event loop. One dispatcher a push service, so that a
+    fault of one never brakes another.
 
     `now_us` gives microseconds UTC, `monotonic_us` never goes back.
     """
@@ -61,14 +62,42 @@ class Dispatcher:
         `still_wanted` is asked at the last moment, after waiting for a free place: a notice that was acknowledged,
         superseded or withdrawn meanwhile is `Withheld`. Its exceptions pass to the caller; nothing was sent then.
         """
-        lane = self._lanes[notice.lane]
+        return await self._send(
+            notice.lane, address, lambda now_us: build(notice, language=language, now_us=now_us), still_wanted
+        )
+
+    async def activate(
+        self,
+        address: Address,
+        challenge: str,
+        *,
+        language: Language,
+        expires_us: int,
+        still_wanted: Callable[[], Awaitable[bool]],
+    ) -> Outcome:
+        """Send an address its challenge (`payload.activation`), under the rules of `deliver`."""
+        return await self._send(
+            Lane.NORMAL,
+            address,
+            lambda now_us: activation(challenge, language=language, expires_us=expires_us, now_us=now_us),
+            still_wanted,
+        )
+
+    async def _send(
+        self,
+        name: Lane,
+        address: Address,
+        make: Callable[[int], Payload],
+        still_wanted: Callable[[], Awaitable[bool]],
+    ) -> Outcome:
+        lane = self._lanes[name]
         async with lane.places:
             if (held := lane.held(self._monotonic_us())) is not None:
                 return held
             if not await still_wanted():
                 return Withheld("superseded")
             try:
-                payload = build(notice, language=language, now_us=self._now_us())
+                payload = make(self._now_us())
             except NoticeExpiredError:
                 return Withheld("expired")
             except PayloadTooLargeError as error:

@@ -42,10 +42,14 @@ class InvalidNoticeError(PushError, ValueError):
 
 
 class AddressKind(StrEnum):
-    """What an address is. FCM addresses are Firebase installation ids since SDK 7; tokens are still served."""
+    """What an address is. FCM addresses are Firebase installation ids since SDK 7; tokens are still served.
+
+    A Web Push (or UnifiedPush) address is the subscription's JSON, `push.subscription.Subscription`.
+    """
 
     FID = "fid"
     TOKEN = "token"  # noqa: S105  # the field's name on the wire, no secret
+    SUBSCRIPTION = "subscription"
 
 
 class Lane(StrEnum):

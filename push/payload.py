@@ -17,6 +17,7 @@ __all__ = [
     "NoticeExpiredError",
     "Payload",
     "PayloadTooLargeError",
+    "activation",
     "apns_payload",
     "build",
     "check_size",
@@ -99,6 +100,16 @@ def build(notice: Notice, *, language: Language, now_us: int) -> Payload:
     )
     check_size(payload)
     return payload
+
+
+def activation(challenge: str, *, language: Language, expires_us: int, now_us: int) -> Payload:
+    """The first push to an address that a client named: it proves by giving `challenge` back that it receives there.
+
+    `challenge` is opaque, 22 to 64 base64url characters. Raises `InvalidNoticeError`, `NoticeExpiredError`.
+    """
+    notice = Notice(notice_id=challenge, lane=Lane.NORMAL, urgency=Urgency.ACTIVE, expires_us=expires_us)
+    built = build(notice, language=language, now_us=now_us)
+    return msgspec.structs.replace(built, data={"c": challenge, "x": built.data["x"]}, tag="activation")
 
 
 def apns_payload(payload: Payload) -> dict[str, object]:
