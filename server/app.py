@@ -28,10 +28,12 @@ from server.http import Given
 from server.identity.guard import Authentication, access_of, guard, provide_actor, public
 from server.identity.routes import HANDLERS as IDENTITY
 from server.ids import new_id
+from server.limits import RateLimits, is_local
 from server.logs import bind_request
 from server.metrics import Metrics
 from server.notices.routes import HANDLERS as NOTICES
 from server.previews.routes import HANDLERS as PREVIEWS
+from server.validations.routes import HANDLERS as VALIDATIONS
 from server.web.routes import HANDLERS as WEB
 from server.webhooks.routes import HANDLERS as WEBHOOKS
 from server.wiring import Wiring
@@ -128,8 +130,7 @@ async def readyz(state: State) -> Response[dict[str, str]]:
     media_type="text/plain",
 )
 async def metrics(request: Request[Any, Any, Any], state: State) -> Response[bytes]:
-    client = request.client
-    if client is None or client.host not in {"127.0.0.1", "::1"}:
+    if not is_local(request.scope):
         raise Refused("not-found")
     return Response(content=await state.wiring.metrics_text(), media_type="text/plain; version=0.0.4")
 
@@ -186,7 +187,7 @@ def routes() -> list[HTTPRouteHandler]:
         livez, readyz, metrics, openapi_document, problem,
         _static("/api", api_page.text("page.html"), "text/html"), _static("/api/page.js", api_page.text("page.js"), "text/javascript"),
         _static("/api/page.css", api_page.text("page.css"), "text/css"),
-        *IDENTITY, *DOCUMENTS, *APPROVALS, *PREVIEWS, *CREDENTIALS, *NOTICES, *WEBHOOKS, *AUDIT, *EXCHANGE, *WEB,
+        *IDENTITY, *DOCUMENTS, *APPROVALS, *PREVIEWS, *CREDENTIALS, *NOTICES, *WEBHOOKS, *AUDIT, *EXCHANGE, *VALIDATIONS, *WEB,
     ]  # fmt: skip
     for handler in handlers:
         if access_of(handler.opt) is None:
@@ -208,7 +209,7 @@ def create_app(wiring: Wiring) -> ASGIApp:
     app = Litestar(
         route_handlers=[_in_turn(handler, services) for handler in routes()],
         exception_handlers={Exception: problems.handle},
-        middleware=[Authentication(wiring.identity)],
+        middleware=[Authentication(wiring.identity), RateLimits(wiring.limits)],
         guards=[guard],
         openapi_config=openapi_config(),
         request_max_body_size=wiring.settings.limits.request_bytes,

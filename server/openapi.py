@@ -165,6 +165,7 @@ def _explain(operation: dict[str, Any], method: str, declared: dict[str, Any]) -
         own += ["idempotency-key-missing", "idempotency-key-reused"]
     if name not in {"livez", "readProblem"}:
         own += ["temporarily-unavailable", "internal"]
+    own.append("rate-limited")
     operation["x-problems"] = sorted(set(own), key=lambda code: (PROBLEMS[code].status, code))
 
 

@@ -91,6 +91,14 @@ PROBLEMS = _table(
         "Somebody else changed the thing in the meantime; read it again.",
     ),
     Problem(
+        "rate-limited",
+        429,
+        "Quá nhiều yêu cầu, xin chờ rồi thử lại",
+        "Too many requests, wait and try again",
+        "A limit of calls a minute is used up (C7); nothing was done. Retry-After and `retry_after` say in how many seconds to ask again.",
+        retry=True,
+    ),
+    Problem(
         "busy",
         503,
         "Hệ thống đang bận, xin thử lại",

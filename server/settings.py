@@ -5,6 +5,7 @@ folder that holds everything; `StateDir` documents its layout. `mode = "producti
 them at once, each with the name of its setting (threat C20); see `server.settings_production`.
 """
 
+import ipaddress
 import json
 import re
 import stat
@@ -51,7 +52,9 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class ServerSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`public_url`: the address under which phones reach the server, its origin. `workers`: HTTP processes."""
+    """`public_url`: the address under which phones reach the server, its origin. `workers`: HTTP processes. `trusted_proxies`:
+    addresses or networks whose `X-Forwarded-For` is believed.
+    """
 
     mode: Mode = Mode.EMBEDDED
     host: str = "127.0.0.1"
@@ -138,10 +141,24 @@ class TrustSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class LimitsSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sizes, and calls a minute (threat C7, `server.limits`). A caller is a device or a service client. Many phones may stand
+    behind one address, so those limits are wide.
+    """
+
     document_bytes: Positive = 100 * 1024 * 1024
     document_pages: Positive = 5000
     request_bytes: Positive = 1024 * 1024
     batch_documents: Positive = 50
+    sessions_per_address: Positive = 600
+    public_per_address: Positive = 6000
+    signs_per_device: Positive = 300
+    signs_per_person: Positive = 600
+    intakes_per_client: Positive = 1200
+    writes_per_caller: Positive = 1200
+    reads_per_caller: Positive = 6000
+    calls_per_organisation: Positive = 60_000
+    validations_per_caller: Positive = 300
+    validations_per_address: Positive = 60
 
 
 class RedisSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -358,6 +375,11 @@ def _check(settings: Settings) -> None:
     ):
         if not (value.startswith(tuple(filter(None, schemes))) or (value == "" and "" in schemes)):
             raise SettingsError(f"{name} must start with {' or '.join(filter(None, schemes))}")
+    for proxy in settings.server.trusted_proxies:
+        try:
+            ipaddress.ip_network(proxy, strict=False)
+        except ValueError:
+            raise SettingsError("server.trusted_proxies must hold addresses or networks (10.0.0.7, 10.0.0.0/24)") from None
     if settings.exchange.url and not (settings.exchange.system_id and settings.exchange.secret_file):
         raise SettingsError("exchange.url needs exchange.system_id and exchange.secret_file")
     if bool(settings.server.tls_certificate_file) != bool(settings.server.tls_key_file):

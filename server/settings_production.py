@@ -62,8 +62,8 @@ def _server(settings: Settings) -> Problems:
         yield "server.allowed_origins must not hold a wildcard"
     if any(not origin.startswith("https://") for origin in server.allowed_origins if origin != "*"):
         yield "server.allowed_origins must be https"
-    if "*" in server.trusted_proxies:
-        yield "server.trusted_proxies must not hold a wildcard: clients could choose their own address"
+    if any(one.endswith("/0") for one in server.trusted_proxies):
+        yield "server.trusted_proxies must not hold every address: clients could choose their own"
     if server.tls_key_file and (problem := secret_file_problem(server.tls_key_file)):
         yield f"server.tls_key_file {problem}"
 

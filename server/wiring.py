@@ -31,6 +31,7 @@ from server.jobs import Handler, Job, Periodic
 from server.jobs.queries import backlog
 from server.jobs.wakeup import LocalWakeup, Wakeup, connect
 from server.jobs.worker import Outcome, Worker, WorkerSettings
+from server.limits import Limits, MemoryWindows, Windows
 from server.metrics import Metrics
 from server.notices.service import NoticeService
 from server.notices.tasks import NoticeTasks
@@ -42,6 +43,8 @@ from server.settings import FCM_URL, Settings
 from server.storage import Blobs
 from server.storage.files import FileBlobs
 from server.timestamps import TimeStamps
+from server.validations.service import ValidationService
+from server.validations.tasks import ValidationTasks
 from server.webhooks.service import WebhookService
 from server.webhooks.tasks import WebhookTasks
 from signing.client import SignerClient, SignerError
@@ -77,7 +80,7 @@ class Wiring:
     """Everything that one process of the server or a worker holds. Make it with `open`, end it with `close`."""
 
     DEPENDENCIES = (
-        "db", "blobs", "settings", "clock", "identity", "documents", "previews", "approvals", "credentials", "notices", "webhooks", "audit", "exchange",
+        "db", "blobs", "settings", "clock", "identity", "documents", "previews", "approvals", "credentials", "notices", "webhooks", "audit", "exchange", "validations",
     )  # fmt: skip
 
     settings: Settings
@@ -115,6 +118,7 @@ class Wiring:
         )
         self.wakeup = await self._open_wakeup()
         connect(self.db, self.wakeup)
+        self.limits = Limits(self._windows(), settings.limits, settings.server.trusted_proxies)
         self.sandbox = Sandbox(concurrency=settings.previews.children or None)
         self._stack.push_async_callback(self.sandbox.close)
         self.signer = SignerClient(settings.signer.socket, timeout_s=settings.signer.timeout_s)
@@ -136,6 +140,7 @@ class Wiring:
         self.documents = DocumentService(
             self.db, self.blobs, Inspector(self.pdf, max_pages=settings.limits.document_pages), clock
         )
+        self.validations = ValidationService(self.db, self.blobs, self.pdf, clock)
         self.previews = PreviewService(self.db, self.blobs, self.sandbox, clock)
         self.approvals = ApprovalService(
             db=self.db,
@@ -176,6 +181,15 @@ class Wiring:
         wakeup = await RedisWakeup.open(self.settings.redis.url)
         self._stack.push_async_callback(wakeup.close)
         return wakeup
+
+    def _windows(self) -> Windows:
+        if not self.settings.redis.url:
+            return MemoryWindows()
+        from server.limits_redis import RedisWindows
+
+        windows = RedisWindows(self.settings.redis.url)
+        self._stack.push_async_callback(windows.close)
+        return windows
 
     async def _signer_key(self) -> str:
         """Asked when a link is made: the signer may start after this process, and a link without its key is of no use."""
@@ -249,6 +263,7 @@ class Wiring:
             WebhookTasks(self.webhooks, self.clock, self.settings.webhooks.give_up_after_s),
             AuditTasks(self.audit, self.signer),
             ExchangeTasks(self.exchange),
+            ValidationTasks(self.validations),
         ]
 
     async def _dispatcher(self) -> Dispatcher | None:

@@ -12,6 +12,7 @@ from server.errors import Refused
 from server.http import Given, Id, blob_answer, encoded
 from server.identity.guard import allow
 from server.identity.model import Actor, Role
+from server.limits import Rate
 from server.previews.model import PreparedManifest, parse
 from server.storage import Blobs
 from server.wire import from_b64u, iso
@@ -121,7 +122,7 @@ async def image(
     summary="A challenge for one approval",
     tags=["approvals", "phone"],
     status_code=201,
-    opt=allow(roles=_SIGNERS),
+    opt={**allow(roles=_SIGNERS), "rate": Rate.SIGN},
 )
 async def challenge(
     credential: Annotated[str, PathParameter(pattern="^[A-Za-z0-9_-]{22}$")],
@@ -138,7 +139,7 @@ async def challenge(
     summary="Approve and sign",
     tags=["approvals", "phone"],
     status_code=200,
-    opt=allow(roles=_SIGNERS),
+    opt={**allow(roles=_SIGNERS), "rate": Rate.SIGN},
 )
 async def approve(
     data: JSONBody[ApprovalRequest], actor: Given[Actor], approvals: Given[ApprovalService]

@@ -10,6 +10,7 @@ from server.credentials.service import CredentialService
 from server.http import Given
 from server.identity.guard import PERSON, allow
 from server.identity.model import Actor, Role
+from server.limits import Rate
 from server.wire import b64u, from_b64u, iso_or_none
 
 _OFFICER = {"roles": {Role.REGISTRATION_OFFICER}}
@@ -176,7 +177,7 @@ async def enrol(
     summary="Let this device sign with a credential I hold",
     tags=["credentials", "phone"],
     status_code=204,
-    opt=allow(roles=PERSON),
+    opt={**allow(roles=PERSON), "rate": Rate.SIGN},
 )
 async def add_device(
     digest: Digest,
@@ -192,7 +193,7 @@ async def add_device(
     operation_id="listHandovers",
     summary="Newcomers who wait for my hand-over",
     tags=["credentials", "phone"],
-    opt=allow(roles=PERSON),
+    opt={**allow(roles=PERSON), "rate": Rate.SIGN},
 )
 async def handovers(actor: Given[Actor], credentials: Given[CredentialService]) -> list[HandoverView]:
     return [
@@ -224,7 +225,7 @@ async def hand_over(
     operation_id="listMyCredentials",
     summary="Credentials I hold",
     tags=["credentials", "phone"],
-    opt=allow(roles=PERSON),
+    opt={**allow(roles=PERSON), "rate": Rate.SIGN},
 )
 async def mine(actor: Given[Actor], credentials: Given[CredentialService]) -> list[CredentialView]:
     return [
@@ -259,7 +260,7 @@ async def tries(credential: CredentialId, actor: Given[Actor], credentials: Give
     summary="Change my PIN",
     tags=["credentials", "phone"],
     status_code=204,
-    opt=allow(roles=PERSON),
+    opt={**allow(roles=PERSON), "rate": Rate.SIGN},
 )
 async def change_pin(
     data: JSONBody[ApprovalWithPin], actor: Given[Actor], credentials: Given[CredentialService]

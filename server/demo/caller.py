@@ -73,13 +73,17 @@ class Caller:
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **content: Any
     ) -> httpx2.Response:
         """One request; `content` as httpx takes it (json, data, files, params). Raises `Problem`, `NotReached`."""
-        own = await self._headers(method, path)
-        try:
-            answer = await self._http.request(
-                method, self.base_url + path, headers={**own, **(headers or {})}, **content
-            )
-        except (httpx2.HTTPError, OSError) as error:
-            raise NotReached(f"{method} {path}: {type(error).__name__}") from None
+        while True:
+            own = await self._headers(method, path)
+            try:
+                answer = await self._http.request(
+                    method, self.base_url + path, headers={**own, **(headers or {})}, **content
+                )
+            except (httpx2.HTTPError, OSError) as error:
+                raise NotReached(f"{method} {path}: {type(error).__name__}") from None
+            if answer.status_code != 429:  # whoever is asked to wait, waits (nothing was done)
+                break
+            await asyncio.sleep(float(answer.headers["retry-after"]))
         if answer.status_code >= 400:
             raise Problem(answer.status_code, _body(answer))
         return answer

@@ -18,6 +18,7 @@ from server.errors import Refused
 from server.http import READERS, Given, Id, Key, Whole, blob_answer, cursor, encoded, from_cursor, once, save_upload
 from server.identity.guard import allow
 from server.identity.model import Actor, Role
+from server.limits import Rate
 from server.settings import Settings
 from server.storage import Blobs
 from server.wire import iso, iso_or_none
@@ -152,7 +153,7 @@ def decode_metadata(text: str) -> Metadata:
     summary="Take in a document",
     tags=["documents"],
     status_code=201,
-    opt={**allow(scopes={"documents:write"}), "idempotent": True},
+    opt={**allow(scopes={"documents:write"}), "idempotent": True, "rate": Rate.INTAKE},
     responses={201: ResponseSpec(IntakeAnswer, generate_examples=False)},
     request_max_body_size=None,
 )
@@ -181,7 +182,7 @@ async def take_in(
     summary="Replace the text before it is signed",
     tags=["documents"],
     status_code=200,
-    opt={**allow(scopes={"documents:write"}), "idempotent": True},
+    opt={**allow(scopes={"documents:write"}), "idempotent": True, "rate": Rate.INTAKE},
     responses={200: ResponseSpec(IntakeAnswer, generate_examples=False)},
     request_max_body_size=None,
 )

@@ -22,6 +22,7 @@ from server.identity.guard import PERSON, allow, has_proof, public, request_proo
 from server.identity.model import Actor, Device, PairingCode, Person, Role, Scope, Session, Tokens
 from server.identity.service import IdentityService
 from server.wire import b64u, from_b64u, iso, iso_or_none
+from server.limits import Rate
 from signing.device import short_code_of
 
 Caller = NamedDependency[Actor]
@@ -204,7 +205,7 @@ class WebPushAddress(_Masked, frozen=True):
 @post(
     "/api/v1/pairings/redeem", status_code=200, operation_id="redeemPairing", summary="Pair this phone by a one-time code",
     tags=["sessions", "phone"],
-    opt={**public(), "problems": ("pairing-code-invalid", "proof-invalid", "device-key-known", "host-unknown")},
+    opt={**public(), "rate": Rate.SESSION, "problems": ("pairing-code-invalid", "proof-invalid", "device-key-known", "host-unknown")},
 )  # fmt: skip
 async def redeem_pairing(
     request: Request[Any, Any, Any], data: JSONBody[RedeemRequest], identity: Identity
@@ -263,7 +264,7 @@ class _TokenOperation(Operation):
     "/api/v1/oauth/token", status_code=200, operation_id="issueToken", summary="Tokens: client credentials, refresh",
     tags=["sessions", "phone"], operation_class=_TokenOperation,
     opt={
-        **public(),
+        **public(), "rate": Rate.SESSION,
         "problems": ("client-invalid", "scope-invalid", "refresh-invalid", "proof-invalid", "host-unknown", "unsupported-media-type", "invalid-request"),
     },
 )  # fmt: skip
@@ -312,7 +313,7 @@ async def list_awaiting_devices(actor: Caller, identity: Identity) -> list[Await
 
 
 @get(
-    "/api/v1/people/{person:str}/devices", operation_id="listDevicesOfPerson", summary="A person's devices", tags=["devices"],
+    "/api/v1/people/{person:str}/devices", operation_id="listDevicesOfPerson", summary="A person's devices", tags=["devices", "phone"],
     opt={**allow(roles={Role.ADMINISTRATOR, Role.DUTY_OFFICER, Role.REGISTRATION_OFFICER}), "problems": ("not-found",)},
 )  # fmt: skip
 async def list_devices_of_person(actor: Caller, person: Id, identity: Identity) -> list[DeviceAnswer]:

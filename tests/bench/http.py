@@ -45,7 +45,7 @@ from server.wire import iso
 from server.wiring import Wiring
 from tests.bench.measure import Row, at_least, at_most, show
 from tests.bench.previews import text_pdf
-from tests.fakes.stack import ORIGIN, Caller
+from tests.fakes.stack import ORIGIN, UNLIMITED, Caller
 
 DOCUMENTS = 100_000
 ROUNDS = 7
@@ -64,6 +64,7 @@ def settings_of(folder: Path, port: int) -> Settings:
             "HOATOC_SERVER__PUBLIC_URL": ORIGIN,
             "HOATOC_SERVER__PORT": str(port),
             "HOATOC_BLOBS__RESERVE_BYTES": "0",
+            **UNLIMITED,
         },
     )
 

@@ -32,7 +32,7 @@ from signing.core.codec import public_jwk
 from tests.bench.measure import Row, at_most, show
 from tests.bench.previews import scan_pdf
 from tests.fakes import pdfs
-from tests.fakes.stack import ORGANISATION, ORIGIN, Stack
+from tests.fakes.stack import ORGANISATION, ORIGIN, UNLIMITED, Stack
 
 HOATOC = (sys.executable, "-c", "from server.cli import main; main()")
 IDLE_S = 10
@@ -113,7 +113,7 @@ async def _served(folder: Path) -> AsyncIterator[tuple[Stack, int]]:
             "HOATOC_STATE_DIR": str(folder / "state"), "HOATOC_SERVER__PUBLIC_URL": ORIGIN, "HOATOC_PUSH__FCM_CREDENTIALS": str(folder / "fcm.json"),
             "HOATOC_PUSH__FCM_URL": stack.fcm.url, "HOATOC_TSA__URLS": stack.pki.tsa_url, "HOATOC_TSA__ROOTS": str(folder / "roots.pem"),
             "HOATOC_TRUST__ROOTS": str(folder / "roots.pem"), "HOATOC_EXCHANGE__URL": stack.axis_url, "HOATOC_EXCHANGE__SYSTEM_ID": ORGANISATION,
-            "HOATOC_EXCHANGE__SECRET_FILE": str(stack.axis.secrets[ORGANISATION]), "HOATOC_BLOBS__RESERVE_BYTES": "0",
+            "HOATOC_EXCHANGE__SECRET_FILE": str(stack.axis.secrets[ORGANISATION]), "HOATOC_BLOBS__RESERVE_BYTES": "0", **UNLIMITED,
         }  # fmt: skip
         stack.settings = load(None, environ)
         signer = daemon.load_config(ensure(stack.settings, (ORGANISATION,)))

@@ -33,7 +33,7 @@ from signing import device, offline
 from signing.client import SignerClient
 from signing.core import daemon
 from signing.core.codec import public_jwk
-from tests.fakes.stack import ORGANISATION, ORIGIN, RECEIVERS, Caller, Stack
+from tests.fakes.stack import ORGANISATION, ORIGIN, RECEIVERS, UNLIMITED, Caller, Stack
 
 ROOT = Path(__file__).resolve().parents[3]
 TRACED = ROOT / "tests" / "faults" / "signer" / "traced.py"
@@ -323,7 +323,7 @@ def _settings_of(
         "HOATOC_EXCHANGE__POLL_S": "1", "HOATOC_EXCHANGE__SETTLE_S": "1", "HOATOC_WEBHOOKS__ALLOW_PRIVATE_ADDRESSES": "true",
         "HOATOC_WORKER__POLL_S": "0.3", "HOATOC_WORKER__LEASE_S": "4", "HOATOC_SIGNING__INTENT_CHECK_S": "1",
         "HOATOC_BLOBS__RESERVE_BYTES": "0", "HOATOC_SERVER__STOP_GRACE_S": "15", "HOATOC_PREVIEWS__CHILDREN": "2",
-        **({"HOATOC_DATABASE__URL": database} if database else {}), **more,
+        **UNLIMITED, **({"HOATOC_DATABASE__URL": database} if database else {}), **more,
     }  # fmt: skip
 
 

@@ -157,7 +157,7 @@ C20 = [
     ("HOATOC_SERVER__LOG_LEVEL", "debug", "server.log_level"),
     ("HOATOC_SERVER__ALLOWED_ORIGINS", "*", "server.allowed_origins"),
     ("HOATOC_SERVER__ALLOWED_ORIGINS", "http://a.example", "server.allowed_origins"),
-    ("HOATOC_SERVER__TRUSTED_PROXIES", "*", "server.trusted_proxies"),
+    ("HOATOC_SERVER__TRUSTED_PROXIES", "0.0.0.0/0", "server.trusted_proxies"),
     ("HOATOC_DATABASE__URL", "postgresql://hoatoc:x@db.example/hoatoc", "database.url"),
     ("HOATOC_DATABASE__URL", "postgresql://hoatoc:changeme@127.0.0.1/hoatoc", "database.url"),
     ("HOATOC_REDIS__URL", "redis://redis.example", "redis.url"),
