@@ -156,7 +156,7 @@ async def sealing_key(credentials: Given[CredentialService]) -> SealingKeyView:
     summary="Redeem a voucher with a PIN",
     tags=["credentials", "phone"],
     status_code=201,
-    opt=allow(roles=PERSON),
+    opt={**allow(roles=PERSON), "rate": Rate.SIGN},
 )
 async def enrol(
     digest: Digest,
@@ -193,7 +193,7 @@ async def add_device(
     operation_id="listHandovers",
     summary="Newcomers who wait for my hand-over",
     tags=["credentials", "phone"],
-    opt={**allow(roles=PERSON), "rate": Rate.SIGN},
+    opt=allow(roles=PERSON),
 )
 async def handovers(actor: Given[Actor], credentials: Given[CredentialService]) -> list[HandoverView]:
     return [
@@ -208,7 +208,7 @@ async def handovers(actor: Given[Actor], credentials: Given[CredentialService]) 
     summary="Add a holder to a credential I hold",
     tags=["credentials", "phone"],
     status_code=204,
-    opt=allow(roles=PERSON),
+    opt={**allow(roles=PERSON), "rate": Rate.SIGN},
 )
 async def hand_over(
     digest: Digest,
@@ -225,7 +225,7 @@ async def hand_over(
     operation_id="listMyCredentials",
     summary="Credentials I hold",
     tags=["credentials", "phone"],
-    opt={**allow(roles=PERSON), "rate": Rate.SIGN},
+    opt=allow(roles=PERSON),
 )
 async def mine(actor: Given[Actor], credentials: Given[CredentialService]) -> list[CredentialView]:
     return [

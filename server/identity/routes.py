@@ -21,8 +21,8 @@ from server.identity.dpop import public_key, single
 from server.identity.guard import PERSON, allow, has_proof, public, request_proof
 from server.identity.model import Actor, Device, PairingCode, Person, Role, Scope, Session, Tokens
 from server.identity.service import IdentityService
-from server.wire import b64u, from_b64u, iso, iso_or_none
 from server.limits import Rate
+from server.wire import b64u, from_b64u, iso, iso_or_none
 from signing.device import short_code_of
 
 Caller = NamedDependency[Actor]
