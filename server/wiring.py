@@ -310,11 +310,16 @@ class Wiring:
             self.metrics.documents(row["state"], row["n"])
         return self.metrics.text()
 
+    async def stop_worker(self) -> None:
+        """Claim no more jobs, finish what runs, release leases. From here on another process works the outbox, or nobody."""
+        worker, working, self._worker = self._worker, self._working, None
+        if worker is not None and working is not None:
+            await worker.stop(self.settings.server.stop_grace_s)
+            await asyncio.gather(working, return_exceptions=True)
+
     async def close(self) -> None:
         """Finish what runs, release leases, close stores."""
-        if self._worker is not None and self._working is not None:
-            await self._worker.stop(self.settings.server.stop_grace_s)
-            await asyncio.gather(self._working, return_exceptions=True)
+        await self.stop_worker()
         await self._stack.aclose()
 
 
