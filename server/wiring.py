@@ -1,6 +1,7 @@
 """The composition root: the only place that chooses an adapter, and the order in which parts start and stop."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,11 @@ from typing import Any
 import msgspec
 import structlog
 
-from push.dispatcher import Dispatcher, LaneSettings
+from push.dispatcher import Dispatcher, LaneSettings, Transport
+from push.model import Lane as PushLane
+from push.subscription import EndpointPolicy
+from push.transports import open_fcm, open_webpush
+from push.vapid import VapidKey
 from server import audit
 from server.approvals.service import ApprovalService, device_revoked
 from server.approvals.tasks import ApprovalTasks
@@ -39,7 +44,7 @@ from server.pdfwork import PdfWork
 from server.previews.service import PreviewService
 from server.previews.tasks import PreviewTasks
 from server.sandbox.pool import Sandbox
-from server.settings import FCM_URL, Settings
+from server.settings import FCM_URL, Mode, Settings
 from server.storage import Blobs
 from server.storage.files import FileBlobs
 from server.timestamps import TimeStamps
@@ -129,6 +134,7 @@ class Wiring:
         self.notices = NoticeService(self.db, clock)
         self.webhooks = WebhookService(self.db, clock, settings.webhooks)
         self._stack.push_async_callback(self.webhooks.close)
+        self.vapid = self._vapid()
         self.identity = self._identity()
         self.credentials = CredentialService(self.db, self.signer, self.identity, clock)
         self.pdf = PdfWork(
@@ -204,7 +210,11 @@ class Wiring:
         server = self.settings.server
         return IdentityService(
             self.db, self.clock, TokenKeys.load_or_create(self.settings.state.secrets / "token_keys"),
-            IdentitySettings(origins=(server.public_url, *server.allowed_origins)), _ClockedAudit(self.clock), signer_key=self._signer_key,
+            IdentitySettings(
+                origins=(server.public_url, *server.allowed_origins), push_endpoints=self._push_endpoints(),
+                vapid_key="" if self.vapid is None else self.vapid.public,
+            ),
+            _ClockedAudit(self.clock), signer_key=self._signer_key,
             on_device_revoked=(device_revoked,),
         )  # fmt: skip
 
@@ -259,29 +269,45 @@ class Wiring:
             approvals,
             PreviewTasks(self.previews),
             DocumentTasks(self.db, self.clock, self.metrics),
-            NoticeTasks(self.db, self.clock, self.identity, await self._dispatcher()),
+            NoticeTasks(self.db, self.clock, self.identity, await self._dispatchers()),
             WebhookTasks(self.webhooks, self.clock, self.settings.webhooks.give_up_after_s),
             AuditTasks(self.audit, self.signer),
             ExchangeTasks(self.exchange),
             ValidationTasks(self.validations),
         ]
 
-    async def _dispatcher(self) -> Dispatcher | None:
+    async def _dispatchers(self) -> dict[str, Dispatcher]:
+        """One a push service: a fault of one does not brake the other."""
         push = self.settings.push
-        if not push.fcm_credentials:
-            return None
-        from push.transports import open_fcm
+        services: dict[str, Mapping[PushLane, Transport]] = {}
+        if push.fcm_credentials:
+            base_url = None if push.fcm_url == FCM_URL else push.fcm_url
+            services["fcm"] = await open_fcm(Path(push.fcm_credentials), base_url=base_url)
+        if self.vapid is not None:
+            services["webpush"] = open_webpush(self.vapid, self._push_endpoints())
+        return {name: self._dispatcher(lanes) for name, lanes in services.items()}
 
-        transports = await open_fcm(
-            Path(push.fcm_credentials), base_url=None if push.fcm_url == FCM_URL else push.fcm_url
-        )
+    def _dispatcher(self, lanes: Mapping[PushLane, Transport]) -> Dispatcher:
         dispatcher = Dispatcher(
-            {lane: LaneSettings(transport=transport, concurrency=16) for lane, transport in transports.items()},
+            {lane: LaneSettings(transport=transport, concurrency=16) for lane, transport in lanes.items()},
             now_us=self.clock.now_us,
             monotonic_us=self.clock.monotonic_us,
         )
         self._stack.push_async_callback(dispatcher.close)
         return dispatcher
+
+    def _push_endpoints(self) -> EndpointPolicy:
+        push = self.settings.push
+        return EndpointPolicy(hosts=push.webpush_hosts, private_origins=push.webpush_private_origins)
+
+    def _vapid(self) -> VapidKey | None:
+        """Made at the first start where the file is ours to make; in production mode an operator's file or none."""
+        push, server = self.settings.push, self.settings.server
+        if not push.vapid_key_file:
+            return None
+        contact = push.vapid_contact or (server.public_url if server.public_url.startswith("https:") else "")
+        read = VapidKey.load if server.mode is Mode.PRODUCTION else VapidKey.load_or_create
+        return read(Path(push.vapid_key_file), contact)
 
     def _observe(self, job: Job, outcome: Outcome, _us: int) -> None:
         self.metrics.job(job.kind, outcome.value)
@@ -312,10 +338,9 @@ class Wiring:
 
     async def stop_worker(self) -> None:
         """Claim no more jobs, finish what runs, release leases. From here on another process works the outbox, or nobody."""
-        worker, working, self._worker = self._worker, self._working, None
-        if worker is not None and working is not None:
-            await worker.stop(self.settings.server.stop_grace_s)
-            await asyncio.gather(working, return_exceptions=True)
+        if self._worker is not None and self._working is not None:
+            await self._worker.stop(self.settings.server.stop_grace_s)
+            await asyncio.gather(self._working, return_exceptions=True)
 
     async def close(self) -> None:
         """Finish what runs, release leases, close stores."""
