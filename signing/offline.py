@@ -64,15 +64,14 @@ def accept_restore(config: daemon.Config, orders: Sequence[str]) -> None:
     store = Store.open(Path(config.state_dir), Path(config.head_dir), keys.row_key, keys.identity, order=order)
     now = SignerClock(store.time_us).now_us()
 
-    def body(tx: Tx) -> int:
+    def body(tx: Tx) -> None:
         for holder in tx.find(HolderRow, "state = ?", HolderState.ACTIVE):
             tx.put(msgspec.structs.replace(holder, state=HolderState.SUSPENDED))
         for device in tx.find(DeviceRow, "state = ?", DeviceState.ACTIVE):
             tx.put(msgspec.structs.replace(device, state=DeviceState.SUSPENDED))
         tx.log(Event(event="restored", time_us=now, detail=" ".join(orders)))
-        return tx.sequence
 
-    store.heads.durable(store.write(body).result()).result()
+    store.durably(body)
     store.close()
 
 

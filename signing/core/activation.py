@@ -7,12 +7,10 @@ cost: what the store says (locked, ended, busy) before any signature is verified
 opened.
 """
 
-import asyncio
 import contextlib
 import os
-from collections.abc import Callable
+import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import msgspec
 from cryptography.x509 import load_der_x509_certificate
@@ -32,7 +30,6 @@ from signing.core.store import Store, Tx
 from signing.core.trust import Trust, valid_at
 from signing.core.wire import ActivateRequest
 
-T = TypeVar("T")
 HolderId = tuple[str, str]
 Effect = tuple[tuple[Signature, ...], HolderRow | None]
 _KINDS = (Kind.DOCUMENT, Kind.CHANGE_PIN, Kind.ADD_DEVICE, Kind.ADD_HOLDER)
@@ -68,67 +65,62 @@ class Charge(msgspec.Struct, frozen=True):
 
 
 class Activations:
-    """Runs activations on a store. `pool` derives and signs; one activation per holder is in flight at a time."""
+    """Runs activations on a store, each in its caller's thread; one activation per holder is in flight at a time.
+
+    `cores`: held by whoever derives, signs or makes keys, so that as many do at once as there are cores.
+    """
 
     def __init__(self, store: Store, keys: Keys, trust: Trust, limits: Limits, clock: SignerClock) -> None:
         self._store, self._keys, self._trust, self._limits, self._clock = store, keys, trust, limits, clock
-        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, "derive")
+        self.cores = threading.Semaphore(os.cpu_count() or 1)
+        self._room = threading.Semaphore(limits.queue)
         self._in_flight: set[HolderId] = set()
-        self._tasks: set[asyncio.Task[model.Activation]] = set()
+        self._beside = ThreadPoolExecutor(1, "head")
 
-    async def settle(self) -> None:
-        """Wait for what runs: after G1 an activation ends whatever its connection does."""
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._pool.shutdown()
+    def close(self) -> None:
+        self._beside.shutdown()
 
-    async def in_pool(self, work: Callable[[], T]) -> T:
-        """Derivations, signatures and fresh keys: as many at once as there are cores."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
-
-    async def activate(self, request: ActivateRequest) -> model.Activation:
+    def activate(self, request: ActivateRequest) -> model.Activation:
         """Raises the refusals of `SignerClient.activate`; see there which are charged."""
         claim = _claim(request, self._trust.organisations)
-        if len(self._tasks) >= self._limits.queue:
+        if not self._room.acquire(blocking=False):
             raise errors.Busy("the queue is full")
-        task = asyncio.get_running_loop().create_task(self._run(claim))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(task)
-
-    async def _run(self, claim: Claim) -> model.Activation:
         entered: list[HolderId] = []
         try:
             if not self._store.heads.healthy:
-                await self._store.durable(self._store.state.sequence)  # no charge while nothing could be signed
+                self._store.heads.durable(self._store.state.sequence)  # no charge while nothing could be signed
             crash.point("g1-before")
-            charged = await self._store.commit(lambda tx: self._admit(tx, claim, entered))
+            charged = self._store.write(lambda tx: self._admit(tx, claim, entered))
             crash.point("g1-committed")
-            return await self._drive(charged)
+            return self._drive(charged)
         finally:
             self._in_flight.difference_update(entered)
+            self._room.release()
 
-    async def _drive(self, charged: Charge) -> model.Activation:
+    def _drive(self, charged: Charge) -> model.Activation:
         """From the charged try to the answer."""
         try:
             envelope = msgspec.msgpack.decode(charged.holder.envelope, type=Envelope)
-            head = asyncio.ensure_future(self._store.durable(charged.sequence))
-            derived = await self.in_pool(lambda: derive(charged.pin, envelope.salt, envelope.argon))
+            head = self._beside.submit(self._store.heads.durable, charged.sequence)
+            with self.cores:
+                derived = derive(charged.pin, envelope.salt, envelope.argon)
             crash.point("derived")
-            await head  # before the verdict is used: a killed signer and a restored store must not give a free guess
-            effect = await self.in_pool(lambda: self._use(charged, envelope, derived))
+            head.result()  # before the verdict is used: a killed signer and a restored store must not give a free guess
+            with self.cores:
+                effect = self._use(charged, envelope, derived)
             crash.point("signed")
         except PinMismatch:
-            raise await self._store.commit(lambda tx: self._wrong(tx, charged)) from None
+            raise self._store.durably(lambda tx: self._wrong(tx, charged)) from None
         except KeyMismatch as error:
-            await self._abandon(charged)
+            self._abandon(charged)
             raise errors.Tampered("the opened key is not the certificate's") from error
         except BaseException:
-            await self._abandon(charged)
+            self._abandon(charged)
             raise
         crash.point("g3-before")
-        activation, sequence = await self._store.commit(lambda tx: (self._finish(tx, charged, *effect), tx.sequence))
+        activation, sequence = self._store.write(lambda tx: (self._finish(tx, charged, *effect), tx.sequence))
         crash.point("g3-committed")
-        await self._store.durable(sequence)
+        self._store.heads.durable(sequence)
         crash.point("head-written")
         if activation is None:
             raise errors.Void
@@ -137,16 +129,16 @@ class Activations:
     # G1. --------------------------------------------------------------------------------------------------------------
 
     def _admit(self, tx: Tx, claim: Claim, entered: list[HolderId]) -> Charge:
-        now, request, said = self._clock.checked_us(), claim.request, claim.approval
-        credential = tx.need(errors.UnknownCredential(), CredentialRow, said.credential)
-        if credential.organisation != said.organisation:
+        now, request, approval = self._clock.checked_us(), claim.request, claim.approval
+        credential = tx.need(errors.UnknownCredential(), CredentialRow, approval.credential)
+        if credential.organisation != approval.organisation:
             raise errors.OrganisationRefused
         person, key = self._approver(tx, claim)
-        holder = tx.need(errors.UnknownDevice("no such holder"), HolderRow, said.credential, person)
+        holder = tx.need(errors.UnknownDevice("no such holder"), HolderRow, approval.credential, person)
         _check_open(credential, holder, now)
         with refused_as(errors.ApprovalInvalid):
             voucher = self._voucher(tx, claim, credential, now)
-            approval = claim.jws.verify(key, Approval)
+            claim.jws.check(key)
         self._keys.challenges.check(approval.challenge, approval.credential, approval.device, now)
         used = tx.get(ActivationRow, approval.challenge)
         if used is not None:
@@ -282,7 +274,7 @@ class Activations:
         left = tries_left(self._limits.ladder, holder.failures, holder.locked_until_us, now)
         return errors.WrongPin(tries_left=left, locked_until_us=holder.locked_until_us)
 
-    async def _abandon(self, charged: Charge) -> None:
+    def _abandon(self, charged: Charge) -> None:
         """The verdict is unknown: the try stays charged, the activation can never be signed."""
 
         def body(tx: Tx) -> None:
@@ -292,7 +284,7 @@ class Activations:
                 tx.log_about("void", self._clock.now_us(), charged.credential, row)
 
         with contextlib.suppress(errors.SignerError):  # a store that cannot be written now voids it at the next start
-            await self._store.commit(body)
+            self._store.durably(body)
 
 
 def state_of(row: ActivationRow) -> ActivationState:

@@ -138,8 +138,8 @@ class Unverified(msgspec.Struct, frozen=True):
         """
         return _strict(self._payload, type_)
 
-    def verify(self, jwk: PublicJwk, type_: type[T]) -> T:
-        """The payload under `jwk`; raises `CodecError` if the signature or the form does not hold."""
+    def check(self, jwk: PublicJwk) -> None:
+        """Raises `CodecError` unless it is signed with `jwk`; then what `peek` gave is what was signed."""
         if thumbprint(jwk) != self.kid:
             raise CodecError("signed by another key")
         r, s = (int.from_bytes(half, "big") for half in (self._signature[:32], self._signature[32:]))
@@ -147,6 +147,10 @@ class Unverified(msgspec.Struct, frozen=True):
             public_key(jwk).verify(encode_dss_signature(r, s), self._signing_input, _ES256)
         except InvalidSignature as error:
             raise CodecError("signature does not hold") from error
+
+    def verify(self, jwk: PublicJwk, type_: type[T]) -> T:
+        """The payload under `jwk`; raises `CodecError` if the signature or the form does not hold."""
+        self.check(jwk)
         return self.peek(type_)
 
 

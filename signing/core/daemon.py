@@ -148,7 +148,9 @@ async def serve(config: Config) -> None:
     except ClockDrift:
         store.close()
         raise
-    service = Service(store, keys, trust(config), Limits(config.pin, config.argon, config.queue), clock)
+    service = Service(
+        store, keys, trust(config), Limits(config.pin, config.argon, config.queue), clock, config.connections
+    )
     await service.start()
     if Path(config.state_dir).stat().st_dev == Path(config.head_dir).stat().st_dev:
         _say("same-volume", detail="state_dir and head_dir share a volume: a restored volume takes the head along")

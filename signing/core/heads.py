@@ -1,14 +1,12 @@
 """The rollback guard on another volume: two alternating slots for the signed head, and an append-only copy of the log
 (A5).
 
-One thread writes, always the newest committed state only. A caller waits until a head of at least its sequence is
-durable.
+Whoever needs a head writes it, always of the newest committed state; those who waited meanwhile find theirs written.
 """
 
 import contextlib
 import os
 import threading
-from concurrent.futures import Future
 from pathlib import Path
 
 import msgspec
@@ -55,80 +53,42 @@ class HeadKeeper:
         self.current = current[0] if current else ""
         self._written = current[1].sequence if current else -1
         self._turn = 1 - self._slot_of(self.current)
-        self._condition = threading.Condition()
-        self._state: State | None = None
+        self._writing = threading.Lock()
+        self._handing = threading.Lock()
+        self._newest: State | None = None
         self._events: list[bytes] = []
-        self._waiters: list[tuple[int, Future[None]]] = []
-        self._stopping = False
         self.healthy = True
-        self._thread = threading.Thread(target=self._run, name="heads", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
 
     def close(self) -> None:
-        """Write what is pending, then stop."""
-        with self._condition:
-            self._stopping = True
-            self._condition.notify()
-        if self._thread.ident is not None:
-            self._thread.join()
+        """Write what is pending, then let go of the files."""
+        if self._newest is not None:
+            with contextlib.suppress(Unavailable):
+                self.durable(self._newest.sequence)
         for descriptor in (*self._slots, self._copy):
             os.close(descriptor)
 
     def publish(self, state: State, events: list[bytes]) -> None:
-        """The store committed `state`, which added `events` to the log. Called by its writer thread alone."""
-        with self._condition:
-            self._state = state
+        """The store committed `state`, which added `events` to the log. Called in the order of the commits."""
+        with self._handing:
+            self._newest = state
             self._events += events
-            self._condition.notify()
 
-    def durable(self, sequence: int) -> "Future[None]":
-        """Done when a head of at least `sequence` is on the other volume; fails with `Unavailable` if that cannot be."""
-        future: Future[None] = Future()
-        future.set_running_or_notify_cancel()  # a caller who leaves must not break the thread that answers
-        with self._condition:
+    def durable(self, sequence: int) -> None:
+        """Returns when a head of at least `sequence` is on the other volume; raises `Unavailable` if that cannot be."""
+        with self._writing:
             if self._written >= sequence:
-                future.set_result(None)
-            else:
-                self._waiters.append((sequence, future))
-                self._condition.notify()
-        return future
-
-    def _run(self) -> None:
-        while not self._finished():
-            with self._condition:
-                self._condition.wait_for(lambda: self._stopping or (self._state and (self.healthy or self._waiters)))
-                state, events = self._state, self._events
-                self._state, self._events = None, []
-            if state is not None:
-                self._write_or_keep(state, events)
-            self._settle()
-
-    def _settle(self) -> None:
-        """Answer the waiters whose head is written, also those who came during the write; fail the others if it failed."""
-        with self._condition:
-            waiters, self._waiters = self._waiters, []
-            if self.healthy:
-                self._waiters = [waiter for waiter in waiters if waiter[0] > self._written]
-        for sequence, future in waiters:
-            if sequence <= self._written:
-                future.set_result(None)
-            elif not self.healthy:
-                future.set_exception(Unavailable("the head volume cannot be written"))
-
-    def _finished(self) -> bool:
-        return self._stopping and (self._state is None or not self.healthy)
-
-    def _write_or_keep(self, state: State, events: list[bytes]) -> None:
-        try:
-            self.write(state, events)
-            self.healthy = True
-        except OSError:
-            with self._condition:  # the next caller who waits makes the next attempt
+                return
+            with self._handing:
+                state, events, self._events = self._newest, self._events, []
+            try:
+                if state is not None:
+                    self.write(state, events)
+                self.healthy = True
+            except OSError as error:
                 self.healthy = False
-                self._state = self._state or state
-                self._events = events + self._events
+                with self._handing:  # the next caller who waits makes the next attempt
+                    self._events = events + self._events
+                raise Unavailable("the head volume cannot be written") from error
 
     def write(self, state: State, events: list[bytes]) -> None:
         """Copy the events, then the head over the older slot; both durable when this returns. Raises OSError."""

@@ -3,6 +3,10 @@ PIN.
 """
 
 import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
@@ -23,13 +27,28 @@ RESULT_LIFE_US = 90 * 86_400_000_000
 """How long an activation's result can be asked for; the log keeps its events for ever."""
 
 
-class Service:
-    """One signer over an opened store. Raises `SignerError`s; everything else is a defect."""
+T = TypeVar("T")
 
-    def __init__(self, store: Store, keys: Keys, trust: Trust, limits: Limits, clock: SignerClock) -> None:
+
+class Service:
+    """One signer over an opened store. Raises `SignerError`s; everything else is a defect.
+
+    Every request runs in a thread from its first byte to its last commit: each hand-over between threads would cost more
+    than the cryptography between two of them. `requests`: how many may come at once.
+    """
+
+    def __init__(
+        self, store: Store, keys: Keys, trust: Trust, limits: Limits, clock: SignerClock, requests: int = 256
+    ) -> None:
         self._store, self._keys, self._trust, self._limits, self._clock = store, keys, trust, limits, clock
         self._enrolling: set[str] = set()
+        self._entering = threading.Lock()
         self.activations = Activations(store, keys, trust, limits, clock)
+        self._threads = ThreadPoolExecutor(requests, "request")
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Ends whatever becomes of its caller: after G1 an activation does."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def start(self) -> None:
         """Settle what a crash left: running activations are void, an ended holder's envelope is destroyed."""
@@ -43,11 +62,13 @@ class Service:
                 destroy_ended(tx, holder)
             tx.log(Event(event="started", time_us=now))
 
-        await self._store.commit(body)
+        await self._in_thread(lambda: self._store.durably(body))
 
     async def stop(self) -> None:
-        await self.activations.settle()
-        await asyncio.to_thread(self._store.close)
+        """Let what runs come to its end, then close the store."""
+        await asyncio.to_thread(self._threads.shutdown)
+        self.activations.close()
+        self._store.close()
 
     async def prune(self) -> None:
         """Forget results older than `RESULT_LIFE_US`, some at a time."""
@@ -59,38 +80,41 @@ class Service:
                 tx.delete(row)
             return len(rows)
 
-        while await self._store.commit(body) == 500:
+        while await self._in_thread(lambda: self._store.durably(body)) == 500:
             pass
 
     async def handle(self, request: wire.Request) -> object:
-        commit, durably = self._store.commit, self._store.durably
+        return await self._in_thread(lambda: self._answer(request))
+
+    def _answer(self, request: wire.Request) -> object:
+        write, durably = self._store.write, self._store.durably
         match request:
             case wire.ActivateRequest():
-                return await self.activations.activate(request)
+                return self.activations.activate(request)
             case wire.ChallengeRequest(credential, device):
                 return self._grant(self._challenge(credential, device))
             case wire.SealingKeyRequest():
                 return self._grant(ChallengeId(""))
             case wire.EnrolRequest():
-                return await self._enrol(request)
+                return self._enrol(request)
             case wire.ImportCertificateRequest():
-                return await durably(lambda tx: self._import(tx, request))
+                return durably(lambda tx: self._import(tx, request))
             case wire.ResultRequest(challenge):
-                return await durably(lambda tx: _outcome(tx.get(ActivationRow, challenge)))  # it may hold signatures
+                return durably(lambda tx: _outcome(tx.get(ActivationRow, challenge)))  # it may hold signatures
             case wire.VoidRequest(challenge):
-                return await durably(lambda tx: self._void(tx, challenge))
+                return durably(lambda tx: self._void(tx, challenge))
             case wire.StatusRequest(credential):
-                return await commit(lambda tx: self._status(tx, credential))
+                return write(lambda tx: self._status(tx, credential))
             case wire.RevokeDeviceRequest(credential, device):
-                return await durably(lambda tx: self._revoke(tx, credential, device))
+                return durably(lambda tx: self._revoke(tx, credential, device))
             case wire.FreezeRequest(credential, frozen):
-                return await durably(lambda tx: self._freeze(tx, credential, int(frozen)))
+                return durably(lambda tx: self._freeze(tx, credential, int(frozen)))
             case wire.ReactivateRequest(voucher):
-                return await durably(lambda tx: self._reactivate(tx, voucher))
+                return durably(lambda tx: self._reactivate(tx, voucher))
             case wire.LogHeadRequest():
                 return model.LogHead(self._store.heads.current, self._keys.identity_jwk)
             case wire.LogEventsRequest(start, count):
-                return await commit(lambda tx: _events(tx, start, count))
+                return write(lambda tx: _events(tx, start, count))
 
     def _grant(self, challenge: ChallengeId) -> model.ChallengeGrant:
         return model.ChallengeGrant(challenge, self._keys.statement(self._clock.now_us()), self._keys.identity_jwk)
@@ -103,18 +127,20 @@ class Service:
 
     # Enrolment and certificate. ---------------------------------------------------------------------------------------
 
-    async def _enrol(self, request: wire.EnrolRequest) -> model.Enrolment:
+    def _enrol(self, request: wire.EnrolRequest) -> model.Enrolment:
         voucher = self._trust.voucher(request.voucher, model.VoucherKind.ENROL, self._clock.checked_us())
         newcomer = check_join(self._keys, voucher, request.voucher, request.join, request.sealed_pin)
-        done = await self._store.durably(lambda tx: _enrolled(tx, newcomer))
+        done = self._store.durably(lambda tx: _enrolled(tx, newcomer))
         if done is not None:
             return done
-        if voucher.credential in self._enrolling or len(self._enrolling) >= self._limits.queue:
-            raise errors.Busy("an enrolment runs")
-        self._enrolling.add(voucher.credential)
+        with self._entering:
+            if voucher.credential in self._enrolling or len(self._enrolling) >= self._limits.queue:
+                raise errors.Busy("an enrolment runs")
+            self._enrolling.add(voucher.credential)
         try:
-            rows = await self.activations.in_pool(lambda: self._make(newcomer))
-            return await self._store.durably(lambda tx: self._insert(tx, newcomer, *rows))
+            with self.activations.cores:
+                rows = self._make(newcomer)
+            return self._store.durably(lambda tx: self._insert(tx, newcomer, *rows))
         finally:
             self._enrolling.discard(voucher.credential)
 

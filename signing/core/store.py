@@ -1,8 +1,8 @@
-"""The signer's store: one SQLite file, one writer thread, group commit, a MAC on every row, and the head that guards
+"""The signer's store: one SQLite file, one writer at a time, group commit, a MAC on every row, and the head that guards
 it.
 
-`write(body)` runs `body(tx)` on the writer thread; what has queued meanwhile shares one durable commit, each body in
-a savepoint of its own, and callers are answered after that commit. Every row carries HMAC(all columns, sequence);
+`write(body)` runs `body(tx)` in the caller's thread, or in that of a caller who came before: whoever has the turn
+commits for all who wait, durably and once, each body in a savepoint of its own. Every row carries HMAC(all columns, sequence);
 `meta` holds the sum modulo 2^256 of the MACs of all live rows, the sequence and the log's frontier, itself under
 HMAC. The MACs are also kept in memory, so a row that is edited, deleted or put back while the signer runs is found
 when it is read (A4).
@@ -10,19 +10,17 @@ when it is read (A4).
 The module is long because opening, committing and checking share one invariant: memory, file and head say the same.
 """
 
-import asyncio
 import contextlib
 import fcntl
 import hmac
 import os
-import queue
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -35,7 +33,6 @@ from signing.core.model import Head, RestoreOrder
 from signing.core.rows import ActivationRow, Column, Columns, CredentialRow, DeviceRow, Event, R, Row
 
 T = TypeVar("T")
-Job = tuple[Callable[["Tx"], object], Future[object]]
 _MODULUS = 1 << 256
 _GROUP = 256
 
@@ -70,6 +67,16 @@ class _Ledger:
     def state(self) -> State:
         row_sum = self.row_sum.to_bytes(32, "big")
         return State(self.sequence, self.frontier.size, self.frontier.root(), row_sum, self.time_us)
+
+
+@dataclass
+class _Job:
+    """One body on its way into a group, and what became of it."""
+
+    body: Callable[["Tx"], object]
+    done: bool = False
+    value: object = None
+    error: BaseException | None = None
 
 
 class Tx:
@@ -171,7 +178,7 @@ def _number(mac: bytes | None) -> int:
 
 
 class Store:
-    """An opened store. `write` from any thread; everything else about it happens on its own two threads."""
+    """An opened store. Its methods block, and may be called from any thread."""
 
     def __init__(self, directory: Path, head_directory: Path, row_key: bytes, identity: SigningKey) -> None:
         self._row_key = row_key
@@ -181,8 +188,8 @@ class Store:
         self.macs: dict[bytes, bytes] = {}
         self._ledger = _Ledger()
         self.tampered = False
-        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="store", daemon=True)
+        self._waiting: deque[_Job] = deque()
+        self._turn = threading.Lock()
 
     @classmethod
     def create(cls, directory: Path, head_directory: Path, row_key: bytes, identity: SigningKey, now_us: int) -> None:
@@ -214,8 +221,6 @@ class Store:
         store = cls(directory, heads, row_key, identity)
         with store._closing_on_refusal():
             store._load(found[1], order)
-        store.heads.start()
-        store._thread.start()
         return store
 
     @classmethod
@@ -248,33 +253,31 @@ class Store:
         return self._ledger.time_us
 
     def close(self) -> None:
-        """Finish what is queued, write the last head, stop."""
-        if self._thread.ident is not None:
-            self._queue.put(None)
-            self._thread.join()
-        self.heads.close()
-        self.connection.close()
-        os.close(self._lock)
+        """Finish what runs, write the last head, stop."""
+        with self._turn:
+            self.heads.close()
+            self.connection.close()
+            os.close(self._lock)
 
-    def write(self, body: Callable[[Tx], T]) -> "Future[T]":
-        """Run `body` in the next group; done after its commit. Its exception undoes it alone and is the future's."""
-        future: Future[T] = Future()
-        future.set_running_or_notify_cancel()  # a caller who leaves must not break the thread that answers
-        self._queue.put((body, future))  # type: ignore[arg-type]  # a pair of one T each
-        return future
+    def write(self, body: Callable[[Tx], T]) -> T:
+        """The body's value, after its durable commit; what it raises undoes it alone. Its head is still to be written."""
+        job = _Job(body)
+        self._waiting.append(job)
+        while not job.done:
+            with self._turn:
+                if not job.done:
+                    self._commit([self._waiting.popleft() for _ in range(min(len(self._waiting), _GROUP))])
+        if job.error is not None:
+            raise job.error
+        return cast("T", job.value)
 
-    async def commit(self, body: Callable[[Tx], T]) -> T:
-        """`write`, awaited."""
-        return await asyncio.wrap_future(self.write(body))
+    def durably(self, body: Callable[[Tx], T]) -> T:
+        """What changed, now or in a commit before, is answered when its head is on the other volume (A5).
 
-    async def durable(self, sequence: int) -> None:
-        """Until a head of at least this sequence is on the other volume; raises `Unavailable` if that cannot be."""
-        await asyncio.wrap_future(self.heads.durable(sequence))
-
-    async def durably(self, body: Callable[[Tx], T]) -> T:
-        """What changed, now or in a commit before, is answered when its head is on the other volume (A5)."""
-        value, sequence = await self.commit(lambda tx: (body(tx), tx.sequence))
-        await self.durable(sequence)
+        Raises `Unavailable` if that cannot be.
+        """
+        value, sequence = self.write(lambda tx: (body(tx), tx.sequence))
+        self.heads.durable(sequence)
         return value
 
     def row_mac(self, table: type[Row], values: Columns, sequence: Column) -> bytes:
@@ -286,60 +289,45 @@ class Store:
         statement = "SELECT body FROM event WHERE position >= ? ORDER BY position LIMIT ?"
         return [row[0] for row in self.connection.execute(statement, (start, count))]
 
-    # The writer thread. ---------------------------------------------------------------------------------------------
+    # One group. -------------------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
-        running = True
-        while running:
-            batch = [self._queue.get()]
-            with contextlib.suppress(queue.Empty):
-                while len(batch) < _GROUP:
-                    batch.append(self._queue.get_nowait())
-            running = None not in batch
-            group = [job for job in batch if job is not None]
-            if group:
-                self._commit(group)
-
-    def _commit(self, group: list[Job]) -> None:
-        ledger, answers = self._ledger, list[tuple[object, BaseException | None]]()
+    def _commit(self, group: list[_Job]) -> None:
+        ledger = self._ledger
         try:
             if self.tampered:
                 raise Tampered("found before; restart to check the whole store")
             self.connection.execute("BEGIN IMMEDIATE")
-            for body, _ in group:
+            for job in group:
                 attempt = ledger.fork()
-                answers.append(self._one(body, attempt))
-                ledger = attempt if answers[-1][1] is None else ledger
+                self._one(job, attempt)
+                ledger = attempt if job.error is None else ledger
             if ledger.sequence != self._ledger.sequence:
                 self._write_meta(ledger)
             self.connection.execute("COMMIT")
-        except (sqlite3.Error, SignerError) as error:
+        except Exception as error:  # whatever it is, it is everybody's
             with contextlib.suppress(sqlite3.Error):
                 self.connection.execute("ROLLBACK")
-            ledger, answers = self._ledger, [(None, _public(error))] * len(group)
+            ledger, failed = self._ledger, _public(error)
+            for job in group:
+                job.error = failed
         if ledger.sequence != self._ledger.sequence:
             self._adopt(ledger)
-        for (_, future), (value, failed) in zip(group, answers, strict=True):
-            if failed is None:
-                future.set_result(value)
-            else:
-                future.set_exception(failed)
+        for job in group:
+            job.done = True
 
-    def _one(self, body: Callable[[Tx], object], ledger: _Ledger) -> tuple[object, BaseException | None]:
+    def _one(self, job: _Job, ledger: _Ledger) -> None:
         """One body in its savepoint: its value, or why it was undone."""
         self.connection.execute("SAVEPOINT body")
-        value, failed = None, None
         try:
-            value = body(Tx(self, ledger))
+            job.value = job.body(Tx(self, ledger))
         except Exception as error:  # whatever one body does wrong stays its own
             self.connection.execute("ROLLBACK TO body")
             self.tampered = self.tampered or isinstance(error, Tampered)
-            failed = _public(error)
+            job.error = _public(error)
         self.connection.execute("RELEASE body")
-        return value, failed
 
     def _adopt(self, ledger: _Ledger) -> None:
-        """The commit is durable: memory follows, and the head goes on its way."""
+        """The commit is durable: memory follows, and the head may."""
         for row_key, mac in ledger.macs.items():
             if mac is None:
                 self.macs.pop(row_key, None)

@@ -325,16 +325,8 @@ async def test_a_result_gives_no_signature_whose_head_is_not_written(inside, mon
 async def test_an_event_that_cannot_be_written_undoes_its_operation(inside):
     """A15: a trigger refuses one credential's events; the same group's other members go through."""
     client, phone, _, store = inside
-    await asyncio.wrap_future(
-        store.write(
-            lambda tx: (
-                store.connection.execute(
-                    "CREATE TRIGGER refuse BEFORE INSERT ON event WHEN instr(NEW.body, 'frozen') BEGIN SELECT RAISE(ABORT, 'x'); END"
-                )
-                and None
-            )
-        )
-    )
+    refusing = "CREATE TRIGGER refuse BEFORE INSERT ON event WHEN instr(NEW.body, 'frozen') BEGIN SELECT RAISE(ABORT, 'x'); END"
+    await asyncio.to_thread(store.write, lambda _: store.connection.execute(refusing))
     results = await asyncio.gather(client.freeze(phone.credential), sign(client, phone, DIGEST), return_exceptions=True)
     assert isinstance(results[0], Unavailable)
     assert results[1].signatures

@@ -1,17 +1,18 @@
 """A4: every column of every table, mutated one at a time, at rest and while the signer runs. Group commit and its savepoints."""
 
-import asyncio
 import contextlib
 import hashlib
 import shutil
 import sqlite3
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import pytest_asyncio
 
 from signing.client import Kind, VoucherKind
 from signing.core import daemon
-from signing.core.errors import SignerError, WrongPin
+from signing.core.errors import SignerError, Unavailable, WrongPin
 from signing.core.rows import TABLES, RevokedRow
 from signing.core.store import StartRefused, Store
 from tests.fakes.phone import Phone
@@ -222,23 +223,36 @@ def test_one_bad_body_undoes_itself_alone_in_a_group(dump, tmp_path):
 
         return run
 
-    futures = [store.write(body(number)) for number in range(500)]
-    failed = {number for number, future in enumerate(futures) if future.exception(10)}
+    with ThreadPoolExecutor(60) as pool:
+        with store._turn:  # all come while another commits, so they share groups
+            futures = [pool.submit(store.write, body(number)) for number in range(500)]
+            while len(store._waiting) < 60:
+                time.sleep(0.001)
+        failed = {number for number, future in enumerate(futures) if future.exception(60)}
     assert failed == {number for number in range(500) if number % 7 == 3}
-    found = store.write(lambda tx: {n for n in range(500) if tx.get(RevokedRow, f"d{n}")}).result(10)
+    found = store.write(lambda tx: {n for n in range(500) if tx.get(RevokedRow, f"d{n}")})
     assert found == set(range(500)) - failed
     store.close()
     Store.open(tmp_path / "state", tmp_path / "head", keys.row_key, keys.identity).close()
 
 
-@pytest.mark.asyncio
-async def test_a_caller_who_leaves_does_not_stop_the_writer(dump, tmp_path):
+def test_a_group_whose_commit_fails_fails_for_everybody_and_the_next_goes_through(dump, tmp_path):
+    """D8: nobody of a group is told that it was stored when it was not, and nobody waits for ever."""
     keys = daemon.Keys(dump.config.folder("keys"))
     shutil.copytree(dump.base / "state", tmp_path / "state")
     shutil.copytree(dump.base / "head", tmp_path / "head")
     store = Store.open(tmp_path / "state", tmp_path / "head", keys.row_key, keys.identity)
-    for number in range(50):
-        waiting = asyncio.wrap_future(store.write(lambda tx, n=number: tx.put(RevokedRow(device=f"x{n}", time_us=1))))
-        waiting.cancel()
-    assert await asyncio.wrap_future(store.write(lambda tx: tx.get(RevokedRow, "x49")))
+    refusing = "CREATE TRIGGER refuse BEFORE INSERT ON meta BEGIN SELECT RAISE(ABORT, 'x'); END"
+    store.write(lambda _: store.connection.execute(refusing))
+    before = store.state
+    with ThreadPoolExecutor(20) as pool:
+        put = [
+            pool.submit(store.write, lambda tx, n=n: tx.put(RevokedRow(device=f"x{n}", time_us=1))) for n in range(20)
+        ]
+        assert all(isinstance(one.exception(60), Unavailable) for one in put)
+    assert store.state == before
+    store.write(lambda _: store.connection.execute("DROP TRIGGER refuse"))
+    store.write(lambda tx: tx.put(RevokedRow(device="x0", time_us=1)))
+    assert store.write(lambda tx: [tx.get(RevokedRow, f"x{n}") is None for n in range(2)]) == [False, True]
     store.close()
+    Store.open(tmp_path / "state", tmp_path / "head", keys.row_key, keys.identity).close()
