@@ -34,6 +34,7 @@ __all__ = [
     "RevisionChange",
     "chain",
     "compare",
+    "compare_archive",
     "compare_revisions",
 ]
 
@@ -117,13 +118,29 @@ def compare(parent: Path, child: Path, expected: Expected) -> Comparison:
 
     Raises `PdfError`: `changed-beyond-signature`, or what the reader refuses; `OSError` where a file cannot be read.
     """
+    found = _one_more(parent, child)
+    _as_expected(found, expected)
+    return found
+
+
+def compare_archive(parent: Path, child: Path) -> Comparison:
+    """Prove that `child` is `parent` with one revision behind it that adds validation data, an invisible document time
+    stamp, or both, and nothing else (EN 319 142-1, 5.4). Raises as `compare`.
+    """
+    found = _one_more(parent, child)
+    seen = any(field.box is not None or field.rect != _NOWHERE for field in found.fields if field.created)
+    if (found.signature is not None and not found.timestamp) or found.certifies or seen:
+        raise refuse("the revision is of another kind than an archive's")
+    return found
+
+
+def _one_more(parent: Path, child: Path) -> Comparison:
     try:
         with open_document(parent) as before, open_document(child) as after:
             _extends(before, after)
             found = compare_revisions(after, len(after.revisions) - 1)
             if len(after.revisions) != len(before.revisions) + 1:
                 raise refuse("not one revision was added")
-            _as_expected(found, expected)
             return found
     except (PdfError, OSError, MemoryError):
         raise

@@ -31,6 +31,7 @@ __all__ = [
     "copy_hashed",
     "prepare",
     "unused_field_names",
+    "write_revision",
 ]
 
 _CHUNK: Final = 1 << 20
@@ -74,7 +75,7 @@ def prepare(parent: Path, request: PrepareRequest, out: Path) -> Prepared:
         parent_length = len(document.data)
     size = parent_length + len(tail)
     byte_range = (0, hole_start, hole_start + hole_length, size - hole_start - hole_length)
-    parent_digest, tbs = _write(parent, parent_length, tail, (hole_start, hole_length), out)
+    parent_digest, tbs = write_revision(parent, parent_length, tail, (hole_start, hole_length), out)
     return Prepared(
         tbs=tbs,
         parent_digest=parent_digest,
@@ -158,7 +159,7 @@ def _kernel_copy(source: BinaryIO, target: BinaryIO, begin: int, length: int) ->
     source.seek(begin + length)
 
 
-def _write(parent: Path, length: int, tail: bytes, hole: tuple[int, int], out: Path) -> tuple[bytes, bytes]:
+def write_revision(parent: Path, length: int, tail: bytes, hole: tuple[int, int], out: Path) -> tuple[bytes, bytes]:
     """Write the file; gives (SHA-256 of the parent, SHA-256 of all but the hole). `hole`: (offset, length)."""
     state = hashlib.sha256()
     try:
