@@ -109,6 +109,30 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "request": {"voucher": _VOUCHER, "purpose": "person"},
         "201": {"digest": "bbca58ba298866fc23ca461067a31ff38b41d2120d9faa9fab236f909fdc659d"},
     },
+    "listCredentials": {
+        "200": [
+            {
+                "id": _CREDENTIAL, "kind": "person", "state": "active", "subject": "CN=Nguyễn Văn Mẫu,O=Cơ quan mẫu,C=VN",
+                "not_after": "2029-11-22T00:00:00Z", "holders": [_PERSON],
+            }
+        ]
+    },
+    "validateFile": {
+        "request": {"file": "%PDF-1.7 …"},
+        "200": {
+            "verdict": "valid", "vi": "HỢP LỆ", "en": "Valid", "sha256": _REVISION, "size": 90112, "checked_at": _AT, "revisions": 2, "reasons": [],
+            "notes": [],
+            "signatures": [
+                {
+                    "field": "HT_4179e051_S1", "kind": "signature", "indication": "TOTAL-PASSED", "sub_indication": "", "level": "B-LT",
+                    "signer": "Nguyễn Văn Mẫu", "organisation": "Cơ quan mẫu", "issuer": "CA mẫu", "serial": "1f2e3d", "algorithm": "ecdsa-sha256",
+                    "certificate_sha256": _MANIFEST, "not_before": "2026-01-01T00:00:00.000000Z", "not_after": "2029-01-01T00:00:00.000000Z",
+                    "time": _AT, "time_source": "signature", "integrity": True, "valid_at_signing": True, "revocation": "good", "covers": 90112,
+                    "whole_file": True, "reasons": [],
+                }
+            ],
+        },
+    },
     "registerWebhook": {
         "request": {"url": "https://qlvb.example/hoatoc", "events": ["document.signed", "document.sealed", "document.accepted"]},
         "201": {"id": "01a2012af80170c8a98e40c3fcd64435", "secret": "whsec_c2FtcGxlLXNlY3JldC1vZi0zMi1ieXRlcy1sb25nISE="},
@@ -128,6 +152,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "request": {"reports": [{"notice": "AAECAwQFBgcICQoLDA0ODw", "event": "shown", "at": "2026-11-22T02:43:09Z"}]},
         "200": {"recorded": 1},
     },
+    "getWebPushAddress": {
+        "200": {
+            "vapid_key": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+            "state": "active",
+        }
+    },
+    "activateWebPushAddress": {"request": {"challenge": "AAECAwQFBgcICQoLDA0ODw"}},
 }  # fmt: skip
 
 _OUTCOME = ("signer-unavailable", "outcome-unknown")
@@ -138,6 +169,7 @@ _INTAKE = (
 
 # operationId -> problem types of its own; what every guarded route may answer is added from its access and parameters.
 PROBLEMS_OF: dict[str, tuple[str, ...]] = {
+    "validateFile": ("too-large", "busy"),
     "takeInDocument": _INTAKE,
     "replaceDocument": ("document-signing", "conflict", *_INTAKE),
     "returnDocument": ("not-your-turn", "document-signing", "conflict"),

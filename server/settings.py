@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from push.subscription import PUSH_SERVICES
 from server.errors import HoatocError
 
 FCM_URL = "https://fcm.googleapis.com"
@@ -118,12 +119,20 @@ class ExchangeSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class PushSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`fcm_credentials`: the service account's JSON file; empty: no push. `fcm_url` differs only in demo and tests."""
+    """`fcm_credentials`: the service account's JSON file; empty: no FCM. `fcm_url` differs only in demo and tests.
+
+    Web Push: `vapid_key_file` is a PEM file with a P-256 key; empty: in embedded mode one in the state folder, made at the first
+    start, else no Web Push. A new key ends every subscription. `vapid_contact` (`mailto:` or `https:`) is told to the push services.
+    `webpush_hosts` are the push services that a device may name (threat C10); `webpush_private_origins` are exact origins that may
+    have any port and address: an own UnifiedPush server, a double.
+    """
 
     fcm_credentials: str = ""
     fcm_url: str = FCM_URL
     vapid_key_file: str = ""
     vapid_contact: str = ""
+    webpush_hosts: tuple[str, ...] = PUSH_SERVICES
+    webpush_private_origins: tuple[str, ...] = ()
 
 
 class TsaSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -359,6 +368,11 @@ def _complete(settings: Settings) -> Settings:
         database=replace(settings.database, url=settings.database.url or f"sqlite://{state.database}"),
         blobs=replace(settings.blobs, url=settings.blobs.url or f"file://{state.blobs}"),
         signer=replace(settings.signer, socket=settings.signer.socket or str(state.run / "signer.sock")),
+        push=replace(
+            settings.push,
+            vapid_key_file=settings.push.vapid_key_file
+            or ("" if server.mode is Mode.PRODUCTION else str(state.secrets / "vapid.pem")),
+        ),
     )
 
 
@@ -372,6 +386,11 @@ def _check(settings: Settings) -> None:
         ("exchange.url", settings.exchange.url, ("", "http://", "https://")),
         ("push.fcm_url", settings.push.fcm_url, ("http://", "https://")),
         *(("tsa.urls", url, ("http://", "https://")) for url in settings.tsa.urls),
+        ("push.vapid_contact", settings.push.vapid_contact, ("", "mailto:", "https:")),
+        *(
+            ("push.webpush_private_origins", url, ("http://", "https://"))
+            for url in settings.push.webpush_private_origins
+        ),
     ):
         if not (value.startswith(tuple(filter(None, schemes))) or (value == "" and "" in schemes)):
             raise SettingsError(f"{name} must start with {' or '.join(filter(None, schemes))}")

@@ -114,6 +114,12 @@ def _push(settings: Settings) -> Problems:
         yield f"push.fcm_credentials {problem}"
     if push.vapid_key_file and (problem := secret_file_problem(push.vapid_key_file)):
         yield f"push.vapid_key_file {problem}"
+    if push.vapid_key_file and not push.vapid_contact:
+        yield "push.vapid_contact is missing: push services refuse a sender whom they cannot reach"
+    if any(not origin.startswith("https://") for origin in push.webpush_private_origins):
+        yield "push.webpush_private_origins must be https"
+    if any(not pattern.strip("*.").count(".") for pattern in push.webpush_hosts):
+        yield "push.webpush_hosts must name push services, not whole domains"
 
 
 def _tsa(settings: Settings) -> Problems:

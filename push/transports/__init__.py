@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from push.model import Lane
+from push.subscription import EndpointPolicy
+from push.vapid import VapidKey
 
 if TYPE_CHECKING:
     from push.transports.fcm import FcmTransport
+    from push.transports.webpush import WebPushTransport
 
-__all__ = ["open_fcm"]
+__all__ = ["open_fcm", "open_webpush"]
 
 
 async def open_fcm(
@@ -25,3 +28,10 @@ async def open_fcm(
     """
     fcm = await asyncio.to_thread(importlib.import_module, "push.transports.fcm")
     return await fcm.open_lanes(service_account, base_url=base_url, timeout_s=timeout_s)  # type: ignore[no-any-return]
+
+
+def open_webpush(vapid: VapidKey, policy: EndpointPolicy, *, timeout_s: float = 10.0) -> "dict[Lane, WebPushTransport]":
+    """One Web Push transport per lane, own connections each. Nothing is opened before the first send."""
+    from push.transports.webpush import WebPushTransport
+
+    return {lane: WebPushTransport(vapid, policy, timeout_s=timeout_s) for lane in Lane}

@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from push.subscription import EndpointPolicy
 from server.db import Transaction
 from server.identity.tokens import Secret
 
@@ -156,12 +157,8 @@ class IdentitySettings(msgspec.Struct, frozen=True):
     refresh_days: int = 30
     pairing_seconds: int = 600
     retry_seconds: int = 10
-    push_hosts: tuple[str, ...] = (
-        "fcm.googleapis.com",
-        "updates.push.services.mozilla.com",
-        "web.push.apple.com",
-        "wns2-*.notify.windows.com",
-    )
+    push_endpoints: EndpointPolicy = EndpointPolicy()
+    vapid_key: str = ""
 
     def __post_init__(self) -> None:
         """Raises: ValueError where a life is longer than the threat model allows (C4, pairing)."""

@@ -382,7 +382,16 @@ async def revoke_client(tx: Transaction, organisation: str, client_id: str) -> i
 
 
 async def put_address(
-    tx: Transaction, *, address: str, device_id: str, transport: str, kind: str, value: str, now_us: int
+    tx: Transaction,
+    *,
+    address: str,
+    device_id: str,
+    transport: str,
+    kind: str,
+    value: str,
+    state: str,
+    challenge: str | None,
+    now_us: int,
 ) -> None:
     """Takes the address from whoever had it before, and the place of the device's earlier address of this transport (C14)."""
     await tx.execute(
@@ -392,11 +401,40 @@ async def put_address(
         address,
     )
     await tx.execute(
-        "INSERT INTO push_addresses (address, device, transport, kind, value, state, seen_us) VALUES ($1, $2, $3, $4, $5, 'active', $6)"
+        "INSERT INTO push_addresses (address, device, transport, kind, value, state, challenge, seen_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
         " ON CONFLICT (address) DO UPDATE SET device = excluded.device, transport = excluded.transport, kind = excluded.kind,"
-        " value = excluded.value, state = 'active', seen_us = excluded.seen_us",
-        address, device_id, transport, kind, value, now_us,
+        " value = excluded.value, state = excluded.state, challenge = excluded.challenge, seen_us = excluded.seen_us",
+        address, device_id, transport, kind, value, state, challenge, now_us,
     )  # fmt: skip
+
+
+async def address_of(tx: Reads, device_id: str, transport: str) -> Row | None:
+    """The address of a device by one transport, in whatever state."""
+    return await tx.fetch_one(
+        "SELECT address, value, state, challenge, seen_us FROM push_addresses WHERE device = $1 AND transport = $2",
+        device_id,
+        transport,
+    )
+
+
+async def touch_address(tx: Transaction, address: str, now_us: int) -> None:
+    await tx.execute("UPDATE push_addresses SET seen_us = $2 WHERE address = $1", address, now_us)
+
+
+async def activate_address(tx: Transaction, address: str) -> int:
+    return await tx.execute(
+        "UPDATE push_addresses SET state = 'active', challenge = NULL WHERE address = $1 AND state = 'pending'", address
+    )
+
+
+async def pending_address(tx: Reads, address: str) -> Row | None:
+    """What an activation is sent to, while its device is active and the address unproved."""
+    return await tx.fetch_one(
+        "SELECT a.address, a.device, a.transport, a.kind, a.value, a.challenge, a.seen_us, p.locale FROM push_addresses a"
+        " JOIN devices d ON d.id = a.device AND d.state = 'active' JOIN people p ON p.id = d.person"
+        " WHERE a.address = $1 AND a.state = 'pending'",
+        address,
+    )
 
 
 async def delete_address(tx: Transaction, device_id: str, transport: str) -> int:
@@ -406,7 +444,7 @@ async def delete_address(tx: Transaction, device_id: str, transport: str) -> int
 async def mark_address_dead(tx: Transaction, device_id: str, transport: str, address: str) -> int:
     """Only the address that was tried: a newer one of the device stays (threat D4)."""
     return await tx.execute(
-        "UPDATE push_addresses SET state = 'dead' WHERE device = $1 AND transport = $2 AND address = $3 AND state = 'active'",
+        "UPDATE push_addresses SET state = 'dead' WHERE device = $1 AND transport = $2 AND address = $3 AND state IN ('active', 'pending')",
         device_id, transport, address,
     )  # fmt: skip
 

@@ -1,22 +1,26 @@
 """HTTP of identity: thin handlers and wire structs. `HANDLERS` is what the application mounts.
 
-Long because the room has 25 operations and each states its access, problems and texts where it is defined.
+Long because the room has 27 operations and each states its access, problems and texts where it is defined.
 """
 
 import base64
 import binascii
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
+import segno
 from litestar import Request, Response, delete, get, post, put
 from litestar.di import NamedDependency
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
+from server.clock import Clock
 from server.db import Row
 from server.errors import Refused
+from server.http import Given, once
 from server.identity.dpop import public_key, single
 from server.identity.guard import PERSON, allow, has_proof, public, request_proof
 from server.identity.model import Actor, Device, PairingCode, Person, Role, Scope, Session, Tokens
@@ -27,6 +31,7 @@ from signing.device import short_code_of
 
 Caller = NamedDependency[Actor]
 Identity = NamedDependency[IdentityService]
+Time = Given[Clock]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Line = Annotated[str, msgspec.Meta(max_length=200)]
 Id = Annotated[str, PathParameter(min_length=1, max_length=64, pattern="^[A-Za-z0-9_-]+$")]
@@ -157,9 +162,12 @@ class PairingCodeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 
 class PairingCodeAnswer(_Masked, frozen=True):
+    """`qr`: the link as a QR code (ISO/IEC 18004), rows of modules top to bottom, `1` dark, without the quiet zone of 4."""
+
     code: str
     link: str
     expires_at: str
+    qr: list[str]
 
 
 class CreateClientRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -199,6 +207,24 @@ class WebPushAddress(_Masked, frozen=True):
     expirationTime: float | None = None  # noqa: N815 the browser's own name
 
 
+class WebPushActivation(_Masked, frozen=True):
+    challenge: Annotated[str, msgspec.Meta(min_length=22, max_length=64)]
+
+
+class WebPushAddressState(StrEnum):
+    NONE = "none"
+    PENDING = "pending"
+    ACTIVE = "active"
+    DEAD = "dead"
+
+
+class WebPushState(msgspec.Struct, frozen=True):
+    """`vapid_key`: the `applicationServerKey` for subscribing (RFC 8292), null where this server sends no Web Push."""
+
+    vapid_key: str | None
+    state: WebPushAddressState
+
+
 # -- Sessions -------------------------------------------------------------------------------------------------------
 
 
@@ -221,7 +247,7 @@ async def redeem_pairing(
 
 @post(
     "/api/v1/sessions", status_code=200, operation_id="resumeSession", summary="Start a session again with the approval key",
-    tags=["sessions", "phone"], opt={**public(), "problems": ("authentication-required", "proof-invalid", "host-unknown")},
+    tags=["sessions", "phone"], opt={**public(), "rate": Rate.SESSION, "problems": ("authentication-required", "proof-invalid", "host-unknown")},
 )  # fmt: skip
 async def resume_session(
     request: Request[Any, Any, Any], data: JSONBody[ResumeRequest], identity: Identity
@@ -344,11 +370,27 @@ async def put_fcm_address(actor: Caller, data: JSONBody[FcmAddress], identity: I
     tags=["devices", "phone"], opt={**allow(roles=PERSON), "problems": ("push-address-invalid",)},
 )  # fmt: skip
 async def put_webpush_address(actor: Caller, data: JSONBody[WebPushAddress], identity: Identity) -> None:
-    point, auth = from_b64u(data.keys.p256dh), from_b64u(data.keys.auth)
-    if len(point) != 65 or point[0] != 4 or len(auth) != 16:
-        raise Refused("push-address-invalid")
+    """The address is used once the device has given back the challenge that is pushed to it now."""
     value = {"endpoint": data.endpoint, "keys": {"p256dh": data.keys.p256dh, "auth": data.keys.auth}}
-    await identity.put_webpush_address(actor, data.endpoint, msgspec.json.encode(value).decode())
+    await identity.put_webpush_address(actor, msgspec.json.encode(value).decode())
+
+
+@get(
+    "/api/v1/me/push-addresses/webpush", operation_id="getWebPushAddress", summary="The server's VAPID key, and whether this device is reached",
+    tags=["devices", "phone"], opt=allow(roles=PERSON),
+)  # fmt: skip
+async def get_webpush_address(actor: Caller, identity: Identity) -> WebPushState:
+    key, state = await identity.webpush_state(actor)
+    return WebPushState(key or None, WebPushAddressState(state))
+
+
+@post(
+    "/api/v1/me/push-addresses/webpush/activation", status_code=204, operation_id="activateWebPushAddress",
+    summary="Give back the challenge that was pushed to this device", tags=["devices", "phone"],
+    opt={**allow(roles=PERSON), "problems": ("push-address-invalid",)},
+)  # fmt: skip
+async def activate_webpush_address(actor: Caller, data: JSONBody[WebPushActivation], identity: Identity) -> None:
+    await identity.activate_webpush(actor, data.challenge)
 
 
 # Two operations, not one with a parameter: the static paths above would hide a parameter's.
@@ -441,9 +483,11 @@ async def get_person(actor: Caller, person: Id, identity: Identity) -> PersonAns
     operation_id="createPerson",
     summary="Add a person",
     tags=["people"],
-    opt={**_ADMINISTRATORS, "problems": ("invalid-request",)},
+    opt={**_ADMINISTRATORS, "idempotent": True, "problems": ("invalid-request",)},
 )
-async def create_person(actor: Caller, data: JSONBody[CreatePersonRequest], identity: Identity) -> PersonAnswer:
+async def create_person(
+    request: Request[Any, Any, Any], actor: Caller, data: JSONBody[CreatePersonRequest], identity: Identity, clock: Time
+) -> PersonAnswer:
     made = await identity.create_person(
         actor,
         name=data.name,
@@ -451,6 +495,7 @@ async def create_person(actor: Caller, data: JSONBody[CreatePersonRequest], iden
         authority_line=data.authority_line,
         locale=data.locale,
         roles=data.roles,
+        once=once(request, actor.id, msgspec.json.encode(data), clock.now_us()),
     )
     return _person(made)
 
@@ -481,13 +526,30 @@ async def withdraw_role(actor: Caller, person: Id, role: Id, identity: Identity)
 
 
 @post(
-    "/api/v1/people/{person:str}/pairing-codes", operation_id="createPairingCode", summary="A one-time pairing code", tags=["people"],
-    opt={**_ADMINISTRATORS, "problems": ("not-found",)},
+    "/api/v1/me/pairing-codes", operation_id="createMyPairingCode", summary="A one-time pairing code for a further device of mine",
+    tags=["devices", "phone"], opt={**allow(roles=PERSON), "idempotent": True},
+)  # fmt: skip
+async def create_my_pairing_code(
+    request: Request[Any, Any, Any], actor: Caller, identity: Identity, clock: Time
+) -> Response[PairingCodeAnswer]:
+    """The further device reads what I may read. It signs only after an officer's voucher and my PIN, and is never an office
+    device (SIG-8): that mark is the administrator's to give.
+    """
+    claim = once(request, actor.id, b"", clock.now_us())
+    return Response(_pairing(await identity.pairing_code(actor, actor.id, once=claim)), headers=_NO_STORE)
+
+
+@post(
+    "/api/v1/people/{person:str}/pairing-codes", operation_id="createPairingCode", summary="A one-time pairing code",
+    tags=["people", "phone"],
+    opt={**_ADMINISTRATORS, "idempotent": True, "problems": ("not-found",)},
 )  # fmt: skip
 async def create_pairing_code(
-    actor: Caller, person: Id, data: JSONBody[PairingCodeRequest], identity: Identity
+    request: Request[Any, Any, Any], actor: Caller, person: Id, data: JSONBody[PairingCodeRequest], identity: Identity, clock: Time
 ) -> Response[PairingCodeAnswer]:
-    return Response(_pairing(await identity.pairing_code(actor, person, office=data.office)), headers=_NO_STORE)
+    claim = once(request, actor.id, msgspec.json.encode(data), clock.now_us())
+    made = await identity.pairing_code(actor, person, office=data.office, once=claim)
+    return Response(_pairing(made), headers=_NO_STORE)
 
 
 # -- Service clients ------------------------------------------------------------------------------------------------
@@ -509,13 +571,14 @@ async def list_clients(actor: Caller, identity: Identity) -> list[ClientAnswer]:
     operation_id="createClient",
     summary="Let a system call",
     tags=["clients"],
-    opt={**_ADMINISTRATORS, "problems": ("scope-invalid",)},
+    opt={**_ADMINISTRATORS, "idempotent": True, "problems": ("scope-invalid",)},
 )
 async def create_client(
-    actor: Caller, data: JSONBody[CreateClientRequest], identity: Identity
+    request: Request[Any, Any, Any], actor: Caller, data: JSONBody[CreateClientRequest], identity: Identity, clock: Time
 ) -> Response[ClientCreated]:
-    """The secret is in this answer only."""
-    made = await identity.create_client(actor, name=data.name, scopes=data.scopes)
+    """The secret is in the answer to this request only."""
+    claim = once(request, actor.id, msgspec.json.encode(data), clock.now_us())
+    made = await identity.create_client(actor, name=data.name, scopes=data.scopes, once=claim)
     return Response(ClientCreated(made.id, made.secret.reveal()), headers=_NO_STORE)
 
 
@@ -532,8 +595,9 @@ async def revoke_client(actor: Caller, client: Id, identity: Identity) -> None:
 
 HANDLERS = [
     redeem_pairing, resume_session, end_session, issue_token, get_me, list_my_devices, list_awaiting_devices, list_devices_of_person,
-    revoke_device, put_fcm_address, put_webpush_address, delete_fcm_address, delete_webpush_address, freeze_my_key, freeze_key, unfreeze_key, list_people,
-    get_person, create_person, end_person, grant_role, withdraw_role, create_pairing_code, list_clients, create_client, revoke_client,
+    revoke_device, put_fcm_address, put_webpush_address, get_webpush_address, activate_webpush_address,
+    delete_fcm_address, delete_webpush_address, freeze_my_key, freeze_key, unfreeze_key, list_people,
+    get_person, create_person, end_person, grant_role, withdraw_role, create_my_pairing_code, create_pairing_code, list_clients, create_client, revoke_client,
 ]  # fmt: skip
 
 
@@ -572,7 +636,10 @@ def _person(person: Person) -> PersonAnswer:
 
 
 def _pairing(code: PairingCode) -> PairingCodeAnswer:
-    return PairingCodeAnswer(code.code.reveal(), code.link.reveal(), iso(code.expires_us))
+    # Error correction M: a screen is photographed, not worn; segno takes the smallest symbol that holds the link.
+    symbol = segno.make_qr(code.link.reveal(), error="m", boost_error=False)
+    rows = ["".join(map(str, row)) for row in symbol.matrix]
+    return PairingCodeAnswer(code.code.reveal(), code.link.reveal(), iso(code.expires_us), rows)
 
 
 def _client(row: Row) -> ClientAnswer:

@@ -6,14 +6,16 @@ command line acts as `operator(...)`, an administrator without a device.
 """
 
 import hashlib
+import hmac
+import secrets
 import unicodedata
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from fnmatch import fnmatchcase
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 
+from push.model import new_notice_id
+from push.subscription import EndpointRefusedError, Subscription, SubscriptionError
 from server import jobs
 from server.clock import Clock
 from server.db import Conflict, Database, Reads, Row, Transaction
@@ -51,12 +53,15 @@ from server.identity.tokens import (
     service_token,
 )
 from server.ids import new_id
+from server.once import Once
 
 T = TypeVar("T")
 
 SESSION_TYP: Final = "hoatoc-session+jws"
 REVOKE_AT_SIGNER: Final = "identity.revoke_at_signer"
 ALIGN_FREEZE: Final = "identity.align_freeze"
+ACTIVATE_PUSH: Final = "push.activate"
+ACTIVATION_US: Final = 24 * 3600 * SECOND_US
 
 # An unknown client's secret is compared with this, so that it costs what a known one costs (threat C6).
 _NO_SECRET: Final = hashlib.sha256(b"no such client").hexdigest()
@@ -72,6 +77,12 @@ class RevokeAtSigner(msgspec.Struct, frozen=True):
 class AlignFreeze(msgspec.Struct, frozen=True):
     organisation: str
     person: str
+
+
+class ActivatePush(msgspec.Struct, frozen=True):
+    """`address`: the digest by which the row is known."""
+
+    address: str
 
 
 def operator(organisation: str) -> Actor:
@@ -176,26 +187,35 @@ class IdentityService:
 
     # -- Pairing and sessions ---------------------------------------------------------------------------------------
 
-    async def pairing_code(self, actor: Actor, person: str, *, office: bool = False) -> PairingCode:
+    async def pairing_code(
+        self, actor: Actor, person: str, *, office: bool = False, once: Once | None = None
+    ) -> PairingCode:
         """A one-time code for a person of the actor's organisation; `office` marks the device as one of the office (SIG-8).
 
         Raises: Refused("not-found").
         """
         code, now = pairing_code(), self._clock.now_us()
         expires = now + self._settings.pairing_seconds * SECOND_US
+        once = None if once is None else once.sealed(self._keys)
 
-        async def body(tx: Transaction) -> None:
+        async def body(tx: Transaction) -> tuple[str, int]:
+            if once is not None and (kept := await once.claim(tx)) is not None:
+                return msgspec.json.decode(kept, type=tuple[str, int])
             await self._active_person(tx, actor.organisation, person)
             await queries.insert_pairing(
                 tx, code_hash=code.digest(), person_id=person, organisation=actor.organisation, office=office,
                 issued_by=actor.id, now_us=now, expires_us=expires,
             )  # fmt: skip
             await self._log(tx, "identity.pairing_issued", actor, person, {"office": office})
+            made = (code.reveal(), expires)
+            if once is not None:
+                await once.settle(tx, msgspec.json.encode(made))
+            return made
 
-        await self._db.transact(body)
+        issued, ends = await self._db.transact(body)
         signer_key = await self._signer_key() if callable(self._signer_key) else self._signer_key
         signer = f"&signer={signer_key}" if signer_key else ""
-        return PairingCode(code, Secret(f"{self._origins.public}/pair#code={code.reveal()}{signer}"), expires)
+        return PairingCode(Secret(issued), Secret(f"{self._origins.public}/pair#code={issued}{signer}"), ends)
 
     async def redeem(
         self, code: str, proof: Proof, *, session: PublicKey, approval: PublicKey, label: str, platform: str
@@ -451,40 +471,90 @@ class IdentityService:
             or not registration_token.isprintable()
         ):
             raise Refused("push-address-invalid")
-        await self._put_address(actor, "fcm", "registration_token", registration_token, registration_token)
+        device, now = _own_device(actor), self._clock.now_us()
 
-    async def put_webpush_address(self, actor: Actor, endpoint: str, value: str) -> None:
-        """`value` is the subscription as JSON. The endpoint's host must be on the list (threat C10); the sender checks again.
+        async def body(tx: Transaction) -> None:
+            await self._put_address(tx, actor, device, "fcm", registration_token, registration_token, None, now)
+
+        await self._db.transact(body)
+
+    async def put_webpush_address(self, actor: Actor, subscription: str) -> None:
+        """A browser's subscription (JSON). Its endpoint's host must be on the list (threat C10); the sender checks again. It is used
+        after `activate_webpush`: a challenge is pushed to it first. One that is active already stays so.
+
+        Raises: Refused("push-address-invalid"), also where this server sends no Web Push.
+        """
+        device, now = _own_device(actor), self._clock.now_us()
+        try:
+            found = Subscription.parse(subscription)
+            self._settings.push_endpoints.check(found.endpoint)
+        except (SubscriptionError, EndpointRefusedError):
+            raise Refused("push-address-invalid") from None
+        if not self._settings.vapid_key:
+            raise Refused("push-address-invalid")
+        value = found.value()
+
+        async def body(tx: Transaction) -> None:
+            known = await queries.address_of(tx, device, "webpush")
+            if known is not None and known["value"] == value and known["state"] == "active":
+                await queries.touch_address(tx, known["address"], now)
+                return
+            challenge = new_notice_id(secrets.token_bytes)
+            address = await self._put_address(tx, actor, device, "webpush", found.endpoint, value, challenge, now)
+            await jobs.enqueue(tx, ACTIVATE_PUSH, ActivatePush(address), lane=jobs.Lane.URGENT)
+
+        await self._db.transact(body)
+
+    async def _put_address(
+        self,
+        tx: Transaction,
+        actor: Actor,
+        device: str,
+        transport: str,
+        identity: str,
+        value: str,
+        challenge: str | None,
+        now: int,
+    ) -> str:
+        address = hashlib.sha256(f"{transport}\x00{identity}".encode()).hexdigest()
+        kind = "subscription" if transport == "webpush" else "registration_token"
+        state = "active" if challenge is None else "pending"
+        await queries.put_address(
+            tx, address=address, device_id=device, transport=transport, kind=kind, value=value, state=state, challenge=challenge, now_us=now
+        )  # fmt: skip
+        await self._log(tx, "identity.push_address_set", actor, device, {"transport": transport, "address": address})
+        return address
+
+    async def webpush_state(self, actor: Actor) -> tuple[str, str]:
+        """The server's VAPID key (empty: no Web Push) and the calling device's address: none, pending, active or dead."""
+        row = await queries.address_of(self._db, _own_device(actor), "webpush")
+        return self._settings.vapid_key, "none" if row is None else str(row["state"])
+
+    async def activate_webpush(self, actor: Actor, challenge: str) -> None:
+        """The device gives back what was pushed to its address within a day: it does receive there.
 
         Raises: Refused("push-address-invalid").
         """
-        try:
-            parts = urlsplit(endpoint)
-            allowed = parts.scheme == "https" and parts.port in {None, 443} and "@" not in parts.netloc
-        except ValueError:
-            raise Refused("push-address-invalid") from None
-        host = parts.hostname or ""
-        if (
-            not allowed
-            or not endpoint.isascii()
-            or not any(fnmatchcase(host, pattern) for pattern in self._settings.push_hosts)
-        ):
-            raise Refused("push-address-invalid")
-        await self._put_address(actor, "webpush", "subscription", endpoint, value)
-
-    async def _put_address(self, actor: Actor, transport: str, kind: str, identity: str, value: str) -> None:
         device, now = _own_device(actor), self._clock.now_us()
-        address = hashlib.sha256(f"{transport}\x00{identity}".encode()).hexdigest()
 
         async def body(tx: Transaction) -> None:
-            await queries.put_address(
-                tx, address=address, device_id=device, transport=transport, kind=kind, value=value, now_us=now
-            )
-            await self._log(
-                tx, "identity.push_address_set", actor, device, {"transport": transport, "address": address}
-            )
+            row = await queries.address_of(tx, device, "webpush")
+            if (
+                row is None
+                or row["challenge"] is None
+                or not hmac.compare_digest(row["challenge"], challenge)
+                or now - row["seen_us"] > ACTIVATION_US
+                or not await queries.activate_address(tx, row["address"])
+            ):
+                raise Refused("push-address-invalid")
+            detail = {"transport": "webpush", "address": row["address"]}
+            await self._log(tx, "identity.push_address_activated", actor, device, detail)
 
         await self._db.transact(body)
+
+    async def pending_address(self, reads: Reads, address: str) -> Row | None:
+        """Row address, device, transport, kind, value, challenge, seen_us, locale of an address that is to be activated."""
+        return await queries.pending_address(reads, address)
 
     async def delete_address(self, actor: Actor, transport: str) -> None:
         device = _own_device(actor)
@@ -555,6 +625,7 @@ class IdentityService:
         authority_line: str = "",
         locale: str = "vi",
         roles: Iterable[Role] = (),
+        once: Once | None = None,
     ) -> Person:
         """A person of the actor's organisation. `authority_line` stands above the name in a signature block (KT., TL., ...).
 
@@ -565,14 +636,18 @@ class IdentityService:
             PersonState.ACTIVE, locale, self._clock.now_us(), tuple(sorted(set(roles))),
         )  # fmt: skip
 
-        async def body(tx: Transaction) -> None:
+        async def body(tx: Transaction) -> Person:
+            if once is not None and (kept := await once.claim(tx)) is not None:
+                return msgspec.json.decode(kept, type=Person)
             await queries.insert_person(tx, made)
             for role in made.roles:
                 await queries.insert_role(tx, made.id, role, actor.id, made.created_us)
             await self._log(tx, "identity.person_created", actor, made.id, {"roles": list(made.roles)})
+            if once is not None:
+                await once.settle(tx, msgspec.json.encode(made))
+            return made
 
-        await self._db.transact(body)
-        return made
+        return await self._db.transact(body)
 
     async def person(self, actor: Actor, person: str) -> Person:
         """Raises: Refused("not-found"), alike for foreign and unknown (C1)."""
@@ -633,7 +708,9 @@ class IdentityService:
 
     # -- Service clients --------------------------------------------------------------------------------------------
 
-    async def create_client(self, actor: Actor, *, name: str, scopes: Collection[str]) -> NewClient:
+    async def create_client(
+        self, actor: Actor, *, name: str, scopes: Collection[str], once: Once | None = None
+    ) -> NewClient:
         """A system that calls for the actor's organisation. The secret is in the answer only.
 
         Raises: Refused("scope-invalid").
@@ -642,8 +719,12 @@ class IdentityService:
         if not scopes or not set(scopes) <= set(Scope):
             raise Refused("scope-invalid", error="invalid_scope")
         wanted = " ".join(sorted(scopes))
+        once = None if once is None else once.sealed(self._keys)
 
-        async def body(tx: Transaction) -> None:
+        async def body(tx: Transaction) -> NewClient:
+            if once is not None and (kept := await once.claim(tx)) is not None:
+                known, again = msgspec.json.decode(kept, type=tuple[str, str])
+                return NewClient(known, Secret(again))
             await queries.insert_client(
                 tx,
                 client=client,
@@ -654,9 +735,11 @@ class IdentityService:
                 now_us=now,
             )
             await self._log(tx, "identity.client_created", actor, client, {"scopes": wanted})
+            if once is not None:
+                await once.settle(tx, msgspec.json.encode((client, secret.reveal())))
+            return NewClient(client, secret)
 
-        await self._db.transact(body)
-        return NewClient(client, secret)
+        return await self._db.transact(body)
 
     async def clients(self, actor: Actor) -> list[Row]:
         """Rows id, name, scopes, state, created_us."""

@@ -24,10 +24,10 @@ async def insert_notice(
 
 
 async def addresses(tx: Reads, organisation: str, person: str) -> list[Row]:
-    """Where a person is reached now by FCM: only active devices with living addresses (threat C14)."""
+    """Where a person is reached now: only active devices with living, proved addresses (threat C14)."""
     return await tx.fetch_all(
         "SELECT a.device, a.transport FROM push_addresses a JOIN devices d ON d.id = a.device WHERE d.person = $1 AND d.organisation = $2 "
-        "AND d.state = 'active' AND a.state = 'active' AND a.transport = 'fcm' ORDER BY a.device",
+        "AND d.state = 'active' AND a.state = 'active' ORDER BY a.device, a.transport",
         person, organisation,
     )  # fmt: skip
 

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import json
 
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -16,6 +17,9 @@ from signing.device import short_code_of as short_code
 from tests.fakes.identity import KEYS, ORIGIN, SECOND_ORIGIN, House, Phone, b64u, sign
 
 pytestmark = pytest.mark.asyncio
+
+# The receiver's key of RFC 8291's example: a point that is on the curve.
+POINT = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"
 
 
 @pytest.fixture
@@ -471,12 +475,81 @@ async def test_endpoints_are_of_known_push_services(house, client, admin, db, en
     _, phone = await house.paired(client, admin)
     body = {
         "endpoint": endpoint,
-        "keys": {"p256dh": b64u(b"\x04" + bytes(64)), "auth": b64u(bytes(16))},
+        "keys": {"p256dh": POINT, "auth": b64u(bytes(16))},
         "expirationTime": None,
     }
     answer = await phone.call(client, "PUT", "/api/v1/me/push-addresses/webpush", json=body)
     assert answer.status_code == (204 if good else 422), answer.text
     assert await count(db, "push_addresses") == int(good)
+    body["keys"]["p256dh"] = b64u(b"\x04" + bytes(64))
+    answer = await phone.call(client, "PUT", "/api/v1/me/push-addresses/webpush", json=body)
+    assert answer.status_code == 422, "a point that is not on the curve"
+
+
+async def test_an_address_is_used_after_its_device_gave_the_challenge_back(house, client, admin, db):
+    """C10, C14: a subscription is pending until the challenge that was pushed to it comes back, from its device, within a day."""
+    person, phone = await house.paired(client, admin)
+    _, other = await house.paired(client, admin)
+    path = "/api/v1/me/push-addresses/webpush"
+    body = {"endpoint": "https://fcm.googleapis.com/fcm/send/x", "keys": {"p256dh": POINT, "auth": b64u(bytes(16))}}
+
+    async def row():
+        return await db.fetch_one("SELECT address, state, challenge FROM push_addresses WHERE transport = 'webpush'")
+
+    async def live():
+        return await house.identity.addresses_of(db, admin.organisation, person)
+
+    async def state(caller):
+        return (await caller.call(client, "GET", path)).json()
+
+    assert await state(phone) == {"vapid_key": "sample-vapid-key", "state": "none"}
+    assert (await phone.call(client, "PUT", path, json=body)).status_code == 204
+    first = await row()
+    assert (first["state"], len(first["challenge"]), await live()) == ("pending", 22, [])
+    assert await count(db, "jobs", "kind = 'push.activate'") == 1
+    for caller, challenge in ((phone, "A" * 22), (other, first["challenge"])):
+        answer = await caller.call(client, "POST", f"{path}/activation", json={"challenge": challenge})
+        assert answer.json()["code"] == "push-address-invalid"
+
+    async def a_day_ago(tx):
+        await tx.execute("UPDATE push_addresses SET seen_us = seen_us - $1", 24 * 3600 * 1_000_000 + 1)
+
+    await db.transact(a_day_ago)
+    late = await phone.call(client, "POST", f"{path}/activation", json={"challenge": first["challenge"]})
+    assert (late.status_code, await live()) == (422, [])
+
+    assert (await phone.call(client, "PUT", path, json=body)).status_code == 204
+    second = await row()
+    assert second["challenge"] != first["challenge"]
+    echo = {"json": {"challenge": second["challenge"]}}
+    assert (await phone.call(client, "POST", f"{path}/activation", **echo)).status_code == 204
+    assert (await phone.call(client, "POST", f"{path}/activation", **echo)).status_code == 422, "a challenge is spent"
+    assert [one["transport"] for one in await live()] == ["webpush"]
+    assert (await state(phone))["state"] == "active"
+
+    # Registered again at the next start of the client: still active, nothing pushed. Another subscription proves itself anew.
+    assert (await phone.call(client, "PUT", path, json=body)).status_code == 204
+    assert (await row())["state"] == "active"
+    assert await count(db, "jobs", "kind = 'push.activate'") == 2
+    body["keys"]["auth"] = b64u(b"1" * 16)
+    assert (await phone.call(client, "PUT", path, json=body)).status_code == 204
+    assert ((await row())["state"], await live()) == ("pending", [])
+
+    # The phone was handed on: the same subscription under another person's device belongs to that device alone (C14).
+    assert (await other.call(client, "PUT", path, json=body)).status_code == 204
+    assert (await state(phone))["state"] == "none"
+    await other.call(client, "DELETE", "/api/v1/sessions/current")
+    assert await count(db, "push_addresses") == 0
+
+
+async def test_without_a_vapid_key_no_subscription_is_taken(house, client, admin):
+    _, phone = await house.paired(client, admin)
+    house.identity._settings = msgspec.structs.replace(house.identity._settings, vapid_key="")
+    body = {"endpoint": "https://fcm.googleapis.com/fcm/send/x", "keys": {"p256dh": POINT, "auth": b64u(bytes(16))}}
+    answer = await phone.call(client, "PUT", "/api/v1/me/push-addresses/webpush", json=body)
+    assert answer.json()["code"] == "push-address-invalid"
+    shown = (await phone.call(client, "GET", "/api/v1/me/push-addresses/webpush")).json()
+    assert shown == {"vapid_key": None, "state": "none"}
 
 
 # -- C1: tenants ----------------------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ BODIES: dict[str, Any] = {
     "issueToken": {"grant_type": "client_credentials", "client_id": "x", "client_secret": "y"},
     "putFcmAddress": {"registration_token": "sample-token-of-nobody-here"},
     "putWebPushAddress": {"endpoint": "https://fcm.googleapis.com/x", "keys": {"p256dh": "B" * 87, "auth": "A" * 22}},
+    "activateWebPushAddress": {"challenge": "A" * 22},
     "createPerson": {"name": "Người mẫu"},
     "createPairingCode": {"office": False},
     "createClient": {"name": "x", "scopes": ["documents:read"]},
@@ -57,17 +58,18 @@ BODIES: dict[str, Any] = {
     "reportReceipts": {"reports": [{"notice": "A" * 22, "event": "shown", "at": "2026-11-22T01:02:03Z"}]},
     "registerWebhook": {"url": "http://127.0.0.1:9/x", "events": ["document.signed"]},
 }  # fmt: skip
-MULTIPART = {"takeInDocument", "replaceDocument"}
+MULTIPART = {"takeInDocument", "replaceDocument", "validateFile"}
 
 # Operations by what their ids are: those of the calling device or person alone, of an organisation, of nobody.
 PUBLIC = {"livez", "readyz", "metrics", "readProblem", "readLogHead", "redeemPairing", "resumeSession", "issueToken"}
 OWN = {
-    "endSession", "getMe", "listMyDevices", "putFcmAddress", "putWebPushAddress", "deleteFcmAddress", "deleteWebPushAddress", "freezeMyKey", "listEnrolments", "readSealingKey",
-    "listHandovers", "listMyCredentials", "changePin", "listNotices", "reportReceipts", "approve",
+    "endSession", "getMe", "listMyDevices", "putFcmAddress", "putWebPushAddress", "getWebPushAddress", "activateWebPushAddress", "deleteFcmAddress",
+    "deleteWebPushAddress", "freezeMyKey", "listEnrolments", "readSealingKey",
+    "listHandovers", "listMyCredentials", "createMyPairingCode", "changePin", "listNotices", "reportReceipts", "approve",
 }  # fmt: skip
 LISTS = {
-    "listAwaitingDevices", "listPeople", "listClients", "listDocuments", "readInbox", "readChanges", "readSealQueue", "listPendingCredentials", "listWebhooks",
-    "createPerson", "createClient", "registerWebhook", "takeInDocument", "carryVoucher",
+    "listAwaitingDevices", "listPeople", "listClients", "listDocuments", "readInbox", "readChanges", "readSealQueue", "listPendingCredentials", "listCredentials", "listWebhooks",
+    "createPerson", "createClient", "registerWebhook", "takeInDocument", "carryVoucher", "validateFile",
 }  # fmt: skip
 OBJECTS = {
     "listDevicesOfPerson", "revokeDevice", "freezeKey", "unfreezeKey", "getPerson", "endPerson", "grantRole", "withdrawRole", "createPairingCode",
@@ -170,6 +172,8 @@ async def call(caller: Caller, operation: str, ids: dict[str, str]) -> Any:
             "metadata": (None, json.dumps(metadata)),
             "file": ("a.pdf", pdfs.plain(), "application/pdf"),
         }
+        if operation == "validateFile":
+            del options["files"]["metadata"]
     elif operation in BODIES:
         options["json"] = BODIES[operation]
     if not caller.access:

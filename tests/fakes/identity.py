@@ -67,7 +67,9 @@ class Phone:
         return {"Authorization": f"DPoP {token}", "DPoP": self.proof(method, ORIGIN + path, token)}
 
     async def call(self, client: AsyncClient, method: str, path: str, token: str | None = None, **options: Any) -> Any:
-        return await client.request(method, path, headers=self.headers(method, path, token), **options)
+        keyed = {"Idempotency-Key": secrets.token_urlsafe(16)} if method == "POST" else {}
+        headers = {**keyed, **options.pop("headers", {}), **self.headers(method, path, token)}
+        return await client.request(method, path, headers=headers, **options)
 
     async def redeem(self, client: AsyncClient, code: str) -> Any:
         body = {
@@ -118,7 +120,7 @@ class House:
                 raise RuntimeError("the hook fails")
             tx.after_commit(lambda: self.voided.append(device.id))
 
-        settings = IdentitySettings(origins=(ORIGIN, SECOND_ORIGIN))
+        settings = IdentitySettings(origins=(ORIGIN, SECOND_ORIGIN), vapid_key="sample-vapid-key")
         self.identity = IdentityService(
             db, clock, KEYS, settings, self.log, signer_key="sample-signer-thumbprint", on_device_revoked=[hook]
         )
@@ -164,6 +166,7 @@ def application(identity: IdentityService) -> Litestar:
         dependencies={
             "actor": Provide(provide_actor, sync_to_thread=False),
             "identity": Provide(lambda: identity, sync_to_thread=False),
+            "clock": Provide(lambda: identity._clock, sync_to_thread=False),
         },
         exception_handlers={Exception: answer_error},
         openapi_config=None,

@@ -1,0 +1,299 @@
+// Types of the API, made from openapi.json by `hoatoc openapi`.
+
+/** The documents are signed; each becomes a file when its time stamp is there (see the changes feed). */
+export type ApprovalAnswer = { documents: string[] };
+
+/** `approval` is a compact JWS by the device's approval key, `sealed_pin` the HPKE ciphertext (base64url). */
+export type ApprovalRequest = { approval: string; sealed_pin: string };
+
+export type ApprovalWithPin = { approval: string; sealed_pin: string };
+
+export type AwaitingDevice = { device: DeviceAnswer; person_name: string };
+
+/** DER, base64url; `chain` at most one intermediate. */
+export type CertificateRequest = { certificate: string; chain?: string[] };
+
+export type ChangeView = { at: string; detail: { [name: string]: any }; document: string; kind: string; seq: number; state: string; tombstone: boolean };
+
+/** `next` always continues: ask again with it later. A tombstone says: remove every copy of the document. */
+export type ChangesPage = { items: ChangeView[]; next: string };
+
+export type ClientAnswer = { client_id: string; created_at: string; name: string; scopes: string[]; state: string };
+
+export type ClientCreated = { client_id: string; client_secret: string };
+
+export type CreateClientRequest = { name: string; scopes: Scope[] };
+
+/** Lengths of the register of documents (DOC-7): these names travel in packets. */
+export type CreatePersonRequest = { authority_line?: string; locale?: "vi" | "en"; name: string; position?: string; roles?: Role[] };
+
+export type CredentialView = { certificate: string | null; id: string; key_type: string; kind: string; not_after: string | null; state: string; subject: string };
+
+/** `packet` is null before the document leaves. */
+export type DeliveriesView = { document: string; packet: PacketView | null; receivers: ReceiverView[] };
+
+/** `short_code` is what the registration officer compares; `approval_jwk` goes into the voucher. */
+export type DeviceAnswer = { admitted: boolean; approval_jwk: { [name: string]: string }; approval_key: string; created_at: string; id: string; label: string; office: boolean; person: string; platform: string; revoked_at: string | null; seen_at: string; short_code: string; state: string };
+
+/** What only the device can tell; a push service's 200 is none of these. */
+export type DeviceEvent = "received" | "shown" | "read";
+
+export type DeviceReport = { at: string; event: DeviceEvent; notice: string };
+
+export type DeviceReports = { reports: DeviceReport[] };
+
+export type DocumentLine = { created_at: string; id: string; notation: string; number: string; page_count: number; revision: string; state: string; subject: string; urgency: number };
+
+export type DocumentPage = { items: DocumentLine[]; next: string | null };
+
+/** A document as its readers see it; `revision` is the head's SHA-256. */
+export type DocumentView = { created_at: string; due_date: string | null; exchange_id: string; id: string; notation: string; number: string; overdue_at: string | null; page_count: number; promulgation_date: string; promulgation_place: string; revision: string; revisions: { [name: string]: any }[]; route: StepView[]; source_reference: string | null; state: string; state_since: string; step: number | null; subject: string; type_name: string; urgency: number; version: number };
+
+/** `csr` (base64url DER) is there after `enrol`. */
+export type EnrolmentAnswer = { credential: string; csr: string | null; state: string };
+
+/** `join`: for `enrol` and `add_holder` the join JWS; for `add_device` the approval by the new key. */
+export type EnrolmentRequest = { join: string; sealed_pin: string };
+
+/** A voucher for this device: seal the PIN bound to it, sign the join, and post both under its digest. `joined`: that was done, and the present holder has to hand over. */
+export type EnrolmentView = { credential: string; digest: string; joined: boolean; kind: string; purpose: string; voucher: string };
+
+export type FcmAddress = { registration_token: string };
+
+/** Where a signature field shows on a page. `state`: `filled` is the stamp of this approval, `reserved` an empty field of a later signer or of the seal. `rect`: left, bottom, right, top in thousandths of a user-space unit, unrotated; all zero for an invisible field. */
+export type FieldArea = { name: string; page: number; rect: [number, number, number, number]; state: string };
+
+export type HandoverView = { credential: string; digest: string; newcomer: string; voucher: string };
+
+/** `holders`: ids of people; the seal may have several. */
+export type HeldView = { holders: string[]; id: string; kind: string; not_after: string | null; state: string; subject: string };
+
+export type InboxItem = { at: string; due_date: string | null; id: string; notation: string; number: string; overdue_at: string | null; page_count: number; reason: string; revision: string; state: string; subject: string; type_name: string; urgency: number; waiting: boolean };
+
+export type InboxPage = { items: InboxItem[]; next: string | null };
+
+/** What the document management system gets back: the document's id, its first revision, and warnings (DOC-8). */
+export type IntakeAnswer = { duplicates: string[]; id: string; page_count: number; revision: string; state: string };
+
+/** multipart/form-data: `metadata` is the JSON of Metadata, `file` the PDF. */
+export type IntakeForm = { file: string; metadata: string };
+
+export type Jwk = { crv: string; kty: string; x: string; y: string };
+
+/** `head` is a JWS by `log_key`; keep some outside, and no history before them can be rewritten unnoticed. */
+export type LogHeadView = { head: string; log_key: { [name: string]: string } };
+
+export type MeAnswer = { device: string; organisation: string; organisation_code: string; organisation_name: string; person: PersonAnswer };
+
+/** What the document management system says of the document: the fields of an edXML MessageHeader (DOC-7 lengths). `urgency` 0 to 4 (thường, khẩn, thượng khẩn, hỏa tốc, hỏa tốc hẹn giờ). `secrecy` is declared so that it can be refused (SEC-1). Dates are `YYYY-MM-DD`. */
+export type Metadata = { content?: string; due_date?: string | null; notation: string; number: string; promulgation_date: string; promulgation_place: string; receivers: Receiver[]; seal_placement?: Placement | null; secrecy?: string; signers: SignerStep[]; source_reference?: string | null; subject: string; to_places?: string[]; type_name: string; urgency: number };
+
+export type NoticePage = { items: NoticeView[]; next: string | null };
+
+/** A notice with its texts; `subject` and `number` only reach a phone through this answer, never through a push. */
+export type NoticeView = { acknowledged_at: string | null; created_at: string; document: string | null; expires_at: string; id: string; kind: string; number: string | null; state: string; subject: string | null; title: string; title_en: string; urgency: number; urgency_name: string };
+
+/** `stage`: ready, sending, unknown, accepted or refused. `code` and `description` are the axis' last words, as received. */
+export type PacketView = { accepted_at: string | null; axis_id: string | null; code: string | null; description: string | null; digest: string; revision: string; sent_at: string | null; stage: string };
+
+/** One image of one page. `page` counts from 1; `width`, `height` in pixels; `digest`, `size`: SHA-256 and bytes of the image file; `from_revision`: the SHA-256 of the file that it was rendered from (an older one, if the comparison proved that the page has not changed since). */
+export type PageImage = { digest: string; from_revision: string; height: number; page: number; size: number; width: number };
+
+/** `qr`: the link as a QR code (ISO/IEC 18004), rows of modules top to bottom, `1` dark, without the quiet zone of 4. */
+export type PairingCodeAnswer = { code: string; expires_at: string; link: string; qr: string[] };
+
+/** `office`: the device stands in the office and may seal (SIG-8). */
+export type PairingCodeRequest = { office?: boolean };
+
+export type PendingView = { csr: string; id: string; kind: string; subject: string };
+
+export type PeoplePage = { items: PersonAnswer[]; next_cursor: string | null };
+
+export type PersonAnswer = { authority_line: string; id: string; key_frozen: boolean; locale: string; name: string; position: string; roles: string[]; state: string };
+
+/** A rectangle on a page as the reader sees it: page from 1, millimetres from the top left corner. */
+export type Placement = { height_mm: number; page: number; width_mm: number; x_mm: number; y_mm: number };
+
+export type PreparedManifest = { fields: FieldArea[]; hole_end: number; hole_start: number; images: PageImage[]; length: number; page_count: number; parent: string; parent_length: number; prepared: string; renderer: string; tbs: string; typ: "hoatoc-prepared-manifest"; v: number };
+
+/** One problem type. `retry`: whether the same request may succeed later without being changed. */
+export type Problem = { cause: string; code: string; retry?: boolean; status: number; title_en: string; title_vi: string };
+
+/** RFC 9457 problem document; texts by Accept-Language, types in openapi/problems.json. */
+export type ProblemDocument = { code: string; detail?: string; retry: boolean; status: number; title: string; trace_id: string; type: string; [name: string]: any };
+
+/** A P-256 public key (RFC 7517); a private member is an unknown field. WebCrypto's `key_ops` and `ext` may stay. */
+export type PublicJwk = { crv: "P-256"; ext?: boolean | null; key_ops?: "verify"[] | null; kty: "EC"; x: string; y: string };
+
+export type Reason = { reason: string };
+
+export type Receipt = { approval: string; approval_key: Jwk; cms: string; document: string; head: string; id: string; leaf: string; log_key: Jwk; log_size: number; manifest: string; position: number; proof: string[]; revision: string; tbs: string; typ: "hoatoc-receipt"; v: number };
+
+export type ReceiptLine = { at: string; id: string; kind: string };
+
+export type Receiver = { name: string; organ_id: string };
+
+/** `status_code` is the status that led to `state`; `statuses` all that came, in the order of their coming. */
+export type ReceiverView = { name: string; organ_id: string; state: string; status_code: string | null; statuses: StatusView[]; updated_at: string };
+
+export type Recorded = { recorded: number };
+
+export type RedeemRequest = { approval_jwk: PublicJwk; code: string; label: string; platform: "web" | "android" | "ios" | "other"; session_jwk: PublicJwk };
+
+/** A file's verdict ("valid" | "not_valid") and why. `reasons` speak of the file as a whole, `notes` of what was not judged. */
+export type Report = { checked_at: string; en: string; notes: Sentence[]; reasons: Sentence[]; revisions: number; sha256: string; signatures: SignatureReport[]; size: number; verdict: string; vi: string };
+
+export type ResumeRequest = { statement: string };
+
+export type RevisionManifest = { images: PageImage[]; length: number; page_count: number; renderer: string; revision: string; typ: "hoatoc-revision-manifest"; v: number };
+
+/** A person may have several. Clerk is văn thư; the duty officer stops keys and devices outside office hours. */
+export type Role = "leader" | "clerk" | "registration_officer" | "staff" | "administrator" | "duty_officer";
+
+/** What a service client's token is good for. */
+export type Scope = "documents:write" | "documents:read" | "changes:read" | "webhooks:manage" | "directory:read" | "meetings:write" | "notices:write";
+
+export type SealingKeyView = { identity: { [name: string]: string }; statement: string };
+
+/** A stable code and what it says. */
+export type Sentence = { code: string; en: string; vi: string };
+
+export type SessionAnswer = { device: DeviceAnswer; tokens: TokenAnswer };
+
+/** The approval sheet. The device recomputes `manifest_digest` from the manifest, checks the image digests, and signs both digests; `organisation` and `credential` go into the approval as they stand. */
+export type SheetView = { credential: string; document: string; expires_at: string; field: string; manifest_digest: string; organisation: string; page: number; page_count: number; parent: string; prepared: string; subject: string; tbs: string };
+
+/** One signature, or a document time stamp (`kind`: "signature" | "document_timestamp"). `indication`, `sub_indication`: EN 319 102-1. `organisation`: the certificate's managing unit. `time` is proven by a time stamp of `time_source` ("signature", "document", "" for none). `integrity`, `valid_at_signing`: None where that could not be read. `revocation`: "good", "revoked", "unknown" or "not-checked". `covers`: bytes of the file when it was signed; `whole_file`: nothing was added afterwards. */
+export type SignatureReport = { algorithm: string; certificate_sha256: string; covers: number; field: string; indication: string; integrity: boolean | null; issuer: string; kind: string; level: string; not_after: string | null; not_before: string | null; organisation: string; reasons: Sentence[]; revocation: string; serial: string; signer: string; sub_indication: string; time: string | null; time_source: string; valid_at_signing: boolean | null; whole_file: boolean };
+
+/** One person of the route, in order. `authority` is the line above the position, such as `KT. CHỦ TỊCH` (AUT-1). */
+export type SignerStep = { authority?: string; person: string; placement?: Placement | null };
+
+export type StateView = { state: string };
+
+/** `stated_at` is the receiver's clock, `received_at` ours. */
+export type StatusView = { code: string; description: string; received_at: string; stated_at: string | null };
+
+export type StepView = { authority: string; decided_at: string | null; kind: string; name: string | null; person: string | null; position: number; state: string; title: string | null };
+
+/** RFC 8291: the receiver's P-256 point (65 bytes) and authentication secret (16 bytes), base64url. */
+export type SubscriptionKeys = { auth: string; p256dh: string };
+
+/** RFC 6749 §5.1 and RFC 9449 §5. */
+export type TokenAnswer = { access_token: string; expires_at: string; expires_in: number; refresh_token?: string | null; scope?: string | null; token_type: string };
+
+export type TriesView = { locked_until: string | null; tries_left: number };
+
+/** multipart/form-data: `file` is the PDF to be judged. */
+export type ValidationForm = { file: string };
+
+export type VoucherAnswer = { digest: string };
+
+/** `purpose`: `person`, or `seal` for the organisation's key. */
+export type VoucherRequest = { purpose?: string; voucher: string };
+
+export type WebPushActivation = { challenge: string };
+
+/** A PushSubscription as the browser's toJSON() gives it. */
+export type WebPushAddress = { endpoint: string; expirationTime?: number | null; keys: SubscriptionKeys };
+
+export type WebPushAddressState = "none" | "pending" | "active" | "dead";
+
+/** `vapid_key`: the `applicationServerKey` for subscribing (RFC 8292), null where this server sends no Web Push. */
+export type WebPushState = { state: WebPushAddressState; vapid_key: string | null };
+
+/** `secret` is in this answer only; check signatures with it (standardwebhooks.com). */
+export type WebhookCreated = { id: string; secret: string };
+
+export type WebhookRequest = { events: string[]; url: string };
+
+export type WebhookView = { created_at: string; events: string[]; id: string; url: string };
+
+export type Operation =
+  | { name: "approve"; method: "POST"; path: `/api/v1/approvals`; body: ApprovalRequest; answer: ApprovalAnswer }
+  | { name: "readChanges"; method: "GET"; path: `/api/v1/changes`; body: undefined; answer: ChangesPage }
+  | { name: "listClients"; method: "GET"; path: `/api/v1/clients`; body: undefined; answer: ClientAnswer[] }
+  | { name: "createClient"; method: "POST"; path: `/api/v1/clients`; body: CreateClientRequest; answer: ClientCreated }
+  | { name: "revokeClient"; method: "DELETE"; path: `/api/v1/clients/${string}`; body: undefined; answer: null }
+  | { name: "listCredentials"; method: "GET"; path: `/api/v1/credentials`; body: undefined; answer: HeldView[] }
+  | { name: "listPendingCredentials"; method: "GET"; path: `/api/v1/credentials/pending`; body: undefined; answer: PendingView[] }
+  | { name: "importCertificate"; method: "POST"; path: `/api/v1/credentials/${string}/certificate`; body: CertificateRequest; answer: null }
+  | { name: "askChallenge"; method: "POST"; path: `/api/v1/credentials/${string}/challenge`; body: undefined; answer: { [name: string]: any } }
+  | { name: "listAwaitingDevices"; method: "GET"; path: `/api/v1/devices/awaiting-voucher`; body: undefined; answer: AwaitingDevice[] }
+  | { name: "revokeDevice"; method: "POST"; path: `/api/v1/devices/${string}/revocation`; body: undefined; answer: DeviceAnswer }
+  | { name: "listDocuments"; method: "GET"; path: `/api/v1/documents`; body: undefined; answer: DocumentPage }
+  | { name: "takeInDocument"; method: "POST"; path: `/api/v1/documents`; body: ArrayBuffer; answer: IntakeAnswer }
+  | { name: "readDocument"; method: "GET"; path: `/api/v1/documents/${string}`; body: undefined; answer: DocumentView }
+  | { name: "readDeliveries"; method: "GET"; path: `/api/v1/documents/${string}/deliveries`; body: undefined; answer: DeliveriesView }
+  | { name: "fetchFile"; method: "GET"; path: `/api/v1/documents/${string}/files/${string}`; body: undefined; answer: ArrayBuffer }
+  | { name: "recallDocument"; method: "POST"; path: `/api/v1/documents/${string}/recall`; body: Reason; answer: StateView }
+  | { name: "listReceipts"; method: "GET"; path: `/api/v1/documents/${string}/receipts`; body: undefined; answer: ReceiptLine[] }
+  | { name: "readReceipt"; method: "GET"; path: `/api/v1/documents/${string}/receipts/${string}`; body: undefined; answer: Receipt }
+  | { name: "replaceDocument"; method: "POST"; path: `/api/v1/documents/${string}/replacements`; body: ArrayBuffer; answer: IntakeAnswer }
+  | { name: "returnDocument"; method: "POST"; path: `/api/v1/documents/${string}/return`; body: Reason; answer: StateView }
+  | { name: "readManifest"; method: "GET"; path: `/api/v1/documents/${string}/revisions/${string}/manifest`; body: undefined; answer: RevisionManifest }
+  | { name: "fetchPage"; method: "GET"; path: `/api/v1/documents/${string}/revisions/${string}/pages/${string}`; body: undefined; answer: ArrayBuffer }
+  | { name: "openSheet"; method: "POST"; path: `/api/v1/documents/${string}/sheet`; body: undefined; answer: SheetView }
+  | { name: "readInbox"; method: "GET"; path: `/api/v1/inbox`; body: undefined; answer: InboxPage }
+  | { name: "readLogHead"; method: "GET"; path: `/api/v1/log/head`; body: undefined; answer: LogHeadView }
+  | { name: "getMe"; method: "GET"; path: `/api/v1/me`; body: undefined; answer: MeAnswer }
+  | { name: "listMyCredentials"; method: "GET"; path: `/api/v1/me/credentials`; body: undefined; answer: CredentialView[] }
+  | { name: "readTries"; method: "GET"; path: `/api/v1/me/credentials/${string}/tries`; body: undefined; answer: TriesView }
+  | { name: "listMyDevices"; method: "GET"; path: `/api/v1/me/devices`; body: undefined; answer: DeviceAnswer[] }
+  | { name: "listEnrolments"; method: "GET"; path: `/api/v1/me/enrolments`; body: undefined; answer: EnrolmentView[] }
+  | { name: "enrol"; method: "POST"; path: `/api/v1/me/enrolments/${string}`; body: EnrolmentRequest; answer: EnrolmentAnswer }
+  | { name: "addDevice"; method: "POST"; path: `/api/v1/me/enrolments/${string}/device`; body: ApprovalWithPin; answer: null }
+  | { name: "listHandovers"; method: "GET"; path: `/api/v1/me/handovers`; body: undefined; answer: HandoverView[] }
+  | { name: "handOver"; method: "POST"; path: `/api/v1/me/handovers/${string}`; body: ApprovalWithPin; answer: null }
+  | { name: "freezeMyKey"; method: "PUT"; path: `/api/v1/me/key-freeze`; body: undefined; answer: null }
+  | { name: "createMyPairingCode"; method: "POST"; path: `/api/v1/me/pairing-codes`; body: undefined; answer: PairingCodeAnswer }
+  | { name: "changePin"; method: "POST"; path: `/api/v1/me/pin`; body: ApprovalWithPin; answer: null }
+  | { name: "deleteFcmAddress"; method: "DELETE"; path: `/api/v1/me/push-addresses/fcm`; body: undefined; answer: null }
+  | { name: "putFcmAddress"; method: "PUT"; path: `/api/v1/me/push-addresses/fcm`; body: FcmAddress; answer: null }
+  | { name: "deleteWebPushAddress"; method: "DELETE"; path: `/api/v1/me/push-addresses/webpush`; body: undefined; answer: null }
+  | { name: "getWebPushAddress"; method: "GET"; path: `/api/v1/me/push-addresses/webpush`; body: undefined; answer: WebPushState }
+  | { name: "putWebPushAddress"; method: "PUT"; path: `/api/v1/me/push-addresses/webpush`; body: WebPushAddress; answer: null }
+  | { name: "activateWebPushAddress"; method: "POST"; path: `/api/v1/me/push-addresses/webpush/activation`; body: WebPushActivation; answer: null }
+  | { name: "listNotices"; method: "GET"; path: `/api/v1/notices`; body: undefined; answer: NoticePage }
+  | { name: "fetchNotice"; method: "GET"; path: `/api/v1/notices/${string}`; body: undefined; answer: NoticeView }
+  | { name: "acknowledgeNotice"; method: "POST"; path: `/api/v1/notices/${string}/acknowledgement`; body: undefined; answer: null }
+  | { name: "issueToken"; method: "POST"; path: `/api/v1/oauth/token`; body: { client_id?: string; client_secret?: string; grant_type: "client_credentials" | "refresh_token"; refresh_token?: string; scope?: string }; answer: TokenAnswer }
+  | { name: "redeemPairing"; method: "POST"; path: `/api/v1/pairings/redeem`; body: RedeemRequest; answer: SessionAnswer }
+  | { name: "listPeople"; method: "GET"; path: `/api/v1/people`; body: undefined; answer: PeoplePage }
+  | { name: "createPerson"; method: "POST"; path: `/api/v1/people`; body: CreatePersonRequest; answer: PersonAnswer }
+  | { name: "endPerson"; method: "DELETE"; path: `/api/v1/people/${string}`; body: undefined; answer: null }
+  | { name: "getPerson"; method: "GET"; path: `/api/v1/people/${string}`; body: undefined; answer: PersonAnswer }
+  | { name: "listDevicesOfPerson"; method: "GET"; path: `/api/v1/people/${string}/devices`; body: undefined; answer: DeviceAnswer[] }
+  | { name: "unfreezeKey"; method: "DELETE"; path: `/api/v1/people/${string}/key-freeze`; body: undefined; answer: null }
+  | { name: "freezeKey"; method: "PUT"; path: `/api/v1/people/${string}/key-freeze`; body: undefined; answer: null }
+  | { name: "createPairingCode"; method: "POST"; path: `/api/v1/people/${string}/pairing-codes`; body: PairingCodeRequest; answer: PairingCodeAnswer }
+  | { name: "withdrawRole"; method: "DELETE"; path: `/api/v1/people/${string}/roles/${string}`; body: undefined; answer: null }
+  | { name: "grantRole"; method: "PUT"; path: `/api/v1/people/${string}/roles/${string}`; body: undefined; answer: null }
+  | { name: "fetchPreparedImage"; method: "GET"; path: `/api/v1/prepared/${string}/images/${string}`; body: undefined; answer: ArrayBuffer }
+  | { name: "readPreparedManifest"; method: "GET"; path: `/api/v1/prepared/${string}/manifest`; body: undefined; answer: PreparedManifest }
+  | { name: "reportReceipts"; method: "POST"; path: `/api/v1/receipts`; body: DeviceReports; answer: Recorded }
+  | { name: "readSealQueue"; method: "GET"; path: `/api/v1/seal-queue`; body: undefined; answer: DocumentPage }
+  | { name: "resumeSession"; method: "POST"; path: `/api/v1/sessions`; body: ResumeRequest; answer: SessionAnswer }
+  | { name: "endSession"; method: "DELETE"; path: `/api/v1/sessions/current`; body: undefined; answer: null }
+  | { name: "readSealingKey"; method: "GET"; path: `/api/v1/signer/sealing-key`; body: undefined; answer: SealingKeyView }
+  | { name: "validateFile"; method: "POST"; path: `/api/v1/validations`; body: ArrayBuffer; answer: Report }
+  | { name: "carryVoucher"; method: "POST"; path: `/api/v1/vouchers`; body: VoucherRequest; answer: VoucherAnswer }
+  | { name: "listWebhooks"; method: "GET"; path: `/api/v1/webhooks`; body: undefined; answer: WebhookView[] }
+  | { name: "registerWebhook"; method: "POST"; path: `/api/v1/webhooks`; body: WebhookRequest; answer: WebhookCreated }
+  | { name: "endWebhook"; method: "DELETE"; path: `/api/v1/webhooks/${string}`; body: undefined; answer: null }
+  | { name: "livez"; method: "GET"; path: `/livez`; body: undefined; answer: { [name: string]: string } }
+  | { name: "metrics"; method: "GET"; path: `/metrics`; body: undefined; answer: ArrayBuffer }
+  | { name: "readProblem"; method: "GET"; path: `/problems/${string}`; body: undefined; answer: Problem }
+  | { name: "readyz"; method: "GET"; path: `/readyz`; body: undefined; answer: { [name: string]: string } };
+
+type Bare<Path> = Path extends `${infer Before}?${string}` ? Before : Path;
+type Found<Method, Path, One = Operation> = One extends { method: Method; path: infer Known }
+  ? [Path] extends [Known] ? [Known] extends [Path] ? One : never : never
+  : never;
+type Called<Method, Path> = Path extends unknown ? Found<Method, Bare<Path>> : never;
+/** What an operation answers with; `never` for a path of none. */
+export type AnswerOf<Method, Path> = Called<Method, Path>["answer"];
+export type BodyOf<Method, Path> = Called<Method, Path>["body"];
+type Paths<One> = One extends { path: infer Path extends string } ? Path | `${Path}?${string}` : never;
+/** Paths as they are called, as far as a type can tell: one identifier may hide several parts. */
+export type PathOf<Method> = Paths<Extract<Operation, { method: Method }>>;
