@@ -5,6 +5,7 @@ import base64
 import hashlib
 import hmac
 import json
+import secrets
 import time
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,10 @@ class Qlvb:
             await self._follow()
         async with LoopbackServer(self._called, port=0) as receiver:
             url = f"{receiver.url}/hoatoc"
-            made = await self._api.post("/api/v1/webhooks", {"url": url, "events": list(EVENTS)})
+            asked = {"url": url, "events": list(EVENTS)}
+            made = await self._api.post(
+                "/api/v1/webhooks", asked, headers={"Idempotency-Key": secrets.token_urlsafe(16)}
+            )
             self._secret = base64.b64decode(made["secret"].removeprefix("whsec_"))
             self._say("ready", webhook=url)
             await self._follow()

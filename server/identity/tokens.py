@@ -7,6 +7,7 @@ that no kind can stand in for another (threat C3).
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import os
@@ -14,6 +15,11 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from server.errors import Refused
 
 ACCESS: Final = "hta_"
 REFRESH: Final = "htr_"
@@ -105,6 +111,19 @@ class TokenKeys:
                 os.close(folder)
         return cls.load(path)
 
+    def seal(self, plain: bytes, bound_to: bytes) -> bytes:
+        """AES-256-GCM: version 1, nonce, ciphertext. For answers with secrets that a repeated request gets again (`server.once`)."""
+        nonce = secrets.token_bytes(12)
+        return b"\x01" + nonce + AESGCM(_sealing_key(self._keys[0])).encrypt(nonce, plain, bound_to)
+
+    def open(self, sealed: bytes, bound_to: bytes) -> bytes:
+        """Raises: Refused("integrity-failed")."""
+        if sealed[:1] == b"\x01" and len(sealed) > 29:
+            for key in self._keys:
+                with contextlib.suppress(InvalidTag):
+                    return AESGCM(_sealing_key(key)).decrypt(sealed[1:13], sealed[13:], bound_to)
+        raise Refused("integrity-failed")
+
     def access(self, family: str, generation: int) -> Secret:
         return Secret(ACCESS + _b64u(_derive(self._keys[0], b"access", family, generation)))
 
@@ -153,6 +172,10 @@ def same_digest(one: str, other: str) -> bool:
 def _derive(key: bytes, purpose: bytes, family: str, generation: int) -> bytes:
     message = b"hoatoc-token-v1\x00" + purpose + b"\x00" + family.encode() + b"\x00" + generation.to_bytes(4, "big")
     return hmac.new(key, message, hashlib.sha256).digest()
+
+
+def _sealing_key(key: bytes) -> bytes:
+    return hmac.new(key, b"hoatoc-sealed-answer-v1", hashlib.sha256).digest()
 
 
 def _b64u(raw: bytes) -> str:

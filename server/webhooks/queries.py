@@ -17,6 +17,14 @@ async def insert(tx: Transaction, *, id_: str, actor: Actor, url: str, secret: b
     )  # fmt: skip
 
 
+async def secret_of(db: Reads, actor: Actor, id_: str) -> bytes:
+    row = await db.fetch_one(
+        "SELECT secret FROM webhooks WHERE id = $1 AND organisation = $2 AND client = $3", id_, actor.organisation, actor.id
+    )
+    assert row is not None, "an endpoint is ended, never deleted"
+    return bytes(row["secret"])
+
+
 async def mine(db: Reads, actor: Actor) -> list[Row]:
     return await db.fetch_all(
         "SELECT id, url, events, state, created_us FROM webhooks WHERE organisation = $1 AND client = $2 AND state = 'active' ORDER BY id",

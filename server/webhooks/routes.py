@@ -3,10 +3,11 @@
 from typing import Annotated, Any
 
 import msgspec
-from litestar import delete, get, post
+from litestar import Request, delete, get, post
 from litestar.params import JSONBody
 
-from server.http import Given, Id
+from server.clock import Clock
+from server.http import Given, Id, once
 from server.identity.guard import allow
 from server.identity.model import Actor
 from server.webhooks.service import WebhookService
@@ -21,7 +22,7 @@ class WebhookRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WebhookCreated(msgspec.Struct, frozen=True):
-    """`secret` is shown once; check signatures with it (standardwebhooks.com)."""
+    """`secret` is in this answer only; check signatures with it (standardwebhooks.com)."""
 
     id: str
     secret: str
@@ -40,12 +41,17 @@ class WebhookView(msgspec.Struct, frozen=True):
     summary="Be told of events",
     tags=["webhooks"],
     status_code=201,
-    opt=_MANAGERS,
+    opt={**_MANAGERS, "idempotent": True},
 )
 async def register(
-    data: JSONBody[WebhookRequest], actor: Given[Actor], webhooks: Given[WebhookService]
+    request: Request[Any, Any, Any],
+    data: JSONBody[WebhookRequest],
+    actor: Given[Actor],
+    webhooks: Given[WebhookService],
+    clock: Given[Clock],
 ) -> WebhookCreated:
-    id_, secret = await webhooks.register(actor, data.url, data.events)
+    claim = once(request, actor.id, msgspec.json.encode(data), clock.now_us())
+    id_, secret = await webhooks.register(actor, data.url, data.events, claim)
     return WebhookCreated(id=id_, secret=secret)
 
 

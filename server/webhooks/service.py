@@ -23,6 +23,7 @@ from server.db import Database, Row, Transaction
 from server.errors import Refused
 from server.identity.model import Actor
 from server.ids import new_id
+from server.once import Once
 from server.settings import WebhooksSettings
 from server.webhooks import queries
 from server.wire import iso
@@ -79,17 +80,21 @@ class WebhookService:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def register(self, actor: Actor, url: str, events: list[str]) -> tuple[str, str]:
-        """A new endpoint; its id and its secret (`whsec_…`), which is shown once.
+    async def register(self, actor: Actor, url: str, events: list[str], once: Once) -> tuple[str, str]:
+        """A new endpoint; its id and its secret (`whsec_…`), which only the answer to this request shows.
 
         Raises: Refused("webhook-url-invalid", "invalid-request").
         """
         if not events or any(event not in EVENTS for event in events):
             raise Refused("invalid-request", detail=f"events are among {', '.join(EVENTS)}")
-        await self._allowed(url)
+        if await once.peek(self._db) is None:
+            await self._allowed(url)
         id_, secret = new_id(), secrets.token_bytes(32)
 
-        async def body(tx: Transaction) -> None:
+        async def body(tx: Transaction) -> tuple[str, bytes]:
+            kept = await once.claim(tx)
+            if kept is not None:  # the answer names the endpoint; its secret stands in its own row
+                return kept.decode(), await queries.secret_of(tx, actor, kept.decode())
             now_us = self._clock.now_us()
             await queries.insert(
                 tx, id_=id_, actor=actor, url=url, secret=secret, events=",".join(sorted(set(events))), now_us=now_us
@@ -103,9 +108,11 @@ class WebhookService:
                 body={"events": events},
                 now_us=now_us,
             )
+            await once.settle(tx, id_.encode())
+            return id_, secret
 
-        await self._db.transact(body)
-        return id_, "whsec_" + base64.b64encode(secret).decode()
+        made, shown = await self._db.transact(body)
+        return made, "whsec_" + base64.b64encode(shown).decode()
 
     async def mine(self, actor: Actor) -> list[Row]:
         return await queries.mine(self._db, actor)
