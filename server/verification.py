@@ -299,9 +299,9 @@ def _check_cms(receipt: Receipt, roots: Sequence[bytes], now_us: int, steps: lis
         steps.append(Step("signature", Outcome.PASSED, "signature-holds", found.algorithm))
     if stamp:
         steps.append(Step("timestamp", Outcome.FAILED, stamp))
-    elif found.level != "B-T":
+    elif found.time_source != "signature":
         # A signature that was not read as far as its time stamp says nothing about one.
-        seen = found.level == "B-B" or found.indication is Indication.PASSED
+        seen = bool(found.level) or found.indication is Indication.PASSED
         outcome, code = (Outcome.FAILED, "timestamp-missing") if seen else (Outcome.UNKNOWN, "timestamp-not-read")
         steps.append(Step("timestamp", outcome, code))
     else:

@@ -185,6 +185,7 @@ def _pair(table: "Table", name: str, value: str, style: str = "") -> None:
 
 def _signature_table(title: str, found: "SignatureResult") -> "Table":
     """The fields that SW-7 asks for, and the words of EN 319 102-1."""
+    from server.verification import intact, valid_then
     from server.verification_texts import text
     from signing.pdf.validation import Indication
 

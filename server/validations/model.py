@@ -78,7 +78,8 @@ def sentence(code: str) -> Sentence:
 
 def report_of(result: ValidationResult, *, sha256: str, size: int, now_us: int) -> Report:
     verdict = "valid" if result.valid else "not_valid"
-    reasons = [result.reason] if result.reason else [] if result.signatures else ["no-signature"]
+    signed = any(not found.timestamp for found in result.signatures)
+    reasons = [result.reason] if result.reason else [] if signed else ["no-signature"]
     notes = (
         [] if all(found.revocation in {"good", "revoked"} for found in result.signatures) else ["revocation-unknown"]
     )

@@ -17,7 +17,7 @@ from signing.pdf.errors import PdfError
 from signing.pdf.objects import Name, PdfObject, Real, Ref, Stream, parse_object, skip_space
 from signing.pdf.reader import Page, Revision
 
-__all__ = ["MAX_PIXELS", "Budget", "check_page", "page_content"]
+__all__ = ["MAX_PIXELS", "Budget", "check_page", "covers_text", "page_content"]
 
 MAX_PIXELS: Final = 300_000_000  # an A3 page at 1,200 dpi has 279 million
 MAX_CONTENT: Final = 128 * 1024 * 1024
@@ -130,6 +130,9 @@ def _matrix(value: PdfObject) -> Matrix:
     return numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5]
 
 
+_START: Final = _State(_IDENTITY, _EVERYWHERE, None, 0, 0.0, opaque=True)
+
+
 class _Walk:
     """One page being walked. Points and quads are in the page's user space."""
 
@@ -141,6 +144,7 @@ class _Walk:
         self.images: list[tuple[Matrix, Box]] = []
         self.chain: list[int] = []
         self.over = False  # whether an annotation is being drawn, over the finished page
+        self.lenient = False  # whether only what is drawn over the page is judged
 
     # Text
 
@@ -155,7 +159,8 @@ class _Walk:
             if len(self.invisible) > 1_000_000:
                 raise PdfError("too-large", "too much invisible text")
             return
-        self.font(state.font)
+        if not self.lenient:
+            self.font(state.font)
         if state.clip[0] <= x <= state.clip[2] and state.clip[1] <= y <= state.clip[3] and abs(x) < 1e9 > abs(y):
             self.visible.setdefault((int(x // _GRID), int(y // _GRID)), []).append((x, y))
 
@@ -186,7 +191,7 @@ class _Walk:
             raise PdfError("too-large", "an image has too many pixels")
         area = _meet(_bounds(state.matrix, (0, 0, 1, 1)), state.clip)
         self.images.append((state.matrix, area))
-        if not transparent and state.opaque and self._covers(state.matrix, area):
+        if not transparent and state.opaque and (self.over or not self.lenient) and self._covers(state.matrix, area):
             raise PdfError("hidden-content", "an image is painted over text")
 
     def _covers(self, matrix: Matrix, area: Box) -> bool:
@@ -225,7 +230,7 @@ class _Walk:
                 self.image(state, own, transparent=masked)
             case "Form":
                 self.form(state, found, resources)
-            case _:
+            case _ if not self.lenient:
                 raise PdfError("external-content", "an XObject of an unsupported kind is drawn")
 
     def form(self, state: _State, form: Stream, resources: Resources) -> None:
@@ -466,15 +471,35 @@ def check_page(view: Revision, page: Page, budget: Budget, drawn: list[tuple[Str
     Raises `PdfError`: `hidden-content`, `external-content`, `too-large`, `broken-structure`, `unsupported-filter`.
     """
     walk = _Walk(view, budget)
-    state = _State(_IDENTITY, _EVERYWHERE, None, 0, 0.0, opaque=True)
-    walk.run(page_content(view, page), page.resources, state)
+    walk.run(page_content(view, page), page.resources, _START)
+    _draw_over(walk, drawn)
+    walk.finish()
+
+
+def covers_text(view: Revision, page: Page, drawn: list[tuple[Stream, Box]]) -> bool:
+    """Whether what `drawn` paints over the page hides text of it. The page itself is not judged.
+
+    Raises `PdfError` where page or appearance cannot be followed.
+    """
+    walk = _Walk(view, Budget())
+    walk.lenient = True
+    walk.run(page_content(view, page), page.resources, _START)
+    try:
+        _draw_over(walk, drawn)
+    except PdfError as error:
+        if error.code == "hidden-content":
+            return True
+        raise
+    return False
+
+
+def _draw_over(walk: _Walk, drawn: list[tuple[Stream, Box]]) -> None:
     walk.over = True
     for form, rect in drawn:
         own = form.dictionary
-        box = _bounds(_matrix(view.resolve(own.get(Name("Matrix")))), walk._box(own))  # noqa: SLF001 - this module's own
+        box = _bounds(_matrix(walk.view.resolve(own.get(Name("Matrix")))), walk._box(own))  # noqa: SLF001 - this module's own
         if box[0] < box[2] and box[1] < box[3]:
             # Algorithm of ISO 32000-1, 12.5.5: the appearance's box is fitted into the annotation's rectangle.
             sx, sy = (rect[2] - rect[0]) / (box[2] - box[0]), (rect[3] - rect[1]) / (box[3] - box[1])
             fitted = (sx, 0.0, 0.0, sy, rect[0] - box[0] * sx, rect[1] - box[1] * sy)
-            walk.form(state._replace(matrix=fitted), form, {})
-    walk.finish()
+            walk.form(_START._replace(matrix=fitted), form, {})

@@ -1,49 +1,48 @@
-"""Validation of the signatures of a file by our own chain of revisions, before seal and before forward (threats B1,
-B4).
+"""Validation of the signatures of a file by our own chain of revisions, before seal and before forward, and of whatever
+file is brought (rules SW-7, SW-8, EXC-2; threats B1, B2, B4, B7, B9, B10).
 
 The words are those of EN 319 102-1. A signature is TOTAL-PASSED only where its byte range leaves out exactly its own
 /Contents and covers its whole revision, the CMS holds what was signed and by whom, the certificate chains to a given
-root at the time that its time stamp proves (else now), and every later revision changes only what our closed list
-allows: form filling after signing is never taken for harmless. Whatever a parser raises is a reason not to believe,
-never an exception.
+root at the time that a time stamp proves (else now) and was not revoked then as far as the file's own validation data
+tell, and every later revision changes only what may change: `compare` knows our own, `later` those of other products.
+Form filling after signing is never taken for harmless. Whatever a parser raises is a reason not to believe, never an
+exception.
 
-Revocation is not judged here. A later revision of another product is INDETERMINATE, since only our own are known.
+Judged from the newest signature to the oldest: a document time stamp that passes proves that all before it existed by
+then, so that an authority's certificate may have ended since (archive renewal, EN 319 102-1, 5.6).
 
-It is longer than most because a verdict is one chain of findings, from byte range to certificate path.
+It is longer than most because a verdict is one chain of findings, from byte range to proof of existence.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from datetime import UTC, datetime
-from enum import StrEnum
+import itertools
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from signing.pdf.cms_validation import HASHES, Finding, Indication, Signed, check_path, doubt, names_of, read_cms
 from signing.pdf.compare import compare_revisions
 from signing.pdf.errors import PdfError
 from signing.pdf.fields import FormField, form_fields
+from signing.pdf.later import check_later
 from signing.pdf.locks import byte_range
 from signing.pdf.objects import Name, Ref, dictionary_spans
 from signing.pdf.reader import Document, Revision, open_document
 
+if TYPE_CHECKING:
+    from signing.pdf.revocation import ValidationData
+
 __all__ = ["Indication", "SignatureResult", "Trust", "ValidationResult", "validate", "validate_cms"]
 
-_HASHES: Final = frozenset({"sha256", "sha384", "sha512"})
 # What says something about this machine and nothing about the file: no verdict may come of it.
 _MACHINE: Final = (MemoryError, ImportError)
 _BLANK: Final = b"\0\t\n\f\r "
-
-
-class Indication(StrEnum):
-    """EN 319 102-1, 5.1.3."""
-
-    PASSED = "TOTAL-PASSED"
-    FAILED = "TOTAL-FAILED"
-    INDETERMINATE = "INDETERMINATE"
+_SKEW_US: Final = 60_000_000
+_PADES: Final = "ETSI.CAdES.detached"
+_KINDS: Final = frozenset({_PADES, "adbe.pkcs7.detached"})
 
 
 class Trust(msgspec.Struct, frozen=True):
@@ -62,7 +61,9 @@ class SignatureResult(msgspec.Struct, frozen=True, kw_only=True):
     `time_us` is what a verified time stamp proves, None without one; `algorithm` is like "ecdsa-sha256".
     `covers` is the number of bytes of the file when it was signed. `not_before_us`, `not_after_us`: the certificate's
     period (rule SW-7). `time_source`: "signature" or "document", whichever time stamp proves `time_us`, else empty.
-    `revocation` of the signer's certificate: "good", "revoked", "unknown" (asked for, nothing conclusive), "not-checked".
+    `revocation` of the signer's path: "good", "revoked", "unknown" (the file's validation data do not tell of all of it),
+    "not-checked" (the file has none). `level`: B-B, B-T, B-LT, B-LTA; empty for a document time stamp and for a signature
+    that is no PAdES.
     """
 
     field: str
@@ -80,7 +81,7 @@ class SignatureResult(msgspec.Struct, frozen=True, kw_only=True):
     not_after_us: int = 0
     time_us: int | None = None
     covers: int = 0
-    level: str = ""  # B-B, B-T, B-LT, B-LTA; empty for a document time stamp
+    level: str = ""
     time_source: str = ""
     revocation: str = "not-checked"
 
@@ -95,29 +96,15 @@ class ValidationResult(msgspec.Struct, frozen=True):
     @property
     def valid(self) -> bool:
         passed = all(found.indication is Indication.PASSED for found in self.signatures)
-        return bool(self.signatures) and passed and not self.reason
-
-
-class _Failure(Exception):  # noqa: N818 - a finding, not an error
-    """A finding that ends the judgement of one signature."""
-
-    def __init__(self, reason: str, sub_indication: str, indication: Indication = Indication.FAILED) -> None:
-        self.reason = reason
-        self.sub_indication = sub_indication
-        self.indication = indication
-        super().__init__(reason)
-
-
-class _Doubt(_Failure):
-    def __init__(self, reason: str, sub_indication: str) -> None:
-        super().__init__(reason, sub_indication, Indication.INDETERMINATE)
+        signed = any(not found.timestamp for found in self.signatures)
+        return signed and passed and not self.reason
 
 
 def validate(path: Path, trust: Trust, now_us: int) -> ValidationResult:
     """Judge every signature of the file at `path`. Raises `OSError` and `MemoryError` only."""
     try:
         with open_document(path) as document:
-            return _validate(document, trust, now_us)
+            return _File(document, trust, now_us).judge()
     except (OSError, *_MACHINE):
         raise
     except PdfError as error:
@@ -135,76 +122,124 @@ def validate_cms(der: bytes, tbs: bytes, trust: Trust, now_us: int) -> Signature
 
     def digest(name: str) -> bytes:
         if name != "sha256":
-            raise _Doubt("weak-digest", "CRYPTO_CONSTRAINTS_FAILURE")
+            raise doubt("weak-digest", "CRYPTO_CONSTRAINTS_FAILURE")
         return tbs
 
-    seen: dict[str, Any] = {"field": ""}
-    reasons: list[_Failure] = []
+    found = _Found("")
     try:
-        _signature(der, digest, trust, now_us, seen, reasons)
-    except _Failure as failure:
-        reasons.append(failure)
+        signed = read_cms(der, digest, found.seen, pades=True)
+        _Judge(trust, now_us, None).signature(signed, found, pades=True)
+    except Finding as failure:
+        found.reasons.append(failure)
     except _MACHINE:
         raise
     except Exception:
-        # Threat B4, as in `_judge`.
-        reasons.append(_Failure("malformed", "FORMAT_FAILURE"))
-    return _result(seen, reasons)
+        # Threat B4, as in `_File`.
+        found.reasons.append(Finding("malformed", "FORMAT_FAILURE"))
+    return found.result()
 
 
-def _validate(document: Document, trust: Trust, now_us: int) -> ValidationResult:
-    signed = [field for field in form_fields(document.head) if field.is_signature and field.is_filled]
-    ours = _permitted_changes(document) if signed else {}
-    results = [_judge(document, field, trust, now_us, ours) for field in signed]
-    results.sort(key=lambda result: result.covers)
-    return ValidationResult(tuple(results), len(document.revisions))
+class _Found:
+    """What is known so far of one signature."""
+
+    def __init__(self, field: str) -> None:
+        self.seen: dict[str, Any] = {"field": field}
+        self.reasons: list[Finding] = []
+
+    @property
+    def passed(self) -> bool:
+        return not self.reasons
+
+    def result(self) -> SignatureResult:
+        self.reasons.sort(key=lambda failure: failure.indication is not Indication.FAILED)
+        worst = self.reasons[0] if self.reasons else None
+        return SignatureResult(
+            indication=worst.indication if worst else Indication.PASSED,
+            sub_indication=worst.sub_indication if worst else "",
+            reasons=tuple(dict.fromkeys(failure.reason for failure in self.reasons)),
+            **self.seen,
+        )
 
 
-def _permitted_changes(document: Document) -> dict[int, bool]:
-    """Whether each later revision, by its index, changes only what the closed list allows."""
-    found = {}
-    for index in range(1, len(document.revisions)):
+# --- time, certificate, status --------------------------------------------------------------------------------------
+
+
+class _Judge:
+    """Judges one CMS against trust and time. `poe_us`: when a later document time stamp proves that it existed."""
+
+    def __init__(self, trust: Trust, now_us: int, poe_us: int | None, data: ValidationData | None = None) -> None:
+        self.trust = trust
+        self.now_us = now_us
+        self.poe_us = poe_us
+        self.data = data
+        self.until_us = now_us if poe_us is None else poe_us
+
+    def signature(self, signed: Signed, found: _Found, *, pades: bool) -> None:
+        """Raises `Finding`."""
+        found.seen["level"] = "B-B" if pades else ""
+        times = [] if self.poe_us is None else [(self.poe_us, "document")]
         try:
-            compare_revisions(document, index)
-            found[index] = True
-        except _MACHINE:
-            raise
-        except Exception:
-            # A revision that cannot be compared is not known to be harmless (threats B1, B4).
-            found[index] = False
-    return found
+            if signed.tokens:
+                if len(signed.tokens) != 1:
+                    raise Finding("timestamp-wrong", "FORMAT_FAILURE")
+                imprint = hashlib.sha256(signed.signature).digest()
+                times.append((self.token(signed.tokens[0], imprint), "signature"))
+        except Finding as failure:
+            # A signature whose time stamp does not hold is judged as one without, and never passes.
+            found.reasons.append(doubt(failure.reason, failure.sub_indication))
+        if times:
+            found.seen["time_us"], found.seen["time_source"] = min(times)
+            found.seen["level"] = "B-T" if pades else ""
+        at_us = min(times)[0] if times else self.now_us
+        certificates = self.data.certificates if self.data is not None else ()
+        pool = (*signed.certificates, *self.trust.intermediates, *certificates)
+        check_path(signed.certificate, pool, self.trust.roots, at_us)
+        found.seen["revocation"] = self.status(signed.certificate, (*pool, *self.trust.roots), at_us)
+        if found.seen["revocation"] == "revoked":
+            raise doubt("revoked", "REVOKED_NO_POE")
 
+    def token(self, token: bytes, imprint: bytes, seen: dict[str, Any] | None = None) -> int:
+        """The time that a token proves. Raises `Finding`."""
+        from signing.pdf.timestamp import TimeStampTrust, check_token
 
-def _judge(document: Document, field: FormField, trust: Trust, now_us: int, ours: dict[int, bool]) -> SignatureResult:
-    seen: dict[str, Any] = {"field": field.name}
-    reasons: list[_Failure] = []
-    try:
-        revision, cms, digest = _signed_bytes(document, field, seen)
-        if not all(ours[index] for index in range(revision.index + 1, len(document.revisions))):
-            reasons.append(_Doubt("changed-after-signing", "SIG_CONSTRAINTS_FAILURE"))
-        if seen["timestamp"]:
-            _document_timestamp(cms, digest("sha256"), trust, seen)
-        else:
-            _signature(cms, digest, trust, now_us, seen, reasons)
-    except _Failure as failure:
-        reasons.append(failure)
-    except _MACHINE:
-        raise
-    except Exception:
-        # Threat B4: a parser's exception of any kind is "not valid", never "unknown, go on".
-        reasons.append(_Failure("malformed", "FORMAT_FAILURE"))
-    return _result(seen, reasons)
+        trust = self.trust
+        certificates = self.data.certificates if self.data is not None else ()
+        roots = trust.timestamp_roots or trust.roots
+        if not roots:
+            raise doubt("timestamp-untrusted", "NO_CERTIFICATE_CHAIN_FOUND")
+        between = (*trust.timestamp_intermediates, *certificates)
+        try:
+            found = check_token(token, imprint, nonce=None, trust=TimeStampTrust(roots, between), now_us=None)
+        except PdfError as error:
+            if error.code == "tsa-untrusted":
+                raise doubt("timestamp-untrusted", "NO_CERTIFICATE_CHAIN_FOUND") from None
+            raise Finding("timestamp-wrong", "SIG_CRYPTO_FAILURE") from None
+        names = names_of(found.certificate)
+        if seen is not None:
+            seen.update(names)
+        if found.gen_time_us > self.until_us + _SKEW_US:
+            raise doubt("timestamp-wrong", "TIMESTAMP_ORDER_FAILURE")
+        if self.until_us > names["not_after_us"]:
+            # Who holds an ended key may stamp any time: only a later stamp proves that this one is older than the end.
+            raise doubt("timestamp-expired", "OUT_OF_BOUNDS_NO_POE")
+        if self.status(found.certificate, (*between, *roots), self.until_us) == "revoked":
+            raise doubt("timestamp-untrusted", "REVOKED_NO_POE")
+        return found.gen_time_us
 
+    def status(self, certificate: bytes, pool: tuple[bytes, ...], at_us: int) -> str:
+        """Of the certificate and those above it but the root (rule SW-8), by the file's own validation data."""
+        if self.data is None or not (self.data.ocsps or self.data.crls):
+            return "not-checked"
+        from signing.pdf.revocation import CertificateState, path_of, status_of
 
-def _result(seen: dict[str, Any], reasons: list[_Failure]) -> SignatureResult:
-    reasons.sort(key=lambda failure: failure.indication is not Indication.FAILED)
-    worst = reasons[0] if reasons else None
-    return SignatureResult(
-        indication=worst.indication if worst else Indication.PASSED,
-        sub_indication=worst.sub_indication if worst else "",
-        reasons=tuple(dict.fromkeys(failure.reason for failure in reasons)),
-        **seen,
-    )
+        path = path_of(certificate, pool)
+        states = {
+            status_of(own, above, self.data, at_us=at_us, now_us=self.now_us).state
+            for own, above in itertools.pairwise(path)
+        }
+        if CertificateState.REVOKED in states:
+            return "revoked"
+        return "good" if states == {CertificateState.GOOD} else "unknown"
 
 
 # --- the file -------------------------------------------------------------------------------------------------------
@@ -218,8 +253,8 @@ class _Digest:
         self._ranges = ranges
 
     def __call__(self, name: str) -> bytes:
-        if name not in _HASHES:
-            raise _Doubt("weak-digest", "CRYPTO_CONSTRAINTS_FAILURE")
+        if name not in HASHES:
+            raise doubt("weak-digest", "CRYPTO_CONSTRAINTS_FAILURE")
         state = hashlib.new(name)
         a, b, c, d = self._ranges
         for start, length in ((a, b), (c, d)):
@@ -228,24 +263,133 @@ class _Digest:
         return state.digest()
 
 
-def _signed_bytes(document: Document, field: FormField, seen: dict[str, Any]) -> tuple[Revision, bytes, _Digest]:
-    """(the signature's own revision, its CMS, what was signed); the hole must be exactly the value of /Contents."""
+class _Place(msgspec.Struct, frozen=True):
+    """Where a signature stands in its file: its own revision, its CMS, what it signs, its /SubFilter."""
+
+    revision: Revision
+    cms: bytes
+    digest: _Digest
+    kind: str
+
+
+class _File:
+    def __init__(self, document: Document, trust: Trust, now_us: int) -> None:
+        self.document = document
+        self.trust = trust
+        self.now_us = now_us
+        self._permitted: dict[int, bool] = {}
+        self.stamped: list[int] = []  # indices of revisions whose document time stamp passed
+
+    def judge(self) -> ValidationResult:
+        signed = [field for field in form_fields(self.document.head) if field.is_signature and field.is_filled]
+        self.data = self._validation_data() if signed else None
+        founds: list[tuple[_Found, _Place | None]] = [self._placed(field) for field in signed]
+        founds.sort(key=lambda pair: pair[0].seen.get("covers", 0), reverse=True)
+        poe_us: int | None = None
+        for found, place in founds:
+            if place is None:
+                continue
+            self._one(found, place, poe_us)
+            if found.seen["timestamp"] and found.passed:
+                self.stamped.append(place.revision.index)
+                poe_us = min(found.seen["time_us"], poe_us or found.seen["time_us"])
+        results = tuple(found.result() for found, _place in reversed(founds))
+        return ValidationResult(results, len(self.document.revisions))
+
+    def _validation_data(self) -> ValidationData | None:
+        if Name("DSS") not in self.document.catalog:
+            return None
+        from signing.pdf.revocation import read_dss
+
+        try:
+            return read_dss(self.document.head)
+        except PdfError:
+            return None  # what cannot be read proves nothing about any certificate
+
+    def _placed(self, field: FormField) -> tuple[_Found, _Place | None]:
+        found = _Found(field.name)
+        place = None
+        try:
+            place = _place(self.document, field, found.seen)
+        except Finding as failure:
+            found.reasons.append(failure)
+        except _MACHINE:
+            raise
+        except Exception:
+            # Threat B4: a parser's exception of any kind is "not valid", never "unknown, go on".
+            found.reasons.append(Finding("malformed", "FORMAT_FAILURE"))
+        return found, place
+
+    def _one(self, found: _Found, place: _Place, poe_us: int | None) -> None:
+        try:
+            after = range(place.revision.index + 1, len(self.document.revisions))
+            if not all(map(self._may_follow, after)):
+                found.reasons.append(doubt("changed-after-signing", "SIG_CONSTRAINTS_FAILURE"))
+            judge = _Judge(self.trust, self.now_us, poe_us, self.data)
+            if found.seen["timestamp"]:
+                found.seen["time_us"] = judge.token(place.cms, place.digest("sha256"), found.seen)
+                found.seen["time_source"] = "document"
+                return
+            if place.kind not in _KINDS:
+                raise doubt(
+                    "weak-digest" if "sha1" in place.kind else "unknown-algorithm", "CRYPTO_CONSTRAINTS_FAILURE"
+                )
+            pades = place.kind == _PADES
+            signed = read_cms(place.cms, place.digest, found.seen, pades=pades)
+            judge.signature(signed, found, pades=pades)
+            if found.seen["level"] == "B-T" and found.seen["revocation"] == "good":
+                found.seen["level"] = "B-LTA" if self._archived(place.revision.index) else "B-LT"
+        except Finding as failure:
+            found.reasons.append(failure)
+        except _MACHINE:
+            raise
+        except Exception:
+            # Threat B4, as above.
+            found.reasons.append(Finding("malformed", "FORMAT_FAILURE"))
+
+    def _archived(self, index: int) -> bool:
+        """Whether a passing document time stamp after the signature covers validation data (EN 319 142-1, 5.4.3)."""
+        return any(stamp > index and Name("DSS") in self.document.revisions[stamp].catalog for stamp in self.stamped)
+
+    def _may_follow(self, index: int) -> bool:
+        """Whether revision `index` changes only what may change after a signature."""
+        if index not in self._permitted:
+            self._permitted[index] = _accepted(compare_revisions, self.document, index) or _accepted(
+                check_later, self.document, index
+            )
+        return self._permitted[index]
+
+
+def _accepted(check: Any, document: Document, index: int) -> bool:
+    try:
+        check(document, index)
+    except _MACHINE:
+        raise
+    except Exception:
+        # A revision that cannot be compared is not known to be harmless (threats B1, B4).
+        return False
+    return True
+
+
+def _place(document: Document, field: FormField, seen: dict[str, Any]) -> _Place:
+    """Where the signature stands; the hole must be exactly the value of its /Contents."""
     view = document.head
     value = view.resolve(field.value)
     found = view.indirect(field.value) if isinstance(field.value, Ref) else None
     if not isinstance(value, dict) or found is None or found.offset is None:
-        raise _Failure("malformed", "FORMAT_FAILURE")
-    seen["timestamp"] = value.get(Name("SubFilter")) == "ETSI.RFC3161"
+        raise Finding("malformed", "FORMAT_FAILURE")
+    kind = value.get(Name("SubFilter"))
+    seen["timestamp"] = kind == "ETSI.RFC3161"
     ranges = byte_range(view, value, field.ref)
     seen["covers"] = ranges[2] + ranges[3]
     spans = {key: (start, end) for key, _at, start, end in dictionary_spans(found.data, found.start)}
     if spans.get(Name("Contents")) != (ranges[1], ranges[2]) or document.data[ranges[1]] != 0x3C:
-        raise _Failure("range-not-exact", "FORMAT_FAILURE")
+        raise Finding("range-not-exact", "FORMAT_FAILURE")
     revision = _revision_of(document, field.value, seen["covers"])
     contents = value.get(Name("Contents"))
-    if not isinstance(contents, bytes):
-        raise _Failure("malformed", "FORMAT_FAILURE")
-    return revision, _cms(contents), _Digest(document, ranges)
+    if not isinstance(contents, bytes) or not isinstance(kind, Name):
+        raise Finding("malformed", "FORMAT_FAILURE")
+    return _Place(revision, _cms(contents), _Digest(document, ranges), str(kind))
 
 
 def _revision_of(document: Document, ref: object, covers: int) -> Revision:
@@ -256,7 +400,7 @@ def _revision_of(document: Document, ref: object, covers: int) -> Revision:
     # A producer may leave the line end behind %%EOF outside, or sign blank bytes behind it.
     low, high = sorted((revision.end, covers))
     if (covers < revision.end - 2) or document.data[low:high].strip(_BLANK):
-        raise _Failure("range-not-whole", "FORMAT_FAILURE")
+        raise Finding("range-not-whole", "FORMAT_FAILURE")
     return revision
 
 
@@ -266,209 +410,5 @@ def _cms(contents: bytes) -> bytes:
 
     length = int(parser.peek(contents))
     if contents[length:].strip(b"\0"):
-        raise _Failure("hole-not-empty", "FORMAT_FAILURE")
+        raise Finding("hole-not-empty", "FORMAT_FAILURE")
     return contents[:length]
-
-
-# --- the signature --------------------------------------------------------------------------------------------------
-
-
-def _document_timestamp(token: bytes, imprint: bytes, trust: Trust, seen: dict[str, Any]) -> None:
-    seen["time_us"] = _token(token, imprint, trust, seen)
-
-
-def _token(token: bytes, imprint: bytes, trust: Trust, seen: dict[str, Any] | None = None) -> int:
-    from signing.pdf.timestamp import TimeStampTrust, check_token
-
-    believed = TimeStampTrust(trust.timestamp_roots or trust.roots, trust.timestamp_intermediates)
-    try:
-        found = check_token(token, imprint, nonce=None, trust=believed, now_us=None)
-    except PdfError as error:
-        if error.code == "tsa-untrusted":
-            raise _Doubt("timestamp-untrusted", "NO_CERTIFICATE_CHAIN_FOUND") from None
-        raise _Failure("timestamp-wrong", "SIG_CRYPTO_FAILURE") from None
-    if seen is not None:
-        _names(found.certificate, seen)
-    return found.gen_time_us
-
-
-def _signature(
-    der: bytes,
-    digest: Callable[[str], bytes],
-    trust: Trust,
-    now_us: int,
-    seen: dict[str, Any],
-    reasons: list[_Failure],
-) -> None:
-    from asn1crypto import cms, tsp  # noqa: F401 - tsp teaches cms the signing-certificate-v2 attribute (RFC 5035)
-
-    content = cms.ContentInfo.load(der, strict=True)
-    signed = content["content"]
-    if content["content_type"].native != "signed_data" or len(signed["signer_infos"]) != 1:
-        raise _Failure("malformed", "FORMAT_FAILURE")
-    if signed["encap_content_info"]["content_type"].native != "data" or signed["encap_content_info"]["content"].native:
-        raise _Failure("malformed", "FORMAT_FAILURE")
-    signer = signed["signer_infos"][0]
-    certificates = [choice.chosen.dump() for choice in signed["certificates"] if choice.name == "certificate"]
-    certificate = _signers_certificate(signer, certificates)
-    _names(certificate, seen)
-    digest_name = signer["digest_algorithm"]["algorithm"].native
-    if _attribute(signer, "content_type").native != "data":
-        raise _Failure("malformed", "FORMAT_FAILURE")
-    if _attribute(signer, "message_digest").native != digest(digest_name):
-        raise _Failure("content-changed", "HASH_FAILURE")
-    seen["algorithm"] = _verify(signer, certificate, digest_name)
-    seen["level"] = "B-B"
-    try:
-        seen["time_us"] = _signature_timestamp(signer, trust)
-        seen["level"] = "B-B" if seen["time_us"] is None else "B-T"
-    except _Failure as failure:
-        # A signature whose time stamp does not hold is judged as one without, and never passes.
-        reasons.append(_Doubt(failure.reason, failure.sub_indication))
-    _path(certificate, certificates, trust, now_us if seen.get("time_us") is None else seen["time_us"])
-
-
-def _attribute(signer: Any, name: str) -> Any:
-    """The only value of a signed attribute that must stand exactly once (RFC 5652, 11)."""
-    found = [item for item in signer["signed_attrs"] if item["type"].native == name]
-    if len(found) != 1 or len(found[0]["values"]) != 1:
-        raise _Failure("attribute-missing", "FORMAT_FAILURE")
-    return found[0]["values"][0]
-
-
-def _signers_certificate(signer: Any, certificates: list[bytes]) -> bytes:
-    """The certificate that the signing-certificate-v2 attribute names by its hash (RFC 5035, EN 319 122-1 5.2.2)."""
-    if not any(item["type"].native == "signing_certificate_v2" for item in signer["signed_attrs"]):
-        raise _Doubt("signing-certificate-missing", "SIG_CONSTRAINTS_FAILURE")
-    first = _attribute(signer, "signing_certificate_v2")["certs"][0]
-    name = first["hash_algorithm"]["algorithm"].native
-    if name not in _HASHES:
-        raise _Doubt("weak-digest", "CRYPTO_CONSTRAINTS_FAILURE")
-    wanted = first["cert_hash"].native
-    found = next((der for der in certificates if hashlib.new(name, der).digest() == wanted), None)
-    if found is None:
-        raise _Doubt("signing-certificate-missing", "NO_SIGNING_CERTIFICATE_FOUND")
-    if not _names_signer(signer["sid"], found):
-        raise _Failure("signing-certificate-differs", "FORMAT_FAILURE")
-    return found
-
-
-def _names_signer(sid: Any, certificate: bytes) -> bool:
-    from asn1crypto import x509
-
-    own = x509.Certificate.load(certificate)
-    if sid.name == "issuer_and_serial_number":
-        same_issuer = sid.chosen["issuer"].dump() == own.issuer.dump()
-        return bool(same_issuer and sid.chosen["serial_number"].native == own.serial_number)
-    return bool(sid.chosen.native == own.key_identifier)
-
-
-def _names(certificate: bytes, seen: dict[str, Any]) -> None:
-    from cryptography import x509
-    from cryptography.x509.oid import NameOID
-
-    own = x509.load_der_x509_certificate(certificate)
-
-    def first(name: x509.Name, oid: x509.ObjectIdentifier) -> str:
-        return next((str(item.value) for item in name.get_attributes_for_oid(oid)), "")
-
-    seen["signer"] = first(own.subject, NameOID.COMMON_NAME)
-    seen["organisation"] = first(own.subject, NameOID.ORGANIZATION_NAME)
-    seen["issuer"] = first(own.issuer, NameOID.COMMON_NAME) or own.issuer.rfc4514_string()
-    seen["serial"] = f"{own.serial_number:x}"
-    seen["certificate_sha256"] = hashlib.sha256(certificate).hexdigest()
-    seen["not_before_us"] = round(own.not_valid_before_utc.timestamp() * 1_000_000)
-    seen["not_after_us"] = round(own.not_valid_after_utc.timestamp() * 1_000_000)
-
-
-def _verify(signer: Any, certificate: bytes, digest_name: str) -> str:
-    """Check the raw signature over the signed attributes (RFC 5652, 5.4); gives the algorithm's name."""
-    from cryptography import x509
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-
-    known: dict[str, type[hashes.SHA256 | hashes.SHA384 | hashes.SHA512]] = {
-        "sha256": hashes.SHA256,
-        "sha384": hashes.SHA384,
-        "sha512": hashes.SHA512,
-    }
-    key = x509.load_der_x509_certificate(certificate).public_key()
-    algorithm = signer["signature_algorithm"]
-    scheme = algorithm.signature_algo
-    name = digest_name if algorithm["algorithm"].native == "rsassa_pkcs1v15" else algorithm.hash_algo
-    # RFC 5652 lets both digests differ; no honest producer does it, and readers disagree where it happens.
-    if name not in known or name != digest_name:
-        raise _Doubt("weak-digest", "CRYPTO_CONSTRAINTS_FAILURE")
-    digest, signature, data = known[name](), signer["signature"].native, signer["signed_attrs"].untag().dump()
-    try:
-        if scheme == "ecdsa" and isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(signature, data, ec.ECDSA(digest))
-        elif isinstance(key, rsa.RSAPublicKey) and key.key_size < 2048:
-            raise _Doubt("weak-key", "CRYPTO_CONSTRAINTS_FAILURE")
-        elif scheme == "rsassa_pss" and isinstance(key, rsa.RSAPublicKey):
-            salt = algorithm["parameters"]["salt_length"].native
-            key.verify(signature, data, padding.PSS(padding.MGF1(digest), salt), digest)
-        elif scheme == "rsassa_pkcs1v15" and isinstance(key, rsa.RSAPublicKey):
-            key.verify(signature, data, padding.PKCS1v15(), digest)
-        else:
-            raise _Doubt("unknown-algorithm", "CRYPTO_CONSTRAINTS_FAILURE")
-    except InvalidSignature:
-        raise _Failure("signature-wrong", "SIG_CRYPTO_FAILURE") from None
-    return f"{scheme.replace('_', '-')}-{name}"
-
-
-def _signature_timestamp(signer: Any, trust: Trust) -> int | None:
-    """The time that the signature's time stamp proves (EN 319 122-1, 5.3), None without one."""
-    stamps = [item for item in signer["unsigned_attrs"] if item["type"].native == "signature_time_stamp_token"]
-    if not stamps:
-        return None
-    if len(stamps) != 1 or len(stamps[0]["values"]) != 1:
-        raise _Failure("timestamp-wrong", "FORMAT_FAILURE")
-    imprint = hashlib.sha256(signer["signature"].native).digest()
-    return _token(stamps[0]["values"][0].dump(), imprint, trust)
-
-
-# --- the certificate ------------------------------------------------------------------------------------------------
-
-
-def _path(certificate: bytes, others: list[bytes], trust: Trust, at_us: int) -> None:
-    """Prove that the certificate chains to a root at the time `at_us` and may sign documents."""
-    from cryptography import x509
-    from cryptography.x509.verification import ExtensionPolicy, PolicyBuilder, Store, VerificationError
-
-    own = x509.load_der_x509_certificate(certificate)
-    moment = datetime.fromtimestamp(at_us / 1_000_000, UTC)
-    if not own.not_valid_before_utc <= moment <= own.not_valid_after_utc:
-        early = moment < own.not_valid_before_utc
-        raise _Doubt("not-yet-valid" if early else "expired", "NOT_YET_VALID" if early else "OUT_OF_BOUNDS_NO_POE")
-    _may_sign(own)
-    if not trust.roots:
-        raise _Doubt("no-chain", "NO_CERTIFICATE_CHAIN_FOUND")
-    between = [x509.load_der_x509_certificate(der) for der in (*others, *trust.intermediates) if der != certificate]
-    from signing.pdf.timestamp import _authority_policy  # one meaning of "certificate authority" for both kinds of path
-
-    verifier = (
-        PolicyBuilder()
-        .store(Store([x509.load_der_x509_certificate(der) for der in trust.roots]))
-        .time(moment.replace(tzinfo=None))
-        .max_chain_depth(4)
-        .extension_policies(ca_policy=_authority_policy(), ee_policy=ExtensionPolicy.permit_all())
-        .build_client_verifier()
-    )
-    try:
-        verifier.verify(own, between)
-    except VerificationError:
-        raise _Doubt("no-chain", "NO_CERTIFICATE_CHAIN_FOUND") from None
-
-
-def _may_sign(own: Any) -> None:
-    """RFC 5280, 4.2.1.3: where the use of the key is stated, it must name signatures or commitments."""
-    from cryptography import x509
-
-    try:
-        usage = own.extensions.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound:
-        return
-    if not (usage.digital_signature or usage.content_commitment):
-        raise _Doubt("key-usage", "CHAIN_CONSTRAINTS_FAILURE")

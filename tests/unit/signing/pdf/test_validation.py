@@ -83,9 +83,20 @@ def test_a_signature_without_a_time_stamp_is_judged_now(tmp_path: Path) -> None:
     assert only(path, now_us=1_000_000).sub_indication == "NOT_YET_VALID"
 
 
-def test_the_time_stamp_keeps_an_ended_certificate_valid(route: Path) -> None:
-    late = int(datetime(2040, 1, 1, tzinfo=UTC).timestamp() * 1e6)
-    assert validate(route, trust(), late).valid
+def us(year: int) -> int:
+    return int(datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1e6)
+
+
+def test_the_time_stamp_keeps_an_ended_certificate_valid_until_its_own_authority_ends(tmp_path: Path) -> None:
+    """EN 319 102-1, 5.6: whoever holds the authority's ended key could stamp any time."""
+    path, short = tmp_path / "in.pdf", fakes.issue("Short Leader", fakes.root(), end=datetime(2028, 1, 1, tzinfo=UTC))
+    path.write_bytes(pdfs.vietnamese())
+    signed_, _info = fakes.sign(path, tmp_path, fakes.request(), short)
+    found = only(signed_, now_us=us(2030))
+    assert (found.indication, found.level, found.time_source) == (Indication.PASSED, "B-T", "signature")
+    found = only(signed_, now_us=us(2036))
+    assert (found.indication, found.sub_indication) == (Indication.INDETERMINATE, "OUT_OF_BOUNDS_NO_POE")
+    assert found.reasons[0] == "timestamp-expired"
 
 
 def test_unknown_roots_and_a_certificate_of_another_use_never_pass(route: Path) -> None:
