@@ -7,21 +7,31 @@ from pathlib import Path
 
 import msgspec
 
-from signing.pdf.compare import Comparison, Expected, compare
+from signing.pdf.archive import SignedWith, append_validation_data, prepare_archive, signed_with
+from signing.pdf.compare import Comparison, Expected, compare, compare_archive
 from signing.pdf.errors import PdfError
 from signing.pdf.placement import FieldKind, Place, seen_size
 from signing.pdf.prepare import Prepared, PrepareRequest, RouteField, StampText, prepare
 from signing.pdf.reader import Page, open_document
+from signing.pdf.revocation import ValidationData
 
 __all__ = [
+    "ArchiveCompareOrder",
+    "ArchiveOrder",
     "CompareOrder",
     "InspectRequest",
     "InspectResponse",
     "PlacedField",
     "PrepareOrder",
+    "SignedWithAnswer",
+    "SignedWithOrder",
+    "append_data_file",
+    "archive_file",
+    "compare_archive_files",
     "compare_files",
     "inspect_file",
     "prepare_file",
+    "signed_with_files",
 ]
 
 _POINTS_PER_MM = 72 / 25.4
@@ -76,6 +86,58 @@ class CompareOrder(msgspec.Struct, frozen=True):
 def compare_files(order: CompareOrder) -> Comparison:
     """Raises `PdfError("changed-beyond-signature")`."""
     return compare(Path(order.parent), Path(order.child), order.expected)
+
+
+class SignedWithOrder(msgspec.Struct, frozen=True):
+    path: str
+
+
+class SignedWithAnswer(msgspec.Struct, frozen=True):
+    signatures: tuple[SignedWith, ...]
+
+
+def signed_with_files(order: SignedWithOrder) -> SignedWithAnswer:
+    """The certificates that a file's signatures bring along. Raises `PdfError`."""
+    return SignedWithAnswer(signed_with(Path(order.path)))
+
+
+class ArchiveOrder(msgspec.Struct, frozen=True):
+    """See `signing.pdf.archive`; `data`: a file with `ValidationData` as msgpack, as lists can be long; `room` in bytes."""
+
+    parent: str
+    out: str
+    data: str
+    room: int
+
+
+def archive_file(order: ArchiveOrder) -> Prepared:
+    """Validation data and an empty document time stamp behind a file. Raises `PdfError`."""
+    return prepare_archive(Path(order.parent), _data(order), Path(order.out), room=order.room)
+
+
+def _data(order: ArchiveOrder) -> ValidationData:
+    return msgspec.msgpack.decode(Path(order.data).read_bytes(), type=ValidationData)
+
+
+class AppendedAnswer(msgspec.Struct, frozen=True):
+    """`digest`: SHA-256 of the file."""
+
+    digest: bytes
+
+
+def append_data_file(order: ArchiveOrder) -> AppendedAnswer:
+    """Validation data alone. Raises `PdfError`."""
+    return AppendedAnswer(append_validation_data(Path(order.parent), _data(order), Path(order.out)))
+
+
+class ArchiveCompareOrder(msgspec.Struct, frozen=True):
+    parent: str
+    child: str
+
+
+def compare_archive_files(order: ArchiveCompareOrder) -> Comparison:
+    """Raises `PdfError("changed-beyond-signature")`."""
+    return compare_archive(Path(order.parent), Path(order.child))
 
 
 class ValidateOrder(msgspec.Struct, frozen=True):

@@ -14,13 +14,27 @@ import msgspec
 
 from server.documents.model import Placement
 from server.errors import Refused
-from server.pdftasks import CompareOrder, InspectRequest, InspectResponse, PlacedField, PrepareOrder, ValidateOrder
+from server.pdftasks import (
+    AppendedAnswer,
+    ArchiveCompareOrder,
+    ArchiveOrder,
+    CompareOrder,
+    InspectRequest,
+    InspectResponse,
+    PlacedField,
+    PrepareOrder,
+    SignedWithAnswer,
+    SignedWithOrder,
+    ValidateOrder,
+)
 from server.previews.model import FieldArea
 from server.sandbox.model import Overloaded, Priority, SandboxFailure, SandboxRefused
 from server.sandbox.pool import Sandbox
+from signing.pdf.archive import SignedWith
 from signing.pdf.assemble import assemble
 from signing.pdf.compare import Comparison, Expected
 from signing.pdf.prepare import FieldRect, Prepared
+from signing.pdf.revocation import ValidationData
 from signing.pdf.validation import Indication, ValidationResult
 
 T = TypeVar("T")
@@ -136,6 +150,48 @@ class PdfWork:
         order = CompareOrder(parent=str(parent), child=str(out), expected=Expected.of(prepared))
         found = await self._call("pdf.compare", order, Comparison, reads=[parent, out])
         if tuple(sorted(found.touched_pages)) != tuple(sorted(prepared.touched_pages)):
+            raise Refused("changed-beyond-signature")
+
+    async def signed_with(self, path: Path) -> tuple[SignedWith, ...]:
+        """The certificates that the signatures of a stored file bring along. Raises: Refused as `prepare`."""
+        order = SignedWithOrder(path=str(path))
+        return (await self._call("pdf.signed_with", order, SignedWithAnswer, reads=[path])).signatures
+
+    async def prepare_archive(self, parent: Path, out: Path, data: ValidationData) -> tuple[bytes, bytes]:
+        """Write `out`: `parent` with validation data and an empty document time stamp, compared with it.
+
+        Returns (`tbs`, which the token is about; the assembly for `assemble`). Raises: Refused as `prepare`.
+        """
+        room = max(16 * 1024, 2 * self._largest_token)
+        prepared = await self._append("pdf.archive", Prepared, parent, out, data, room)
+        await self._compare_archive(parent, out)
+        _digest, tbs = await asyncio.to_thread(_digests, out, prepared)
+        if tbs != prepared.tbs:
+            raise Refused("integrity-failed")
+        return tbs, msgspec.msgpack.encode(prepared)
+
+    async def append_data(self, parent: Path, out: Path, data: ValidationData) -> None:
+        """Write `out`: `parent` with validation data alone, compared with it. Raises: Refused as `prepare`."""
+        await self._append("pdf.append_data", AppendedAnswer, parent, out, data, 0)
+        await self._compare_archive(parent, out)
+
+    async def _append(
+        self, task: str, response: type[T], parent: Path, out: Path, data: ValidationData, room: int
+    ) -> T:
+        held = out.with_suffix(".data")
+        held.write_bytes(msgspec.msgpack.encode(data))
+        try:
+            order = ArchiveOrder(parent=str(parent), out=str(out), data=str(held), room=room)
+            # The store grows the file by what was gathered, beside the stamp's hole.
+            file_mb = _megabytes(parent) + held.stat().st_size // (1 << 20) + 1
+            return await self._call(task, order, response, reads=[parent, held], scratch=out.parent, file_mb=file_mb)
+        finally:
+            held.unlink(missing_ok=True)
+
+    async def _compare_archive(self, parent: Path, out: Path) -> None:
+        order = ArchiveCompareOrder(parent=str(parent), child=str(out))
+        found = await self._call("pdf.compare_archive", order, Comparison, reads=[parent, out])
+        if found.touched_pages and any(field.box is not None for field in found.fields):
             raise Refused("changed-beyond-signature")
 
     @staticmethod

@@ -10,12 +10,18 @@ from collections.abc import Sequence
 
 import httpx2
 import structlog
+from cryptography import x509
 
 from server.clock import Clock
 from signing.pdf.errors import PdfError
 from signing.pdf.timestamp import MAX_REPLY, TimeStampToken, TimeStampTrust, check_reply, timestamp_request
 
 log = structlog.get_logger()
+
+
+def not_after_us(certificate: bytes) -> int:
+    """When a certificate (DER) ends, microseconds UTC."""
+    return int(x509.load_der_x509_certificate(certificate).not_valid_after_utc.timestamp()) * 1_000_000
 
 
 class NoStamp(Exception):  # noqa: N818 - said as it is: there is none now
@@ -35,19 +41,26 @@ class TimeStamps:
         await self._http.aclose()
 
     async def fetch(self, signature: bytes, *, room: int = MAX_REPLY, not_before_us: int = 0) -> bytes:
-        """The DER of a time-stamp token over SHA-256 of a raw signature value.
-
-        A token of more than `room` bytes, or of a second before `not_before_us` (the signature's `/M`), is left to the next authority.
-        Raises: NoStamp.
-        """
+        """The DER of a time-stamp token over SHA-256 of a raw signature value; see `fetch_imprint`."""
         imprint = hashlib.sha256(signature).digest()
+        return (await self.fetch_imprint(imprint, room=room, not_before_us=not_before_us)).der
+
+    async def fetch_imprint(
+        self, imprint: bytes, *, room: int = MAX_REPLY, not_before_us: int = 0, ends_after_us: int = 0
+    ) -> TimeStampToken:
+        """A verified token over a SHA-256 digest.
+
+        A token of more than `room` bytes, of a second before `not_before_us` (the signature's `/M`), or of a certificate that does
+        not outlive `ends_after_us` is left to the next authority. Raises: NoStamp.
+        """
         for url in self._urls:
             nonce = secrets.randbits(63) | 1
             try:
                 reply = await self._post(url, timestamp_request(imprint, nonce))
                 token = check_reply(reply, imprint, nonce, trust=self._trust, now_us=self._clock.now_us())
-                if len(token.der) <= room and token.gen_time_us // 1_000_000 >= not_before_us // 1_000_000:
-                    return token.der
+                early = token.gen_time_us // 1_000_000 < not_before_us // 1_000_000
+                if len(token.der) <= room and not early and not_after_us(token.certificate) > ends_after_us:
+                    return token
                 log.warning("time-stamp-unfit", size=len(token.der))
             except (httpx2.HTTPError, PdfError, OSError) as error:
                 log.warning("time-stamp-failed", cause=getattr(error, "code", type(error).__name__))

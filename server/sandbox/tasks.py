@@ -29,6 +29,10 @@ TASKS: dict[str, Task] = {
     "pdf.inspect": Task("server.pdftasks:inspect_file"),
     "pdf.prepare": Task("server.pdftasks:prepare_file", warm="server.sandbox.tasks:warm_stamp_font"),
     "pdf.compare": Task("server.pdftasks:compare_files"),
+    "pdf.signed_with": Task("server.pdftasks:signed_with_files"),
+    "pdf.archive": Task("server.pdftasks:archive_file"),
+    "pdf.append_data": Task("server.pdftasks:append_data_file"),
+    "pdf.compare_archive": Task("server.pdftasks:compare_archive_files"),
     "pdf.validate": Task("server.pdftasks:validate_file"),
 }
 
