@@ -76,6 +76,7 @@ class Cast:
         self.events: list[Event] = []
         self.pushes: list[dict[str, Any]] = []
         self.credentials: dict[str, str] = {}
+        self._asked = 0
 
     async def __aenter__(self) -> Self:
         try:
@@ -129,6 +130,27 @@ class Cast:
 
     async def tell(self, who: str, **order: Any) -> None:
         await self._children[who].tell(order)
+
+    async def ask(self, who: str, *, timeout_s: float = _WAIT_S, **order: Any) -> Event:
+        """Order something and give what is said to it, a refusal too. Raises `DriverFailed` when nothing is said, or `failed`."""
+        self._asked += 1
+        number, seen = self._asked, len(self.events)
+        await self.tell(who, ask=number, **order)
+
+        def said() -> Event | None:
+            mine = (event for event in self.events[seen:] if event.who == who)
+            return next((event for event in mine if event.name == "gone" or event.fields.get("ask") == number), None)
+
+        try:
+            async with asyncio.timeout(timeout_s), self._news:
+                await self._news.wait_for(lambda: said() is not None)
+        except TimeoutError:
+            raise DriverFailed(who, {"code": "waited-too-long", "detail": f"nothing said to “{order['do']}”"}) from None
+        event = said()
+        assert event is not None
+        if event.name in {"failed", "gone"}:
+            raise DriverFailed(who, event.fields)
+        return event
 
     async def _listen(self, who: str, child: Child) -> None:
         while (said := await child.line()) is not None:
@@ -251,6 +273,9 @@ class Cast:
     def welcomed(self) -> int:
         """Devices from outside that were vouched for; each has used up a pairing code."""
         return sum(event.name == "welcomed" for event in self.events)
+
+    def welcomed_of(self, person: str) -> int:
+        return sum(event.name == "welcomed" and event["person"] == person for event in self.events)
 
     def check_alive(self) -> None:
         for who, child in self._children.items():

@@ -57,7 +57,8 @@ async def _run(name: str) -> None:
     tasks = {loop.create_task(guarded(role.start(), doing="start"))}
     while line := await reader.readline():
         order = json.loads(line)
-        task = loop.create_task(guarded(role.told(order), doing=order.get("do"), document=order.get("document")))
+        about = {"doing": order.get("do"), "document": order.get("document"), "ask": order.get("ask")}
+        task = loop.create_task(guarded(role.told(order), **about))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
     for task in tasks:

@@ -15,7 +15,7 @@ import msgspec
 
 from server.demo.processes import hoatoc
 
-__all__ = ["Verdict", "changed_byte", "containers", "judge", "merged", "reason_of"]
+__all__ = ["Verdict", "changed_byte", "containers", "judge", "merged", "reason_of", "verified"]
 
 _LIMIT_S = 60
 _RANGE = re.compile(rb"/ByteRange\s*\[\s*(\d+)\s+(\d+)\s+(\d+)\s+(\d+)\s*\]")
@@ -135,9 +135,9 @@ async def _openssl(final: Path, original_size: int, trust: Path, folder: Path) -
     return Verdict("openssl cms -verify", bool(found) and good == len(found), sentence)
 
 
-async def _verify(path: Path, trust: Path) -> tuple[int, dict[str, Any]]:
-    """`hoatoc verify … --json` as its own process; the last JSON object that it printed."""
-    code, out, errors = await _run(*hoatoc("verify", str(path), "--trust", str(trust), "--json"))
+async def verified(path: Path, trust: Path, *more: str) -> tuple[int, dict[str, Any]]:
+    """`hoatoc verify … --json` as its own process: exit code, and the JSON object that it printed."""
+    code, out, errors = await _run(*hoatoc("verify", str(path), "--trust", str(trust), "--json", *more))
     try:
         said = json.loads(out)
     except ValueError:
@@ -146,7 +146,7 @@ async def _verify(path: Path, trust: Path) -> tuple[int, dict[str, Any]]:
 
 
 async def _verify_file(final: Path, original_size: int, trust: Path) -> Verdict:
-    _, said = await _verify(final, trust)
+    _, said = await verified(final, trust)
     ours = [one for one in _list(said, "signatures") if one.get("covers", 0) > original_size]
     passed = [one for one in ours if one.get("indication") == "TOTAL-PASSED"]
     holds = bool(ours) and len(passed) == len(ours)
@@ -160,7 +160,7 @@ async def _verify_file(final: Path, original_size: int, trust: Path) -> Verdict:
 
 
 async def _verify_receipt(receipt: Path, trust: Path) -> Verdict:
-    code, said = await _verify(receipt, trust)
+    code, said = await verified(receipt, trust)
     holds = code == 0 and said.get("verdict") == "valid"
     sentence = "biên nhận tự chứng minh, không cần mạng" if holds else f"không đạt: {reason_of(said)[0]}"
     return Verdict("hoatoc verify receipt.json", holds, sentence)
@@ -187,4 +187,4 @@ async def changed_byte(final: Path, trust: Path, folder: Path) -> tuple[int, dic
     data[middle] ^= 0x01
     copy = folder / "changed.pdf"
     await asyncio.to_thread(copy.write_bytes, bytes(data))
-    return await _verify(copy, trust)
+    return await verified(copy, trust)

@@ -58,10 +58,11 @@ def json_reply(value: object, status: int = 200, **headers: str) -> Reply:
 
 
 class LoopbackServer:
-    """Serves `handler` on 127.0.0.1. `async with` starts and stops it; `port` 0 takes a free one."""
+    """Serves `handler` on 127.0.0.1. `async with` starts and stops it; `port` 0 takes a free one. Larger bodies end the connection."""
 
-    def __init__(self, handler: Handler, *, port: int = 0) -> None:
+    def __init__(self, handler: Handler, *, port: int = 0, max_body: int = _MAX_BODY) -> None:
         self._handler = handler
+        self._max_body = max_body
         self.port = port
         self.connections = 0
         self._server: asyncio.Server | None = None
@@ -99,7 +100,7 @@ class LoopbackServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
         try:
-            while (request := await _read(reader, number)) is not None:
+            while (request := await _read(reader, number, self._max_body)) is not None:
                 reply = await self._answer(request)
                 if reply.delay_s:
                     await asyncio.sleep(reply.delay_s)
@@ -117,7 +118,7 @@ class LoopbackServer:
                 await writer.wait_closed()
 
 
-async def _read(reader: asyncio.StreamReader, number: int) -> Request | None:
+async def _read(reader: asyncio.StreamReader, number: int, max_body: int) -> Request | None:
     """The next request of a connection, None at its end. Raises ValueError where it is malformed or too large."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
@@ -130,7 +131,7 @@ async def _read(reader: asyncio.StreamReader, number: int) -> Request | None:
     for line in lines:
         name, _, value = line.partition(":")
         headers[name.strip().lower()] = value.strip()
-    body = await _read_body(reader, headers)
+    body = await _read_body(reader, headers, max_body)
     parts = urlsplit(target)
     return Request(
         method=method,
@@ -143,18 +144,18 @@ async def _read(reader: asyncio.StreamReader, number: int) -> Request | None:
     )
 
 
-async def _read_body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:
+async def _read_body(reader: asyncio.StreamReader, headers: Mapping[str, str], max_body: int) -> bytes:
     if headers.get("transfer-encoding", "").lower() == "chunked":
         body = bytearray()
         while size := int((await reader.readline()).split(b";")[0], 16):
-            if len(body) + size > _MAX_BODY:
+            if len(body) + size > max_body:
                 raise ValueError("body too large")
             body += await reader.readexactly(size)
             await reader.readline()
         await reader.readline()
         return bytes(body)
     length = int(headers.get("content-length", "0"))
-    if not 0 <= length <= _MAX_BODY:
+    if not 0 <= length <= max_body:
         raise ValueError("body too large")
     return await reader.readexactly(length)
 

@@ -175,7 +175,8 @@ class DemoPki:
             {"serial": f"{serial:x}", "kind": entry.kind, "revoked": entry.revoked_at is not None}
             for serial, entry in self.authority.issued.items()
         ]
-        return json_reply({"stamps": stamps, "ocsp_answers": self.ocsp_answers, "issued": issued})
+        switches = {name: "on" if getattr(self.switches, name) else "off" for name in ("tsa", "ocsp", "crl")}
+        return json_reply({"stamps": stamps, "ocsp_answers": self.ocsp_answers, "issued": issued, "switches": switches})
 
     def _list(self, path: str) -> Callable[[], Reply]:
         def make() -> Reply:

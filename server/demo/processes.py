@@ -97,6 +97,20 @@ class Child:
     def ended(self) -> bool:
         return self._process.returncode is not None
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def interrupt(self, number: signal.Signals) -> None:
+        """Send it a signal that it listens to."""
+        self._signal(number)
+
+    async def kill(self) -> None:
+        """Kill -9, this process alone: what it started has to notice for itself."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._process.pid, signal.SIGKILL)
+        await self._process.wait()
+
     def last_words(self) -> str:
         """The last line that it wrote to standard error."""
         try:

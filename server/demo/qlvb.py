@@ -7,6 +7,7 @@ import hmac
 import json
 import secrets
 import time
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ _RECEIPTS_WAIT_S = 30.0
 class Qlvb:
     """Given: base_url, client_id, client_secret, folder (its own archive), ca_file, webhooks (false where the server cannot call here).
 
-    Orders: `submit` {n, path, metadata, key}. Every change of a document of its own is said as `change`; a webhook as `webhook`
-    with whether its signature holds; files as `file` {which, sha256, path}; receipts as `receipt`.
+    Orders: `submit` {n, path, metadata, key}, `recall` {document, reason, key} → `recalled`, `fetch` {document, which} → `fetched`; what
+    the API refuses is `not-taken`, `not-recalled`, `not-fetched`. An order's `ask` comes back with what is said to it. Every change of a
+    document of its own is said as `change`; a webhook as `webhook` with whether its signature holds; files as `file` {which, sha256,
+    path}; receipts as `receipt`.
     """
 
     def __init__(self, given: dict[str, Any], say: Say) -> None:
@@ -56,8 +59,32 @@ class Qlvb:
             await self._follow()
 
     async def told(self, order: dict[str, Any]) -> None:
-        if order["do"] == "submit":
-            await self._submit(order)
+        match order["do"]:
+            case "submit":
+                await self._submit(order)
+            case "recall":
+                await self._answered(order, self._recall(order), "recalled", "not-recalled")
+            case "fetch":
+                await self._answered(order, self._look(order), "fetched", "not-fetched")
+
+    async def _answered(self, order: dict[str, Any], work: Awaitable[dict[str, Any]], done: str, refused: str) -> None:
+        about = {"ask": order["ask"], "document": order["document"]}
+        try:
+            said = await work
+        except Problem as problem:
+            self._say(refused, code=problem.code, status=problem.status, problem=problem.body, **about)
+        else:
+            self._say(done, **said, **about)
+
+    async def _recall(self, order: dict[str, Any]) -> dict[str, Any]:
+        path, headers = f"/api/v1/documents/{order['document']}/recall", {"Idempotency-Key": order["key"]}
+        answer: dict[str, Any] = await self._api.post(path, {"reason": order["reason"]}, headers=headers)
+        return answer
+
+    async def _look(self, order: dict[str, Any]) -> dict[str, Any]:
+        """Fetch a file without keeping it."""
+        body = await self._api.bytes(f"/api/v1/documents/{order['document']}/files/{order['which']}")
+        return {"which": order["which"], "sha256": hashlib.sha256(body).hexdigest(), "size": len(body)}
 
     async def _submit(self, order: dict[str, Any]) -> None:
         path, number = Path(order["path"]), order["n"]
@@ -72,14 +99,17 @@ class Qlvb:
             )
         except Problem as problem:
             ms = watch.lap()
-            self._say("not-taken", n=number, code=problem.code, status=problem.status, problem=problem.body, ms=ms)
+            self._say(
+                "not-taken", n=number, ask=order.get("ask"), code=problem.code, status=problem.status, problem=problem.body, ms=ms
+            )  # fmt: skip
             return
         ms = watch.lap()
         self._mine.add(answer["id"])
         view = await self._api.get(f"/api/v1/documents/{answer['id']}")
         self._say(
             "taken", n=number, document=answer["id"], revision=answer["revision"], sha256=hashlib.sha256(body).hexdigest(),
-            pages=answer["page_count"], exchange_id=view["exchange_id"], ms=ms,
+            pages=answer["page_count"], exchange_id=view["exchange_id"], ask=order.get("ask"), number=view["number"],
+            notation=view["notation"], subject=view["subject"], urgency=view["urgency"], state=view["state"], ms=ms,
         )  # fmt: skip
         held, self._held = self._held, []
         for item in held:

@@ -7,13 +7,16 @@ import shutil
 import signal
 import tempfile
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from server.db import open_database
 from server.demo.caller import Caller, Problem
 from server.demo.cast import Cast, DriverFailed, World
+from server.demo.controls import DemoControls
 from server.demo.judges import Verdict, changed_byte, judge, merged, reason_of
 from server.demo.paper import NUMBER, SUBJECT, decision, with_script
 from server.demo.people import PINS
@@ -149,7 +152,8 @@ class _Show:
         if options.out is not None:
             options.out.mkdir(parents=True, exist_ok=True)
         drivers = self._folder / "drivers"
-        async with Stage(self._folder, port=options.port, lan=options.lan, tell=self._part) as stage:
+        page = not options.once
+        async with Stage(self._folder, port=options.port, lan=options.lan, page=page, tell=self._part) as stage:
             self._summary.base_url = stage.base_url
             world = World(
                 base_url=stage.base_url, fcm_url=stage.parties.fcm_url, pki_url=stage.parties.pki_url, axis_url=stage.parties.axis_url,
@@ -289,13 +293,34 @@ class _Show:
     # Serving.
 
     async def _serve(self, stage: Stage, cast: Cast) -> None:
-        options, screen = self._options, self._screen
+        options = self._options
         files = options.out or self._folder
         await cast.welcome()
         links = await stage.spare_links()
         if options.out is None:
             shutil.copyfile(stage.parties.trust, files / "trust.pem")
         self._write_demo(stage, cast, links)
+        async with AsyncExitStack() as stack:
+            if stage.page is not None:
+                await stage.work_apart()
+                stage.page.open(await self._controls(stage, cast, stack))
+            await self._keep_serving(stage, cast, links)
+
+    async def _controls(self, stage: Stage, cast: Cast, stack: AsyncExitStack) -> DemoControls:
+        """What the page's buttons do, over the database file that an auditor may read."""
+        db = await open_database(f"sqlite://{stage.state / 'database' / 'hoatoc.db'}")
+        stack.push_async_callback(db.close)
+        caller = Caller(stage.base_url)
+        stack.push_async_callback(caller.close)
+        first = NUMBER + len(self._summary.documents) + 10
+        controls = DemoControls(
+            stage, cast, db, self._folder, first=first, read_head=lambda: caller.get("/api/v1/log/head")
+        )
+        stack.push_async_callback(controls.close)
+        return controls
+
+    async def _keep_serving(self, stage: Stage, cast: Cast, links: dict[str, str]) -> None:
+        screen, files = self._screen, self._options.out or self._folder
         web = await self._public.answers("/")
         lan = stage.fingerprints is not None
         shown = places(stage.base_url, str(files), str(files / "demo.json"), web=web, lan=lan)
@@ -305,7 +330,10 @@ class _Show:
         screen.pairing(links["leader"], qr=lan)
         self.served = True
         leaf, root = stage.fingerprints or ("", "")
-        self._say("serving", base_url=stage.base_url, files=str(files), fingerprint=leaf, root_fingerprint=root)
+        page = f"{stage.base_url}/demo" if stage.page is not None else None
+        self._say(
+            "serving", base_url=stage.base_url, files=str(files), fingerprint=leaf, root_fingerprint=root, page=page
+        )  # fmt: skip
         renewed, welcomed = time.monotonic(), 0
         while True:
             await asyncio.sleep(1)
@@ -331,6 +359,7 @@ class _Show:
                 for who, person in handed.people.items()
             },
             "service": {"client_id": handed.client_id, "client_secret": handed.client_secret},
+            "page": None if stage.page is None else {"url": f"{stage.base_url}/demo", "controls": f"{stage.page.url}/controls"},
             "axis_url": stage.parties.axis_url,
             "fcm_url": stage.parties.fcm_url,
             "pki_url": stage.parties.pki_url,
@@ -345,4 +374,6 @@ def _check_alive(stage: Stage, cast: Cast) -> None:
     """Raises `ChildFailed`."""
     if stage.server.ended:
         raise ChildFailed(f"the server ended: {stage.server.last_words()}")
+    if stage.worker is not None and stage.worker.ended and not stage.worker_killed:
+        raise ChildFailed(f"the worker ended: {stage.worker.last_words()}")
     cast.check_alive()

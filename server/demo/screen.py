@@ -222,6 +222,7 @@ def places(base_url: str, folder: str, demo_file: str, *, web: bool, lan: bool) 
     shown = {"API": f"{base_url}/api"}
     if web and not lan:
         port = base_url.rsplit(":", 1)[1]
+        shown = {"Xem tất cả · see it all": f"{base_url}/demo", **shown}
         shown["Lãnh đạo · leader"] = f"http://127.0.0.1:{port}/"
         shown["Văn thư · clerk"] = f"http://localhost:{port}/"
     elif web:

@@ -5,6 +5,8 @@ What can start at once does: the parties load while the database is made, the dr
 
 import asyncio
 import errno
+import secrets
+import signal
 import socket
 import ssl
 from collections.abc import Callable
@@ -15,9 +17,11 @@ from typing import Any, Self
 import httpx2
 import msgspec
 
+from server.demo.line import Line
 from server.demo.parties import CODE, Parties, toml
 from server.demo.people import Handed, hand_out, pairing_links
-from server.demo.processes import Child, ChildFailed
+from server.demo.processes import Child, ChildFailed, module
+from server.demo.showcase import Showcase
 
 __all__ = ["Stage", "free_port", "init_signer", "serving", "trust_officer", "trust_root"]
 
@@ -28,13 +32,24 @@ _PORTS_TRIED = 200
 class Stage:
     """`async with Stage(folder, ...) as stage`: everything is started; `await stage.serving()`: the server answers.
 
-    `lan`: an address of this machine to serve HTTPS on. `tell` hears the name of each part as it becomes ready.
+    `lan`: an address of this machine to serve HTTPS on. `page`: with the demonstration's own page and what its buttons need.
+    `tell` hears the name of each part as it becomes ready.
     """
 
     handed: Handed
+    line: Line
+    page: Showcase | None = None
+    worker: Child | None = None
+    worker_killed = False
 
     def __init__(
-        self, folder: Path, *, port: int, lan: str | None = None, tell: Callable[[str], None] = lambda _part: None
+        self,
+        folder: Path,
+        *,
+        port: int,
+        lan: str | None = None,
+        page: bool = False,
+        tell: Callable[[str], None] = lambda _part: None,
     ) -> None:
         self.folder = folder
         self.state = folder / "state"
@@ -43,6 +58,8 @@ class Stage:
         self._lan = lan
         self._host = lan or "127.0.0.1"
         self._wanted_port = port
+        self._with_page = page and lan is None
+        self.page_key = secrets.token_urlsafe(24)
         self._stack = AsyncExitStack()
         self.fingerprints: tuple[str, str] | None = None
         self.ca_file: str | None = None
@@ -71,8 +88,47 @@ class Stage:
         self.handed, self.signer_key = await setting_up
         trust_root(self.state, self.parties.trust)
         self._tell("people")
+        if self._with_page:
+            await self._begin_page()
         self.settings_file.write_text(toml(self.state, self._sections(certificate)), encoding="utf-8")
-        self.server = await self.parties.start_hoatoc("server", self.settings_file, "serve")
+        self.server = await self._start_server()
+
+    async def _begin_page(self) -> None:
+        self.line = await self._stack.enter_async_context(Line(self.parties.axis_url))
+        showcase = Showcase(port=free_port("127.0.0.1", self.port + 1), frames=self.origins)
+        self.page = await self._stack.enter_async_context(showcase)
+
+    async def _start_server(self) -> Child:
+        if self.page is None:
+            return await self.parties.start_hoatoc("server", self.settings_file, "serve")
+        command = module("server.demo.front", "--config", str(self.settings_file), "--page", self.page.url)
+        return await self.parties.start("server", command, DEMO_PAGE_KEY=self.page_key)
+
+    async def work_apart(self) -> None:
+        """From here on a process of its own works the outbox, one that can be killed; the server only serves."""
+        sections = self._sections({})
+        # Short leases: what a killed worker held is taken up again after as many seconds.
+        sections["worker"] = {"poll_s": 0.1, "lease_s": 5.0}
+        self._worker_file = self.folder / "worker.toml"
+        self._worker_file.write_text(toml(self.state, sections), encoding="utf-8")
+        await self.start_worker()
+        self.server.interrupt(signal.SIGUSR1)
+
+    async def start_worker(self) -> Child:
+        self.worker = await self.parties.start_hoatoc("worker", self._worker_file, "worker")
+        return self.worker
+
+    async def kill_worker(self) -> tuple[int, int]:
+        """Kill -9, and another one as a supervisor would start it; both process ids."""
+        worker = self.worker
+        if worker is None:
+            raise ChildFailed("there is no worker of its own")
+        self.worker_killed = True
+        try:
+            await worker.kill()
+            return worker.pid, (await self.start_worker()).pid
+        finally:
+            self.worker_killed = False
 
     async def _certificate(self) -> dict[str, Any]:
         from server.demo.tls import request_server_certificate
@@ -92,7 +148,10 @@ class Stage:
             "stop_grace_s": 5.0,
             **certificate,
         }
-        return {"server": server, **self.parties.sections()}
+        sections = {"server": server, **self.parties.sections()}
+        if self.page is not None:
+            sections["exchange"] |= {"url": self.line.url}
+        return sections
 
     async def serving(self) -> None:
         """Wait until the server answers that it can work. Raises `ChildFailed`."""
