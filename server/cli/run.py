@@ -1,6 +1,7 @@
 """`hoatoc serve | worker | migrate | openapi | axis`."""
 
 import asyncio
+import json
 import ctypes
 import signal
 import socket
@@ -20,7 +21,11 @@ from server.settings import Mode, Settings
 _LIBC = ctypes.CDLL(None)
 
 if TYPE_CHECKING:
+    from litestar.types import ASGIApp
+
     from server.wiring import Wiring
+
+    Around = Callable[[Wiring, ASGIApp], ASGIApp]
 
 
 @click.command()
@@ -37,7 +42,7 @@ def serve(context: click.Context, port: int | None) -> None:
             settings, server=msgspec.structs.replace(settings.server, port=port, public_url=public)
         )
     configure(level=settings.server.log_level)
-    _run(_serve(settings))
+    run_server(settings)
 
 
 @click.command()
@@ -73,12 +78,18 @@ def migrate_command(context: click.Context) -> None:
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=Path("openapi"), show_default=True)
 @click.option("--check", is_flag=True, help="Say whether the files are fresh; write nothing.")
 def openapi(out: Path, *, check: bool) -> None:
-    """Write openapi.json and problems.json from the code."""
+    """Write openapi.json, problems.json and types.d.ts from the code."""
     from server.app import schema_document
     from server.openapi import pretty, problems_document
+    from server.openapi_types import types_document
 
     stale = []
-    for name, body in (("openapi.json", pretty(schema_document())), ("problems.json", problems_document())):
+    schema = schema_document()
+    for name, body in (
+        ("openapi.json", pretty(schema)),
+        ("problems.json", problems_document()),
+        ("types.d.ts", types_document(json.loads(schema))),
+    ):
         path = out / name
         if not path.exists() or path.read_bytes() != body:
             stale.append(name)
@@ -105,7 +116,12 @@ def _run(main: Awaitable[None]) -> None:
         sys.exit(130)
 
 
-async def _serve(settings: Settings) -> None:
+def run_server(settings: Settings, around: "Around | None" = None) -> None:
+    """Serve until a signal comes. `around` puts something around the application, as the demonstration does."""
+    _run(_serve(settings, around))
+
+
+async def _serve(settings: Settings, around: "Around | None") -> None:
     from server.wiring import Wiring
 
     child = None
@@ -117,7 +133,7 @@ async def _serve(settings: Settings) -> None:
         try:
             if settings.worker.embedded:
                 await wiring.start_worker()
-            await _http(wiring)
+            await _http(wiring, around)
         finally:
             await wiring.close()
     finally:
@@ -125,7 +141,7 @@ async def _serve(settings: Settings) -> None:
             await asyncio.to_thread(stop_signer, child)
 
 
-async def _http(wiring: "Wiring") -> None:
+async def _http(wiring: "Wiring", around: "Around | None" = None) -> None:
     from granian.constants import Interfaces
     from granian.server.embed import Server
 
@@ -137,8 +153,9 @@ async def _http(wiring: "Wiring") -> None:
         if server.tls_certificate_file
         else {}
     )
+    app = create_app(wiring)
     http = Server(
-        create_app(wiring),
+        app if around is None else around(wiring, app),
         address=server.host,
         port=server.port,
         interface=Interfaces.ASGINL,
