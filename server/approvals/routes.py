@@ -10,7 +10,7 @@ from litestar.params import JSONBody, PathParameter
 from server.approvals.service import ApprovalService
 from server.errors import Refused
 from server.http import Given, Id, blob_answer, encoded
-from server.identity.guard import allow
+from server.identity.guard import SPENDS_ITS_PROOF, allow, unspent
 from server.identity.model import Actor, Role
 from server.limits import Rate
 from server.previews.model import PreparedManifest, parse
@@ -139,13 +139,17 @@ async def challenge(
     summary="Approve and sign",
     tags=["approvals", "phone"],
     status_code=200,
-    opt={**allow(roles=_SIGNERS), "rate": Rate.SIGN},
+    opt={**allow(roles=_SIGNERS), "rate": Rate.SIGN, **SPENDS_ITS_PROOF},
 )
 async def approve(
-    data: JSONBody[ApprovalRequest], actor: Given[Actor], approvals: Given[ApprovalService]
+    request: Request[Any, Any, Any],
+    data: JSONBody[ApprovalRequest],
+    actor: Given[Actor],
+    approvals: Given[ApprovalService],
 ) -> ApprovalAnswer:
     """Single use: the challenge inside the approval is consumed once, whatever is repeated (A10). No Idempotency-Key is needed."""
-    return ApprovalAnswer(documents=await approvals.approve(actor, data.approval, from_b64u(data.sealed_pin)))
+    documents = await approvals.approve(actor, data.approval, from_b64u(data.sealed_pin), unspent(request))
+    return ApprovalAnswer(documents=documents)
 
 
 HANDLERS: list[Any] = [open_sheet, manifest, image, challenge, approve]

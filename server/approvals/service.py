@@ -38,6 +38,7 @@ from server.documents.model import DocumentRow, State, StepKind, StepRow
 from server.documents.service import DocumentService, documents_load, move, turn_of
 from server.errors import PublicField, Refused
 from server.identity.model import Actor, Device
+from server.identity.proofs import Unspent
 from server.ids import new_id
 from server.pdfwork import PdfWork, PreparedPdf, RouteField
 from server.previews.model import PreparedManifest, encode, with_touched_pages
@@ -47,7 +48,7 @@ from server.wire import iso
 from signing.client import Activation, Approval, Kind, PublicJwk, SignerClient, SignerError, Unavailable, cms
 from signing.client import ActivationState as SignerState
 from signing.core.cms import signed_attributes
-from signing.core.codec import CodecError, unb64u, verify_jws
+from signing.core.codec import CodecError, Unverified, parse_jws, unb64u
 from signing.core.model import APPROVAL_TYP
 
 log = structlog.get_logger()
@@ -318,13 +319,22 @@ class ApprovalService:
             "identity": msgspec.to_builtins(grant.identity),
         }
 
-    async def approve(self, actor: Actor, approval: str, sealed_pin: bytes) -> list[str]:
+    async def approve(self, actor: Actor, approval: str, sealed_pin: bytes, proof: Unspent) -> list[str]:
         """Sign every item of an approval, or none; returns the documents' ids, now awaiting their time stamps.
+
+        The call's proof is spent in S1.
 
         Runs to its end even if the caller goes away. Raises: Refused (see `PROBLEM_OF_SIGNER`, "prepared-expired", ...).
         """
-        payload = await self._verified(actor, approval)
-        rows = await self._db.transact(lambda tx: self._intend(tx, actor, payload, approval))
+        claimed = self._claimed(approval)
+        payload = claimed.peek(Approval)
+
+        async def body(tx: Transaction) -> list[PreparedRow]:
+            await proof.spend(tx)
+            await self._admitted(tx, actor, claimed)
+            return await self._intend(tx, actor, payload, approval)
+
+        rows = await self._db.transact(body)
         point("s1-committed")
         task = asyncio.create_task(self._activate(payload.challenge, approval, sealed_pin))
         try:
@@ -334,15 +344,15 @@ class ApprovalService:
             raise Refused("outcome-unknown") from None
         return [row.document for row in rows]
 
-    async def _verified(self, actor: Actor, approval: str) -> Approval:
-        device = None if actor.device is None else await queries.approval_key(self._db, actor.device)
-        if device is None:
-            raise Refused("device-not-admitted")
-        await self._check_not_frozen(self._db, actor)
+    def _claimed(self, approval: str) -> Unverified:
+        """An approval in form; whose it is, S1 finds out."""
         try:
-            payload = verify_jws(
-                approval, APPROVAL_TYP, msgspec.json.decode(device["approval_jwk"], type=PublicJwk), Approval
-            )
+            claimed = parse_jws(approval, APPROVAL_TYP)
+            payload = claimed.peek(Approval)
+            # The signer checks these too; here they become keys of our own rows first.
+            unb64u(payload.challenge, 32), unb64u(payload.credential, 16)
+            for item in payload.items:
+                unb64u(item.tbs, 32), unb64u(item.manifest, 32)
         except CodecError:
             raise Refused("approval-invalid") from None
         if (
@@ -352,23 +362,25 @@ class ApprovalService:
             or len(payload.items) > self._batch
         ):
             raise Refused("approval-invalid")
+        return claimed
+
+    async def _admitted(self, tx: Transaction, actor: Actor, claimed: Unverified) -> None:
+        """The approval is signed by this device's key. Asked in the transaction that records the intent: the device may have been
+        revoked since the call began (A1).
+        """
+        device = None if actor.device is None else await queries.approval_key(tx, actor.device)
+        if device is None:
+            raise Refused("device-not-admitted")
+        await self._check_not_frozen(tx, actor)
         try:
-            # The signer checks these too; here they become keys of our own rows first.
-            unb64u(payload.challenge, 32), unb64u(payload.credential, 16)
-            for item in payload.items:
-                unb64u(item.tbs, 32), unb64u(item.manifest, 32)
+            claimed.check(msgspec.json.decode(device["approval_jwk"], type=PublicJwk))
         except CodecError:
             raise Refused("approval-invalid") from None
-        return payload
 
     async def _intend(self, tx: Transaction, actor: Actor, payload: Approval, approval: str) -> list[PreparedRow]:
         """S1: everything that this approval will change is taken by conditional updates, or nothing is."""
         now_us = self._clock.now_us()
         assert actor.device is not None
-        # Asked again in the transaction that records the intent: the device may have been revoked since the call began (A1).
-        if await queries.approval_key(tx, actor.device) is None:
-            raise Refused("device-not-admitted")
-        await self._check_not_frozen(tx, actor)
         await self._check_stamps_in_time(tx)
         taken = await queries.insert_activation(
             tx,

@@ -6,6 +6,7 @@ DPoP when they sent a proof to the token endpoint, and then only so.
 """
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -16,12 +17,17 @@ from litestar.handlers import BaseRouteHandler
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from server.errors import Refused
+from server.errors import HoatocError, Refused
 from server.identity.dpop import Proof, single
 from server.identity.model import Actor, Role
+from server.identity.proofs import Unspent
 from server.identity.service import IdentityService
+from server.identity.tokens import ACCESS
 
 _KEY: Final = "access"
+
+SPENDS_ITS_PROOF: Final = {"spends-its-proof": True}
+"""For `opt`: the route gives `unspent(request)` to the transaction of its effect."""
 
 # With this, every active person of any organisation may call, whatever the roles.
 PERSON: Final = frozenset(Role)
@@ -70,19 +76,44 @@ class Authentication(ASGIMiddleware):
         self._identity = identity
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        access = access_of(scope["route_handler"].opt)
-        if access is not None and not access.open:
-            scope["user"], scope["auth"] = await self._authenticate(scope)
+        opt = scope["route_handler"].opt
+        access = access_of(opt)
+        if access is None or access.open:
+            await next_app(scope, receive, send)
+            return
+        scheme, token = _authorization(scope)
+        proof = request_proof(scope, self._identity, token=token) if scheme == "dpop" else None
+        if proof is not None and token.startswith(ACCESS) and SPENDS_ITS_PROOF.keys() <= opt.keys():
+            unspent = Unspent(proof)
+            scope["proof"] = unspent  # type: ignore[typeddict-unknown-key]
+            try:
+                scope["user"], scope["auth"] = await self._identity.recognise(token, unspent)
+                await next_app(scope, receive, send)
+            finally:
+                if not unspent.spent:
+                    with suppress(
+                        HoatocError
+                    ):  # another call spent it; and what went wrong before is what the caller hears
+                        await self._identity.spend(token, proof)
+            return
+        scope["user"], scope["auth"] = await self._identity.authenticate(token, proof)
         await next_app(scope, receive, send)
 
-    async def _authenticate(self, scope: Scope) -> tuple[Actor, int]:
-        authorization = single([value for name, value in scope["headers"] if name == b"authorization"], limit=1024)
-        scheme, _, token = (authorization or "").partition(" ")
-        if scheme.lower() == "dpop" and token:
-            return await self._identity.authenticate(token, request_proof(scope, self._identity, token=token))
-        if scheme.lower() == "bearer" and token:
-            return await self._identity.authenticate(token, None)
+
+def _authorization(scope: Scope) -> tuple[str, str]:
+    """Scheme (`dpop` or `bearer`) and token. Raises: Refused("authentication-required")."""
+    authorization = single([value for name, value in scope["headers"] if name == b"authorization"], limit=1024)
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() not in {"dpop", "bearer"} or not token:
         raise Refused("authentication-required")
+    return scheme.lower(), token
+
+
+def unspent(request: Request[Any, Any, Any]) -> Unspent:
+    """The proof of a call to a route that `SPENDS_ITS_PROOF`."""
+    found = request.scope["proof"]  # type: ignore[typeddict-item]
+    assert isinstance(found, Unspent)
+    return found
 
 
 def request_proof(scope: Scope, identity: IdentityService, *, token: str | None = None) -> Proof:

@@ -43,14 +43,22 @@ async def spend_proofs(tx: Transaction, proofs: Sequence[tuple[str, int]]) -> in
     return done
 
 
+_CALLER = (
+    "SELECT d.person, d.organisation, d.id AS device, d.session_key, d.office, r.role, t.expires_us{more} FROM access_tokens t"
+    " JOIN devices d ON d.id = t.device JOIN people p ON p.id = d.person LEFT JOIN roles r ON r.person = d.person"
+    " WHERE t.token_hash = $1 AND t.expires_us > $2 AND d.state = 'active' AND p.state = 'active'"
+)
+
+
 async def device_of_token(tx: Reads, token_hash: str, now_us: int) -> list[Row]:
     """One row a role (or one without): person, organisation, device, session_key, office, role. Empty: not good any more."""
-    return await tx.fetch_all(
-        "SELECT d.person, d.organisation, d.id AS device, d.session_key, d.office, r.role, t.expires_us FROM access_tokens t"
-        " JOIN devices d ON d.id = t.device JOIN people p ON p.id = d.person LEFT JOIN roles r ON r.person = d.person"
-        " WHERE t.token_hash = $1 AND t.expires_us > $2 AND d.state = 'active' AND p.state = 'active'",
-        token_hash, now_us,
-    )  # fmt: skip
+    return await tx.fetch_all(_CALLER.format(more=""), token_hash, now_us)
+
+
+async def device_of_unspent(tx: Reads, token_hash: str, now_us: int, proof: str) -> list[Row]:
+    """As `device_of_token`, and `seen`: whether the proof was spent before."""
+    seen = ", EXISTS (SELECT 1 FROM dpop_proofs s WHERE s.proof = $3) AS seen"
+    return await tx.fetch_all(_CALLER.format(more=seen), token_hash, now_us, proof)
 
 
 async def client_of_token(tx: Reads, token_hash: str, now_us: int) -> Row | None:

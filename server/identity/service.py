@@ -40,7 +40,7 @@ from server.identity.model import (
     Session,
     Tokens,
 )
-from server.identity.proofs import Proofs
+from server.identity.proofs import Proofs, Unspent
 from server.identity.tokens import (
     ACCESS,
     SERVICE,
@@ -147,22 +147,22 @@ class IdentityService:
         return found
 
     async def _device_call(self, digest: str, proof: Proof) -> tuple[Actor, int] | None:
-        rows = await self._proofs.spend(proof, digest)
-        if not rows or not same_digest(rows[0]["session_key"], proof.thumbprint):
-            return None
-        row = rows[0]
-        roles = frozenset(Role(each["role"]) for each in rows if each["role"] is not None)
-        actor = Actor(
-            "person",
-            row["person"],
-            row["organisation"],
-            roles,
-            frozenset(),
-            row["device"],
-            row["session_key"],
-            bool(row["office"]),
-        )
-        return actor, row["expires_us"]
+        return _device(await self._proofs.spend(proof, digest), proof)
+
+    async def recognise(self, token: str, unspent: Unspent) -> tuple[Actor, int]:
+        """As `authenticate`, for a device's token; the proof is left to the route, which spends it with its effect."""
+        proof, digest = unspent.proof, Secret(token).digest()
+        rows = await queries.device_of_unspent(self._db, digest, self._clock.now_us(), proof.seen)
+        if rows and rows[0]["seen"]:
+            raise Refused("proof-invalid", reason="replay")
+        found = _device(rows, proof)
+        if found is None:
+            raise Refused("authentication-required")
+        return found
+
+    async def spend(self, token: str, proof: Proof) -> None:
+        """Spend the proof of a call whose route did not. Raises: Refused("proof-invalid", reason="replay")."""
+        await self._proofs.spend(proof, Secret(token).digest())
 
     async def _client_call(self, digest: str, proof: Proof | None) -> tuple[Actor, int] | None:
         now = self._clock.now_us()
@@ -818,3 +818,21 @@ def _found(value: T | None) -> T:
     if value is None:
         raise Refused("not-found")
     return value
+
+
+def _device(rows: list[Row], proof: Proof) -> tuple[Actor, int] | None:
+    if not rows or not same_digest(rows[0]["session_key"], proof.thumbprint):
+        return None
+    row = rows[0]
+    roles = frozenset(Role(each["role"]) for each in rows if each["role"] is not None)
+    actor = Actor(
+        "person",
+        row["person"],
+        row["organisation"],
+        roles,
+        frozenset(),
+        row["device"],
+        row["session_key"],
+        bool(row["office"]),
+    )
+    return actor, row["expires_us"]
