@@ -279,6 +279,21 @@ PROBLEMS = _table(
         "No active credential with a certificate within its dates.",
     ),
     Problem(
+        "certificate-revoked",
+        409,
+        "Chứng thư chữ ký số đã bị thu hồi hoặc tạm dừng",
+        "The certificate was revoked or suspended",
+        "Its issuer says so (SW-8); no PIN is asked and nothing is signed. `revoked_at` tells since when.",
+    ),
+    Problem(
+        "certificate-status-unavailable",
+        503,
+        "Chưa kiểm tra được trạng thái chứng thư",
+        "The certificate's status cannot be had",
+        "Neither OCSP nor a revocation list answered for longer than the grace that is set (SW-4, D6).",
+        retry=True,
+    ),
+    Problem(
         "approval-invalid",
         422,
         "Phê duyệt không hợp lệ",

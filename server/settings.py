@@ -97,11 +97,26 @@ class SignerSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
 class SigningSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Policies of signing: life of a prepared revision, age of an intent that is asked after, and the age of the
     oldest signature without a time stamp at which signing stops (threat D5).
+
+    `level` is what a sealed file reaches before it leaves: B-T, B-LT or B-LTA (EN 319 142-1); empty: B-LTA where
+    `trust.status_hosts` says whom to ask, else B-T. When the evidence for it cannot be had for `archive_wait_s`,
+    `archive_fallback` decides: "forward" lets the file leave as B-T with an alarm and goes on trying, "hold" waits (D6).
+    `archive_renewal_s`: how long before the last archive stamp's certificate ends the next one is appended.
+
+    `certify`: the first signature certifies (DocMDP P=2); `seal_locks`: the seal forbids every later change but the
+    archive's; `allow_invisible`: a certified input without an empty field for the route is signed invisibly.
     """
 
     prepared_lifetime_s: Positive = 900
     intent_check_s: Positive = 30
     unstamped_limit_s: Positive = 4 * 3600
+    level: str = ""
+    archive_wait_s: Positive = 900
+    archive_fallback: str = "forward"
+    archive_renewal_s: Positive = 90 * 24 * 3600
+    certify: bool = False
+    seal_locks: bool = False
+    allow_invisible: bool = False
 
 
 class ExchangeSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -144,9 +159,19 @@ class TsaSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class TrustSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`roots`: PEM file of the authorities whose signing certificates are accepted."""
+    """`roots`: PEM file of the authorities whose signing certificates are accepted.
+
+    `status_hosts` (`name` or `name:port`): whom certificates' status may be asked of (OCSP, lists); addresses in
+    certificates that are not among them are never called (threat C11). An answer is used for `status_fresh_s`, then asked
+    for again and used until its nextUpdate if nothing else can be had; signing stops when none could be had for
+    `status_grace_s` (threat D6). Empty hosts: no status is checked, and every sheet says so.
+    """
 
     roots: str = ""
+    status_hosts: tuple[str, ...] = ()
+    status_timeout_s: Seconds = 5.0
+    status_fresh_s: Positive = 3600
+    status_grace_s: Positive = 4 * 3600
 
 
 class LimitsSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -367,6 +392,9 @@ def _complete(settings: Settings) -> Settings:
         server=replace(server, public_url=(server.public_url or f"{scheme}://{server.host}:{server.port}").rstrip("/")),
         database=replace(settings.database, url=settings.database.url or f"sqlite://{state.database}"),
         blobs=replace(settings.blobs, url=settings.blobs.url or f"file://{state.blobs}"),
+        signing=replace(
+            settings.signing, level=settings.signing.level or ("B-LTA" if settings.trust.status_hosts else "B-T")
+        ),
         signer=replace(settings.signer, socket=settings.signer.socket or str(state.run / "signer.sock")),
         push=replace(
             settings.push,
@@ -398,10 +426,23 @@ def _check(settings: Settings) -> None:
         try:
             ipaddress.ip_network(proxy, strict=False)
         except ValueError:
-            raise SettingsError("server.trusted_proxies must hold addresses or networks (10.0.0.7, 10.0.0.0/24)") from None
+            raise SettingsError(
+                "server.trusted_proxies must hold addresses or networks (10.0.0.7, 10.0.0.0/24)"
+            ) from None
     if settings.exchange.url and not (settings.exchange.system_id and settings.exchange.secret_file):
         raise SettingsError("exchange.url needs exchange.system_id and exchange.secret_file")
     if bool(settings.server.tls_certificate_file) != bool(settings.server.tls_key_file):
         raise SettingsError("server.tls_certificate_file and server.tls_key_file go together")
+    if settings.signing.level not in ("B-T", "B-LT", "B-LTA"):
+        raise SettingsError("signing.level must be B-T, B-LT or B-LTA")
+    if settings.signing.archive_fallback not in ("forward", "hold"):
+        raise SettingsError("signing.archive_fallback must be forward or hold")
+    if settings.signing.level != "B-T" and not settings.trust.status_hosts:
+        raise SettingsError(
+            "signing.level needs trust.status_hosts: without answers about certificates there is no B-LT"
+        )
+    for host in settings.trust.status_hosts:
+        if not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?", host):
+            raise SettingsError("trust.status_hosts holds names or name:port, no addresses with a scheme")
     if settings.server.log_level not in ("debug", "info", "warning", "error"):
         raise SettingsError("server.log_level must be debug, info, warning or error")

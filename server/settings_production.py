@@ -132,6 +132,13 @@ def _tsa(settings: Settings) -> Problems:
 
 def _trust(settings: Settings) -> Problems:
     yield from _roots("trust.roots", settings.trust.roots)
+    if not settings.trust.status_hosts:
+        yield "trust.status_hosts is missing: certificates would be used without asking for their status"
+    if any(is_loopback(f"//{host}") for host in settings.trust.status_hosts):
+        yield "trust.status_hosts holds the demo's authority"
+    # The bound of threat D6: fail closed after a grace, not after days.
+    if settings.trust.status_grace_s > 48 * 3600:
+        yield "trust.status_grace_s is longer than 48 hours"
 
 
 def _signing(settings: Settings) -> Problems:

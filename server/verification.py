@@ -54,7 +54,9 @@ MAX_RECEIPT: Final = 1 << 20
 MAX_PDF: Final = 512 << 20
 _MAX_PROOF: Final = 64
 _CHUNK: Final = 1 << 20
-_SIGNED_KINDS: Final = frozenset({"document.signed", "document.co_signed", "document.sealed"})
+_SIGNED_KINDS: Final = frozenset(
+    {"document.signed", "document.co_signed", "document.sealed", "document.sealed_pending_archive"}
+)
 
 
 class Unreadable(Exception):  # noqa: N818 - said of the input, as the command says it

@@ -26,6 +26,7 @@ class State(StrEnum):
     SIGNED = "signed"
     SEALING = "sealing"
     SEALED_PENDING_TIMESTAMP = "sealed_pending_timestamp"
+    SEALED_PENDING_ARCHIVE = "sealed_pending_archive"
     SEALED = "sealed"
     FORWARDED = "forwarded"
     DELIVERED = "delivered"
@@ -43,15 +44,20 @@ FOLLOWS: dict[State, frozenset[State]] = {
     State.SIGNED_PENDING_TIMESTAMP: frozenset({State.IN_REVIEW, State.SIGNED}),
     State.SIGNED: frozenset({State.SEALING, State.RETURNED, State.RECALLED}),
     State.SEALING: frozenset({State.SEALED_PENDING_TIMESTAMP, State.SIGNED}),
-    State.SEALED_PENDING_TIMESTAMP: frozenset({State.SEALED}),
-    State.SEALED: frozenset({State.FORWARDED, State.RECALLED}),
-    State.FORWARDED: frozenset({State.DELIVERED, State.ACCEPTED, State.REFUSED, State.RECALLED}),
-    State.DELIVERED: frozenset({State.ACCEPTED, State.REFUSED, State.RECALLED}),
-    State.ACCEPTED: frozenset({State.REFUSED, State.RECALLED}),
+    State.SEALED_PENDING_TIMESTAMP: frozenset({State.SEALED, State.SEALED_PENDING_ARCHIVE}),
+    State.SEALED_PENDING_ARCHIVE: frozenset({State.SEALED, State.RECALLED}),
+    # From the seal on a state may follow itself: the archive's renewal gives the file a new head and moves nothing else.
+    State.SEALED: frozenset({State.SEALED, State.FORWARDED, State.RECALLED}),
+    State.FORWARDED: frozenset({State.FORWARDED, State.DELIVERED, State.ACCEPTED, State.REFUSED, State.RECALLED}),
+    State.DELIVERED: frozenset({State.DELIVERED, State.ACCEPTED, State.REFUSED, State.RECALLED}),
+    State.ACCEPTED: frozenset({State.ACCEPTED, State.REFUSED, State.RECALLED}),
     State.RETURNED: frozenset({State.IN_REVIEW}),
-    State.REFUSED: frozenset({State.ACCEPTED, State.RECALLED}),
+    State.REFUSED: frozenset({State.REFUSED, State.ACCEPTED, State.RECALLED}),
     State.RECALLED: frozenset(),
 }
+
+# What the archive's revision may still be appended to.
+ARCHIVED = frozenset({State.SEALED, State.FORWARDED, State.DELIVERED, State.ACCEPTED, State.REFUSED})
 
 IN_FLIGHT = frozenset({State.SIGNING, State.SEALING, State.SIGNED_PENDING_TIMESTAMP, State.SEALED_PENDING_TIMESTAMP})
 
@@ -63,6 +69,7 @@ _MACHINE_US: dict[State, int] = {
     State.SEALING: MINUTE,
     State.SIGNED_PENDING_TIMESTAMP: 10 * MINUTE,
     State.SEALED_PENDING_TIMESTAMP: 10 * MINUTE,
+    State.SEALED_PENDING_ARCHIVE: 10 * MINUTE,
     State.SEALED: 10 * MINUTE,
     State.FORWARDED: 24 * HOUR,  # TIM-5: receipt is confirmed within the day
     State.DELIVERED: 72 * HOUR,

@@ -17,6 +17,7 @@ from server.clock import Clock
 from server.db import Database, Reads, Transaction
 from server.documents import queries
 from server.documents.model import (
+    ARCHIVED,
     FOLLOWS,
     IN_FLIGHT,
     DocumentRow,
@@ -60,6 +61,12 @@ class WarmPreviews(msgspec.Struct, frozen=True):
 
 class Forward(msgspec.Struct, frozen=True):
     """Job `exchange.forward`: the sealed document leaves for the axis."""
+
+    document: str
+
+
+class Archive(msgspec.Struct, frozen=True):
+    """Job `preservation.archive`: the validation data and the archive time stamp behind the seal (EN 319 142-1, B-LTA)."""
 
     document: str
 
@@ -148,7 +155,8 @@ async def move(
         state=to,
         step=step,
         new_head=head or document.head,
-        due_us=due_us(to, document.urgency, now_us),
+        # A new head alone gives nobody more time (TIM-5).
+        due_us=document.state_due_us if to is document.state in ARCHIVED else due_us(to, document.urgency, now_us),
         now_us=now_us,
     )
     if not moved:
@@ -282,21 +290,24 @@ class DocumentService:
         return found, found[-1].seq if found else after
 
     async def file(self, actor: Actor, document: str, which: str) -> tuple[str, DocumentRow]:
-        """The digest of `original`, `signed` (after the last personal signature) or `final` (after the seal).
+        """The digest of `original`, `signed` (after the last personal signature) or `final` (after the seal, or after the newest
+        archive time stamp, which extends it byte for byte).
 
         Raises: Refused("file-pending") while the bytes are not final.
         """
         row = await self.get(actor, document)
+        if which == "final" and row.state is State.SEALED_PENDING_ARCHIVE:
+            raise Refused("file-pending")
         chain = [
             revision for revision in await queries.revisions(self._db, document) if revision.version == row.version
         ]
         if which == "original":
             return chain[0].digest, row
-        kind = "seal" if which == "final" else "signature"
+        kinds = {"seal", "archive"} if which == "final" else {"signature"}
         steps = await queries.steps(self._db, document)
         people = max(step.position for step in steps if step.kind is StepKind.PERSON)
         for revision in reversed(chain):
-            if revision.kind == kind and (kind == "seal" or revision.step == people):
+            if revision.kind in kinds and (which == "final" or revision.step == people):
                 return revision.digest, row
         raise Refused("file-pending")
 
@@ -649,10 +660,10 @@ async def documents_load(tx: Reads, document: str) -> DocumentRow | None:
     return await queries.load(tx, document)
 
 
-def state_after(step: StepRow, following: StepRow | None) -> State:
-    """Where a stamped signature leads: to the next person, to the clerks, or out (SIG-10)."""
+def state_after(step: StepRow, following: StepRow | None, sealed: State = State.SEALED) -> State:
+    """Where a stamped signature leads: to the next person, to the clerks, or out (SIG-10); `sealed` is where out begins."""
     if step.kind is StepKind.SEAL or following is None:
-        return State.SEALED
+        return sealed
     return State.IN_REVIEW if following.kind is StepKind.PERSON else State.SIGNED
 
 
@@ -666,10 +677,11 @@ async def advance(
     actor: str,
     evidence: dict[str, str],
     now_us: int,
+    sealed: State = State.SEALED,
 ) -> str:
     """A signature's revision is complete: store it as the head and put the document before whoever is next.
 
-    `evidence` goes into the audit event beside the revision; returns that event's id, which the receipt proves.
+    `sealed`: where the seal leads, at once out or first to the archive's revision. `evidence` goes into the audit event beside the revision; returns that event's id, which the receipt proves.
     """
     row = await queries.load(tx, document)
     assert row is not None
@@ -690,7 +702,7 @@ async def advance(
     await queries.set_step(
         tx, document, position, expected=StepState.OPEN, state=StepState.DONE, by=actor, now_us=now_us
     )
-    to = state_after(step, following)
+    to = state_after(step, following, sealed)
     event = await move(
         tx,
         row,
@@ -707,12 +719,77 @@ async def advance(
         await open_step(tx, row, following, now_us=now_us)
     else:
         await queries.nobody_waits(tx, document)
-        await jobs.enqueue(
-            tx,
-            "exchange.forward",
-            Forward(document=document),
-            lane=jobs.Lane.URGENT if row.urgency else jobs.Lane.NORMAL,
-            ordering_key=f"exchange:{document}",
-            dedupe_key=f"exchange.forward:{document}",
-        )
+        if to is State.SEALED_PENDING_ARCHIVE:
+            await preserve(tx, document, urgency=row.urgency)
+        else:
+            await release(tx, document, urgency=row.urgency)
     return event
+
+
+async def release(tx: Transaction, document: str, *, urgency: int) -> None:
+    """The document may leave."""
+    await jobs.enqueue(
+        tx,
+        "exchange.forward",
+        Forward(document=document),
+        lane=jobs.Lane.URGENT if urgency else jobs.Lane.NORMAL,
+        ordering_key=f"exchange:{document}",
+        dedupe_key=f"exchange.forward:{document}",
+    )
+
+
+async def preserve(tx: Transaction, document: str, *, urgency: int) -> None:
+    """The archive's revision is due: behind the seal, or again before the last stamp's certificate ends."""
+    await jobs.enqueue(
+        tx,
+        "preservation.archive",
+        Archive(document=document),
+        lane=jobs.Lane.URGENT if urgency else jobs.Lane.NORMAL,
+        ordering_key=f"preservation:{document}",
+        dedupe_key=f"preservation.archive:{document}",
+    )
+
+
+async def archived(
+    tx: Transaction, row: DocumentRow, *, digest: str, size: int, evidence: dict[str, str], now_us: int
+) -> None:
+    """The archive's revision is the head now; a document that waited for it may leave.
+
+    Raises: Refused("conflict") when the document was moved since it was read.
+    """
+    await queries.insert_revision(
+        tx,
+        document=row.id,
+        digest=digest,
+        parent=row.head,
+        size=size,
+        kind="archive",
+        step=None,
+        version=row.version,
+        now_us=now_us,
+    )
+    waited = row.state is State.SEALED_PENDING_ARCHIVE
+    await move(
+        tx,
+        row,
+        State.SEALED if waited else row.state,
+        actor=SYSTEM,
+        now_us=now_us,
+        step=row.step,
+        head=digest,
+        event=None if waited else "document.archived",
+        body={"revision": digest, **evidence},
+    )
+    if waited:
+        await release(tx, row.id, urgency=row.urgency)
+
+
+async def archive_postponed(tx: Transaction, row: DocumentRow, reason: str, *, now_us: int) -> None:
+    """The document leaves without the archive's revision, as the policy says; an event in the log tells (threat D6).
+
+    Raises: Refused("conflict").
+    """
+    await move(
+        tx, row, State.SEALED, actor=SYSTEM, now_us=now_us, step=row.step, body={"level": "B-T", "postponed": reason}
+    )
+    await release(tx, row.id, urgency=row.urgency)
