@@ -13,6 +13,7 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
+from server.advice import ADVICE
 from server.db import DatabaseError, DatabaseUnavailable, OutcomeUnknown, StorageFailed, StorageFull
 from server.errors import HoatocError, Refused
 
@@ -563,7 +564,9 @@ def document(
         "trace_id": trace_id,
         "retry": row.retry,
     }
-    body.update({name: value for name, value in (fields or {}).items() if name not in body})
+    if row.code in ADVICE:
+        body["detail"] = ADVICE[row.code][english]
+    body.update({name: value for name, value in (fields or {}).items() if name not in body or name == "detail"})
     return row.status, msgspec.json.encode(body)
 
 

@@ -135,6 +135,15 @@ async def pending(db: Reads, actor: Actor) -> list[Row]:
     )
 
 
+async def of_organisation(db: Reads, actor: Actor) -> list[Row]:
+    """A row for each holder of each credential of the organisation, one without a person where nobody holds it yet; for officers."""
+    return await db.fetch_all(
+        "SELECT c.id, c.kind, c.subject, c.state, c.not_after_us, h.person AS holder FROM credentials c "
+        "LEFT JOIN credential_holders h ON h.credential = c.id WHERE c.organisation = $1 ORDER BY c.created_us, c.id, h.created_us",
+        actor.organisation,
+    )
+
+
 async def holds(db: Reads, actor: Actor, id_: str) -> bool:
     row = await db.fetch_one(
         "SELECT h.person FROM credential_holders h JOIN credentials c ON c.id = h.credential WHERE h.credential = $1 AND h.person = $2 AND c.organisation = $3",

@@ -32,13 +32,17 @@ class VoucherAnswer(msgspec.Struct, frozen=True):
 
 
 class EnrolmentView(msgspec.Struct, frozen=True):
-    """A voucher for this device: seal the PIN bound to it, sign the join, and post both under its digest."""
+    """A voucher for this device: seal the PIN bound to it, sign the join, and post both under its digest.
+
+    `joined`: that was done, and the present holder has to hand over.
+    """
 
     digest: str
     kind: str
     purpose: str
     credential: str
     voucher: str
+    joined: bool
 
 
 class EnrolmentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,6 +80,17 @@ class PendingView(msgspec.Struct, frozen=True):
     kind: str
     subject: str
     csr: str
+
+
+class HeldView(msgspec.Struct, frozen=True):
+    """`holders`: ids of people; the seal may have several."""
+
+    id: str
+    kind: str
+    state: str
+    subject: str
+    not_after: str | None
+    holders: list[str]
 
 
 class CertificateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -132,6 +147,7 @@ async def enrolments(actor: Given[Actor], credentials: Given[CredentialService])
             purpose=row["purpose"],
             credential=row["credential"],
             voucher=row["voucher"],
+            joined=row["join_approval"] is not None,
         )
         for row in await credentials.waiting(actor)
     ]
@@ -270,10 +286,28 @@ async def change_pin(
 
 
 @get(
+    "/api/v1/credentials",
+    operation_id="listCredentials",
+    summary="Credentials of the organisation and their holders",
+    tags=["credentials", "phone"],
+    opt=allow(**_OFFICER),
+)
+async def of_organisation(actor: Given[Actor], credentials: Given[CredentialService]) -> list[HeldView]:
+    """What a voucher for a further device or a further holder names."""
+    found: dict[str, HeldView] = {}
+    for row in await credentials.of_organisation(actor):
+        view = HeldView(row["id"], row["kind"], row["state"], row["subject"], iso_or_none(row["not_after_us"]), [])
+        holders = found.setdefault(view.id, view).holders
+        if row["holder"] is not None:
+            holders.append(row["holder"])
+    return list(found.values())
+
+
+@get(
     "/api/v1/credentials/pending",
     operation_id="listPendingCredentials",
     summary="Credentials that wait for a certificate",
-    tags=["credentials"],
+    tags=["credentials", "phone"],
     opt=allow(**_OFFICER),
 )
 async def pending(actor: Given[Actor], credentials: Given[CredentialService]) -> list[PendingView]:
@@ -287,7 +321,7 @@ async def pending(actor: Given[Actor], credentials: Given[CredentialService]) ->
     "/api/v1/credentials/{credential:str}/certificate",
     operation_id="importCertificate",
     summary="Give a credential its certificate",
-    tags=["credentials"],
+    tags=["credentials", "phone"],
     status_code=204,
     opt=allow(**_OFFICER),
 )
@@ -314,6 +348,7 @@ HANDLERS: list[Any] = [
     mine,
     tries,
     change_pin,
+    of_organisation,
     pending,
     import_certificate,
 ]

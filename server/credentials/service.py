@@ -174,6 +174,10 @@ class CredentialService:
     async def pending(self, actor: Actor) -> list[Row]:
         return await queries.pending(self._db, actor)
 
+    async def of_organisation(self, actor: Actor) -> list[Row]:
+        """Every credential of the organisation with its holders, a row for each pair: what an officer vouches to extend."""
+        return await queries.of_organisation(self._db, actor)
+
     async def csr(self, actor: Actor, credential: str) -> bytes:
         """PKCS #10, DER. Raises: Refused("not-found")."""
         row = await queries.credential(self._db, actor, credential)

@@ -35,7 +35,7 @@ _TYPES: Final = {
     ".svg": "image/svg+xml",
     ".webmanifest": "application/manifest+json",
 }
-_COMMENT: Final = re.compile(rb"/\*.*?\*/|^ *//[^\n]*", re.DOTALL | re.MULTILINE)
+_COMMENT: Final = re.compile(rb"/\*.*?\*/|^ *//[^\n]*|^ +", re.DOTALL | re.MULTILINE)
 _PNGS: Final = {f"icon-{size}.png": size for size in (180, 192, 512)}
 
 
@@ -53,9 +53,9 @@ def _file(body: bytes, suffix: str) -> File:
 
 
 def _bare(source: bytes) -> bytes:
-    """A script or style sheet without its comments, every line where it was: a fifth of what a slow network would carry.
+    """A script or style sheet without its comments and indents, every line where it was: a fifth of what a slow network would carry.
 
-    Words alone go; `tests/web/test_files.py` holds the sources to the form in which this can be told without a parser.
+    Words for readers alone go; `tests/web/test_files.py` holds the sources to the form in which this can be told without a parser.
     """
     return _COMMENT.sub(lambda found: b"\n" * found[0].count(b"\n"), source)
 

@@ -1,4 +1,8 @@
-/** Every call to the server: access token with a DPoP proof, refresh rotation, problem documents as errors. */
+/**
+ * Every call to the server: access token with a DPoP proof, refresh rotation, problem documents as errors.
+ *
+ * @import * as Api from "../../../../openapi/types.d.ts"
+ */
 import { random } from "./codec.js";
 import { dpop, signJws } from "./jose.js";
 import * as store from "./store.js";
@@ -51,7 +55,7 @@ export async function forget() {
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** One request, without a second try. @param {string} method @param {string} path @param {string | undefined} token @param {any} options */
-async function send(method, path, token, { json, headers = {}, jti, signal }) {
+async function send(method, path, token, { json, form, headers = {}, jti, signal }) {
   const me = /** @type {store.Device} */ (await self());
   const url = new URL(path, location.origin);
   const proof = await dpop(me.session, { method, url: url.origin + url.pathname, token, now: now() / 1000, jti });
@@ -61,7 +65,7 @@ async function send(method, path, token, { json, headers = {}, jti, signal }) {
   if (json !== undefined) all["Content-Type"] = "application/json";
   try {
     const answer = await fetch(url, {
-      method, headers: all, body: json === undefined ? undefined : JSON.stringify(json), signal,
+      method, headers: all, body: form ?? (json === undefined ? undefined : JSON.stringify(json)), signal,
       credentials: "omit", redirect: "error", cache: "no-store",
     });
     if (answer.ok) {
@@ -151,7 +155,7 @@ async function authorised(method, path, options) {
 
 /**
  * The body of an answer. What may safely be repeated is tried three times. Throws `Problem` or `Offline`.
- * @param {string} method @param {string} path @param {{json?: unknown, signal?: AbortSignal, tries?: number}} [options]
+ * @param {string} method @param {string} path @param {{json?: unknown, form?: FormData, signal?: AbortSignal, tries?: number}} [options]
  * @returns {Promise<ArrayBuffer>}
  */
 export async function call(method, path, { tries = method === "GET" ? 3 : 1, ...options } = {}) {
@@ -167,9 +171,16 @@ export async function call(method, path, { tries = method === "GET" ? 3 : 1, ...
   }
 }
 
-/** @param {string} path @param {{signal?: AbortSignal}} [options] @returns {Promise<any>} */
+/**
+ * The answer of a path of the API, typed by the server's own description of it.
+ * @template {Api.PathOf<"GET">} Path @param {Path} path @param {{signal?: AbortSignal}} [options]
+ * @returns {Promise<Api.AnswerOf<"GET", Path>>}
+ */
 export const read = async (path, options) => decode(await call("GET", path, options));
-/** @param {string} path @param {unknown} [json] @param {{tries?: number}} [options] @returns {Promise<any>} */
+/**
+ * @template {Api.PathOf<"POST">} Path @param {Path} path @param {Api.BodyOf<"POST", Path>} [json]
+ * @param {{tries?: number}} [options] @returns {Promise<Api.AnswerOf<"POST", Path>>}
+ */
 export const post = async (path, json, options) => decode(await call("POST", path, { json, ...options }));
 
 export async function logOut() {

@@ -1,9 +1,9 @@
 /** The start of the client: who is here, which screen, what has changed on the server. */
 import { Problem, events, forget, pause, read, self } from "./api.js";
-import { approveScreen } from "./approve.js";
+import { approveScreen, batchScreen } from "./approve.js";
 import { documentScreen, giveBack } from "./document.js";
-import { frame, nothing, reads, trouble, waiting } from "./frame.js";
-import { inbox, sealQueue } from "./inbox.js";
+import { frame, has, keepsPeople, nothing, panes, reads, trouble, waiting, wide } from "./frame.js";
+import { inbox, listen, nothingOpen, sealQueue } from "./inbox.js";
 import { closed, enrolment, pairingLink, welcome } from "./join.js";
 import { dress, meScreen, pinScreen } from "./me.js";
 import { noticesScreen } from "./notices.js";
@@ -14,7 +14,11 @@ import { fill, h, icon, say } from "./view.js";
 const LIVE_MS = 4000;
 const DOCUMENT = "([0-9a-f]{32})";
 
-/** @type {[RegExp, (screen: import("./frame.js").Screen, id: string) => Promise<void>][]} */
+/** What stands beside a document where there is room. @type {Record<string, (screen: import("./frame.js").Screen) => Promise<void>>} */
+const LISTS = { "#/": inbox, "#/seal": sealQueue };
+
+// What few people open comes when it is opened.
+/** @type {[RegExp, (screen: import("./frame.js").Screen, id: string, device: string) => Promise<void>][]} */
 const SCREENS = [
   [/^#\/$/, inbox],
   [/^#\/seal$/, sealQueue],
@@ -25,6 +29,14 @@ const SCREENS = [
   [/^#\/me$/, meScreen],
   [/^#\/pin$/, pinScreen],
   [/^#\/enrol$/, enrolment],
+  [/^#\/batch$/, batchScreen],
+  [/^#\/officer$/, async (screen) => (await import("./people.js")).officerScreen(screen)],
+  [/^#\/people$/, async (screen) => (await import("./people.js")).peopleScreen(screen)],
+  [new RegExp(`^#/people/${DOCUMENT}$`), async (screen, id) => (await import("./people.js")).personScreen(screen, id)],
+  [new RegExp(`^#/people/${DOCUMENT}/${DOCUMENT}$`), async (screen, id, device) => (await import("./people.js")).voucherScreen(screen, id, device)],
+  [/^#\/device$/, async (screen) => (await import("./people.js")).furtherDevice(screen)],
+  [/^#\/handover\/([0-9a-f]{64})$/, async (screen, id) => (await import("./people.js")).handOverScreen(screen, id)],
+  [/^#\/verify$/, async (screen) => (await import("./verify.js")).verifyScreen(screen)],
 ];
 
 /** @type {import("./frame.js").Me | undefined} */
@@ -38,22 +50,51 @@ function go(hash) {
   else location.hash = hash;
 }
 
+/** @param {AbortSignal} signal @returns {import("./frame.js").Screen} */
+const screenFor = (signal) => ({
+  me: /** @type {import("./frame.js").Me} */ (me), signal, go,
+  changed: (act) => live.addEventListener("changes", (event) => act(/** @type {CustomEvent} */ (event).detail), { signal }),
+});
+
+let beside = new AbortController();
+let list = "";
+/** Keep the list beside what is opened, where there is room. @param {string} hash */
+function aside(hash) {
+  const wanted = LISTS[hash] ? hash : list.split(" ")[0] || "#/";
+  const side = /** @type {HTMLElement} */ (document.getElementById("side"));
+  if (panes.on === side.hidden) list = "";
+  side.hidden = !panes.on;
+  document.body.classList.toggle("desk", panes.on);
+  const now = `${wanted} ${language()}`;
+  if (!panes.on || now === list) return;
+  list = now;
+  beside.abort();
+  beside = new AbortController();
+  LISTS[wanted](screenFor(beside.signal));
+}
+
 function show() {
   leaving.abort();
   const { signal } = (leaving = new AbortController());
   if (!me) return;
-  const hash = location.hash || (reads(me) ? "#/" : "#/me");
-  /** @type {import("./frame.js").Screen} */
-  const screen = {
-    me, signal, go,
-    changed: (act) => live.addEventListener("changes", (event) => act(/** @type {CustomEvent} */ (event).detail), { signal }),
-  };
+  const hash = location.hash || (reads(me) ? "#/" : keepsPeople(me) ? (has(me, "registration_officer") ? "#/officer" : "#/people") : "#/me");
+  panes.on = wide.matches && reads(me);
+  aside(hash);
+  const screen = screenFor(signal);
+  if (panes.on) {
+    for (const one of document.querySelectorAll("#list a.card, #side .tab")) {
+      const href = one.getAttribute("href") ?? "-";
+      if (hash === href || (href.length > 3 && hash.startsWith(`${href}/`))) one.setAttribute("aria-current", "page");
+      else one.removeAttribute("aria-current");
+    }
+    if (LISTS[hash]) return nothingOpen(frame({ title: t("app"), kind: "lone" }).main);
+  }
   const found = SCREENS.map(([pattern, open]) => ({ match: pattern.exec(hash), open })).find(({ match }) => match);
   if (!found) {
     fill(frame({ title: t("app"), me, tab: "none" }).main, nothing("cross", t("missing")));
     return;
   }
-  found.open(screen, found.match?.[1] ?? "").catch((error) => {
+  found.open(screen, found.match?.[1] ?? "", found.match?.[2] ?? "").catch((error) => {
     if (!signal.aborted) fill(/** @type {HTMLElement} */ (document.getElementById("main")), trouble(error, show));
   });
 }
@@ -126,7 +167,9 @@ events.addEventListener("offline", () => {
 });
 events.addEventListener("online", () => { banner.hidden = true; });
 window.addEventListener("online", () => { banner.hidden = true; });
+listen({ go, list: () => list.split(" ")[0] });
 window.addEventListener("hashchange", show);
+wide.addEventListener("change", show);
 
 speak(language());
 dress();

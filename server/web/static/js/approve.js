@@ -1,8 +1,11 @@
-/** The approval sheet: what is signed, the stamped page drawn from the very bytes, the PIN, and an outcome that is true. */
+/**
+ * The approval sheet: what is signed, the stamped page drawn from the very bytes, the PIN, and an outcome that is true; for one document,
+ * and for several with one PIN, each shown and consented to by itself.
+ */
 import { Problem, call, pause, read } from "./api.js";
-import { chip, frame, trouble, waiting, words } from "./frame.js";
-import { commonName } from "./join.js";
 import { myStep } from "./document.js";
+import { chip, frame, lines, trouble, waiting, words } from "./frame.js";
+import { commonName } from "./join.js";
 import { check, imageOf } from "./manifest.js";
 import { pinPad } from "./pinpad.js";
 import { approve, openSheet, outcomeOf, sendApproval } from "./signing.js";
@@ -22,8 +25,26 @@ function enlarge(picture) {
   dialog.showModal();
 }
 
+/**
+ * The page that bears the stamp, from the bytes that would be signed, checked against the manifest.
+ * @param {{sheet: import("./signing.js").Sheet, manifest: import("./manifest.js").Manifest}} opened @param {AbortSignal} signal
+ */
+async function stampedPage({ sheet, manifest }, signal) {
+  const image = imageOf(manifest, sheet.page, 720);
+  const bytes = await call("GET", `/api/v1/prepared/${sheet.prepared}/images/${image.digest}`, { signal });
+  await check(bytes, image);
+  const url = URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" }));
+  signal.addEventListener("abort", () => URL.revokeObjectURL(url));
+  const picture = (/** @type {string} */ alt) => h("img", { src: url, alt, width: image.width, height: image.height });
+  return {
+    url,
+    /** @param {string} title */
+    button: (title) => h("button", { class: "enlarge", "aria-label": `${title}. ${t("zoomIn")}`, onclick: () => enlarge(picture(title)) }, picture(title), icon("plus")),
+  };
+}
+
 /** @param {import("./frame.js").Screen} screen @param {string} id */
-export async function approveScreen({ me, signal, go }, id) {
+export async function approveScreen({ me, signal, go, changed }, id) {
   const view = frame({ title: t("signTitle"), back: `#/d/${id}`, kind: "sheet" });
   const { main } = view;
   fill(main, h("p", { class: "empty", role: "status" }, h("span", { class: "spin" }), t("signPreparing")));
@@ -52,7 +73,16 @@ export async function approveScreen({ me, signal, go }, id) {
   /** @type {import("./signing.js").Sheet | undefined} */
   let sheet;
   let url = "";
-  signal.addEventListener("abort", () => URL.revokeObjectURL(url));
+  let sending = false;
+  let settled = false;
+  // Recalled, replaced, returned or signed elsewhere while the sheet is open: it closes, and no PIN is charged for what is gone.
+  changed(async (documents) => {
+    if (!documents.has(id) || sending) return;
+    const found = await read(`/api/v1/documents/${id}`, { signal }).catch(() => null);
+    if (sending || signal.aborted || (found && found.revision === doc.revision && myStep(found, me))) return;
+    say(t("signClosed"));
+    go(`#/d/${id}`);
+  });
   fill(main, h("div", { class: "what" }, facts, caption, preview), pad.element);
   what();
   await prepare();
@@ -78,19 +108,13 @@ export async function approveScreen({ me, signal, go }, id) {
       if (signal.aborted) return;
       sheet = opened.sheet;
       what();
-      const image = imageOf(opened.manifest, sheet.page, 720);
-      const [bytes, left] = await Promise.all([
-        call("GET", `/api/v1/prepared/${sheet.prepared}/images/${image.digest}`, { signal }),
-        read(`/api/v1/me/credentials/${sheet.credential}/tries`, { signal }),
-      ]);
-      await check(bytes, image);
+      const [page, left] = await Promise.all([stampedPage(opened, signal), read(`/api/v1/me/credentials/${sheet.credential}/tries`, { signal })]);
       if (signal.aborted) return;
       URL.revokeObjectURL(url);
-      url = URL.createObjectURL(new Blob([bytes], { type: "image/jpeg" }));
+      url = page.url;
       const title = t(sealing ? "signSealed" : "signStamped", { n: sheet.page });
       fill(caption, title);
-      const picture = () => h("img", { src: url, alt: title, width: image.width, height: image.height });
-      fill(preview, h("button", { class: "enlarge", "aria-label": `${title}. ${t("zoomIn")}`, onclick: () => enlarge(picture()) }, picture(), icon("plus")));
+      fill(preview, page.button(title));
       // Only now, when everything that would be approved has been checked, may digits be entered.
       showTries(left);
     } catch (error) {
@@ -107,7 +131,14 @@ export async function approveScreen({ me, signal, go }, id) {
 
   /** @param {{tries_left: number, locked_until: string | null}} found */
   function showTries({ tries_left: left, locked_until: until }) {
-    if (until && Date.parse(until) > Date.now()) return pad.note(t("pinLocked", { time: dateTime(until) }));
+    const wait = until ? Date.parse(until) - Date.now() : 0;
+    if (wait > 0) {
+      const timer = setTimeout(prepare, Math.min(wait + 1000, 2 ** 31 - 1));
+      signal.addEventListener("abort", () => clearTimeout(timer));
+      return pad.note(t("pinLocked", { time: dateTime(until ?? "") }));
+    }
+    // No try and no end of a lock: the ninth wrong one has destroyed the key.
+    if (!left) return pad.note(t("keyDestroyed"));
     fill(tries, left < 3 && t("triesLeft", { n: left }));
     pad.enable(true);
   }
@@ -120,15 +151,17 @@ export async function approveScreen({ me, signal, go }, id) {
   /** @param {Uint8Array<ArrayBuffer>} digits */
   async function submit(digits) {
     if (!sheet) return;
+    sending = true;
     pad.label(words_.working);
     pad.element.setAttribute("aria-busy", "true");
     try {
-      const body = await approve(sheet, digits);
+      const body = await approve([sheet], digits);
       const sent = await sendApproval(body, () => pad.label(t("signLost")));
       await outcome(sent === "sent");
     } catch (error) {
       if (!signal.aborted) await notSigned(error);
     } finally {
+      sending = settled;
       pad.element.removeAttribute("aria-busy");
       pad.label(words_.pin);
     }
@@ -137,16 +170,13 @@ export async function approveScreen({ me, signal, go }, id) {
   /** The server refused, so nothing was signed: say why, and what is still possible. @param {any} error */
   async function notSigned(error) {
     if (!(error instanceof Problem)) return refuse(error, prepareAgain);
-    const { tries_left: left, locked_until: until } = error.body;
     if (error.code === "pin-wrong" || error.code === "pin-locked") {
       // A wrong try may have ended the prepared revision; the next try gets a fresh one.
       await prepare();
       fill(tries);
-      if (until && Date.parse(until) > Date.now()) {
-        pad.enable(false);
-        return pad.note(t("pinLocked", { time: dateTime(until) }));
-      }
-      return pad.note(left === undefined ? words(error) : t(left === 1 ? "pinWrongLast" : "pinWrong", { n: left }));
+      const until = error.body.locked_until;
+      if (until && Date.parse(until) > Date.now()) pad.enable(false);
+      return pad.note(words(error));
     }
     if (["prepared-expired", "challenge-expired", "conflict"].includes(error.code)) {
       doc = await read(`/api/v1/documents/${id}`).catch(() => doc);
@@ -186,6 +216,7 @@ export async function approveScreen({ me, signal, go }, id) {
 
   /** @param {string} found */
   function result(found) {
+    settled = found !== "open";
     const [drawing, kind, title, help] = /** @type {Record<string, string[]>} */ ({
       signed: ["check", "good", t(sealing ? "doneSealed" : "doneSigned"), t("doneStamped")],
       stamping: ["check", "good", t(sealing ? "doneSealed" : "doneSigned"), t("doneStamping")],
@@ -216,5 +247,152 @@ export async function approveScreen({ me, signal, go }, id) {
       h("a", { class: "plain", href: sealing ? "#/seal" : "#/" }, t("toInbox")),
       h("a", { class: "main", href: `#/d/${waits.id}` }, t("doneNext")),
     );
+  }
+}
+
+/**
+ * @typedef {{id: string, doc: any, step: any, sheet: import("./signing.js").Sheet | null, page: any, error: any, agreed: boolean, place: HTMLElement, state: string}} Row
+ *   `agreed`: the person said yes to this document. `state`: an outcome, once it was sent.
+ */
+
+/** @param {import("./frame.js").Screen} screen */
+export async function batchScreen({ me, signal, go, changed }) {
+  /** @type {string[]} */
+  const ids = JSON.parse(sessionStorage.getItem("batch") ?? "[]");
+  if (!ids.length) return go("#/");
+  /** @type {Row[]} */
+  const rows = ids.map((id) => ({ id, doc: null, step: null, sheet: null, page: null, error: null, agreed: false, place: h("article", { class: "card" }), state: "" }));
+  const agreed = () => rows.filter((row) => row.agreed && row.sheet);
+  const sealing = () => rows.some((row) => row.step?.kind === "seal");
+  let sent = false;
+  let view = list();
+  for (const row of rows) await prepare(row);
+  changed(async (documents) => {
+    for (const row of rows) if (documents.has(row.id) && !sent) await prepare(row);
+  });
+
+  function list() {
+    const made = frame({ title: t("batchTitle"), back: "#/", kind: "lone" });
+    fill(made.main, h("p", {}, t("batchHelp")), rows.map((row) => row.place));
+    queueMicrotask(offer);
+    return made;
+  }
+
+  /** A sheet of the document as it is now. Another revision than the one agreed to takes the yes back. @param {Row} row */
+  async function prepare(row) {
+    const before = row.doc?.revision;
+    row.sheet = null;
+    if (!row.doc) fill(row.place, h("p", { role: "status" }, h("span", { class: "spin" })));
+    try {
+      row.doc = await read(`/api/v1/documents/${row.id}`, { signal });
+      if (before !== row.doc.revision) row.agreed = false;
+      row.step = myStep(row.doc, me);
+      if (!row.step) throw new Problem(409, { code: "not-your-turn", title: t("notYourTurn") });
+      const opened = await openSheet(row.id, row.doc.revision);
+      row.page = await stampedPage(opened, signal);
+      row.sheet = opened.sheet;
+      row.error = null;
+    } catch (error) {
+      row.error = error;
+      row.agreed = false;
+    }
+    if (signal.aborted) return;
+    draw(row);
+    offer();
+  }
+
+  /** @param {Row} row */
+  function draw(row) {
+    const { doc, sheet, page, error } = row;
+    const box = h("input", { type: "checkbox", checked: row.agreed, onchange: () => { row.agreed = box.checked; offer(); } });
+    const seal = row.step?.kind === "seal";
+    fill(
+      row.place, doc && lines({ ...doc, at: doc.state_since }),
+      error && h("p", { class: "late" }, words(error)),
+      sheet && [
+        h("p", { class: "meta" }, t("signCode"), h("strong", { class: "mono" }, codeOf(sheet.tbs))),
+        h("div", { class: "stamped" }, page.button(t(seal ? "signSealed" : "signStamped", { n: sheet.page }))),
+      ],
+      h("a", { class: "plain slim", href: `#/d/${row.id}` }, t("batchRead")),
+      sheet && h("label", { class: "tickline" }, box, h("span", {}, t(seal ? "batchAgreeSeal" : "batchAgree"), h("span", { class: "unseen" }, ` ${doc.number}/${doc.notation}`))),
+    );
+  }
+
+  function offer() {
+    if (sent) return;
+    const ready = rows.filter((row) => row.sheet || row.error).length;
+    const count = agreed().length;
+    const text = ready < rows.length ? t("batchPreparing", { n: ready, all: rows.length }) : t(sealing() ? "batchSeal" : "batchSign", { n: count });
+    view.deeds(h("button", { class: "main", disabled: ready < rows.length || !count, onclick: ask }, text));
+  }
+
+  async function ask() {
+    const chosen = agreed();
+    const title = t(sealing() ? "batchSeal" : "batchSign", { n: chosen.length });
+    sent = true;
+    view = frame({ title, kind: "sheet", end: h("button", { class: "plain slim", onclick: back }, t("close")) });
+    const what = h("div", { class: "what" });
+    const show = () => fill(what, h("ol", { class: "chosen" }, chosen.map(({ doc, sheet }) => h("li", {}, outside(`${doc.number}/${doc.notation}`, "number"), h("span", { class: "mono soft" }, sheet && codeOf(sheet.tbs)), outside(doc.subject, "subject")))));
+    const pad = pinPad({ label: t(sealing() ? "signPinSeal" : "signPin"), deed: title, signal, submit });
+    show();
+    fill(view.main, what, pad.element);
+    const { tries_left: left, locked_until: until } = await read(`/api/v1/me/credentials/${chosen[0].sheet?.credential}/tries`, { signal });
+    if (left < 3) pad.note(words(new Problem(423, until ? { code: "pin-locked", locked_until: until } : left ? { code: "pin-wrong", tries_left: left } : { code: "key-destroyed", title: t("keyDestroyed") })));
+    pad.enable(left > 0);
+
+    function back() {
+      sent = false;
+      view = list();
+    }
+    /** @param {Uint8Array<ArrayBuffer>} digits */
+    async function submit(digits) {
+      pad.label(t(sealing() ? "signSealWorking" : "signWorking"));
+      try {
+        const body = await approve(chosen.map((row) => /** @type {import("./signing.js").Sheet} */ (row.sheet)), digits);
+        const answer = await sendApproval(body, () => pad.label(t("signLost")));
+        await outcomes(chosen, answer === "sent");
+      } catch (error) {
+        if (signal.aborted) return;
+        const again = error instanceof Problem && ["pin-wrong", "pin-locked", "prepared-expired", "challenge-expired"].includes(error.code);
+        if (!again) {
+          fill(view.main, trouble(error, back));
+          return;
+        }
+        // A wrong try may have ended the prepared revisions; what was agreed to is prepared anew, of the same bytes or not at all.
+        for (const row of chosen) await prepare(row);
+        if (chosen.some((row) => !row.agreed)) return back();
+        show();
+        pad.label(t(sealing() ? "signPinSeal" : "signPin"));
+        pad.enable(!error.body.locked_until);
+        pad.note(words(error));
+      }
+    }
+  }
+
+  /** Only what each document says is shown as done. @param {Row[]} chosen @param {boolean} said The server's own yes. */
+  async function outcomes(chosen, said) {
+    const seal = sealing();
+    view = frame({ title: t("batchDone"), kind: "lone" });
+    const list = h("ol", { class: "route", role: "status" });
+    fill(view.main, list);
+    view.deeds(h("a", { class: "main", href: seal ? "#/seal" : "#/" }, t("toInbox")));
+    for (const row of chosen) row.state = said ? "stamping" : "unknown";
+    sessionStorage.removeItem("batch");
+    for (let round = 0; !signal.aborted; round++) {
+      fill(list, chosen.map(({ doc, state }) => {
+        const good = state === "signed" || state === "stamping";
+        const title = t(good ? (seal ? "doneSealed" : "doneSigned") : state === "open" ? "doneOpen" : "doneUnknown");
+        return h("li", { class: good ? "done" : "" }, icon(good ? "check" : state === "open" ? "cross" : "wait"), h("div", {}, outside(`${doc.number}/${doc.notation}`, "number"), h("div", {}, outside(doc.subject)), h("div", { class: "soft" }, `${title}. ${state === "stamping" ? t("doneStamping") : ""}`)));
+      }));
+      const open = chosen.filter((row) => row.state !== "signed" && (row.state !== "open" || round < 5));
+      if (!open.length) return;
+      await pause(1200);
+      await Promise.all(open.map(async (row) => {
+        const found = await read(`/api/v1/documents/${row.id}`, { signal }).then((doc) => outcomeOf(doc, row.step.position), () => "unknown");
+        // Open in the first answers may only mean that the lost request is still on its way.
+        if (found === "signed" || found === "stamping" || (found === "open" && round > 3)) row.state = found;
+        else if (!said) row.state = "unknown";
+      }));
+    }
   }
 }

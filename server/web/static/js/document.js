@@ -55,7 +55,9 @@ export async function documentScreen({ me, signal, changed }, id) {
       facts,
       h(
         "section", { class: "summary" },
-        h("p", { class: "meta" }, chip(found.urgency), h("span", {}, t(`s_${found.state}`))),
+        ["returned", "refused"].includes(found.state)
+          ? h("p", { class: "banner", role: "status" }, icon("reply"), t(`ended_${found.state}`))
+          : h("p", { class: "meta" }, chip(found.urgency), h("span", {}, t(`s_${found.state}`))),
         h("h2", { class: "subject" }, outside(found.subject)),
         h(
           "details", { open: opened }, h("summary", {}, t("docInfo")),
@@ -131,8 +133,13 @@ function files(found) {
   const file = (/** @type {string} */ which, /** @type {string} */ text) =>
     h("button", { class: "line", onclick: () => fetchFile(found, which) }, icon("down"), t(text));
   const list = h("div", { class: "lines" }, file("original", "fileOriginal"), kinds.has("signature") && file("signed", "fileSigned"), kinds.has("seal") && file("final", "fileFinal"));
-  const receipts = h("button", { class: "line", onclick: () => listReceipts(found, receipts) }, icon("check"), t("receipt", { time: "…" }));
+  const receipts = h("button", { class: "line", onclick: () => listReceipts(found, receipts) }, icon("check"), t("receipts"));
   list.append(receipts);
+  if (kinds.has("seal")) {
+    const receivers = h("button", { class: "line", onclick: () => listReceivers(found, receivers) }, icon("inbox"), t("receivers"));
+    list.append(receivers);
+  }
+  list.append(h("a", { class: "line", href: "#/verify" }, icon("tick"), t("verifyTitle")));
   return list;
 }
 
@@ -141,6 +148,22 @@ async function fetchFile(found, which) {
   try {
     const bytes = await call("GET", `/api/v1/documents/${found.id}/files/${which}`);
     download(bytes, "application/pdf", `${found.number}-${found.notation}-${which}.pdf`.replace(/[^\p{L}\p{N}.-]+/gu, "-"));
+  } catch (error) {
+    say(words(error));
+  }
+}
+
+/** The words for a receiver's states that differ for whoever sent the document. @type {Record<string, string>} */
+const RECEIVER = {
+  failed: "failed", accepted_by_exchange: "accepted_by_exchange", delivered: "delivered", arrived: "delivered", accepted: "accepted",
+  assigned: "accepted", in_progress: "accepted", finished: "accepted", rejected: "rejected", taken_back: "taken_back",
+};
+
+/** What became of it at its receivers. @param {any} found @param {HTMLElement} place */
+async function listReceivers(found, place) {
+  try {
+    const { receivers } = await read(`/api/v1/documents/${found.id}/deliveries`);
+    place.replaceWith(...receivers.map((/** @type {any} */ one) => h("div", { class: "line" }, icon("inbox"), h("div", {}, outside(one.name, "who"), h("div", { class: "soft" }, t(`to_${RECEIVER[one.state] ?? "waiting"}`))))));
   } catch (error) {
     say(words(error));
   }

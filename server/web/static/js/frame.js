@@ -2,7 +2,7 @@
 import { Offline, Problem, call } from "./api.js";
 import { Differs } from "./manifest.js";
 import { Unsafe } from "./signing.js";
-import { ago, pageCount, t } from "./texts.js";
+import { ago, dateTime, pageCount, t } from "./texts.js";
 import { fill, h, icon, outside } from "./view.js";
 
 /**
@@ -12,12 +12,20 @@ import { fill, h, icon, outside } from "./view.js";
  *   `signal` ends when the screen is left; `changed` calls after documents have changed.
  */
 
+/** Room for two panes: a list stays beside what it opens. */
+export const wide = matchMedia("(min-width: 1024px)");
+/** Whether two panes are shown. */
+export const panes = { on: false };
+
 /** @param {Me | undefined} me @param {string} name */
 export const has = (me, name) => Boolean(me?.person.roles.includes(name));
 /** @param {Me} me */
 export const reads = (me) => ["leader", "clerk", "staff"].some((role) => has(me, role));
 /** @param {Me} me */
 export const signs = (me) => has(me, "leader") || has(me, "clerk");
+
+/** Who looks after other people's devices and keys. @param {Me} me */
+export const keepsPeople = (me) => ["registration_officer", "administrator", "duty_officer"].some((role) => has(me, role));
 
 /** @param {Me} me @param {string} current */
 function tabs(me, current) {
@@ -27,6 +35,7 @@ function tabs(me, current) {
     "nav", { class: "tabs" },
     reads(me) && tab("inbox", "#/", "inbox", t("navInbox")),
     has(me, "clerk") && tab("seal", "#/seal", "seal", t("navSeal")),
+    has(me, "registration_officer") ? tab("officer", "#/officer", "key", t("navOfficer")) : keepsPeople(me) && tab("people", "#/people", "people", t("navPeople")),
     tab("notices", "#/notices", "bell", t("navNotices")),
     tab("me", "#/me", "person", t("navMe")),
   );
@@ -34,23 +43,25 @@ function tabs(me, current) {
 
 /**
  * Put a screen on the page and the focus on its title. The parts may be filled later.
- * @param {{title: string, back?: string, me?: Me, tab?: string, kind?: string, end?: import("./view.js").Child}} given
+ * @param {{title: string, back?: string, me?: Me, tab?: string, kind?: string, end?: import("./view.js").Child, list?: boolean}} given
+ *   `list`: with two panes it stands beside what is opened, and does not take the focus.
  */
-export function frame({ title, back, me, tab, kind = "", end }) {
-  const heading = h("h1", { tabindex: "-1" }, title);
-  const main = h("main", { id: "main" });
+export function frame({ title, back, me, tab, kind = "", end, list }) {
+  const aside = list && panes.on;
+  const heading = h(aside ? "h2" : "h1", { class: "title", tabindex: "-1" }, title);
+  const main = h(aside ? "div" : "main", { id: aside ? "list" : "main", class: "room" });
   const bar = h("footer", { class: "bar", hidden: true });
   const skip = h("button", { class: "skip", onclick: () => { main.tabIndex = -1; main.focus(); } }, t("skip"));
   fill(
-    /** @type {HTMLElement} */ (document.getElementById("app")),
+    /** @type {HTMLElement} */ (document.getElementById(aside ? "side" : "app")),
     h(
       "div", { class: `frame ${kind}` }, skip,
       h("header", { class: "top" }, back && h("a", { class: "round", href: back, "aria-label": t("back") }, icon("back")), heading, end),
-      main, bar, tab && me && tabs(me, tab),
+      main, bar, tab && me && (aside || !panes.on) && tabs(me, tab),
     ),
   );
-  document.title = `${title} · ${t("app")}`;
-  heading.focus({ preventScroll: true });
+  if (!aside) document.title = `${title} · ${t("app")}`;
+  if (!aside) heading.focus({ preventScroll: true });
   return {
     main, heading,
     /** @param {...import("./view.js").Child} children */
@@ -63,18 +74,20 @@ export function frame({ title, back, me, tab, kind = "", end }) {
 
 /** A line of the inbox or of the seal queue. @param {any} item @param {string} hash */
 export function card(item, hash) {
-  return h(
-    "a", { class: `card u${item.urgency}`, href: hash },
-    h("span", { class: "meta" }, chip(item.urgency), outside(`${item.number}/${item.notation}`, "number")),
-    outside(item.subject, "subject"),
-    h(
-      "span", { class: "meta" },
-      h("span", {}, pageCount(item.page_count)),
-      item.waiting ? late(item) : h("span", {}, t(`s_${item.state}`)),
-      h("time", { datetime: item.at ?? item.created_at }, ago(item.at ?? item.created_at)),
-    ),
-  );
+  return h("a", { class: `card u${item.urgency}`, href: hash, "aria-current": location.hash.startsWith(hash) ? "page" : undefined }, lines(item));
 }
+
+/** What a card says of a document. @param {any} item */
+export const lines = (item) => [
+  h("span", { class: "meta" }, chip(item.urgency), outside(`${item.number}/${item.notation}`, "number")),
+  outside(item.subject, "subject"),
+  h(
+    "span", { class: "meta" },
+    h("span", {}, pageCount(item.page_count)),
+    item.waiting ? late(item) : h("span", {}, t(`s_${item.state}`)),
+    h("time", { datetime: item.at ?? item.created_at }, ago(item.at ?? item.created_at)),
+  ),
+];
 
 /** @param {any} item */
 function late({ overdue_at: end, due_date: due }) {
@@ -87,7 +100,13 @@ export const chip = (urgency) => h("span", { class: `chip u${urgency}` }, t(`u${
 
 /** Words for what went wrong, from the server's own where it gave some. @param {any} error */
 export function words(error) {
-  if (error instanceof Problem) return error.message;
+  if (error instanceof Problem) {
+    const { tries_left: left, locked_until: until } = error.body;
+    if (until && Date.parse(until) > Date.now()) return t("pinLocked", { time: dateTime(until) });
+    if (error.code === "pin-wrong" && left !== undefined) return t(left === 1 ? "pinWrongLast" : "pinWrong", { n: left });
+    // What the server says a person can do; of a malformed request it speaks to programmers.
+    return error.code === "invalid-request" ? error.message : (error.body.detail ?? error.message);
+  }
   if (error instanceof Differs) return t("unsafeBytes");
   if (error instanceof Unsafe) return t(error.message === "voucher" ? "unsafeVoucher" : "unsafeSigner");
   return t(error instanceof Offline ? "failedOffline" : "internal");

@@ -6,7 +6,7 @@ import { guessable } from "./pin.js";
 import { pinPad } from "./pinpad.js";
 import { Unsafe, addDevice, enrol, voucherOf } from "./signing.js";
 import { newKey } from "./store.js";
-import { dateTime, t } from "./texts.js";
+import { t } from "./texts.js";
 import { fill, h, icon, outside } from "./view.js";
 
 /** The parts of a pairing link; both stand behind the `#`, which no request carries. */
@@ -110,10 +110,11 @@ export async function enrolment({ me, signal, go }) {
       if (!shown) fill(main, trouble(error));
       continue;
     }
-    const now = next?.voucher ? "voucher" : next ? "certificate" : "code";
+    const now = next?.joined ? "holder" : next?.voucher ? "voucher" : next ? "certificate" : "code";
     if (now === shown || signal.aborted) continue;
     shown = now;
     if (now === "code") compare();
+    else if (now === "holder") wait("enrolHolder", "enrolHolderHelp");
     else if (now === "certificate") wait("enrolWaits", "enrolWaitsHelp");
     else return choose(next);
   }
@@ -169,10 +170,8 @@ export async function enrolment({ me, signal, go }) {
           await addDevice(voucher, digits);
           go("#/enrol");
         } catch (error) {
-          const { tries_left: left, locked_until: until } = error instanceof Problem ? error.body : {};
-          pad.enable(!until && !(error instanceof Unsafe));
-          if (until) return pad.note(t("pinLocked", { time: dateTime(until) }));
-          pad.note(left === undefined ? words(error) : t(left === 1 ? "pinWrongLast" : "pinWrong", { n: left }));
+          pad.enable(!(error instanceof Unsafe) && !(error instanceof Problem && error.body.locked_until));
+          pad.note(words(error));
         }
       },
     });
@@ -184,8 +183,8 @@ export async function enrolment({ me, signal, go }) {
     const pad = newPin(signal, async (digits) => {
       try {
         const made = await enrol(voucher, digits);
-        if (made.state === "waits_for_holder") wait("enrolHolder", "enrolWaitsHelp");
-        else go("#/enrol");
+        if (made.state === "waits_for_holder") wait("enrolHolder", "enrolHolderHelp");
+        go("#/enrol");
       } catch (error) {
         pad.restart(words(error), !(error instanceof Unsafe));
       }

@@ -1,6 +1,6 @@
 /** The person's own: signing keys, PIN, emergency freeze, devices, settings. */
 import { Problem, call, logOut, read } from "./api.js";
-import { frame, signs, trouble, waiting, words } from "./frame.js";
+import { frame, keepsPeople, signs, trouble, waiting, words } from "./frame.js";
 import { commonName, newPin } from "./join.js";
 import { pinPad } from "./pinpad.js";
 import { changePin } from "./signing.js";
@@ -18,11 +18,20 @@ export async function meScreen({ me, signal, go }) {
       "section", { class: "who-am-i" }, outside(me.person.name, "big"),
       h("p", { class: "soft" }, outside(me.person.position), me.person.position && " · ", outside(me.organisation_name)),
     ),
-    keys, devices, settings(go), h("p", { class: "soft small" }, t("trust")),
+    keys, devices,
+    h(
+      "section", { class: "group lines" },
+      keepsPeople(me) && h("a", { class: "line", href: "#/people" }, icon("people"), t("peopleTitle"), icon("right")),
+      h("a", { class: "line", href: "#/verify" }, icon("tick"), t("verifyTitle"), icon("right")),
+    ),
+    settings(go), h("p", { class: "soft small" }, t("trust")),
   );
 
   const loadKeys = async () => {
-    const [held, now] = await Promise.all([read("/api/v1/me/credentials", { signal }), read("/api/v1/me", { signal })]);
+    const [held, now, vouchers, newcomers] = await Promise.all([
+      read("/api/v1/me/credentials", { signal }), read("/api/v1/me", { signal }),
+      read("/api/v1/me/enrolments", { signal }), read("/api/v1/me/handovers", { signal }),
+    ]);
     const frozen = now.person.key_frozen;
     me.person.key_frozen = frozen;
     fill(
@@ -31,6 +40,8 @@ export async function meScreen({ me, signal, go }) {
       held.length
         ? h("div", { class: "lines" }, held.map(key))
         : signs(me) ? h("a", { class: "line", href: "#/enrol" }, icon("lock"), h("span", {}, t("enrolCard"))) : h("p", { class: "soft" }, t("meNoKeys")),
+      vouchers.length > 0 && h("a", { class: "card call", href: "#/enrol" }, icon("key"), h("strong", {}, t("voucherHere"))),
+      newcomers.map((/** @type {any} */ one) => h("a", { class: "card call", href: `#/handover/${one.digest}` }, icon("seal"), h("span", {}, h("strong", {}, t("handOverTitle")), h("br"), outside(one.newcomer)))),
       held.some((/** @type {any} */ one) => one.certificate) && !frozen && [
         h("a", { class: "line", href: "#/pin" }, icon("pen"), t("pinChange"), icon("right")),
         h("button", { class: "plain danger", onclick: freeze }, icon("lock"), t("freeze")),
@@ -49,7 +60,8 @@ export async function meScreen({ me, signal, go }) {
   };
   const loadDevices = async () => {
     const mine = await read("/api/v1/me/devices", { signal });
-    fill(devices, h("h2", {}, t("meDevices")), h("div", { class: "lines" }, mine.map(device)));
+    fill(devices, h("h2", {}, t("meDevices")), h("div", { class: "lines" }, mine.map(device)),
+      h("a", { class: "line", href: "#/device" }, icon("plus"), t("deviceAdd"), icon("right")));
   };
   /** @param {any} one */
   function device(one) {
@@ -83,13 +95,19 @@ export async function meScreen({ me, signal, go }) {
   await load();
 }
 
+/** How long a certificate is good for; its last month and its end are said aloud. @param {string} end */
+function validity(end) {
+  const days = (Date.parse(end) - Date.now()) / 86_400_000;
+  return h("div", { class: days < 30 ? "late" : "soft" }, t(days < 0 ? "keyEnded" : days < 30 ? "keyEnds" : "keyValid", { date: date(end) }));
+}
+
 /** @param {any} one */
 const key = (one) =>
   h(
     "div", { class: "line" }, icon(one.kind === "seal" ? "seal" : "pen"),
     h(
       "div", { class: "grow" }, h("strong", {}, t(one.kind === "seal" ? "purposeSeal" : "purposePerson")), h("div", {}, outside(commonName(one.subject))),
-      h("div", { class: "soft" }, one.certificate ? t("keyValid", { date: date(one.not_after) }) : t("keyWaits")),
+      one.certificate ? validity(one.not_after) : h("div", { class: "soft" }, t("keyWaits")),
     ),
   );
 
@@ -172,9 +190,6 @@ export async function pinScreen({ me, signal, go }) {
   function refuse(credential, old, error, pad) {
     if (error instanceof Problem && error.code === "pin-weak") return pad.restart(t("pinWeak"));
     old.fill(0);
-    const { tries_left: left, locked_until: until } = error instanceof Problem ? error.body : {};
-    if (until) return start(credential, t("pinLocked", { time: dateTime(until) }));
-    if (left !== undefined) return start(credential, t("pinWrong", { n: left }));
     start(credential, words(error));
   }
 }

@@ -26,6 +26,8 @@ export function pinPad({ label, deed, signal, submit }) {
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !element.isConnected) return;
+    // Beside the sheet lies a list that is walked through with the same keyboard.
+    if (/** @type {HTMLElement} */ (event.target).closest("#side, dialog")) return;
     if (/^\d$/.test(event.key)) add(+event.key);
     else if (event.key === "Backspace") back();
     else if (event.key === "Enter" && !(event.target instanceof HTMLButtonElement)) send();

@@ -73,6 +73,16 @@ export async function addDevice(waiting, pin) {
   await post(`/api/v1/me/enrolments/${waiting.digest}/device`, { approval: jws, sealed_pin });
 }
 
+/**
+ * Hand a credential over to a further holder, whose own join waits at the server (SIG-8).
+ * @param {{digest: string, voucher: string, credential: string}} waiting @param {Uint8Array<ArrayBuffer>} pin
+ */
+export async function handOver({ digest: name, voucher, credential }, pin) {
+  const { organisation } = peekJws(voucher, "hoatoc-voucher+jws");
+  const { jws, sealed_pin } = await challenged(credential, pin, { kind: "add_holder", organisation, voucher_sha256: await digest(utf8(voucher)) });
+  await post(`/api/v1/me/handovers/${name}`, { approval: jws, sealed_pin });
+}
+
 /** @param {{credential: string, organisation: string, pin: Uint8Array<ArrayBuffer>, newPin: Uint8Array<ArrayBuffer>}} given */
 export async function changePin({ credential, organisation, pin, newPin }) {
   const { jws, sealed_pin } = await challenged(credential, pin, { kind: "change_pin", organisation }, newPin);
@@ -94,10 +104,14 @@ export async function openSheet(document, shown) {
   return { sheet, manifest };
 }
 
-/** @param {Sheet} sheet @param {Uint8Array<ArrayBuffer>} pin @returns {Promise<{approval: string, sealed_pin: string}>} Nothing is signed yet. */
-export async function approve(sheet, pin) {
-  const items = [{ tbs: b64u(unhex(sheet.tbs)), manifest: b64u(unhex(sheet.manifest_digest)) }];
-  const { jws, sealed_pin } = await challenged(sheet.credential, pin, { kind: "document", organisation: sheet.organisation, items });
+/**
+ * One approval of one or several documents, all by the same credential: the signer signs every one of them or none.
+ * @param {Sheet[]} sheets @param {Uint8Array<ArrayBuffer>} pin @returns {Promise<{approval: string, sealed_pin: string}>} Nothing is signed yet.
+ */
+export async function approve(sheets, pin) {
+  const [{ credential, organisation }] = sheets;
+  const items = sheets.map(({ tbs, manifest_digest: manifest }) => ({ tbs: b64u(unhex(tbs)), manifest: b64u(unhex(manifest)) }));
+  const { jws, sealed_pin } = await challenged(credential, pin, { kind: "document", organisation, items });
   return { approval: jws, sealed_pin };
 }
 

@@ -37,6 +37,16 @@ export function fill(element, ...children) {
   append(element, children);
 }
 
+let fields = 0;
+/**
+ * A control with its name above and its help below. @param {string} name @param {HTMLElement} control @param {string} [help]
+ */
+export function field(name, control, help) {
+  control.id ||= `f${++fields}`;
+  if (help) control.setAttribute("aria-describedby", `${control.id}-help`);
+  return h("div", { class: "field" }, h("label", { for: control.id }, name), control, help && h("p", { class: "soft small", id: `${control.id}-help` }, help));
+}
+
 /** A text from outside, with its own direction. @param {string | null | undefined} text @param {string} [name] */
 export const outside = (text, name) => h("bdi", { class: name, dir: "auto" }, text);
 
@@ -59,6 +69,10 @@ const PATHS = {
   minus: "M5 12h14",
   phone: "M7.500 3h9v18h-9zM11 18h2",
   lock: "M6 11h12v9H6zM8.500 11V8a3.500 3.500 0 0 1 7 0v3",
+  tick: "M4.500 4.500h15v15h-15zM8 12l3 3l5-6",
+  help: "M9 9.500a3 3 0 1 1 4.500 2.500c-1 .6-1.500 1.200-1.500 2.500M12 18v.5",
+  key: "M15 9.500a4 4 0 1 0-3.500 4L13 15h2v2h2v2h3v-3.500l-5.500-5M8 9v.5",
+  people: "M9 11a3 3 0 1 0 0-6a3 3 0 0 0 0 6M3 19c.4-3.500 2.600-5 6-5s5.600 1.500 6 5M15.500 5.200a3 3 0 0 1 0 5.600M17.500 14.300c2 .7 3.200 2.200 3.500 4.700",
   down: "M12 4v11M7 10.500l5 5l5-5M5 20h14",
 };
 
