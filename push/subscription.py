@@ -112,10 +112,10 @@ def _parse(url: str) -> Endpoint:
     host = parts.hostname or ""
     if parts.scheme not in {"http", "https"} or not host or "@" in parts.netloc or parts.fragment:
         raise EndpointRefusedError("not a plain web address")
-    # What urlsplit forgave (an empty port, upper case, a back slash) other parsers read otherwise.
+    # What urlsplit forgave (an empty port, upper case, a space, a query without a path) other parsers read otherwise.
     written = host if port is None else f"{host}:{port}"
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    if parts.netloc != written or not _TARGET.fullmatch(target) or port == 0:
+    target = url.removeprefix(f"{parts.scheme}://{written}")
+    if target == url or not _TARGET.fullmatch(target) or port == 0:
         raise EndpointRefusedError("an address that can be read in two ways")
     return Endpoint(parts.scheme, host, port or {"https": 443, "http": 80}[parts.scheme], target)
 

@@ -1,17 +1,21 @@
-"""What every transport promises: the in-memory recorder and the real FCM client against the double."""
+"""What every transport promises: the in-memory recorder, the real FCM client against the double, Web Push against a push service."""
 
 import asyncio
 
 import msgspec
 import pytest
 import pytest_asyncio
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from push.model import Address, AddressKind, Lane, Language, Notice, Urgency
 from push.outcome import Delivered, Rejected, TokenDead
 from push.payload import build
-from push.transports import open_fcm
+from push.subscription import EndpointPolicy
+from push.transports import open_fcm, open_webpush
 from push.transports.recorder import RecorderTransport
+from push.vapid import VapidKey
 from server.demo.fcm import Step
+from tests.fakes.push_service import address_of, push_service
 
 NOW_US = 1_800_000_000_000_000
 
@@ -20,10 +24,13 @@ class Recorder:
     def __init__(self):
         self.transport = RecorderTransport()
 
-    def kill(self, address):
+    async def device(self, number):
+        return device(number)
+
+    async def kill(self, address):
         self.transport.script(address, [TokenDead("unregistered")])
 
-    def seen(self):
+    async def seen(self):
         return [(address.value, payload.data) for address, payload in self.transport.sent]
 
 
@@ -31,18 +38,46 @@ class Fcm:
     def __init__(self, double, transport):
         self.double, self.transport = double, transport
 
-    def kill(self, address):
+    async def device(self, number):
+        return device(number)
+
+    async def kill(self, address):
         self.double.script(address.value, Step("unregistered"))
 
-    def seen(self):
+    async def seen(self):
         accepted = [record for record in self.double.records if record.status == 200]
         return [(record.address, record.body["message"]["data"]) for record in accepted]
 
 
-@pytest_asyncio.fixture(params=["recorder", "fcm"])
+class WebPush:
+    def __init__(self, service, transport, vapid):
+        self.service, self.transport, self.vapid = service, transport, vapid
+        self.names = {}
+
+    async def device(self, _number):
+        name, subscription = await self.service.subscribe(self.vapid.public)
+        address = address_of(subscription)
+        self.names[address.value] = name
+        return address
+
+    async def kill(self, address):
+        await self.service.expire(self.names[address.value])
+
+    async def seen(self):
+        return [(value, message) for value, name in self.names.items() for message in await self.service.messages(name)]
+
+
+@pytest_asyncio.fixture(params=["recorder", "fcm", "webpush"])
 async def service(request, fcm):
     if request.param == "recorder":
         yield Recorder()
+        return
+    if request.param == "webpush":
+        async with push_service() as double:
+            vapid = VapidKey(ec.generate_private_key(ec.SECP256R1()), "mailto:van-thu@example.gov.vn")
+            lanes = open_webpush(vapid, EndpointPolicy(private_origins=(double.origin,)))
+            yield WebPush(double, lanes[Lane.NORMAL], vapid)
+            await asyncio.gather(*(lane.close() for lane in lanes.values()))
         return
     lanes = await open_fcm(fcm.service_account, base_url=fcm.url)
     yield Fcm(fcm, lanes[Lane.NORMAL])
@@ -62,27 +97,29 @@ def payload(number):
 
 @pytest.mark.asyncio
 async def test_accepted_pushes_arrive_once_each_with_their_own_data(service):
-    outcomes = await asyncio.gather(*(service.transport.send(device(n), payload(n)) for n in range(25)))
-    assert all(isinstance(outcome, Delivered) for outcome in outcomes)
+    devices = [await service.device(n) for n in range(25)]
+    outcomes = await asyncio.gather(*(service.transport.send(each, payload(n)) for n, each in enumerate(devices)))
+    assert all(isinstance(outcome, Delivered) for outcome in outcomes), outcomes
     assert len({outcome.message_id for outcome in outcomes}) == 25
-    assert sorted(service.seen(), key=lambda item: item[1]["id"]) == [
-        (f"device-{n}", payload(n).data) for n in range(25)
+    assert sorted(await service.seen(), key=lambda item: item[1]["id"]) == [
+        (each.value, payload(n).data) for n, each in enumerate(devices)
     ]
 
 
 @pytest.mark.asyncio
 async def test_a_dead_address_is_told_and_the_next_one_served(service):
-    service.kill(device(1))
-    assert await service.transport.send(device(1), payload(1)) == TokenDead("unregistered")
-    assert isinstance(await service.transport.send(device(2), payload(2)), Delivered)
-    assert [address for address, _ in service.seen()] == ["device-2"]
+    dead, living = await service.device(1), await service.device(2)
+    await service.kill(dead)
+    assert await service.transport.send(dead, payload(1)) == TokenDead("unregistered")
+    assert isinstance(await service.transport.send(living, payload(2)), Delivered)
+    assert [value for value, _ in await service.seen()] == [living.value]
 
 
 @pytest.mark.asyncio
 async def test_too_large_is_rejected_before_it_leaves(service):
     big = msgspec.structs.replace(payload(1), data={"id": "x" * 5000})
-    assert await service.transport.send(device(1), big) == Rejected("payload-too-large")
-    assert service.seen() == []
+    assert await service.transport.send(await service.device(1), big) == Rejected("payload-too-large")
+    assert await service.seen() == []
 
 
 @pytest.mark.asyncio
