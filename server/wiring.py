@@ -23,6 +23,7 @@ from server.clock import Clock, SystemClock
 from server.credentials.service import CredentialService, SignerAdapter
 from server.db import Database, Transaction, migrate, open_database
 from server.documents import queries as document_queries
+from server.documents.model import State
 from server.documents.service import DocumentService, Inspector
 from server.documents.tasks import DocumentTasks
 from server.exchange.axis import AxisLimits, VxpAxis
@@ -41,8 +42,11 @@ from server.metrics import Metrics
 from server.notices.service import NoticeService
 from server.notices.tasks import NoticeTasks
 from server.pdfwork import PdfWork
+from server.preservation.service import PreservationService
+from server.preservation.tasks import PreservationTasks
 from server.previews.service import PreviewService
 from server.previews.tasks import PreviewTasks
+from server.revocation.service import RevocationService
 from server.sandbox.pool import Sandbox
 from server.settings import FCM_URL, Mode, Settings
 from server.storage import Blobs
@@ -148,6 +152,7 @@ class Wiring:
         )
         self.validations = ValidationService(self.db, self.blobs, self.pdf, clock)
         self.previews = PreviewService(self.db, self.blobs, self.sandbox, clock)
+        self.revocation = self._revocation()
         self.approvals = ApprovalService(
             db=self.db,
             blobs=self.blobs,
@@ -155,6 +160,7 @@ class Wiring:
             previews=self.previews,
             pdf=self.pdf,
             signer=self.signer,
+            revocation=self.revocation,
             clock=clock,
             unstamped_limit_us=settings.signing.unstamped_limit_s * 1_000_000,
             prepared_life_us=settings.signing.prepared_lifetime_s * 1_000_000,
@@ -178,6 +184,23 @@ class Wiring:
             clock=clock,
             settings=settings.exchange,
         )
+
+    def _revocation(self) -> RevocationService:
+        trust, tsa = self.settings.trust, self.settings.tsa
+        service = RevocationService(
+            db=self.db, clock=self.clock, hosts=trust.status_hosts, roots=_certificates(trust.roots) + _certificates(tsa.roots),
+            timeout_s=trust.status_timeout_s, fresh_us=trust.status_fresh_s * 1_000_000, grace_us=trust.status_grace_s * 1_000_000,
+        )  # fmt: skip
+        self._stack.push_async_callback(service.close)
+        return service
+
+    def _preservation(self) -> PreservationService:
+        signing = self.settings.signing
+        return PreservationService(
+            db=self.db, blobs=self.blobs, pdf=self.pdf, previews=self.previews, revocation=self.revocation, stamps=self.stamps, clock=self.clock,
+            level=signing.level, wait_us=signing.archive_wait_s * 1_000_000, fallback=signing.archive_fallback,
+            renewal_us=signing.archive_renewal_s * 1_000_000,
+        )  # fmt: skip
 
     async def _open_wakeup(self) -> Wakeup:
         if not self.settings.redis.url:
@@ -264,9 +287,12 @@ class Wiring:
             pdf=self.pdf,
             stamps=self.stamps,
             clock=self.clock,
+            sealed=State.SEALED if self.settings.signing.level == "B-T" else State.SEALED_PENDING_ARCHIVE,
         )
         return [
             approvals,
+            PreservationTasks(self._preservation(), self.db, self.clock),
+            self.revocation,
             PreviewTasks(self.previews),
             DocumentTasks(self.db, self.clock, self.metrics),
             NoticeTasks(self.db, self.clock, self.identity, await self._dispatchers()),

@@ -21,6 +21,20 @@ _SIGNERS = {Role.LEADER, Role.CLERK}
 Sha256 = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$")]
 
 
+class CertificateStatusView(msgspec.Struct, frozen=True):
+    """What was known of the signer's certificate and those above it when the sheet was opened (SW-4).
+
+    `state`: "good", "unknown" or "not_checked"; all but the first are a warning that the person must see before the PIN. `source`:
+    "ocsp", "crl" or empty. `signing_stops_at`: until when one may sign without a status; null where it is good, or where nobody
+    can be asked.
+    """
+
+    state: str
+    source: str
+    checked_at: str
+    signing_stops_at: str | None
+
+
 class SheetView(msgspec.Struct, frozen=True):
     """The approval sheet. The device recomputes `manifest_digest` from the manifest, checks the image digests, and signs both
     digests; `organisation` and `credential` go into the approval as they stand.
@@ -38,6 +52,7 @@ class SheetView(msgspec.Struct, frozen=True):
     page: int
     page_count: int
     expires_at: str
+    certificate_status: CertificateStatusView
 
 
 class ApprovalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,6 +92,12 @@ async def open_sheet(document: Id, actor: Given[Actor], approvals: Given[Approva
         page=sheet.page,
         page_count=sheet.page_count,
         expires_at=iso(sheet.expires_us),
+        certificate_status=CertificateStatusView(
+            state=sheet.certificate.state.value,
+            source=sheet.certificate.source,
+            checked_at=iso(sheet.certificate.checked_us),
+            signing_stops_at=None if sheet.signing_stops_us is None else iso(sheet.signing_stops_us),
+        ),
     )
 
 

@@ -43,6 +43,8 @@ from server.ids import new_id
 from server.pdfwork import PdfWork, PreparedPdf, RouteField
 from server.previews.model import PreparedManifest, encode, with_touched_pages
 from server.previews.service import PreviewService
+from server.revocation.model import Known
+from server.revocation.service import RevocationService, der_sequence
 from server.storage import Blobs
 from server.wire import iso
 from signing.client import Activation, Approval, Kind, PublicJwk, SignerClient, SignerError, Unavailable, cms
@@ -63,6 +65,8 @@ class Sheet(msgspec.Struct, frozen=True):
     """What the phone needs before it asks for a PIN. `tbs` and `manifest_digest` (hex) are what the approval names.
 
     `organisation` is the exchange code that vouchers and approvals use; `field` and `page` say where the stamp stands.
+    `certificate`: what is known of the signer's path (SW-4); `signing_stops_us`: until when one signs without a status, None
+    where it is good or nobody can be asked.
     """
 
     prepared: str
@@ -77,6 +81,8 @@ class Sheet(msgspec.Struct, frozen=True):
     page: int
     page_count: int
     expires_us: int
+    certificate: Known
+    signing_stops_us: int | None
 
 
 class Reconcile(msgspec.Struct, frozen=True):
@@ -104,6 +110,7 @@ class ApprovalService:
         previews: PreviewService,
         pdf: PdfWork,
         signer: SignerClient,
+        revocation: RevocationService,
         clock: Clock,
         unstamped_limit_us: int,
         prepared_life_us: int,
@@ -116,6 +123,7 @@ class ApprovalService:
         self._previews = previews
         self._pdf = pdf
         self._signer = signer
+        self._revocation = revocation
         self._clock = clock
         self._unstamped_limit_us = unstamped_limit_us
         self._prepared_life_us = prepared_life_us
@@ -128,7 +136,8 @@ class ApprovalService:
         """Append the signature revision for this person, compare it with its parent, draw what changed, and keep it 15 minutes.
 
         Raises: Refused("not-your-turn", "document-signing", "credential-unavailable", "office-device-required",
-        "personal-signature-missing", "time-stamps-overdue", "cannot-be-shown", PDF refusals).
+        "personal-signature-missing", "time-stamps-overdue", "cannot-be-shown", "certificate-revoked",
+        "certificate-status-unavailable", PDF refusals).
         """
         row = await self._documents.get(actor, document)
         step = await turn_of(self._db, actor, row)
@@ -140,6 +149,9 @@ class ApprovalService:
         facts = await queries.signer_facts(self._db, actor)
         assert facts is not None
         certificate = credential.certificate or b""
+        # SW-1, SW-4: before the PIN is asked, and before any work is done for a sheet that could not be signed.
+        known = await self._revocation.check(certificate, der_sequence(credential.chain or b""))
+        status = self._revocation.require(known)
         route = [
             RouteField(
                 position=other["position"],
@@ -199,6 +211,7 @@ class ApprovalService:
                 raise Refused("conflict")
             await queries.kill_prepared(tx, document, step.position, actor.id)
             await queries.insert_prepared(tx, made)
+            await self._revocation.keep(tx, made.id, known)
 
         await self._db.transact(body)
         filled = next(area for area in prepared.fields if area.state == "filled")
@@ -215,6 +228,10 @@ class ApprovalService:
             page=filled.page,
             page_count=row.page_count,
             expires_us=made.expires_us,
+            certificate=status,
+            signing_stops_us=(
+                None if status.good or not self._revocation.configured else self._revocation.stops_us(status)
+            ),
         )
 
     def _manifest(self, row: DocumentRow, prepared: PreparedPdf, images: tuple[object, ...]) -> PreparedManifest:
@@ -418,6 +435,7 @@ class ApprovalService:
                 raise Refused("prepared-expired")
             if step.kind is StepKind.SEAL:
                 await self._check_office(tx, actor)
+            checked = await self._revocation.require_still(tx, row.id)
             target = State.SIGNING if step.kind is StepKind.PERSON else State.SEALING
             await move(
                 tx,
@@ -432,6 +450,7 @@ class ApprovalService:
                     "tbs": row.tbs,
                     "manifest": row.manifest_digest,
                     "credential": row.credential,
+                    **checked,
                 },
             )
             await queries.insert_item(

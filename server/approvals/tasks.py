@@ -14,6 +14,7 @@ from server.approvals.service import ApprovalService, Reconcile, Stamp
 from server.clock import Clock
 from server.crash import point
 from server.db import Database, Transaction
+from server.documents.model import State
 from server.documents.service import advance
 from server.errors import Refused
 from server.ids import new_id
@@ -40,7 +41,7 @@ class Validate(msgspec.Struct, frozen=True):
 
 
 class ApprovalTasks:
-    """Handlers; every one is idempotent, as the outbox delivers at least once."""
+    """Handlers; every one is idempotent, as the outbox delivers at least once. `sealed`: where the seal leads."""
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class ApprovalTasks:
         pdf: PdfWork,
         stamps: TimeStamps,
         clock: Clock,
+        sealed: State,
     ) -> None:
         self._db = db
         self._blobs = blobs
@@ -60,6 +62,7 @@ class ApprovalTasks:
         self._pdf = pdf
         self._stamps = stamps
         self._clock = clock
+        self._sealed = sealed
 
     def handlers(self) -> Mapping[str, Handler]:
         return {
@@ -157,6 +160,7 @@ class ApprovalTasks:
             actor=activation.person,
             evidence=evidence,
             now_us=now_us,
+            sealed=self._sealed,
         )
         await queries.insert_receipt(
             tx,

@@ -75,16 +75,23 @@ class Issued(msgspec.Struct):
 
 
 class Authority:
-    """Issues and revokes. `base_url` stands in the certificates as the place of OCSP, CRLs and issuers."""
+    """Issues and revokes. `base_url` stands in the certificates as the place of OCSP, CRLs and issuers.
 
-    def __init__(self, base_url: str, *, now: Callable[[], dt.datetime]) -> None:
+    `tsa_life`: how long the first time-stamping unit's certificate is valid; `renew_tsa` makes the next.
+    """
+
+    def __init__(self, base_url: str, *, now: Callable[[], dt.datetime], tsa_life: dt.timedelta = _CA_LIFE) -> None:
         self._base_url = base_url
         self._now = now
         self.issued: dict[int, Issued] = {}
         self.root = self._make_root()
         self.issuing = self._make_issuing()
         self.ocsp = self._make_unit("OCSP Responder", ExtendedKeyUsageOID.OCSP_SIGNING)
-        self.tsa = self._make_unit("Time-Stamping Unit", ExtendedKeyUsageOID.TIME_STAMPING)
+        self.tsa = self._make_unit("Time-Stamping Unit", ExtendedKeyUsageOID.TIME_STAMPING, tsa_life)
+
+    def renew_tsa(self, life: dt.timedelta = _CA_LIFE) -> None:
+        """A new key and certificate for the time-stamping unit; the old certificate stays good until its end."""
+        self.tsa = self._make_unit("Time-Stamping Unit", ExtendedKeyUsageOID.TIME_STAMPING, life)
 
     @property
     def trust_pem(self) -> str:
@@ -153,10 +160,10 @@ class Authority:
         builder = self._located(builder, issuer_file="root")
         return Identity(key, self._sign(builder, self.root))
 
-    def _make_unit(self, title: str, usage: x509.ObjectIdentifier) -> Identity:
+    def _make_unit(self, title: str, usage: x509.ObjectIdentifier, life: dt.timedelta = _CA_LIFE) -> Identity:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = (
-            self._builder(_name(f"Demo {title}"), key.public_key(), self.issuing.certificate, _CA_LIFE)
+            self._builder(_name(f"Demo {title}"), key.public_key(), self.issuing.certificate, life)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(), critical=True)
             # RFC 3161, 2.3: critical, and nothing but time-stamping.

@@ -75,8 +75,15 @@ class DemoPki:
     `stamps` holds (hex of the imprint, genTime) of every token given out, in order.
     """
 
-    def __init__(self, *, port: int = 0, now: Callable[[], dt.datetime] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        now: Callable[[], dt.datetime] | None = None,
+        tsa_life: dt.timedelta = dt.timedelta(days=730),
+    ) -> None:
         self._now = now or (lambda: dt.datetime.now(dt.UTC))
+        self._tsa_life = tsa_life
         self._server = LoopbackServer(self._handle, port=port)
         self.switches = Switches()
         self.stamps: list[tuple[str, dt.datetime]] = []
@@ -85,7 +92,7 @@ class DemoPki:
     async def __aenter__(self) -> Self:
         await self._server.__aenter__()
         # The port is known only now, and it stands in every certificate.
-        self.authority = Authority(self.url, now=self._now)
+        self.authority = Authority(self.url, now=self._now, tsa_life=self._tsa_life)
         return self
 
     async def __aexit__(self, *exc: object) -> None:

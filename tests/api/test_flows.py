@@ -51,6 +51,7 @@ async def test_the_feed_is_ordered_resumable_and_complete(world: World) -> None:
         "document.signed",
         "signature.intended",
         "signature.made",
+        "document.sealed_pending_archive",
         "document.sealed",
     ]
     assert kinds[: len(order)] == order

@@ -317,11 +317,13 @@ iterations = 1
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, *, database: str = "", worker: bool = True, **environment: str) -> AsyncIterator[Stack]:
+async def running(
+    folder: Path, *, database: str = "", worker: bool = True, pki: DemoPki | None = None, **environment: str
+) -> AsyncIterator[Stack]:
     """A stack with one organisation, its officer and its document management system; people are added by the test."""
     stack = Stack(folder)
     async with (
-        DemoPki() as stack.pki,
+        pki or DemoPki() as stack.pki,
         FcmDouble() as stack.fcm,
         serving(folder / "axis") as (stack.axis, stack.axis_url),
     ):
@@ -331,6 +333,7 @@ async def running(folder: Path, *, database: str = "", worker: bool = True, **en
             None,
             {
                 "HOATOC_STATE_DIR": str(folder / "state"), "HOATOC_SERVER__PUBLIC_URL": ORIGIN, "HOATOC_PUSH__FCM_CREDENTIALS": str(folder / "fcm.json"),
+                "HOATOC_TRUST__STATUS_HOSTS": stack.pki.url.removeprefix("http://"),
                 "HOATOC_PUSH__FCM_URL": stack.fcm.url, "HOATOC_TSA__URLS": stack.pki.tsa_url, "HOATOC_TSA__ROOTS": str(folder / "roots.pem"),
                 "HOATOC_TRUST__ROOTS": str(folder / "roots.pem"), "HOATOC_EXCHANGE__URL": stack.axis_url, "HOATOC_EXCHANGE__SYSTEM_ID": ORGANISATION,
                 "HOATOC_EXCHANGE__SECRET_FILE": str(stack.axis.secrets[ORGANISATION]), "HOATOC_EXCHANGE__POLL_S": "1", "HOATOC_EXCHANGE__SETTLE_S": "1",
