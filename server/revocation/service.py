@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import httpx2
 import structlog
+from asn1crypto import parser
 
 from server.clock import Clock
 from server.db import Database, Reads, Transaction
@@ -34,7 +35,7 @@ from signing.pdf.revocation import (
     status_of,
 )
 
-__all__ = ["RevocationService"]
+__all__ = ["RevocationService", "der_sequence"]
 
 log = structlog.get_logger()
 
@@ -268,6 +269,19 @@ class RevocationService:
     async def sweep(self, _job: Job, _context: Context) -> None:
         """Forget answers that neither a cache nor a signature names."""
         await self._db.transact(lambda tx: queries.forget_answers(tx, self._clock.now_us() - _UNUSED_US))
+
+
+def der_sequence(data: bytes) -> tuple[bytes, ...]:
+    """DER elements that stand one after another, as a credential's chain is kept; empty where they cannot be told apart."""
+    found: list[bytes] = []
+    while data:
+        try:
+            length = int(parser.peek(data))
+        except ValueError:
+            return ()
+        found.append(data[:length])
+        data = data[length:]
+    return tuple(found)
 
 
 def _hex(certificate: bytes) -> str:

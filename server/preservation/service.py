@@ -1,0 +1,204 @@
+"""From a sealed file to B-LTA, and again before the last archive stamp's certificate ends (EN 319 142-1; SW-5, D6).
+
+The evidence is gathered first: certificates, OCSP answers and lists for every signer, the seal and the time-stamping
+authorities, each proving what was so at its signature's own time. Then one revision carries it with a document time stamp. No
+person is involved and no key of ours: a revision that was prepared and lost is prepared anew.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+
+import structlog
+
+from server.clock import Clock
+from server.crash import point
+from server.db import Database, Transaction
+from server.documents.model import ARCHIVED, DocumentRow, State
+from server.documents.service import archive_postponed, archived, documents_load
+from server.errors import Refused
+from server.ids import new_id
+from server.jobs import Bury, Context, Retry
+from server.pdfwork import PdfWork
+from server.preservation import queries
+from server.previews.service import PreviewService
+from server.revocation.service import RevocationService
+from server.storage import Blobs
+from server.timestamps import NoStamp, TimeStamps, not_after_us
+from signing.pdf.archive import SignedWith
+from signing.pdf.errors import PdfError
+from signing.pdf.revocation import CertificateState, ValidationData
+from signing.pdf.timestamp import TimeStampToken
+
+log = structlog.get_logger()
+
+_RETRY_S = 60.0
+_NEVER_US = 1 << 62  # without a stamp there is nothing to renew
+
+
+class EvidenceMissingError(Exception):
+    """What the level needs cannot be had now; `reason` is a stable code."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class PreservationService:
+    """`level`: "B-T", "B-LT" or "B-LTA". `fallback`: "forward" or "hold", after `wait_us` without the evidence."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        blobs: Blobs,
+        pdf: PdfWork,
+        previews: PreviewService,
+        revocation: RevocationService,
+        stamps: TimeStamps,
+        clock: Clock,
+        level: str,
+        wait_us: int,
+        fallback: str,
+        renewal_us: int,
+    ) -> None:
+        self._db = db
+        self._blobs = blobs
+        self._pdf = pdf
+        self._previews = previews
+        self._revocation = revocation
+        self._stamps = stamps
+        self._clock = clock
+        self._level = level
+        self._wait_us = wait_us
+        self._fallback = fallback
+        self._renewal_us = renewal_us
+
+    async def archive(self, document: str, context: Context) -> None:
+        """Append the archive's revision to the document's head; ends with the job finished in the same transaction.
+
+        Raises: Retry while evidence is missing, Bury where a signer's certificate was revoked before it signed.
+        """
+        row = await documents_load(self._db, document)
+        if row is None or row.state not in ARCHIVED | {State.SEALED_PENDING_ARCHIVE}:
+            return
+        last = await queries.newest_stamp(self._db, document)
+        if last is not None and last["not_after_us"] >= self._clock.now_us() + self._renewal_us:
+            return  # done by an earlier run of this job
+        try:
+            await self._extend(row, 0 if last is None else int(last["not_after_us"]), context)
+        except EvidenceMissingError as missing:
+            log.warning("archive-postponed", document=document, reason=missing.reason)
+            await self._without(row, missing.reason)
+            raise Retry(_RETRY_S, missing.reason) from None
+        except Refused as refused:
+            # Another change came first, or there is no room or child now: none says anything about the file.
+            raise Retry(None, refused.code) from None
+
+    async def _without(self, row: DocumentRow, reason: str) -> None:
+        """After the wait that is set, the policy decides whether the document leaves as it is (D6)."""
+        now_us = self._clock.now_us()
+        waited = now_us - row.state_since_us > self._wait_us
+        if row.state is State.SEALED_PENDING_ARCHIVE and self._fallback == "forward" and waited:
+            await self._db.transact(lambda tx: archive_postponed(tx, row, reason, now_us=now_us))
+
+    async def _extend(self, row: DocumentRow, outlive_us: int, context: Context) -> None:
+        out = self._blobs.scratch() / f"archive-{new_id()}.pdf"
+        final = self._blobs.scratch() / f"revision-{new_id()}.pdf"
+        try:
+            async with self._blobs.local(row.head) as parent:
+                ours = await queries.route_fields(self._db, row.id)
+                signatures = await self._pdf.signed_with(parent)
+                # Renewal: what the last stamp covers is proven already; only the stamp itself has to be.
+                data = await self._evidence(signatures[-1:] if outlive_us else signatures, ours)
+                if self._level == "B-LT":
+                    await self._pdf.append_data(parent, out, data)
+                    out.rename(final)
+                    token = None
+                else:
+                    tbs, assembly = await self._pdf.prepare_archive(parent, out, data)
+                    token = await self._stamped(tbs, assembly, outlive_us)
+                    await asyncio.to_thread(self._pdf.assemble, out, assembly, token.der, final)
+            point("archive-assembled")
+            size = final.stat().st_size
+            digest = await self._blobs.put_file(final)
+        except PdfError as error:
+            raise Retry(None, error.code) from None
+        finally:
+            out.unlink(missing_ok=True)
+            final.unlink(missing_ok=True)
+        images = await self._previews.images(row.head)
+
+        async def body(tx: Transaction) -> None:
+            now_us = self._clock.now_us()
+            # An invisible field draws nothing: the pages are those that were approved.
+            await self._previews.adopt(tx, digest, self._previews.renderer, images)
+            evidence = {"level": self._level}
+            if token is not None:
+                evidence["stamp"] = _hex(token.der)
+            await queries.put_stamp(
+                tx,
+                document=row.id,
+                revision=digest,
+                level=self._level,
+                certificate="" if token is None else _hex(token.certificate),
+                not_after_us=_NEVER_US if token is None else not_after_us(token.certificate),
+                stamped_us=now_us if token is None else token.gen_time_us,
+            )
+            await archived(tx, row, digest=digest, size=size, evidence=evidence, now_us=now_us)
+            await context.finish(tx)
+
+        await self._db.transact(body)
+        point("archive-committed")
+
+    async def _stamped(self, tbs: bytes, assembly: bytes, outlive_us: int) -> TimeStampToken:
+        try:
+            return await self._stamps.fetch_imprint(tbs, room=self._pdf.capacity(assembly), ends_after_us=outlive_us)
+        except NoStamp:
+            raise EvidenceMissingError("no-time-stamp") from None
+
+    # Evidence.
+
+    async def _evidence(self, signatures: Sequence[SignedWith], ours: set[str]) -> ValidationData:
+        """Everything that the signatures made here need to be judged later without us.
+
+        Raises: EvidenceMissingError; Bury("certificate-revoked") when a certificate was not good at its signature's time.
+        """
+        data = ValidationData()
+        wanted = [
+            (one.certificate, one.certificates, at) for one in signatures if (at := self._time(one, ours)) is not None
+        ]
+        wanted += [
+            (one.token[0], one.token, one.token_time_us)
+            for one in signatures
+            if one.token and one.token_time_us is not None and one.field in ours
+        ]
+        for gathered, _known in await asyncio.gather(
+            *(self._revocation.gather(certificate, pool, at) for certificate, pool, at in wanted)
+        ):
+            data = data.merged(gathered)
+        for certificate, pool, at in wanted:
+            found = self._revocation.status_at(certificate, pool, data, at)
+            if any(status.state is CertificateState.REVOKED for status in found):
+                raise Bury("certificate-revoked")
+            if not found or any(status.state is not CertificateState.GOOD for status in found):
+                raise EvidenceMissingError("certificate-status-unavailable")
+        return data
+
+    @staticmethod
+    def _time(one: SignedWith, ours: set[str]) -> int | None:
+        """The time for which a signature's certificate must be good; None for those that the file brought along."""
+        if one.field in ours or (one.timestamp and one.field.startswith("HT_DTS")):
+            return one.token_time_us
+        return None
+
+    # Renewal.
+
+    async def renewals(self, limit: int) -> list[tuple[str, int]]:
+        """(document, urgency) of those whose last stamp ends within the time that is set."""
+        rows = await queries.due(self._db, self._clock.now_us() + self._renewal_us, limit)
+        return [(str(row["document"]), int(row["urgency"])) for row in rows]
+
+
+def _hex(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
