@@ -281,6 +281,9 @@ class _File:
         self.stamped: list[int] = []  # indices of revisions whose document time stamp passed
 
     def judge(self) -> ValidationResult:
+        if self.document.data[self.document.head.end :].strip(_BLANK):
+            # The last startxref leads back over bytes that no revision owns: other readers read them (threat B9).
+            raise PdfError("broken-structure", "bytes stand behind the newest revision")
         signed = [field for field in form_fields(self.document.head) if field.is_signature and field.is_filled]
         self.data = self._validation_data() if signed else None
         founds: list[tuple[_Found, _Place | None]] = [self._placed(field) for field in signed]
