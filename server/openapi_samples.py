@@ -100,6 +100,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "prepared": _PREPARED, "document": _DOCUMENT, "parent": _REVISION, "tbs": _TBS, "manifest_digest": _MANIFEST, "organisation": "H01.01",
             "credential": _CREDENTIAL, "subject": "CN=Nguyễn Văn Mẫu,O=Cơ quan mẫu,C=VN", "field": "HT_4179e051_S1", "page": 1, "page_count": 1,
             "expires_at": "2026-11-22T02:58:07.060132Z",
+            "certificate_status": {"state": "good", "source": "ocsp", "checked_at": "2026-11-22T02:43:06.881004Z", "signing_stops_at": None},
         }
     },
     "askChallenge": {"201": {"challenge": _CHALLENGE, "statement": _STATEMENT, "identity": _IDENTITY}},
@@ -180,12 +181,12 @@ PROBLEMS_OF: dict[str, tuple[str, ...]] = {
     "readManifest": ("cannot-be-shown", "busy"),
     "openSheet": (
         "not-your-turn", "document-signing", "credential-unavailable", "office-device-required", "key-frozen", "not-the-route", "time-stamps-overdue",
-        "changed-beyond-signature", "personal-signature-missing", "conflict",
+        "changed-beyond-signature", "personal-signature-missing", "conflict", "certificate-revoked", "certificate-status-unavailable",
     ),
     "askChallenge": ("key-frozen", "credential-unavailable", "device-not-admitted", "signer-unavailable"),
     "approve": (
         "approval-invalid", "approval-used", "challenge-expired", "prepared-expired", "device-not-admitted", "credential-unavailable",
-        "not-your-turn", "time-stamps-overdue", *_PIN, *_OUTCOME,
+        "not-your-turn", "time-stamps-overdue", "certificate-revoked", "certificate-status-unavailable", *_PIN, *_OUTCOME,
     ),
     "carryVoucher": ("voucher-invalid",),
     "enrol": ("voucher-invalid", "approval-invalid", "pin-weak", *_OUTCOME),

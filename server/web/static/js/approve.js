@@ -15,6 +15,17 @@ import { fill, h, icon, outside, say } from "./view.js";
 /** Eight characters that name the bytes, for reading aloud. @param {string} tbs */
 const codeOf = (tbs) => `${tbs.slice(0, 4)} ${tbs.slice(4, 8)}`.toUpperCase();
 
+/**
+ * That the certificate's status could not be had, which the person must know before the PIN (SW-4); nothing where it is good.
+ * @param {import("./signing.js").Sheet | null | undefined} sheet
+ */
+function statusWarning(sheet) {
+  const status = sheet?.certificate_status;
+  if (!status || status.state === "good") return null;
+  const until = status.signing_stops_at;
+  return h("p", { class: "late", role: "alert" }, t("certUnchecked"), until && ` ${t("certStops", { time: dateTime(until) })}`);
+}
+
 /** A page by itself, to be moved about with a finger. @param {HTMLElement} picture */
 function enlarge(picture) {
   const dialog = h(
@@ -53,7 +64,7 @@ export async function approveScreen({ me, signal, go, changed }, id) {
   try {
     doc = await read(`/api/v1/documents/${id}`, { signal });
   } catch (error) {
-    if (!signal.aborted) fill(main, trouble(error, () => go(`#/d/${id}/sign`)));
+    if (!signal.aborted) fill(main, trouble(error, () => go(`#/d/${id}/sign`), t("offlineSign")));
     return;
   }
   const step = myStep(doc, me);
@@ -98,6 +109,7 @@ export async function approveScreen({ me, signal, go, changed }, id) {
         sheet && h("div", {}, h("dt", {}, t("signCert")), h("dd", {}, outside(commonName(sheet.subject)))),
         sheet && h("div", {}, h("dt", {}, t("signCode")), h("dd", { class: "mono" }, codeOf(sheet.tbs))),
       ),
+      statusWarning(sheet),
       tries,
     );
   }
@@ -145,7 +157,7 @@ export async function approveScreen({ me, signal, go, changed }, id) {
 
   /** @param {any} error @param {() => void} again */
   function refuse(error, again) {
-    fill(main, trouble(error, again));
+    fill(main, trouble(error, again, t("offlineSign")));
   }
 
   /** @param {Uint8Array<ArrayBuffer>} digits */
@@ -311,6 +323,7 @@ export async function batchScreen({ me, signal, go, changed }) {
       error && h("p", { class: "late" }, words(error)),
       sheet && [
         h("p", { class: "meta" }, t("signCode"), h("strong", { class: "mono" }, codeOf(sheet.tbs))),
+        statusWarning(sheet),
         h("div", { class: "stamped" }, page.button(t(seal ? "signSealed" : "signStamped", { n: sheet.page }))),
       ],
       h("a", { class: "plain slim", href: `#/d/${row.id}` }, t("batchRead")),
@@ -355,7 +368,7 @@ export async function batchScreen({ me, signal, go, changed }) {
         if (signal.aborted) return;
         const again = error instanceof Problem && ["pin-wrong", "pin-locked", "prepared-expired", "challenge-expired"].includes(error.code);
         if (!again) {
-          fill(view.main, trouble(error, back));
+          fill(view.main, trouble(error, back, t("offlineSign")));
           return;
         }
         // A wrong try may have ended the prepared revisions; what was agreed to is prepared anew, of the same bytes or not at all.

@@ -1,5 +1,7 @@
 /** Every text of the client, Vietnamese and English. `{name}` is replaced. Official words as in the decrees; plain words elsewhere. */
 
+import { put } from "./store.js";
+
 /** @type {Record<string, [string, string]>} */
 const TEXTS = {
   app: ["Hỏa Tốc", "Hỏa Tốc"],
@@ -10,6 +12,9 @@ const TEXTS = {
   loading: ["Đang tải…", "Loading…"],
   more: ["Xem thêm", "Show more"],
   offline: ["Mất mạng. Đang thử kết nối lại…", "No network. Trying again…"],
+  offlineKept: ["Mất mạng. Đang xem bản đã lưu lúc {time}.", "No network. This is what was kept at {time}."],
+  offlineSign: ["Khi mất mạng thì không ký được; chữ ký không bao giờ chờ để gửi sau.", "Nothing can be signed without a network; a signature never waits to be sent."],
+  offlineSent: ["Đã ghi lại, sẽ gửi khi có mạng", "Noted, will be sent with the network"],
   failedOffline: ["Không có mạng. Kiểm tra kết nối rồi thử lại.", "No network. Check the connection and try again."],
   internal: ["Có lỗi trên thiết bị này. Hãy thử lại.", "Something failed on this device. Try again."],
   trace: ["Mã hỗ trợ: {id}", "Support code: {id}"],
@@ -115,6 +120,7 @@ const TEXTS = {
   s_signed: ["Đã ký, chờ đóng dấu", "Signed, awaits the seal"],
   s_sealing: ["Đang đóng dấu", "Being sealed"],
   s_sealed_pending_timestamp: ["Đã đóng dấu, chờ dấu thời gian", "Sealed, time stamp awaited"],
+  s_sealed_pending_archive: ["Đã đóng dấu, đang lưu chứng cứ", "Sealed, evidence being added"],
   s_sealed: ["Đã đóng dấu", "Sealed"],
   s_forwarded: ["Đã gửi lên trục", "Sent to the exchange"],
   s_delivered: ["Nơi nhận đã nhận", "Delivered"],
@@ -160,6 +166,11 @@ const TEXTS = {
   signCode: ["Mã văn bản", "Document code"],
   signAs: ["Thẩm quyền", "Authority"],
   signCert: ["Chứng thư", "Certificate"],
+  certUnchecked: [
+    "Chưa kiểm tra được trạng thái chứng thư: không biết chứng thư có bị thu hồi hay không.",
+    "The certificate's status could not be checked: whether it was revoked is not known.",
+  ],
+  certStops: ["Vẫn ký được đến {time}.", "You can go on signing until {time}."],
   signPin: ["Nhập mã PIN để ký", "Enter your PIN to sign"],
   signPinSeal: ["Nhập mã PIN để đóng dấu", "Enter your PIN to seal"],
   signDo: ["Ký văn bản này", "Sign this document"],
@@ -213,6 +224,20 @@ const TEXTS = {
   deviceCode: ["Mã {code}", "Code {code}"],
   deviceRevoke: ["Thu hồi", "Revoke"],
   deviceRevokeAsk: ["Thu hồi “{label}”? Không hoàn tác được.", "Revoke “{label}”? This cannot be undone."],
+  pushTitle: ["Thông báo đẩy", "Push notifications"],
+  pushOn: ["Đang bật trên máy này.", "On for this device."],
+  pushWait: ["Đang chờ thông báo thử đến máy này…", "Waiting for a first one to arrive here…"],
+  pushOff: ["Đang tắt: máy chỉ báo khi ứng dụng đang mở.", "Off: this device tells only while the app is open."],
+  pushBlocked: ["Máy đang chặn thông báo của trang này. Hãy cho phép trong cài đặt của máy.", "This device blocks them. Allow them in its settings."],
+  pushNone: ["Không dùng được ở đây. Trên iPhone, hãy thêm ứng dụng vào màn hình chính trước.", "Not possible here. On an iPhone, add the app to the home screen first."],
+  pushDo: ["Bật thông báo", "Turn on"],
+  pushUndo: ["Tắt thông báo", "Turn off"],
+  pushDetail: ["Hiện số và trích yếu cả trên màn hình khóa", "Show number and subject, on the lock screen too"],
+  pushReady: ["Máy này đã nhận được thông báo.", "This device receives notifications."],
+  pushUrgent: ["Bạn có thông báo khẩn mới", "You have a new urgent notice"],
+  pushNormal: ["Bạn có thông báo mới", "You have a new notice"],
+  pushTap: ["Chạm để xem", "Tap to see it"],
+  pushOpen: ["Mở", "Open"],
   settings: ["Cài đặt", "Settings"],
   lang: ["Ngôn ngữ", "Language"],
   theme: ["Giao diện", "Theme"],
@@ -399,12 +424,17 @@ const TEXTS = {
   missing: ["Không có trang này.", "There is no such page."],
 };
 
+/** The worker has no local storage: it is told. */
+let told = "";
+/** @param {string} value */
+export const inWorker = (value) => { told = value; };
 /** @returns {"vi" | "en"} */
-export const language = () => (localStorage.getItem("language") === "en" ? "en" : "vi");
+export const language = () => ((globalThis.localStorage?.getItem("language") ?? told) === "en" ? "en" : "vi");
 
 /** @param {"vi" | "en"} value */
 export function speak(value) {
   localStorage.setItem("language", value);
+  put("language", value).catch(() => {});
   document.documentElement.lang = value;
 }
 
