@@ -3,7 +3,8 @@
  * key's statement was checked against the signer that came with the pairing link.
  *
  * @typedef {{prepared: string, document: string, parent: string, tbs: string, manifest_digest: string, organisation: string, credential: string,
- *   subject: string, field: string, page: number, page_count: number, expires_at: string}} Sheet
+ *   subject: string, field: string, page: number, page_count: number, expires_at: string,
+ *   certificate_status: {state: string, source: string, checked_at: string, signing_stops_at: string | null}}} Sheet
  */
 import { call, now, Offline, pause, post, Problem, read, self } from "./api.js";
 import { b64u, digest, unhex, utf8 } from "./codec.js";
