@@ -76,7 +76,7 @@ class Parties:
             },
             "push": {"fcm_credentials": str(self._account), "fcm_url": self.fcm_url},
             "tsa": {"urls": [self._tsa_url], "roots": str(self.trust)},
-            "trust": {"roots": str(self.trust)},
+            "trust": {"roots": str(self.trust), "status_hosts": [self.pki_url.removeprefix("http://")]},
             "webhooks": {"allow_private_addresses": True},
         }  # fmt: skip
 

@@ -142,6 +142,7 @@ def safe(tmp_path):
         "HOATOC_TSA__URLS": "http://tsa.example",
         "HOATOC_TSA__ROOTS": str(roots),
         "HOATOC_TRUST__ROOTS": str(roots),
+        "HOATOC_TRUST__STATUS_HOSTS": "ocsp.ca.example,crl.ca.example:8080",
     }
 
 
@@ -181,6 +182,8 @@ C20 = [
     ("HOATOC_TSA__URLS", "http://tsa.example,http://localhost:9200", "tsa.urls"),
     ("HOATOC_TSA__ROOTS", "", "tsa.roots"),
     ("HOATOC_TRUST__ROOTS", "missing", "trust.roots"),
+    ("HOATOC_TRUST__STATUS_HOSTS", "127.0.0.1:8080", "trust.status_hosts"),
+    ("HOATOC_TRUST__STATUS_GRACE_S", "999999", "trust.status_grace_s"),
     ("HOATOC_SIGNING__PREPARED_LIFETIME_S", "86400", "signing.prepared_lifetime_s"),
     ("HOATOC_SIGNING__UNSTAMPED_LIMIT_S", "999999", "signing.unstamped_limit_s"),
     ("HOATOC_WEBHOOKS__ALLOW_PRIVATE_ADDRESSES", "true", "webhooks.allow_private_addresses"),
@@ -204,6 +207,28 @@ def test_the_same_values_are_fine_in_embedded_mode(safe):
     for variable, value, _ in C20:
         if isinstance(value, str):
             load(None, safe | {variable: value, "HOATOC_SERVER__MODE": "embedded"})
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({"HOATOC_SIGNING__LEVEL": "B-X"}, "signing.level"),
+        ({"HOATOC_SIGNING__LEVEL": "B-LTA"}, "signing.level"),  # without anybody to ask
+        ({"HOATOC_SIGNING__ARCHIVE_FALLBACK": "drop"}, "signing.archive_fallback"),
+        ({"HOATOC_TRUST__STATUS_HOSTS": "http://ocsp.example"}, "trust.status_hosts"),
+        ({"HOATOC_TRUST__STATUS_HOSTS": "*.example"}, "trust.status_hosts"),
+    ],
+)
+def test_levels_that_cannot_be_reached_are_refused_in_every_mode(environment, named):
+    with pytest.raises(SettingsError, match=named):
+        load(None, environment)
+
+
+def test_the_level_follows_from_whom_may_be_asked():
+    assert load(None, {}).signing.level == "B-T"
+    assert load(None, {"HOATOC_TRUST__STATUS_HOSTS": "ocsp.example"}).signing.level == "B-LTA"
+    said = {"HOATOC_TRUST__STATUS_HOSTS": "ocsp.example", "HOATOC_SIGNING__LEVEL": "B-LT"}
+    assert load(None, said).signing.level == "B-LT"
 
 
 def test_an_open_state_folder_and_an_open_file_with_a_password_are_refused(safe, tmp_path):
