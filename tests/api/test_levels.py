@@ -1,0 +1,327 @@
+"""Levels and certificate status through the whole product: B-LTA before a document leaves, renewal, outages (SW-1, SW-4, SW-5; D6)."""
+
+import asyncio
+import datetime as dt
+import hashlib
+import itertools
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from server.demo.pki import DemoPki
+from server.identity.model import Role
+from server.jobs import Retry
+from server.preservation.service import PreservationService
+from server.revocation.service import RevocationService
+from server.timestamps import TimeStamps
+from signing.pdf.archive import signed_with
+from signing.pdf.compare import chain
+from signing.pdf.reader import open_document
+from signing.pdf.revocation import CertificateState, path_of, read_dss, status_of
+from signing.pdf.timestamp import TimeStampTrust
+from tests.api.conftest import code
+from tests.fakes import pdfs
+from tests.fakes.pdf_signing import pdfsig, qpdf_check
+from tests.fakes.stack import Caller, Stack, running
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+DAY_US = 86_400_000_000
+OUT = ("sealed", "forwarded", "delivered", "accepted")
+
+
+class Shifted:
+    """The machine's clock, moved by `offset` for the demo's PKI and for what a test builds on it."""
+
+    def __init__(self) -> None:
+        self.offset = dt.timedelta(0)
+
+    def __call__(self) -> dt.datetime:
+        return dt.datetime.now(dt.UTC) + self.offset
+
+    def now_us(self) -> int:
+        return int(self().timestamp() * 1_000_000)
+
+    def monotonic_us(self) -> int:
+        return self.now_us()
+
+
+class House:
+    def __init__(self, stack: Stack, clock: Shifted) -> None:
+        self.stack = stack
+        self.clock = clock
+        self.leader: Caller
+        self.clerk: Caller
+
+    async def signed(self) -> str:
+        answer = await self.stack.take_in(pdfs.vietnamese(), [self.leader])
+        assert answer.status_code == 201, answer.text
+        document = str(answer.json()["id"])
+        assert (await self.leader.sign(document)).status_code == 200
+        await self.stack.until(document, "signed")
+        return document
+
+    async def sealed(self, *states: str) -> str:
+        document = await self.signed()
+        assert (await self.clerk.sign(document)).status_code == 200
+        await self.stack.until(document, *(states or OUT))
+        return document
+
+    async def file(self, document: str, folder: Path) -> Path:
+        answer = await self.stack.qlvb.call("GET", f"/api/v1/documents/{document}/files/final", expect=200)
+        out = folder / f"{document}.pdf"
+        out.write_bytes(answer.content)
+        return out
+
+    def switch(self, **on: bool) -> None:
+        for name, value in on.items():
+            setattr(self.stack.pki.switches, name, value)
+
+    async def forget_statuses(self) -> None:
+        """As if nothing had been asked yet."""
+
+        async def body(tx: Any) -> None:
+            for table in ("certificate_statuses", "status_lists"):
+                await tx.execute(f"DELETE FROM {table}")
+
+        await self.stack.wiring.db.transact(body)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    clock = Shifted()
+    pki = DemoPki(now=clock, tsa_life=dt.timedelta(days=300))
+    async with running(tmp_path_factory.mktemp("levels"), pki=pki) as stack:
+        made = House(stack, clock)
+        made.leader = await stack.person("Nguyễn Văn Mẫu", Role.LEADER)
+        made.clerk = await stack.person("Trần Thị Mẫu", Role.CLERK, office=True, position="Văn thư")
+        await stack.credential(made.leader, "Nguyễn Văn Mẫu")
+        await stack.credential(made.clerk, "Ủy ban nhân dân xã Mẫu", "seal")
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _all_on(house: House) -> Any:
+    yield
+    house.switch(tsa=True, ocsp=True, crl=True)
+    house.clock.offset = dt.timedelta(0)
+
+
+def proven(path: Path, root: bytes, now_us: int) -> None:
+    """Every certificate of the file was good at its signature's time, by what the file itself holds."""
+    with open_document(path) as document:
+        data = read_dss(document.head)
+    for one in signed_with(path)[:-1]:
+        for leaf in (one.certificate, *one.token[:1]):
+            road = path_of(leaf, data.certificates)
+            assert road[-1] == root
+            for own, above in itertools.pairwise(road):
+                found = status_of(own, above, data, at_us=one.token_time_us or 0, now_us=now_us)
+                assert found.state is CertificateState.GOOD
+
+
+async def test_a_sealed_document_leaves_as_b_lta(house: House, tmp_path: Path) -> None:
+    document = await house.sealed("forwarded", "delivered", "accepted")
+    final = await house.file(document, tmp_path)
+    qpdf_check(final)
+    assert [one.timestamp for one in signed_with(final)] == [False, False, True]
+    assert all(one.valid for one in pdfsig(final) if one.subfilter == "ETSI.CAdES.detached")
+    assert not any(change.reason for change in chain(final))
+    root = house.stack.pki.authority.root.certificate.public_bytes(serialization.Encoding.DER)
+    proven(final, root, house.clock.now_us())
+    # The forwarded file is the head of the chain (architecture, rule 1).
+    db = house.stack.wiring.db
+    packet = await db.fetch_one("SELECT revision FROM outgoing_packets WHERE document = $1", document)
+    head = await db.fetch_one("SELECT head FROM documents WHERE id = $1", document)
+    assert packet is not None
+    assert head is not None
+    assert packet["revision"] == head["head"] == hashlib.sha256(final.read_bytes()).hexdigest()
+    kinds = await db.fetch_all("SELECT kind FROM revisions WHERE document = $1 ORDER BY number", document)
+    assert [row["kind"] for row in kinds] == ["intake", "signature", "seal", "archive"]
+
+
+async def test_the_sheet_says_that_the_certificate_is_good(house: House) -> None:
+    answer = await house.stack.take_in(pdfs.plain(), [house.leader])
+    sheet = await house.leader.sheet(answer.json()["id"])
+    assert sheet["certificate_status"]["state"] == "good"
+    assert sheet["certificate_status"]["signing_stops_at"] is None
+    # SW-5: the evidence is kept with the signature: for the person's certificate and the authority's above it.
+    rows = await house.stack.wiring.db.fetch_all(
+        "SELECT e.state, a.source FROM signature_evidence e JOIN status_answers a ON a.digest = e.answer WHERE e.prepared = $1",
+        sheet["prepared"],
+    )
+    assert sorted((row["state"], row["source"]) for row in rows) == [("good", "crl"), ("good", "ocsp")]
+
+
+async def test_answers_are_used_again(house: House) -> None:
+    await house.sealed()
+    before = house.stack.pki.ocsp_answers
+    answer = await house.stack.take_in(pdfs.plain(), [house.leader])
+    for _ in range(3):
+        await house.leader.sheet(answer.json()["id"])
+    assert house.stack.pki.ocsp_answers <= before + 1
+
+
+async def test_without_a_status_the_signer_is_warned_and_stopped_after_the_grace(house: House) -> None:
+    # SW-4: warn the signer; D6: fail closed after the grace.
+    await house.forget_statuses()
+    house.switch(ocsp=False, crl=False)
+    answer = await house.stack.take_in(pdfs.plain(), [house.leader])
+    document = str(answer.json()["id"])
+    sheet = await house.leader.sheet(document)
+    assert sheet["certificate_status"]["state"] == "not_checked"
+    assert sheet["certificate_status"]["signing_stops_at"] is not None
+    opened = await house.leader.sheet(document)
+    db = house.stack.wiring.db
+    await db.transact(
+        lambda tx: tx.execute(
+            "UPDATE certificate_statuses SET failing_since_us = failing_since_us - $1 WHERE state = 'not_checked'",
+            4 * 3600 * 1_000_000 + 1,
+        )
+    )
+    # S1 asks again by what is known, so a sheet that was opened in time does not help.
+    assert code(await house.leader.approve(opened)) == "certificate-status-unavailable"
+    refused = await house.leader.call("POST", f"/api/v1/documents/{document}/sheet")
+    assert code(refused) == "certificate-status-unavailable"
+    house.switch(ocsp=True, crl=True)
+    assert (await house.leader.sign(document)).status_code == 200
+
+
+async def test_a_revoked_certificate_is_refused_before_the_pin(house: House) -> None:
+    person = await house.stack.person("Lê Văn Thu Hồi", Role.LEADER)
+    credential = await house.stack.credential(person, "Lê Văn Thu Hồi")
+    answer = await house.stack.take_in(pdfs.plain(), [person])
+    document = str(answer.json()["id"])
+    sheet = await person.sheet(document)
+    db = house.stack.wiring.db
+    row = await db.fetch_one("SELECT certificate FROM credentials WHERE id = $1", credential)
+    assert row is not None
+    serial = x509.load_der_x509_certificate(bytes(row["certificate"])).serial_number
+    house.stack.pki.authority.revoke(serial, x509.ReasonFlags.key_compromise)
+    await house.forget_statuses()
+    refused = await person.call("POST", f"/api/v1/documents/{document}/sheet")
+    assert code(refused) == "certificate-revoked"
+    assert refused.json()["revoked_at"].endswith("Z")
+    # The sheet that was opened before is of no use any more, and no try was charged for it.
+    assert code(await person.approve(sheet)) == "certificate-revoked"
+    intents = await db.fetch_one("SELECT count(*) AS n FROM activations WHERE person = $1", person.person)
+    assert intents is not None
+    assert intents["n"] == 0
+    house.switch(ocsp=False, crl=False)
+    # An outage does not bring a revoked certificate back.
+    assert code(await person.call("POST", f"/api/v1/documents/{document}/sheet")) == "certificate-revoked"
+
+
+async def test_without_evidence_a_document_waits_and_leaves_by_the_policy(house: House, tmp_path: Path) -> None:
+    # D6 with the policy "forward": B-T leaves after the wait, the log tells, and the archive follows when it can be had.
+    document = await house.signed()
+    assert (await house.clerk.sheet(document))["certificate_status"]["state"] == "good"
+    await house.forget_statuses()
+    house.switch(ocsp=False, crl=False)
+    assert (await house.clerk.sign(document)).status_code == 200
+    await house.stack.until(document, "sealed_pending_archive")
+    pending = await house.stack.qlvb.call("GET", f"/api/v1/documents/{document}/files/final")
+    assert code(pending) == "file-pending"
+    await house.stack.wiring.db.transact(
+        lambda tx: tx.execute(
+            "UPDATE documents SET state_since_us = state_since_us - 901000000 WHERE id = $1", document
+        )
+    )
+    await run_again(house, document)
+    await house.stack.until(document, "forwarded", "delivered", "accepted")
+    events = await house.stack.wiring.db.fetch_all(
+        "SELECT body FROM audit_events WHERE subject = $1 AND kind = 'document.sealed'", document
+    )
+    assert b"certificate-status-unavailable" in bytes(events[0]["body"])
+    before = (await house.file(document, tmp_path)).read_bytes()
+    house.switch(ocsp=True, crl=True)
+    await run_again(house, document)
+    for _ in range(500):
+        after = (await house.file(document, tmp_path)).read_bytes()
+        if after != before:
+            break
+        await asyncio.sleep(0.02)
+    assert after.startswith(before)
+    assert signed_with(tmp_path / f"{document}.pdf")[-1].timestamp
+
+
+async def run_again(house: House, document: str) -> None:
+    """Make the waiting job due now rather than in a minute."""
+    await house.stack.wiring.db.transact(
+        lambda tx: tx.execute(
+            "UPDATE jobs SET due_us = 0 WHERE kind = 'preservation.archive' AND ordering_key = $1",
+            f"preservation:{document}",
+        )
+    )
+
+
+async def test_the_archive_is_renewed_before_its_stamp_ends(house: House, tmp_path: Path) -> None:
+    """The demo's time-stamping certificate ends after 300 days; 90 days before, the next stamp is due."""
+    document = await house.sealed("forwarded", "delivered", "accepted")
+    before = (await house.file(document, tmp_path)).read_bytes()
+    clock, wiring, settings = house.clock, house.stack.wiring, house.stack.settings
+    root = house.stack.pki.authority.root.certificate.public_bytes(serialization.Encoding.DER)
+    revocation = RevocationService(
+        db=wiring.db,
+        clock=clock,
+        hosts=settings.trust.status_hosts,
+        roots=(root,),
+        timeout_s=5,
+        fresh_us=3600_000_000,
+        grace_us=3600_000_000,
+    )
+    stamps = TimeStamps(settings.tsa.urls, TimeStampTrust(roots=(root,)), clock)
+    keeper = PreservationService(
+        db=wiring.db,
+        blobs=wiring.blobs,
+        pdf=wiring.pdf,
+        previews=wiring.previews,
+        revocation=revocation,
+        stamps=stamps,
+        clock=clock,
+        level="B-LTA",
+        wait_us=1,
+        fallback="forward",
+        renewal_us=90 * DAY_US,
+    )
+    try:
+        clock.offset = dt.timedelta(days=209)
+        assert document not in [one for one, _ in await keeper.renewals(500)]
+        clock.offset = dt.timedelta(days=211)
+        assert document in [one for one, _ in await keeper.renewals(500)]
+        # A stamp of the same certificate would win no time: it is not taken, and the job goes on asking.
+        with pytest.raises(Retry) as caught:
+            await keeper.archive(document, Finishing())  # type: ignore[arg-type]
+        assert caught.value.reason == "no-time-stamp"
+        house.stack.pki.authority.renew_tsa()
+        finishing = Finishing()
+        await keeper.archive(document, finishing)  # type: ignore[arg-type]
+        assert finishing.finished == 1
+        assert document not in [one for one, _ in await keeper.renewals(500)]
+        # Once done, the same job does nothing.
+        await keeper.archive(document, Finishing())  # type: ignore[arg-type]
+    finally:
+        await revocation.close()
+        await stamps.close()
+    final = await house.file(document, tmp_path)
+    assert final.read_bytes().startswith(before)
+    signed = signed_with(final)
+    assert [one.field for one in signed if one.timestamp] == ["HT_DTS1", "HT_DTS2"]
+    proven(final, root, clock.now_us())
+    assert all(one.valid for one in pdfsig(final) if one.subfilter == "ETSI.CAdES.detached")
+    assert not any(change.reason for change in chain(final))
+
+
+class Finishing:
+    """The part of a job's context that ends it in the handler's transaction."""
+
+    def __init__(self) -> None:
+        self.finished = 0
+
+    async def finish(self, _tx: Any) -> None:
+        self.finished += 1
