@@ -13,6 +13,9 @@ export type AwaitingDevice = { device: DeviceAnswer; person_name: string };
 /** DER, base64url; `chain` at most one intermediate. */
 export type CertificateRequest = { certificate: string; chain?: string[] };
 
+/** What was known of the signer's certificate and those above it when the sheet was opened (SW-4). `state`: "good", "unknown" or "not_checked"; all but the first are a warning that the person must see before the PIN. `source`: "ocsp", "crl" or empty. `signing_stops_at`: until when one may sign without a status; null where it is good, or where nobody can be asked. */
+export type CertificateStatusView = { checked_at: string; signing_stops_at: string | null; source: string; state: string };
+
 export type ChangeView = { at: string; detail: { [name: string]: any }; document: string; kind: string; seq: number; state: string; tombstone: boolean };
 
 /** `next` always continues: ask again with it later. A tombstone says: remove every copy of the document. */
@@ -161,7 +164,7 @@ export type Sentence = { code: string; en: string; vi: string };
 export type SessionAnswer = { device: DeviceAnswer; tokens: TokenAnswer };
 
 /** The approval sheet. The device recomputes `manifest_digest` from the manifest, checks the image digests, and signs both digests; `organisation` and `credential` go into the approval as they stand. */
-export type SheetView = { credential: string; document: string; expires_at: string; field: string; manifest_digest: string; organisation: string; page: number; page_count: number; parent: string; prepared: string; subject: string; tbs: string };
+export type SheetView = { certificate_status: CertificateStatusView; credential: string; document: string; expires_at: string; field: string; manifest_digest: string; organisation: string; page: number; page_count: number; parent: string; prepared: string; subject: string; tbs: string };
 
 /** One signature, or a document time stamp (`kind`: "signature" | "document_timestamp"). `indication`, `sub_indication`: EN 319 102-1. `organisation`: the certificate's managing unit. `time` is proven by a time stamp of `time_source` ("signature", "document", "" for none). `integrity`, `valid_at_signing`: None where that could not be read. `revocation`: "good", "revoked", "unknown" or "not-checked". `covers`: bytes of the file when it was signed; `whole_file`: nothing was added afterwards. */
 export type SignatureReport = { algorithm: string; certificate_sha256: string; covers: number; field: string; indication: string; integrity: boolean | null; issuer: string; kind: string; level: string; not_after: string | null; not_before: string | null; organisation: string; reasons: Sentence[]; revocation: string; serial: string; signer: string; sub_indication: string; time: string | null; time_source: string; valid_at_signing: boolean | null; whole_file: boolean };
