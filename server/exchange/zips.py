@@ -3,6 +3,7 @@
 Nothing is ever extracted under a name from the archive; one entry is read, counted as it flows, to a path of ours.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -91,8 +92,13 @@ def unwrap(path: Path, out: Path, limits: ZipLimits) -> tuple[int, str]:
     except ZipRefused:
         out.unlink(missing_ok=True)
         raise
+    except MemoryError:
+        out.unlink(missing_ok=True)
+        raise
     except Exception as error:  # zipfile and zlib raise half a dozen types on hostile input
         out.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: an offset that the archive invented
+            raise  # the volume is full or broken, which is no fault of the archive (D8)
         raise ZipRefused("zip-broken", type(error).__name__) from error
 
 

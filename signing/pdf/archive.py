@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
-from signing.pdf.errors import PdfError
+from signing.pdf.errors import MACHINE, PdfError
 from signing.pdf.fields import FormField, form_fields
 from signing.pdf.objects import Name, PdfObject, Ref, Stream
 from signing.pdf.prepare import Prepared, write_revision
@@ -267,7 +267,7 @@ def signed_with(path: Path) -> tuple[SignedWith, ...]:
             stamp = value.get(Name("SubFilter")) == "ETSI.RFC3161"
             try:
                 found.append(_signed_with(field.name, ranges[2] + ranges[3], contents, timestamp=stamp))
-            except MemoryError:
+            except MACHINE:
                 raise
             except Exception:  # noqa: S112 -- threat B4: whatever a hostile CMS makes the parser raise
                 continue

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from signing.pdf.closed_list import Box, NewField, NewSignature, Walk, refuse
-from signing.pdf.errors import PdfError
+from signing.pdf.errors import MACHINE, PdfError
 from signing.pdf.fields import FormField, decode_text, form_fields, permissions
 from signing.pdf.objects import Name, PdfObject, Ref, Stream
 from signing.pdf.reader import Document, Revision, open_document
@@ -142,7 +142,7 @@ def _one_more(parent: Path, child: Path) -> Comparison:
             if len(after.revisions) != len(before.revisions) + 1:
                 raise refuse("not one revision was added")
             return found
-    except (PdfError, OSError, MemoryError):
+    except (PdfError, OSError, *MACHINE):
         raise
     except Exception as error:
         raise refuse(f"unreadable: {type(error).__name__}") from None
@@ -159,8 +159,8 @@ def chain(path: Path) -> list[RevisionChange]:
         for index in range(1, len(revisions)):
             try:
                 found, reason = compare_revisions(document, index), ""
-            except (MemoryError, ImportError):
-                raise  # says something about this machine, nothing about the revision
+            except MACHINE:
+                raise
             except Exception as error:
                 # A revision that is not ours may be anything; the answer is then its reason, never an error.
                 found, reason = None, str(error) if isinstance(error, PdfError) else type(error).__name__

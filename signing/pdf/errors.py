@@ -52,6 +52,10 @@ CODES: Final = REFUSALS | frozenset(
 )
 
 
+MACHINE = (MemoryError, ImportError)
+"""What says something about this machine and nothing about the file: never turned into a verdict on the file."""
+
+
 class PdfError(Exception):
     """A PDF that cannot be used for what was asked.
 

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, ExtensionOID
 
-from signing.pdf.errors import PdfError
+from signing.pdf.errors import MACHINE, PdfError
 from signing.pdf.objects import Name, Stream
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def check_crl(crl: bytes, certificate: bytes, issuer: bytes, *, at_us: int, now_
 def _guarded(judge: Callable[[], Status]) -> Status:
     try:
         return judge()
-    except (PdfError, MemoryError):
+    except (PdfError, *MACHINE):
         raise
     except Exception as error:
         raise _bad(f"the answer cannot be read ({type(error).__name__})") from error

@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from signing.pdf.content import Budget, check_page
-from signing.pdf.errors import PdfError
+from signing.pdf.errors import MACHINE, PdfError
 from signing.pdf.fields import form_fields
 from signing.pdf.interactive import page_annotations, shown_values, sweep
 from signing.pdf.leftovers import check_leftovers, reachable
@@ -85,7 +85,7 @@ def inspect(path: Path) -> SafetyReport:
     try:
         with open_document(path) as document:
             return _inspect(document)
-    except (PdfError, OSError, MemoryError):
+    except (PdfError, OSError, *MACHINE):
         raise
     except Exception as error:
         # Whatever a hostile file makes this code stumble over is a reason not to sign it, never an error of the server.

@@ -22,7 +22,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from signing.pdf.content import page_content
-from signing.pdf.errors import PdfError
+from signing.pdf.errors import MACHINE, PdfError
 from signing.pdf.fields import decode_text, form_fields
 from signing.pdf.interactive import Widget, shown_values
 from signing.pdf.objects import Name, PdfObject, Real, Ref, Stream
@@ -61,7 +61,7 @@ def agreement(path: Path) -> Agreement:
     try:
         with open_document(path) as document:
             return _compare(document, path)
-    except (PdfError, OSError, MemoryError):
+    except (PdfError, OSError, *MACHINE):
         raise
     except Exception as error:
         raise PdfError("parsers-disagree", f"unreadable: {type(error).__name__}") from None

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
-from signing.pdf.errors import PdfError
+from signing.pdf.errors import MACHINE, PdfError
 
 __all__ = [
     "MAX_REPLY",
@@ -126,7 +126,7 @@ def check_token(
         raise _bad("the token's size is out of range")
     try:
         found = _read(token, imprint, nonce, trust)
-    except (PdfError, MemoryError):
+    except (PdfError, *MACHINE):
         raise
     except Exception as error:
         raise _bad(f"the token cannot be read ({type(error).__name__})") from error

@@ -25,7 +25,7 @@ import msgspec
 
 from signing.pdf.cms_validation import HASHES, Finding, Indication, Signed, check_path, doubt, names_of, read_cms
 from signing.pdf.compare import compare_revisions
-from signing.pdf.errors import PdfError
+from signing.pdf.errors import MACHINE, PdfError
 from signing.pdf.fields import FormField, form_fields
 from signing.pdf.later import check_later
 from signing.pdf.locks import byte_range
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Indication", "SignatureResult", "Trust", "ValidationResult", "validate", "validate_cms"]
 
-# What says something about this machine and nothing about the file: no verdict may come of it.
-_MACHINE: Final = (MemoryError, ImportError)
 _BLANK: Final = b"\0\t\n\f\r "
 _SKEW_US: Final = 60_000_000
 _PADES: Final = "ETSI.CAdES.detached"
@@ -105,7 +103,7 @@ def validate(path: Path, trust: Trust, now_us: int) -> ValidationResult:
     try:
         with open_document(path) as document:
             return _File(document, trust, now_us).judge()
-    except (OSError, *_MACHINE):
+    except (OSError, *MACHINE):
         raise
     except PdfError as error:
         return ValidationResult((), 0, error.code)
@@ -131,7 +129,7 @@ def validate_cms(der: bytes, tbs: bytes, trust: Trust, now_us: int) -> Signature
         _Judge(trust, now_us, None).signature(signed, found, pades=True)
     except Finding as failure:
         found.reasons.append(failure)
-    except _MACHINE:
+    except MACHINE:
         raise
     except Exception:
         # Threat B4, as in `_File`.
@@ -316,7 +314,7 @@ class _File:
             place = _place(self.document, field, found.seen)
         except Finding as failure:
             found.reasons.append(failure)
-        except _MACHINE:
+        except MACHINE:
             raise
         except Exception:
             # Threat B4: a parser's exception of any kind is "not valid", never "unknown, go on".
@@ -344,7 +342,7 @@ class _File:
                 found.seen["level"] = "B-LTA" if self._archived(place.revision.index) else "B-LT"
         except Finding as failure:
             found.reasons.append(failure)
-        except _MACHINE:
+        except MACHINE:
             raise
         except Exception:
             # Threat B4, as above.
@@ -366,7 +364,7 @@ class _File:
 def _accepted(check: Any, document: Document, index: int) -> bool:
     try:
         check(document, index)
-    except _MACHINE:
+    except MACHINE:
         raise
     except Exception:
         # A revision that cannot be compared is not known to be harmless (threats B1, B4).
