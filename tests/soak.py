@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import PostgresCluster
+from tests.faults import attack_table
 from tests.faults import exchange_loops as exchange
 from tests.faults.road import loops as road
 from tests.faults.signer import loops as signer
@@ -28,7 +29,7 @@ SUMS = ("lost", "doubled", "unrecorded", "free_tries")
 # What a part counts beside these, and must be 0 as well.
 MUST_BE_ZERO = {
     "unsettled", "corrupt", "unsigned", "failed", "killed", "internal", "wrong_derivations", "verdict_mismatch", "right_pin_accepted",
-    "charged_by_strangers", "accepted", "won", "mismatched", "wrong",
+    "charged_by_strangers", "accepted", "won", "mismatched", "wrong", "changed",
 }  # fmt: skip
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -61,7 +62,9 @@ def parts(rounds: int, seconds: int, seed: int, cluster: PostgresCluster) -> dic
             base, lambda at, url: road.rolling_restarts(at, max(2, rounds // 2), seed, url)
         ),
         "road_replacement_race": lambda base: road.replacement_race(base, rounds, seed),
+        "exchange_faulty_forwarding": lambda base: exchange.forwarding(base, rounds=10 * rounds, seed=seed),
         "exchange_kill_cycles": lambda base: exchange.kill_cycles(base, rounds=rounds, seed=seed),
+        "attack_table": attack_table.judge_all,
         "group_commit": lambda base: asyncio.to_thread(
             _pytest, base, "tests/faults/test_group_commit.py", rounds, seed
         ),

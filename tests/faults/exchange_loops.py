@@ -13,6 +13,7 @@ import httpx2
 from server.clock import SystemClock
 from server.db import migrate, open_database
 from server.exchange.model import PacketKind
+from server.exchange.standin import serving
 from tests.unit.server.exchange.house import House, client
 
 FAULTS = ("drop-after", "500-after", "drop-before", "500-before", "html", "late")
@@ -37,6 +38,26 @@ async def faulty_forwarding(house, stage, *, rounds: int, share: float = 0.3) ->
             await asyncio.sleep(0.05 if ended[2] not in {"http-500", "not-json"} else 0)
             house.clock.advance(max(ended[1], 0.001))
     return verdict((await stage.oracle())["packets"], heads)
+
+
+async def forwarding(folder: Path, *, rounds: int, seed: int) -> dict[str, int]:
+    """`faulty_forwarding` with an axis and a house of its own."""
+    from tests.fakes.clock import FrozenClock
+    from tests.unit.server.exchange.conftest import Stage
+
+    (folder / "axis").mkdir(parents=True)
+    random.seed(seed)  # the retries' jitter; the axis draws its faults by itself
+    db = await open_database(f"sqlite://{folder}/house.db")
+    await migrate(db)
+    async with serving(folder / "axis") as (standin, url):
+        stage = Stage(standin, url)
+        try:
+            house = House(db, folder, FrozenClock(), stage.client("X01", send_s=1))
+            await house.found()
+            return await faulty_forwarding(house, stage, rounds=rounds)
+        finally:
+            await stage.close()
+            await db.close()
 
 
 def verdict(packets, heads: dict[str, str]) -> dict[str, int]:
