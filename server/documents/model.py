@@ -249,23 +249,14 @@ class StepRow(msgspec.Struct, frozen=True):
     decided_us: int | None
 
 
-class InboxRow(msgspec.Struct, frozen=True, array_like=True):
-    """One line of a person's inbox."""
+class InboxLine(msgspec.Struct, frozen=True, array_like=True):
+    """One line of a person's inbox: its place in the order, and its JSON (`routes.InboxItem`)."""
 
-    id: str
     waiting: int
     urgency: int
     at_us: int
-    reason: str
-    state: str
-    code_number: str
-    code_notation: str
-    subject: str
-    type_name: str
-    page_count: int
-    head: str
-    due_date: str | None
-    state_due_us: int | None
+    id: str
+    line: msgspec.Raw
 
 
 class RevisionRow(msgspec.Struct, frozen=True):

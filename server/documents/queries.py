@@ -3,7 +3,7 @@
 import msgspec
 
 from server.db import Database, Dialect, Reads, Row, Transaction, into
-from server.documents.model import DocumentRow, InboxRow, RevisionRow, State, StepRow, StepState
+from server.documents.model import DocumentRow, InboxLine, RevisionRow, State, StepRow, StepState
 from server.identity.model import Actor
 
 _DOCUMENT = (
@@ -49,31 +49,55 @@ async def listing(db: Reads, actor: Actor, *, before: tuple[int, str], limit: in
     return [into(row, DocumentRow) for row in rows]
 
 
-INBOX = (
+_INBOX = (
     "SELECT a.document AS id, a.waiting, a.urgency, a.at_us, a.reason, d.state, d.code_number, d.code_notation, d.subject, d.type_name, "
     "d.page_count, d.head, d.due_date, d.state_due_us FROM document_readers a JOIN documents d ON d.id = a.document "
     "WHERE a.person = $1 AND (a.waiting, a.urgency, a.at_us, a.document) < ($2, $3, $4, $5) "
     "ORDER BY a.waiting DESC, a.urgency DESC, a.at_us DESC, a.document DESC LIMIT $6"
 )
-
-
-# The same as one row. SQLite hands over row by row, each time letting go of the interpreter and waiting to have it back, which at
-# 50 rows costs a busy server more than the query.
-INBOX_AT_ONCE = (
-    "SELECT json_group_array(json_array(id, waiting, urgency, at_us, reason, state, code_number, code_notation, subject, type_name, page_count, head, "
-    f"due_date, state_due_us)) AS rows FROM ({INBOX})"
+# A line is made where its row is read: fifty rows would each be taken apart, put together and written again on the way.
+_LINE = (
+    "'id', id, 'waiting', {waiting}, 'reason', reason, 'urgency', urgency, 'state', state, 'number', code_number, 'notation', code_notation, "
+    "'subject', subject, 'type_name', type_name, 'page_count', page_count, 'revision', head, 'due_date', due_date, 'overdue_at', {overdue}, 'at', {at}"
 )
 
 
-async def inbox(db: Database, actor: Actor, *, before: tuple[int, int, int, str], limit: int) -> list[InboxRow]:
+def _sqlite_iso(us: str) -> str:
+    return f"strftime('%Y-%m-%dT%H:%M:%S', {us} / 1000000, 'unixepoch') || printf('.%06dZ', {us} % 1000000)"
+
+
+def _postgres_iso(us: str) -> str:
+    second = f"to_char(to_timestamp({us} / 1000000) AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS')"
+    return f"{second} || '.' || lpad(({us} % 1000000)::text, 6, '0') || 'Z'"
+
+
+_SQLITE_LINE = _LINE.format(
+    waiting="json(CASE waiting WHEN 1 THEN 'true' ELSE 'false' END)",
+    overdue=_sqlite_iso("state_due_us"),
+    at=_sqlite_iso("at_us"),
+)
+_POSTGRES_LINE = _LINE.format(waiting="waiting = 1", overdue=_postgres_iso("state_due_us"), at=_postgres_iso("at_us"))
+_POSTGRES_INBOX = (
+    f"SELECT waiting, urgency, at_us, id, json_build_object({_POSTGRES_LINE})::text AS line FROM ({_INBOX}) i "
+    "ORDER BY waiting DESC, urgency DESC, at_us DESC, id DESC"
+)
+# All as one row. SQLite hands over row by row, each time letting go of the interpreter and waiting to have it back, which at
+# 50 rows costs a busy server more than the query.
+_SQLITE_INBOX = f"SELECT json_group_array(json_array(waiting, urgency, at_us, id, json_object({_SQLITE_LINE}))) AS lines FROM ({_INBOX})"
+
+
+async def inbox(db: Database, actor: Actor, *, before: tuple[int, int, int, str], limit: int) -> list[InboxLine]:
     """What names this person: waiting first, then by urgency, then newest. One index range."""
     if db.dialect is Dialect.SQLITE:
-        packed = await db.fetch_one(INBOX_AT_ONCE, actor.id, *before, limit)
-        found = [] if packed is None else msgspec.json.decode(packed["rows"], type=list[InboxRow])
+        packed = await db.fetch_one(_SQLITE_INBOX, actor.id, *before, limit)
+        found = [] if packed is None else msgspec.json.decode(packed["lines"], type=list[InboxLine])
         # SQLite keeps the order of the inner query but does not promise it.
         return sorted(found, key=lambda row: (row.waiting, row.urgency, row.at_us, row.id), reverse=True)
-    rows = await db.fetch_all(INBOX, actor.id, *before, limit)
-    return [InboxRow(*(row[name] for name in InboxRow.__struct_fields__)) for row in rows]
+    rows = await db.fetch_all(_POSTGRES_INBOX, actor.id, *before, limit)
+    return [
+        InboxLine(row["waiting"], row["urgency"], row["at_us"], row["id"], msgspec.Raw(row["line"].encode()))
+        for row in rows
+    ]
 
 
 async def seal_queue(db: Reads, actor: Actor, *, limit: int) -> list[DocumentRow]:
