@@ -27,6 +27,7 @@ STEPS: dict[str, tuple[str, str]] = {
     "approve": ("PIN niêm phong trên máy; bộ ký ký", "PIN sealed, signed"),
     "stamp": ("Dấu thời gian, PAdES B-T", "time stamp"),
     "seal": ("Văn thư đóng dấu cơ quan", "the clerk's seal"),
+    "archive": ("Chứng cứ lâu dài, PAdES B-LTA", "evidence for years"),
     "axis": ("Trục liên thông nhận edXML", "exchange has it"),
     "statuses": ("Nơi nhận trả 01 đến, 03 tiếp nhận", "receivers' 01, 03"),
     "told": ("Điện thoại lãnh đạo được báo", "leader is told"),
@@ -157,8 +158,10 @@ class Play:
         outcome.files["phone"] = said["folder"]
         signed = await cast.wait("qlvb", "change", document=document, kind="document.signed")
         self._step(outcome, "stamp", (signed.at - said.at) * 1e3)
+        stamped = await cast.wait("qlvb", "change", document=document, kind="document.sealed_pending_archive")
+        self._step(outcome, "seal", (stamped.at - signed.at) * 1e3)
         sealed = await cast.wait("qlvb", "change", document=document, kind="document.sealed")
-        self._step(outcome, "seal", (sealed.at - signed.at) * 1e3)
+        self._step(outcome, "archive", (sealed.at - stamped.at) * 1e3)
         packet = await self._accepted(taken["exchange_id"])
         at_axis = time.monotonic()
         self._step(outcome, "axis", (at_axis - sealed.at) * 1e3)
