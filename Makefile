@@ -4,6 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NPM := tests/web/node_modules
 
 .PHONY: run setup setup-dev system test check bench soak lock clean
 
@@ -33,22 +34,29 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 system:
 	@bash tests/system.sh
 
-test: setup-dev system
+# What checks the web client, hash-locked: its types, its accessibility. The client itself has no package.
+$(NPM)/.package-lock.json: tests/web/package-lock.json
+	@bash tests/system.sh node npm
+	@npm ci --prefix tests/web --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@touch $@
+
+test: setup-dev system $(NPM)/.package-lock.json
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-check: setup-dev
+check: setup-dev $(NPM)/.package-lock.json
 	@$(BIN)/ruff check -q .
 	@$(BIN)/ruff format -q --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/hoatoc openapi --check
+	@$(NPM)/.bin/tsc -p tests/web/tsconfig.json
 	@$(BIN)/python -m tests.conformance
 
 bench: setup-dev system
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 # The long forms of the crash, race and fuzz loops; ends with one JSON line. ROUNDS, SECONDS and SEED come from the command line.
-soak: setup-dev system
+soak: setup-dev system $(NPM)/.package-lock.json
 	@$(BIN)/python -m tests.soak --rounds "$(or $(filter-out environment,$(if $(filter command\ line,$(origin ROUNDS)),$(ROUNDS))),100)" \
 	  --seconds "$(if $(filter command\ line,$(origin SECONDS)),$(SECONDS),60)" --seed "$(if $(filter command\ line,$(origin SEED)),$(SEED),1)"
 
@@ -60,4 +68,4 @@ lock: setup-dev
 	  --extra demo --extra build -c requirements-dev.lock -o requirements.lock pyproject.toml
 
 clean:
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(NPM) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Installs the services and judges that the tests drive. Without root it only says what is missing.
+# Installs the services and judges that the tests drive, or only those named. Without root it only says what is missing.
 set -euo pipefail
 declare -A package=(
   [initdb]=postgresql [redis-server]=redis-server [pdfsig]=poppler-utils [pdftotext]=poppler-utils [pdftoppm]=poppler-utils
   [qpdf]=qpdf [node]=nodejs [npm]=npm [openssl]=openssl [chromium]=chromium
 )
 missing=()
-for program in "${!package[@]}"; do
+[ "$#" -gt 0 ] || set -- "${!package[@]}"
+for program in "$@"; do
   command -v "$program" >/dev/null 2>&1 && continue
   compgen -G "/usr/lib/postgresql/*/bin/$program" >/dev/null && continue
   missing+=("${package[$program]}")

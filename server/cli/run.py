@@ -1,8 +1,8 @@
 """`hoatoc serve | worker | migrate | openapi | axis`."""
 
 import asyncio
-import json
 import ctypes
+import json
 import signal
 import socket
 import subprocess

@@ -15,6 +15,7 @@ from server.approvals.model import problem_of
 from server.db import DatabaseUnavailable, OutcomeUnknown, StorageFailed, StorageFull
 from server.errors import HoatocError, Refused
 from server.openapi import pretty, problems_document
+from server.openapi_types import types_document
 from server.sandbox.model import Overloaded
 from server.storage import BlobDamaged
 from signing.client import Unavailable
@@ -84,6 +85,7 @@ def test_the_refusals_of_the_signer_and_of_files_have_their_rows() -> None:
 def test_the_committed_files_are_what_the_code_says() -> None:
     assert (ROOT / "openapi/problems.json").read_bytes() == problems_document(), "run `hoatoc openapi`"
     assert (ROOT / "openapi/openapi.json").read_bytes() == pretty(schema_document()), "run `hoatoc openapi`"
+    assert (ROOT / "openapi/types.d.ts").read_bytes() == types_document(json.loads(schema_document()))
 
 
 def test_texts_are_whole_and_in_both_languages() -> None:
