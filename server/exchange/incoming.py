@@ -74,7 +74,8 @@ async def follow(tx: Transaction, packet: PacketRow, about: dict[str, Any], *, n
     row = await documents_load(tx, packet.document)
     assert row is not None
     to = reached(receiver.delivery for receiver in await queries.receivers(tx, packet.id))
-    if row.state not in _SENT or to not in FOLLOWS[row.state]:
+    # A state may follow itself, for the archive's new head; what receivers say moves a document only forward.
+    if row.state not in _SENT or to is row.state or to not in FOLLOWS[row.state]:
         return
     await move(tx, row, to, actor=SYSTEM, now_us=now_us, step=row.step, body=about)
     if to is State.ACCEPTED:
