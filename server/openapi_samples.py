@@ -79,7 +79,7 @@ WEBHOOK: dict[str, Any] = {
 }  # fmt: skip
 
 _LINE = {
-    "id": _DOCUMENT, "waiting": True, "reason": "to_sign", "urgency": 2, "state": "in_review", "number": "31", "notation": "QĐ-UBND",
+    "id": _DOCUMENT, "waiting": True, "reason": "sign", "urgency": 2, "state": "in_review", "number": "31", "notation": "QĐ-UBND",
     "subject": "Về việc phân công trực", "type_name": "Quyết định", "page_count": 1, "revision": _REVISION, "due_date": "2026-11-25",
     "overdue_at": "2026-11-22T06:43:07.060132Z", "at": _AT,
 }  # fmt: skip

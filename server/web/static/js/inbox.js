@@ -30,7 +30,7 @@ async function list({ me, signal, go, changed }, kind) {
   /** What is chosen, while choosing. @type {Set<string> | null} */
   let picked = null;
 
-  const mine = (/** @type {any} */ item) => sealing || item.reason === "to_sign";
+  const mine = (/** @type {any} */ item) => sealing || item.reason === "sign";
   /** @param {any} row */
   function entry(row) {
     if (!picked || !row.waiting || !mine(row)) return card(row, `#/d/${row.id}`);
@@ -80,7 +80,7 @@ async function list({ me, signal, go, changed }, kind) {
   }
   const load = async () => {
     try {
-      const [page, keyless] = await Promise.all([read(sealing ? "/api/v1/seal-queue" : "/api/v1/inbox", { signal }), !sealing && signs(me) && withoutKey(me.device)]);
+      const [page, keyless] = await Promise.all([read(sealing ? "/api/v1/seal-queue" : "/api/v1/inbox", { signal, kept: true }), !sealing && signs(me) && withoutKey(me.device)]);
       items = sealing ? page.items.map((/** @type {any} */ item) => ({ ...item, waiting: true })) : page.items;
       next = page.next;
       for (const id of picked ?? []) if (!items.some((item) => item.id === id)) picked?.delete(id);
@@ -158,7 +158,7 @@ export function listen({ go, list }) {
       if (!document_) return;
       go(location.hash === document_ ? list() : document_);
       if (location.hash === document_) cards().find((one) => one.getAttribute("href") === document_)?.focus();
-    } else if ((key === "ArrowDown" || key === "ArrowUp") && !inside && target.type !== "radio") step(key === "ArrowDown" ? 1 : -1);
+    } else if ((key === "ArrowDown" || key === "ArrowUp") && !(inside && document_)) step(key === "ArrowDown" ? 1 : -1);
     else if (!single() || target.matches("textarea, input:not([type=checkbox])")) return;
     else if (key === "j" || key === "k") step(key === "j" ? 1 : -1);
     else if (key === "s" && document_) press(`#app a[href="${document_}/sign"]`);

@@ -41,7 +41,7 @@ export function pageList({ manifest, scroller, signal, load, turned, failed }) {
   list.append(controls);
   scroller.style.setProperty("--zoom", "1");
 
-  const wish = () => (scroller.clientWidth * zoom * Math.min(devicePixelRatio, 2) > 1000 && zoom > 1.3 ? 1080 : 720);
+  const wish = () => (scroller.clientWidth * zoom * Math.min(devicePixelRatio, 2) > 900 && (zoom > 1.3 || scroller.clientWidth > 700) ? 1080 : 720);
 
   const watcher = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {

@@ -131,7 +131,8 @@ export async function voucherScreen({ me, signal, go }, person, id) {
   const { kty, crv, x, y } = /** @type {import("./jose.js").Jwk} */ (device.approval_jwk);
   const jwk = { crv, kty, x, y }; // the order in which the signer writes it
   const code = await shortCode(await thumbprint(jwk));
-  const bare = (/** @type {string} */ text) => text.toUpperCase().replace(/[^A-Z2-7]/g, "");
+  // Base32 has no 0 and no 1: whoever enters them saw O and I.
+  const bare = (/** @type {string} */ text) => text.toUpperCase().replace(/0/g, "O").replace(/1/g, "I").replace(/[^A-Z2-7]/g, "");
 
   const typed = h("input", { id: "code", class: "code-in", autocomplete: "off", autocapitalize: "characters", spellcheck: "false", maxlength: "12", placeholder: "XXXX-XXXX", oninput: compare });
   const verdict = h("p", { class: "verdict", role: "status" });
@@ -154,7 +155,7 @@ export async function voucherScreen({ me, signal, go }, person, id) {
     { kind: "enrol", purpose: "seal", credential: "", subject: `CN=${escaped(me.organisation_name)},C=VN`, text: t("voucherSeal") },
   ];
   let chosen = choices[0];
-  const subject = h("input", { id: "subject", autocomplete: "off", maxlength: "300" });
+  const subject = h("textarea", { id: "subject", rows: "2", autocomplete: "off", spellcheck: "false", maxlength: "300" });
   const forbidden = h("input", { id: "forbidden", autocomplete: "off", inputmode: "numeric", maxlength: "120" });
   const rsa = h("select", { id: "keytype" }, h("option", { value: "p256" }, "ECDSA P-256"), h("option", { value: "rsa3072" }, "RSA 3072"));
   const subjectField = field(t("voucherSubject"), subject, t("voucherSubjectHelp"));
@@ -186,7 +187,7 @@ export async function voucherScreen({ me, signal, go }, person, id) {
     try {
       const said = {
         kind: chosen.kind, organisation: me.organisation_code, person: device.person, credential: chosen.credential || random(16), key_type: rsa.value,
-        subject: chosen.kind === "enrol" ? subject.value.trim() : "", approval_key: jwk,
+        subject: chosen.kind === "enrol" ? subject.value.replace(/\s+/g, " ").trim() : "", approval_key: jwk,
         pin_forbidden: chosen.kind === "add_device" ? [] : (forbidden.value.match(/\d{4,}/g) ?? []),
       };
       await post("/api/v1/vouchers", { voucher: await voucher(/** @type {store.DeviceKey} */ (officer), said), purpose: chosen.purpose }, { tries: 3 });
@@ -327,7 +328,7 @@ function pairing(path, choose) {
     button.disabled = true;
     try {
       const made = await post(/** @type {"/api/v1/me/pairing-codes"} */ (path), choose ? { office: office.checked } : undefined);
-      const link = h("input", { readonly: true, value: made.link, "aria-label": t("pairLink"), onfocus: () => link.select() });
+      const link = h("textarea", { readonly: true, rows: "4", class: "small", "aria-label": t("pairLink"), onfocus: () => link.select() }, made.link);
       const copy = () => navigator.clipboard.writeText(made.link).then(() => say(t("copied")), () => link.focus());
       fill(place, picture(made.qr), h("p", {}, t("pairHow", { time: dateTime(made.expires_at) })), link, h("button", { class: "plain", onclick: copy }, t("copy")));
     } catch (error) {

@@ -117,7 +117,7 @@ export async function verifyScreen({ signal }) {
       const head = await read("/api/v1/log/head").catch(() => null);
       const steps = await verifyReceipt(receipt, head ? await thumbprint(head.log_key) : undefined);
       for (const pdf of pdfs) steps.push(await fileStep(receipt, await pdf.arrayBuffer()));
-      found.push(verdict(steps.every(({ ok }) => ok !== false), t("receiptOne"), [...steps, { name: "chain", ok: null, detail: "" }].map(line)));
+      found.push(verdict(steps.every(({ ok }) => ok !== false), "receiptGood", t("receiptOne"), [...steps, { name: "chain", ok: null, detail: "" }].map(line)));
     }
     for (const pdf of pdfs) found.push(await judged(pdf));
     if (!signal.aborted) fill(place, found.length ? found : h("p", { class: "late", role: "alert" }, t("verifyNothing")));
@@ -135,18 +135,18 @@ export async function verifyScreen({ signal }) {
         mark(one.reasons.length ? false : one.indication === "TOTAL-PASSED" ? true : null, one.signer || t("verifyStamp"), [one.organisation, one.time && dateTime(one.time)].filter(Boolean).join(" · ")),
         one.reasons.map((/** @type {any} */ reason) => mark(false, said(reason), "")),
       ]);
-      return verdict(report.verdict === "valid", file.name, [...report.reasons.map((/** @type {any} */ one) => mark(false, said(one), "")), rows, report.notes.map((/** @type {any} */ one) => mark(null, said(one), ""))]);
+      return verdict(report.verdict === "valid", "verifyGood", file.name, [...report.reasons.map((/** @type {any} */ one) => mark(false, said(one), "")), rows, report.notes.map((/** @type {any} */ one) => mark(null, said(one), ""))]);
     } catch (error) {
       return h("section", { class: "group" }, outside(file.name, "who"), h("p", { class: "late" }, words(error)));
     }
   }
 }
 
-/** @param {boolean} good @param {string} name @param {import("./view.js").Child[]} rows */
-const verdict = (good, name, rows) =>
-  h("section", { class: "group" }, outside(name, "who"), h("p", { class: good ? "verdict big good" : "verdict big late" }, icon(good ? "check" : "warn"), t(good ? "verifyGood" : "verifyBad")), h("ul", { class: "route" }, rows));
+/** @param {boolean} good @param {string} well What is said if so. @param {string} name @param {import("./view.js").Child[]} rows */
+const verdict = (good, well, name, rows) =>
+  h("section", { class: "group" }, outside(name, "who"), h("p", { class: good ? "verdict big good" : "verdict big late" }, icon(good ? "check" : "warn"), t(good ? well : "verifyBad")), h("ul", { class: "route" }, rows));
 /** @param {boolean | null} ok @param {string} text @param {string} detail */
 const mark = (ok, text, detail) =>
-  h("li", { class: ok ? "done" : ok === false ? "late" : "" }, icon(ok ? "check" : ok === false ? "cross" : "help"), h("div", {}, outside(text), detail && h("div", { class: "soft" }, outside(detail))));
+  h("li", { class: ok ? "done" : ok === false ? "late" : "" }, icon(ok ? "check" : ok === false ? "cross" : "help"), h("div", {}, h("span", { class: ok === false ? "" : "unseen" }, `${t(ok ? "v_yes" : ok === false ? "v_no" : "v_unknown")}: `), outside(text), detail && h("div", { class: "soft" }, outside(detail))));
 /** @param {Step} step */
 const line = ({ name, ok, detail }) => mark(ok, t(`v_${name}`), detail);
