@@ -125,7 +125,8 @@ export async function approve(sheets, pin) {
 export function outcomeOf(document, position) {
   const step = document.route.find((/** @type {any} */ one) => one.position === position);
   if (step?.state === "done") return "signed";
-  if (step?.state === "pending_timestamp") return "stamping";
+  // The step stays open until its stamp is there; that the signature was made, the document's state says.
+  if (step?.state === "pending_timestamp" || (step?.state === "open" && document.state.endsWith("_pending_timestamp"))) return "stamping";
   return document.state === "signing" || document.state === "sealing" ? "unknown" : "open";
 }
 
