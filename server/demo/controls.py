@@ -114,8 +114,6 @@ class DemoControls:
         if deed is None:
             return None
         lock = self._busy.setdefault(name, asyncio.Lock())
-        if lock.locked():
-            raise ControlRefused("busy", "Đang làm việc này.", "This is under way.")
         async with lock:
             try:
                 return await deed(query, body)
@@ -147,7 +145,7 @@ class DemoControls:
                     "origin": origin,
                     "devices": self._cast.welcomed_of(people[who].id),
                 }
-                for who, origin in zip(("leader", "clerk"), stage.origins, strict=True)
+                for who, origin in zip(PINS, stage.frames, strict=True)
             },
             "documents": [msgspec.to_builtins(paper) for paper in list(self._papers.values())[: -_SHOWN - 1 : -1]],
             "google": self._google(),
@@ -348,7 +346,7 @@ class DemoControls:
         return {"document": paper.id, "number": paper.number, "state": said["state"]}
 
     async def _byte(self, _query: Mapping[str, str], body: bytes) -> dict[str, Any]:
-        """Change one byte of the newest document's stored file (or put it back), and show who notices."""
+        """Change one byte of the newest sealed document's stored file (or put it back), and show who notices."""
         self._follow()
         if _order(body).get("changed", True):
             if self._damage is None:
@@ -362,7 +360,9 @@ class DemoControls:
         return await self._seen(self._damage)
 
     def _target(self) -> Paper:
-        paper = next((one for one in reversed(self._papers.values()) if one.state != "recalled"), None)
+        papers = [paper for paper in self._papers.values() if paper.state != "recalled"]
+        # A receipt is there for what was signed: it is another one that notices.
+        paper = max(papers, key=lambda one: (bool(one.receipts), int(one.number)), default=None)
         if paper is None:
             raise ControlRefused("no-document", "Chưa có văn bản nào.", "There is no document yet.")
         return paper
@@ -398,7 +398,9 @@ class DemoControls:
         """The log from its leaves on, and the newest receipts by `hoatoc verify`, with the stored files that they speak of."""
         self._follow()
         findings = await self._auditor.again()
-        paper = next((one for one in reversed(self._papers.values()) if one.receipts), None)
+        papers = [paper for paper in self._papers.values() if paper.receipts]
+        about = self._damage.document if self._damage else ""
+        paper = max(papers, key=lambda one: (one.id == about, int(one.number)), default=None)
         judged = []
         for path in map(Path, paper.receipts if paper else []):
             revision = json.loads(path.read_bytes())["revision"]
@@ -413,7 +415,7 @@ class DemoControls:
         if who not in PINS:
             raise ControlRefused("who", "who: leader hoặc clerk.", "who: leader or clerk.")
         link = (await self._stage.spare_links())[who]
-        origin = self._stage.origins[0 if who == "leader" else 1]
+        origin = self._stage.frames[list(PINS).index(who)]
         return {"url": f"{origin}/demo/fresh?key={self._stage.page_key}#{link.partition('#')[2]}", "link": link}
 
 

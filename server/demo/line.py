@@ -1,7 +1,7 @@
-"""The line between the product and the exchange: a relay on loopback that can be cut and joined again.
+"""A line between two parties: a relay on loopback that can be cut and joined again.
 
-While it is cut nobody listens at its port and open connections are gone, as when a network or the axis itself is down: the product's
-next connection is refused by the machine. The axis behind it goes on, so what it has accepted can still be asked for.
+While it is cut nobody listens at its port and open connections are gone, as when a network is down: the next connection is refused by
+the machine. What is behind it goes on.
 """
 
 import asyncio
@@ -15,14 +15,17 @@ _CHUNK = 1 << 16
 
 
 class Line:
-    """`async with Line(url) as line`: what connects to `line.url` reaches `url`, until `cut()`, and again after `join()`."""
+    """`async with Line(url) as line`: what connects to `line.url` reaches `url`, until `cut()`, and again after `join()`.
 
-    def __init__(self, url: str) -> None:
+    `port` 0 takes a free one, which the line keeps.
+    """
+
+    def __init__(self, url: str, *, port: int = 0) -> None:
         parts = urlsplit(url)
         self._target = (parts.hostname or "127.0.0.1", parts.port or 80)
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
-        self.port = 0
+        self.port = port
 
     @property
     def url(self) -> str:

@@ -32,12 +32,13 @@ _PORTS_TRIED = 200
 class Stage:
     """`async with Stage(folder, ...) as stage`: everything is started; `await stage.serving()`: the server answers.
 
-    `lan`: an address of this machine to serve HTTPS on. `page`: with the demonstration's own page and what its buttons need.
-    `tell` hears the name of each part as it becomes ready.
+    `lan`: an address of this machine to serve HTTPS on. `page`: with the demonstration's own page and what its buttons need: `line` to
+    the exchange, `door` as a second origin of the server. `tell` hears the name of each part as it becomes ready.
     """
 
     handed: Handed
     line: Line
+    door: Line
     page: Showcase | None = None
     worker: Child | None = None
     worker_killed = False
@@ -80,6 +81,11 @@ class Stage:
         scheme = "https" if self._lan else "http"
         self.base_url = f"{scheme}://{f'[{self._host}]' if ':' in self._host else self._host}:{self.port}"
         self.origins = (self.base_url, f"{scheme}://localhost:{self.port}")
+        if self._with_page:
+            # Browsers deny storage to a frame of another site, and localhost is one to 127.0.0.1; another port is not.
+            door = Line(self.base_url, port=free_port("127.0.0.1", self.port + 2))
+            self.door = await self._stack.enter_async_context(door)
+            self.origins = (*self.origins, self.door.url)
         self.parties = await self._stack.enter_async_context(Parties(self.folder))
         setting_up = asyncio.create_task(asyncio.to_thread(_set_up, self.state, self.origins))
         await self.parties.ready()
@@ -95,8 +101,13 @@ class Stage:
 
     async def _begin_page(self) -> None:
         self.line = await self._stack.enter_async_context(Line(self.parties.axis_url))
-        showcase = Showcase(port=free_port("127.0.0.1", self.port + 1), frames=self.origins)
+        showcase = Showcase(port=free_port("127.0.0.1", self.port + 1), frames=self.frames)
         self.page = await self._stack.enter_async_context(showcase)
+
+    @property
+    def frames(self) -> tuple[str, str]:
+        """Origins of the leader's client and of the clerk's on the page: two, so that neither reaches the other's keys."""
+        return self.base_url, self.door.url
 
     async def _start_server(self) -> Child:
         if self.page is None:

@@ -141,7 +141,7 @@ function build() {
     /** @type {Element} */ (document.getElementById("page")), head,
     h("p", { id: "note", class: "note", role: "status", hidden: true }), h("p", { id: "lead", class: "lead" }, t("lead")),
     h("div", { class: "stage" }, client("leader"), client("clerk"), h("div", { class: "side" }, part("world"), part("deeds"))),
-    h("div", { class: "panels" }, part("docs"), part("log"), part("axis"), part("google")),
+    h("div", { class: "panels" }, h("div", {}, part("docs"), part("axis")), h("div", {}, part("log"), part("google"))),
   );
 }
 
@@ -155,7 +155,7 @@ function draw() {
   if (!state) return;
   remember();
   // Redrawn only when something has changed: focus, selection and open commands stay.
-  const now = JSON.stringify([state, [...busy], Object.keys(outcomes).map((name) => [name, outcomes[name]?.lines().join()]), language()]);
+  const now = JSON.stringify([state, [...busy], [...opened], Object.keys(outcomes).map((name) => [name, outcomes[name]?.lines().join()]), language()]);
   if (now === shown) return;
   shown = now;
   const focused = document.activeElement?.id;
@@ -175,7 +175,7 @@ const drawn = {};
 function redraw(id, children) {
   const place = /** @type {Element} */ (document.getElementById(id));
   const made = h("div", {}, children);
-  const text = `${made.textContent}${[...made.querySelectorAll("[class], [disabled]")].map((one) => one.className + one.hasAttribute("disabled")).join()}`;
+  const text = `${made.textContent}${[...made.querySelectorAll("[class], [disabled], [hidden]")].map((one) => `${one.className}${one.hasAttribute("disabled")}${one.hasAttribute("hidden")}`).join()}`;
   if (drawn[id] === text) return;
   drawn[id] = text;
   fill(place, ...made.childNodes);
@@ -183,37 +183,47 @@ function redraw(id, children) {
 
 /** @param {"leader" | "clerk"} who */
 function person(who) {
-  const { name, position, pin, origin } = state.people[who];
+  const { name, pin, origin } = state.people[who];
   return [
-    h("h2", {}, t(who), " ", h("span", { class: "soft" }, outside(name), ", ", outside(position.toLowerCase()))),
+    h("h2", {}, t(who), " ", h("span", { class: "soft" }, outside(name))),
     h("p", { class: "where" }, h("span", { class: "mono soft" }, origin), h("span", { class: "pin-is" }, t("pin"), " ", h("strong", { class: "mono" }, pin))),
     h("button", { id: `repair-${who}`, class: "plain slim", onclick: () => place(who, true) }, t("repair")),
     !paired(who) && h("p", { class: "steps" }, t("steps")),
   ];
 }
 
-/** A command that can be opened and copied. @param {string} name */
+/** A command that can be opened and copied: what opens it, and the command while it is open. @param {string} name */
 function command(name) {
   const text = state.curl[name];
-  const copy = async (/** @type {Event} */ event) => {
-    await navigator.clipboard.writeText(text);
-    const button = /** @type {HTMLElement} */ (event.target);
-    fill(button, t("copied"));
-    setTimeout(() => fill(button, t("copy")), 1500);
+  const open = opened.has(name);
+  const toggle = () => {
+    if (!opened.delete(name)) opened.add(name);
+    draw();
   };
-  return h(
-    "details", { class: "command", open: opened.has(name), ontoggle: (/** @type {any} */ event) => (event.target.open ? opened.add(name) : opened.delete(name)) },
-    h("summary", { id: `command-${name}` }, t("command")), h("pre", { tabindex: "0" }, h("code", {}, text)), h("button", { class: "plain slim", onclick: copy }, t("copy")),
-  );
+  const copy = async (/** @type {Event} */ event) => {
+    const place = /** @type {HTMLElement} */ (event.target);
+    await navigator.clipboard.writeText(text);
+    fill(place, t("copied"));
+    setTimeout(() => fill(place, t("copy")), 1500);
+  };
+  return [
+    h("button", { id: `curl-${name}`, class: "curl-open", "aria-expanded": String(open), "aria-controls": `command-${name}`, onclick: toggle }, "curl ", open ? "▴" : "▾"),
+    h("div", { id: `command-${name}`, class: "curl", hidden: !open }, h("pre", { tabindex: "0" }, h("code", {}, text)), h("button", { class: "plain slim", onclick: copy }, t("copy"))),
+  ];
+}
+
+/** @param {string} name */
+function outcome(name) {
+  const found = outcomes[name];
+  return found && h("div", { class: `outcome ${found.good ? "good" : "bad"}`, role: "status" }, found.lines().map((line) => h("p", {}, line)));
 }
 
 /** @param {string} name @param {string} title @param {string} help @param {string} drawing @param {() => void} act */
 function button(name, title, help, drawing, act, kind = "plain") {
-  const outcome = outcomes[name];
   return h(
     "div", { class: "deed" },
     h("button", { id: `deed-${name}`, class: kind, disabled: busy.has(name), "aria-describedby": `help-${name}`, onclick: act }, icon(drawing), h("span", {}, title)),
-    h("div", { class: "grow" }, h("p", { id: `help-${name}`, class: "soft small" }, help), outcome && h("div", { class: `outcome ${outcome.good ? "good" : "bad"}`, role: "status" }, outcome.lines().map((line) => h("p", {}, line))), command(name)),
+    h("p", { id: `help-${name}`, class: "soft small" }, help), command(name), outcome(name),
   );
 }
 
@@ -263,6 +273,7 @@ function seen(said) {
     api.refused ? t("byteRefused", { number, offset, reason: sentence(api.refused) }) : t(api.same ? "byteSame" : "byteWrong", { number }),
     receipt && t("byteReceipt", { reason: receipt.holds ? t("receiptFits") : sentence(receipt) }),
   ].filter(Boolean);
+  delete outcomes.verify;
   return { good: said.changed ? Boolean(api.refused) : api.same, lines };
 }
 
@@ -282,8 +293,8 @@ function world() {
   ];
 }
 
-/** @param {string} title @param {string} help @param {any} body @param {string} name */
-const panel = (title, help, body, name) => [h("h2", {}, title), help && h("p", { class: "soft small" }, help), body, command(name)];
+/** @param {string} title @param {any} help @param {any} body @param {string} name */
+const panel = (title, help, body, name) => [h("div", { class: "panel-head" }, h("h2", {}, title), command(name)), help && h("p", { class: "soft small" }, help), body];
 
 function documents() {
   const rows = state.documents.map((/** @type {any} */ one) =>
@@ -300,7 +311,6 @@ const hex = (/** @type {string} */ digest) => h("span", { class: "mono digest", 
 
 function log() {
   const { log: found } = state;
-  const outcome = outcomes.verify;
   const row = (/** @type {string} */ name, /** @type {any} */ value) => h("div", {}, h("dt", {}, t(name)), h("dd", {}, value));
   const body = found
     ? [
@@ -316,7 +326,7 @@ function log() {
   const act = () => deed("verify", () => control("verify"), (said) => ({ good: said.holds, lines: () => judged(said) }));
   return [
     ...panel(t("log"), t("logHelp"), body, "log"),
-    h("div", { class: "verify" }, h("button", { id: "deed-verify", class: "plain", disabled: busy.has("verify"), onclick: act }, icon("check"), t("verify")), outcome && h("div", { class: `outcome ${outcome.good ? "good" : "bad"}`, role: "status" }, outcome.lines().map((line) => h("p", {}, line))), command("verify")),
+    h("div", { class: "verify" }, h("button", { id: "deed-verify", class: "plain slim", disabled: busy.has("verify"), onclick: act }, t("verify")), command("verify"), outcome("verify")),
   ];
 }
 
@@ -335,20 +345,29 @@ function axis() {
   const { packets } = exchange;
   const body = packets ? h("ul", { class: "rows" }, packets.shown.map(row)) : h("p", {}, t("silent"));
   const help = [packets && t("axisHelp", { n: packets.count }), !exchange.on && h("strong", { class: "late" }, " ", t("axisCut", { s: exchange.back_in_s }))];
-  return [h("h2", {}, t("axis")), h("p", { class: "soft small" }, help), body, command("packets")];
+  return panel(t("axis"), help, body, "packets");
 }
 
 function google() {
   const { requests, count } = state.google;
-  const row = (/** @type {any} */ one) =>
-    h("li", { class: "row raw" }, h("span", { class: "soft mono" }, clock(one.at_us)), h("code", { class: "grow" }, readable(one.raw)), h("span", { class: `chip ${one.status === 200 ? "here" : ""}` }, String(one.status ?? one.answer)));
+  const row = (/** @type {any} */ one) => {
+    const key = `raw-${one.at_us}`;
+    const toggle = (/** @type {any} */ event) => (event.target.open ? opened.add(key) : opened.delete(key));
+    const { token, fid, data, android } = JSON.parse(one.raw).message;
+    return h(
+      "li", { class: "row" }, h("span", { class: "soft mono" }, clock(one.at_us)),
+      h(
+        "div", { class: "grow" }, h("strong", {}, outside(android?.notification?.body ?? "—")), h("span", { class: "soft" }, ` → ${(token ?? fid).slice(0, 11)}…`),
+        h("details", { open: opened.has(key), ontoggle: toggle }, h("summary", { class: "mono", "aria-label": t("whole", { id: data?.id }) }, data?.id), h("pre", { tabindex: "0" }, h("code", {}, readable(one.raw)))),
+      ),
+      h("span", { class: `chip ${one.status === 200 ? "here" : ""}` }, String(one.status ?? one.answer)),
+    );
+  };
   return panel(t("google"), t("googleHelp", { n: count }), h("ul", { class: "rows" }, requests.map(row)), "google");
 }
 
 /** The whole body as it was sent, the registration token shortened. @param {string} raw */
-function readable(raw) {
-  return raw.replace(/("(?:token|fid)":\s*")([^"]{16})[^"]*"/, '$1$2…"');
-}
+const readable = (raw) => JSON.stringify(JSON.parse(raw), null, 1).replace(/("(?:token|fid)":\s*")([^"]{16})[^"]*"/, '$1$2…"');
 
 speak(language());
 note(t("starting"));
