@@ -1,20 +1,24 @@
 """What the pages show and what they hide: a walk over content streams (ISO 32000-1, 7.8.2, 9.3, 8.9, threat B2).
 
 The walk follows graphics state only as far as four questions need it: is text drawn that nobody sees (render mode 3
-or 7 outside a scanned image), is an opaque image painted over text, is a font used that every reader replaces by its
-own, is anything drawn that stands outside the file. Colours, patterns and glyph widths are not followed: a string
-stands for the point where it begins. Work is bounded by `Budget`, whatever a page draws (threat B3).
+or 7, transparent, too small or by empty glyphs, outside a scanned image; in the colour of its ground), is something
+opaque painted over text (images, filled rectangles and parallelograms, thick lines, large glyphs of Type 3 fonts), is a
+font used that every reader replaces by its own, is anything drawn that stands outside the file. Patterns, shadings and
+widths are not followed: a string stands for the point where it begins, a clip that is no rectangle for its polygon.
+Work is bounded by `Budget`, whatever a page draws (threat B3).
 
-It is longer than most because the operators share one state: matrix, clip, font and mode.
+It is longer than most because the operators share one state: matrix, clip, font, colour and mode.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Final, NamedTuple
 
 from signing.pdf.errors import PdfError
 from signing.pdf.objects import Name, PdfObject, Real, Ref, Stream, parse_object, skip_space
+from signing.pdf.painting import BLACK, Colour, Ground, colour_of, quad
 from signing.pdf.reader import Page, Revision
 
 __all__ = ["MAX_PIXELS", "Budget", "check_page", "covers_text", "page_content"]
@@ -60,7 +64,19 @@ _INLINE_DATA = re.compile(rb"\bID[\0\t\n\f\r ]")
 _INLINE_END = re.compile(rb"[\0\t\n\f\r ]EI(?=[\0\t\n\f\r ]|\Z)")
 _PAINT: Final = frozenset({b"S", b"s", b"f", b"F", b"f*", b"B", b"B*", b"b", b"b*", b"n"})
 _FILL: Final = _PAINT - {b"S", b"s", b"n"}
+_STROKE: Final = _PAINT - {b"f", b"F", b"f*", b"n"}
+_COLOURS: Final = {b"g": 1, b"rg": 3, b"k": 4}
+_MATTERS: Final = re.compile(rb"[fFbBgkWw]")  # a path operator that fills, clips, or sets colour or width
+_GLYPH_PAINTS: Final = re.compile(rb"(?<![A-Za-z/])(?:[fBb]\*?|[FSs]|Do|sh|EI|TJ|Tj)(?![A-Za-z])")
+_GLYPH_SIZE: Final = re.compile(rb"((?:[-+.0-9]+\s+){6})d1(?![A-Za-z])")
+_RECTANGLE: Final = re.compile(rb"[-+.0-9]+\s+[-+.0-9]+\s+([-+.0-9]+)\s+([-+.0-9]+)\s+re(?![A-Za-z])")
+_DRAWS_MORE: Final = re.compile(rb"(?<![A-Za-z/])(?:Do|BI|sh|Tj|TJ)(?![A-Za-z])")
+_SEEN_SIZE: Final = 0.3  # points; smaller text is seen by nobody
+_THICK: Final = 6.0  # points; what a line must have to cover text
+_LARGE_GLYPH: Final = 30.0  # points
+_KNOWN_SPACES: Final = frozenset({"DeviceGray", "DeviceRGB", "DeviceCMYK", "CalGray", "CalRGB", "ICCBased"})
 _GRID: Final = 32.0
+_MANY_PARTS: Final = 2000  # parts of one path; beyond, it is a drawing and no cover
 
 
 class Budget:
@@ -70,6 +86,7 @@ class Budget:
         self.bytes_left = MAX_CONTENT
         self.drawn_left = MAX_DRAWN
         self.fonts: dict[int, bool] = {}
+        self.glyphs: dict[int, _Type3 | None] = {}
         self.decoded: dict[int, bytes] = {}
 
     def spend(self, size: int) -> None:
@@ -86,6 +103,20 @@ class _State(NamedTuple):
     render: int
     leading: float
     opaque: bool
+    size: float = 0.0
+    alpha: float = 1.0
+    fill: Colour = BLACK
+    space: bool = True  # whether numbers are colours that `colour_of` knows
+    lattice: bool = False  # whether areas are filled with a pattern that leaves most of them open
+    width: float = 1.0  # of lines, in user space
+    clips: tuple[tuple[tuple[float, float], ...], ...] = ()  # polygons of clips that are no rectangles
+
+
+class _Type3(NamedTuple):
+    """A Type 3 font as far as it may hide text: by code (width, box in glyph space, whether anything is painted)."""
+
+    matrix: Matrix
+    glyphs: dict[int, tuple[float, Box, bool]]
 
 
 def _times(a: Matrix, b: Matrix) -> Matrix:
@@ -123,6 +154,17 @@ def _inside(m: Matrix, x: float, y: float, margin: float) -> bool:
     return margin <= u <= 1 - margin and margin <= v <= 1 - margin
 
 
+def _in_polygon(points: tuple[tuple[float, float], ...], x: float, y: float) -> bool:
+    """Even-odd rule (ISO 32000-1, 8.5.3.3.3); control points stand for curves."""
+    inside = False
+    ax, ay = points[-1]
+    for bx, by in points:
+        if (ay > y) != (by > y) and x < (bx - ax) * (y - ay) / (by - ay) + ax:
+            inside = not inside
+        ax, ay = bx, by
+    return inside
+
+
 def _matrix(value: PdfObject) -> Matrix:
     if not isinstance(value, list) or len(value) != 6:
         return _IDENTITY
@@ -142,6 +184,7 @@ class _Walk:
         self.visible: dict[tuple[int, int], list[tuple[float, float]]] = {}
         self.invisible: list[tuple[float, float]] = []
         self.images: list[tuple[Matrix, Box]] = []
+        self.ground = Ground()
         self.chain: list[int] = []
         self.over = False  # whether an annotation is being drawn, over the finished page
         self.lenient = False  # whether only what is drawn over the page is judged
@@ -149,12 +192,16 @@ class _Walk:
     # Text
 
     def show(self, state: _State, text_matrix: Matrix, shown: PdfObject) -> None:
-        parts = shown if isinstance(shown, list) else [shown]
+        parts: list[PdfObject] = [*shown] if isinstance(shown, list) else [shown]
         if not any(isinstance(part, bytes) and part.strip(b"\0 ") for part in parts):
             return
         # The middle of a small letter, not the base line: what covers a line's underside alone hides nothing.
-        x, y = _apply(_times(text_matrix, state.matrix), 0.2, 0.25)
-        if state.render in {3, 7}:
+        placed = _times(text_matrix, state.matrix)
+        x, y = _apply(placed, 0.2 * state.size, 0.25 * state.size)
+        tall = abs(state.size) * abs(placed[0] * placed[3] - placed[1] * placed[2]) ** 0.5
+        glyphs = self._type3(state.font)
+        painted = glyphs is None or self._glyphs(glyphs, state, placed, parts)
+        if state.render in {3, 7} or state.alpha <= 0.05 or tall < _SEEN_SIZE or not painted:
             self.invisible.append((x, y))
             if len(self.invisible) > 1_000_000:
                 raise PdfError("too-large", "too much invisible text")
@@ -162,7 +209,73 @@ class _Walk:
         if not self.lenient:
             self.font(state.font)
         if state.clip[0] <= x <= state.clip[2] and state.clip[1] <= y <= state.clip[3] and abs(x) < 1e9 > abs(y):
+            if not self.lenient and state.render in {0, 4} and self.ground.hides(state.fill, x, y):
+                raise PdfError("hidden-content", "text is drawn in the colour of its ground")
             self.visible.setdefault((int(x // _GRID), int(y // _GRID)), []).append((x, y))
+
+    def _type3(self, font: PdfObject) -> _Type3 | None:
+        """The glyphs of a Type 3 font, None for another one."""
+        key = font.num if isinstance(font, Ref) else id(font)
+        if key not in self.budget.glyphs:
+            own = self.view.dictionary(font)
+            self.budget.glyphs[key] = self._read_type3(own) if own.get(Name("Subtype")) == "Type3" else None
+        return self.budget.glyphs[key]
+
+    def _read_type3(self, own: Resources) -> _Type3:
+        names: dict[int, PdfObject] = {}
+        code = 0
+        for item in self.view.array(self.view.dictionary(own.get(Name("Encoding"))).get(Name("Differences"))):
+            value = self.view.resolve(item)
+            if isinstance(value, int):
+                code = value
+            elif isinstance(value, Name) and len(names) < 256:
+                names[code] = value
+                code += 1
+        first = self.view.resolve(own.get(Name("FirstChar"), 0))
+        widths = [self.view.resolve(width) for width in self.view.array(own.get(Name("Widths")))]
+        procedures = self.view.dictionary(own.get(Name("CharProcs")))
+        box = self._numbers(own.get(Name("FontBBox")), 4) or _EVERYWHERE
+        matrix = _matrix(self.view.resolve(own.get(Name("FontMatrix"))))
+        glyphs = {}
+        for code, name in names.items():
+            stream = self.view.resolve(procedures.get(name)) if isinstance(name, Name) else None
+            data = self._decode(stream) if isinstance(stream, Stream) else b""
+            self.budget.spend(len(data))
+            sized = _GLYPH_SIZE.search(data)
+            own_box = tuple(float(_number(n)) for n in sized[1].split()[2:]) if sized else box
+            place = code - first if isinstance(first, int) else -1
+            width = widths[place] if 0 <= place < len(widths) else 0
+            advance = float(width) if isinstance(width, int | Real) else 0.0
+            glyphs[code] = (advance, (own_box[0], own_box[1], own_box[2], own_box[3]), bool(_GLYPH_PAINTS.search(data)))
+        return _Type3(matrix, glyphs)
+
+    def _glyphs(self, font: _Type3, state: _State, placed: Matrix, parts: list[PdfObject]) -> bool:
+        """Whether anything is painted. A large glyph that lies over text hides it like an image."""
+        painted = False
+        at = 0.0
+        for code in b"".join(part for part in parts if isinstance(part, bytes))[:4000]:
+            width, box, paints = font.glyphs.get(code, (0.0, _EVERYWHERE, False))
+            painted = painted or paints
+            own = _times(font.matrix, _times((state.size, 0, 0, state.size, at, 0), placed))
+            at += width * font.matrix[0] * state.size
+            area = _bounds(own, box)
+            large = min(area[2] - area[0], area[3] - area[1]) > _LARGE_GLYPH
+            if paints and large and state.opaque:
+                over = _times((box[2] - box[0], 0, 0, box[3] - box[1], box[0], box[1]), own)
+                self._over(over, _meet(area, state.clip), state, "a glyph is painted over text")
+        return painted
+
+    def _numbers(self, value: PdfObject, count: int) -> Box | None:
+        numbers = [self.view.resolve(n) for n in self.view.array(value)]
+        if len(numbers) != count or not all(isinstance(n, int | Real) for n in numbers):
+            return None
+        a, b, c, d = (float(n) for n in numbers if isinstance(n, int | Real))
+        return (a, b, c, d) if a < c and b < d else None
+
+    def _over(self, matrix: Matrix, area: Box, state: _State, why: str) -> None:
+        """Refuse what is opaque and lies over text that was drawn before."""
+        if (self.over or not self.lenient) and self._covers(matrix, area, state.clips):
+            raise PdfError("hidden-content", why)
 
     def font(self, font: PdfObject) -> None:
         key = font.num if isinstance(font, Ref) else id(font)
@@ -191,17 +304,23 @@ class _Walk:
             raise PdfError("too-large", "an image has too many pixels")
         area = _meet(_bounds(state.matrix, (0, 0, 1, 1)), state.clip)
         self.images.append((state.matrix, area))
-        if not transparent and state.opaque and (self.over or not self.lenient) and self._covers(state.matrix, area):
-            raise PdfError("hidden-content", "an image is painted over text")
+        self.ground.add(state.matrix, area, None)
+        if not transparent and state.opaque:
+            self._over(state.matrix, area, state, "an image is painted over text")
 
-    def _covers(self, matrix: Matrix, area: Box) -> bool:
+    def _covers(self, matrix: Matrix, area: Box, clips: tuple[tuple[tuple[float, float], ...], ...]) -> bool:
+        if area[0] >= area[2] or area[1] >= area[3] or not self.visible:
+            return False
         left, bottom, right, top = (int(edge // _GRID) for edge in area)
         if (right - left + 1) * (top - bottom + 1) > len(self.visible):
             cells = [c for c in self.visible if left <= c[0] <= right and bottom <= c[1] <= top]
         else:
             cells = [(x, y) for x in range(left, right + 1) for y in range(bottom, top + 1)]
         return any(
-            area[0] <= x <= area[2] and area[1] <= y <= area[3] and _inside(matrix, x, y, 0.01)
+            area[0] <= x <= area[2]
+            and area[1] <= y <= area[3]
+            and _inside(matrix, x, y, 0.01)
+            and all(_in_polygon(points, x, y) for points in clips)
             for cell in cells
             for x, y in self.visible.get(cell, ())
         )
@@ -277,10 +396,8 @@ class _Walk:
             at = token.end()
             kind = token.lastgroup
             if kind == "paths":
-                if self.over and b"re" in token["paths"] and state.opaque:
-                    self._fills(token["paths"], state)
-                if b"W" in token["paths"]:
-                    state = self._clip(token["paths"], state)
+                if _MATTERS.search(token["paths"]):
+                    state = self._paths(token["paths"], state)
                 operands.clear()
             elif kind == "number":
                 operands.append(_number(token["number"]))
@@ -334,7 +451,18 @@ class _Walk:
                 state = state._replace(matrix=_times(_matrix(operands[-6:]), state.matrix))
             case b"Tf" if len(operands) >= 2 and isinstance(operands[-2], Name):
                 fonts = self.view.dictionary(resources.get(Name("Font")))
-                state = state._replace(font=fonts.get(operands[-2]))
+                size = float(last) if isinstance(last, int | Real) else 0.0
+                state = state._replace(font=fonts.get(operands[-2]), size=size)
+            case b"cs" if isinstance(last, Name):
+                state = state._replace(space=self._known_space(last, resources), fill=None)
+                state = state._replace(fill=BLACK if state.space else None, lattice=False)
+            case b"sc" | b"scn":
+                pattern = last if isinstance(last, Name) else None
+                colour = colour_of(operands) if state.space else None
+                lattice = pattern is not None and self._lattice(pattern, resources)
+                state = state._replace(fill=colour, lattice=lattice)
+            case b"sh":
+                self.ground.add(None, state.clip, None)
             case b"Tr":
                 state = state._replace(render=last if isinstance(last, int) else 0)
             case b"TL" if isinstance(last, int | Real):
@@ -350,57 +478,107 @@ class _Walk:
         alpha, mask = self.view.resolve(keys.get(Name("ca"))), self.view.resolve(keys.get(Name("SMask")))
         mode = self.view.resolve(keys.get(Name("BM")))
         if isinstance(alpha, int | Real):
-            state = state._replace(opaque=alpha >= 1)
+            state = state._replace(opaque=alpha >= 1, alpha=float(alpha))
         if (mask is not None and mask != "None") or (mode is not None and mode not in ("Normal", "Compatible")):
             state = state._replace(opaque=False)
         font = self.view.resolve(keys.get(Name("Font")))
-        return state._replace(font=font[0]) if isinstance(font, list) and font else state
+        if isinstance(font, list) and len(font) == 2:
+            size = self.view.resolve(font[1])
+            return state._replace(font=font[0], size=float(size) if isinstance(size, int | Real) else 0.0)
+        return state
 
-    def _fills(self, paths: bytes, state: _State) -> None:
-        """Refuse a filled rectangle of an annotation that lies over the page's text.
+    def _lattice(self, name: Name, resources: Resources) -> bool:
+        """Whether a pattern is a tiling of lines or small marks, as hatchings are, rather than a ground of its own."""
+        found = self.view.resolve(self.view.dictionary(resources.get(Name("Pattern"))).get(name))
+        if not isinstance(found, Stream):
+            return False
+        data = self._decode(found)
+        self.budget.spend(len(data))
+        steps = [self.view.resolve(found.dictionary.get(Name(key))) for key in ("XStep", "YStep")]
+        cell = abs(float(steps[0]) * float(steps[1])) if all(isinstance(n, int | Real) for n in steps) else 0.0  # type: ignore[arg-type]
+        filled = 0.0
+        for sides in _RECTANGLE.finditer(data):
+            filled += abs(float(_number(sides[1])) * float(_number(sides[2])))
+        return not _DRAWS_MORE.search(data) and filled < cell / 2
 
-        On the page itself such rectangles are the ordinary ground of tables and charts, and are not judged.
-        """
+    def _known_space(self, name: Name, resources: Resources) -> bool:
+        value = self.view.resolve(self.view.dictionary(resources.get(Name("ColorSpace"))).get(name, name))
+        kind = self.view.resolve(value[0]) if isinstance(value, list) and value else value
+        return isinstance(kind, Name) and kind in _KNOWN_SPACES
+
+    def _paths(self, paths: bytes, state: _State) -> _State:
+        """A run of path, painting and colour operators: what it fills, strokes thickly, clips, and sets."""
         numbers: list[float] = []
-        rectangles: list[Matrix] = []
+        parts: list[list[tuple[float, float]]] = []
+        curved = clips = False
         for step in _STEP.finditer(paths):
             if step[1]:
-                numbers.append(float(_number(step[1])))
+                numbers.append(_float(step[1]))
                 continue
-            if step[2] == b"re" and len(numbers) >= 4:
+            operator = step[2]
+            if operator == b"re" and len(numbers) >= 4:
                 x, y, w, h = numbers[-4:]
-                rectangles.append(_times((w, 0, 0, h, x, y), state.matrix))
-            elif step[2] in _FILL:
-                for matrix in rectangles:
-                    if self._covers(matrix, _meet(_bounds(matrix, (0, 0, 1, 1)), state.clip)):
-                        raise PdfError("hidden-content", "an annotation is painted over text")
-            if step[2] in _PAINT:
-                rectangles = []
-            numbers.clear()
-
-    def _clip(self, paths: bytes, state: _State) -> _State:
-        numbers: list[float] = []
-        points: list[tuple[float, float]] = []
-        clips = False
-        for step in _STEP.finditer(paths):
-            if step[1]:
-                numbers.append(float(_number(step[1])))
-                continue
-            if step[2] == b"re" and len(numbers) >= 4:
-                x, y, w, h = numbers[-4:]
-                points += [(x, y), (x + w, y + h), (x + w, y), (x, y + h)]
-            elif step[2] in {b"m", b"l", b"c", b"v", b"y"}:
-                points += zip(numbers[::2], numbers[1::2], strict=False)
-            elif step[2] in {b"W", b"W*"}:
+                parts.append([(x, y), (x + w, y), (x + w, y + h), (x, y + h)])
+            elif operator == b"m":
+                parts.append(list(zip(numbers[-2:-1], numbers[-1:], strict=True)))
+            elif operator in {b"l", b"c", b"v", b"y"} and parts:
+                parts[-1] += zip(numbers[::2], numbers[1::2], strict=False)
+                curved = curved or operator != b"l"
+            elif operator in {b"W", b"W*"}:
                 clips = True
-            elif step[2] in _PAINT:
-                if clips and points:
-                    placed = [_apply(state.matrix, x, y) for x, y in points]
-                    xs, ys = [x for x, _ in placed], [y for _, y in placed]
-                    state = state._replace(clip=_meet(state.clip, (min(xs), min(ys), max(xs), max(ys))))
-                points, clips = [], False
+            elif operator == b"w" and numbers:
+                state = state._replace(width=numbers[-1])
+            elif operator in _COLOURS and len(numbers) >= _COLOURS[operator]:
+                state = state._replace(fill=colour_of(numbers[-_COLOURS[operator] :]), space=True, lattice=False)
+            elif operator in _PAINT:
+                placed = [[_apply(state.matrix, x, y) for x, y in part] for part in parts if part]
+                if operator in _FILL:
+                    self._filled(placed, state, curved=curved)
+                if operator in _STROKE:
+                    self._stroked(placed, state)
+                if clips and placed:
+                    state = self._clipped(placed, state)
+                parts, curved, clips = [], False, False
             numbers.clear()
         return state
+
+    def _filled(self, parts: list[list[tuple[float, float]]], state: _State, *, curved: bool) -> None:
+        for part in parts:
+            matrix = None if curved or len(parts) > _MANY_PARTS else quad(part)
+            xs, ys = [x for x, _ in part], [y for _, y in part]
+            area = _meet((min(xs), min(ys), max(xs), max(ys)), state.clip)
+            if matrix is not None and state.opaque and not state.lattice:
+                self._over(matrix, area, state, "a filled area is painted over text")
+            plain = matrix is not None and state.opaque and not state.clips
+            self.ground.add(matrix, area, state.fill if plain else None)
+
+    def _stroked(self, parts: list[list[tuple[float, float]]], state: _State) -> None:
+        half = state.width * abs(state.matrix[0] * state.matrix[3] - state.matrix[1] * state.matrix[2]) ** 0.5 / 2
+        if half * 2 < _THICK or not state.opaque:
+            return
+        for part in parts[:_MANY_PARTS]:
+            for (ax, ay), (bx, by) in itertools.pairwise(part):
+                length = ((bx - ax) ** 2 + (by - ay) ** 2) ** 0.5
+                if length < 1e-6:
+                    continue
+                dx, dy = (by - ay) / length * half, (ax - bx) / length * half
+                matrix = (bx - ax, by - ay, -2 * dx, -2 * dy, ax + dx, ay + dy)
+                area = _meet(_bounds(matrix, (0, 0, 1, 1)), state.clip)
+                self._over(matrix, area, state, "a line is painted over text")
+                self.ground.add(matrix, area, None)
+
+    def _clipped(self, parts: list[list[tuple[float, float]]], state: _State) -> _State:
+        points = [point for part in parts for point in part]
+        xs, ys = [x for x, _ in points], [y for _, y in points]
+        box = min(xs), min(ys), max(xs), max(ys)
+        matrix = quad(parts[0]) if len(parts) == 1 else None
+        upright = matrix is not None and (
+            abs(matrix[1]) + abs(matrix[2]) < 0.5 or abs(matrix[0]) + abs(matrix[3]) < 0.5
+        )
+        state = state._replace(clip=_meet(state.clip, box))
+        if upright or len(parts) > 1 or not 3 <= len(points) <= 256 or len(state.clips) >= 8:
+            return state
+        return state._replace(clips=(*state.clips, tuple(points)))
 
     def _inline(self, data: bytes, at: int, state: _State) -> int:
         opened = _INLINE_DATA.search(data, at)
@@ -421,6 +599,13 @@ def _number(token: bytes) -> int | Real:
     except ValueError:
         # Readers differ on `1-2` or `1.2.3`; geometry alone does not decide anything about such a file.
         return 0
+
+
+def _float(token: bytes) -> float:
+    try:
+        return float(token)
+    except ValueError:
+        return 0.0  # as in `_number`
 
 
 def _plain_name(token: bytes) -> Name:

@@ -504,6 +504,11 @@ HONEST: dict[str, Callable[[], bytes]] = {
     "scan": scan,
     "scan-with-text-layer": scan_with_text_layer,
     "letterhead": letterhead,
+    "table": lambda: table_page(),
+    "highlighted": lambda: highlighted(),
+    "hatched": lambda: patterned("0.3 w 0 0 m 10 10 l S"),
+    "white-on-image": lambda: white_on_image(),
+    "bitmap-font": lambda: type3({"a": BITMAP_GLYPH, "b": BITMAP_GLYPH}, "abab"),
     "117-pages": many_pages,
     "two-revisions": two_revisions,
     "carriage-returns": carriage_returns,
@@ -865,6 +870,69 @@ def external_stream() -> bytes:
     return pdf.classic()
 
 
+def type3(glyphs: dict[str, str], shown: str, *, size: int = 12, after: str = "") -> bytes:
+    """A page with a Type 3 font whose glyphs are given as content, by letter."""
+    pdf = Pdf()
+    procedures = " ".join(f"/g{ord(c)} {pdf.stream(body)} 0 R" for c, body in glyphs.items())
+    names = " ".join(f"{ord(c)} /g{ord(c)}" for c in glyphs)
+    codes = [ord(c) for c in glyphs]
+    font = pdf.add(
+        f"<< /Type /Font /Subtype /Type3 /FontBBox [0 0 1000 1000] /FontMatrix [0.001 0 0 0.001 0 0] /CharProcs << {procedures} >>"
+        f" /Encoding << /Type /Encoding /Differences [{names}] >> /FirstChar {min(codes)} /LastChar {max(codes)}"
+        f" /Widths [{' '.join('800' for _ in range(min(codes), max(codes) + 1))}] /Resources << >> >>"
+    )
+    content = lines() + f"BT /T3 {size} Tf 72 700 Td ({shown}) Tj ET\n" + after
+    pdf.page(content, resources="", Resources=f"<< /Font << /F1 {pdf.font} 0 R /T3 {font} 0 R >> >>")
+    return pdf.classic()
+
+
+def over_text(content: str, keys: str, *, resources: str = "") -> bytes:
+    """The text, then a form XObject of `content` drawn over it."""
+    pdf = Pdf("1.7")
+    number = pdf.stream(content, f"/Type /XObject /Subtype /Form /BBox [0 0 595 842] {keys}")
+    pdf.page(lines() + "/X Do", resources=f"/XObject << /X {number} 0 R >> {resources}")
+    return pdf.classic()
+
+
+def patterned(cell: str) -> bytes:
+    """The text, then an area filled with a tiling pattern."""
+    pdf = Pdf()
+    keys = "/Type /Pattern /PatternType 1 /PaintType 1 /TilingType 1 /BBox [0 0 10 10] /XStep 10 /YStep 10 /Resources << >>"
+    number = pdf.stream(cell, keys)
+    pdf.page(lines() + "/Pattern cs /P scn 50 650 400 160 re f", resources=f"/Pattern << /P {number} 0 R >>")
+    return pdf.classic()
+
+
+def table_page() -> bytes:
+    """A table as office programs print it: grounds first, then rules and text, the heading white on blue; clips everywhere."""
+    rows = "0.1 0.2 0.5 rg 60 600 470 24 re f 1 1 1 rg BT /F1 11 Tf 66 608 Td (STT Noi dung) Tj ET\n"
+    for row in range(8):
+        y = 576 - 24 * row
+        rows += f"q 60 {y} 470 24 re W n {0.92 if row % 2 else 1} g 0 0 595 842 re f Q 0 g BT /F1 11 Tf 66 {y + 8} Td ({row} Viec mau) Tj ET\n"
+        rows += f"0.5 w 60 {y} m 530 {y} l S\n"
+    return _page(rows)
+
+
+def highlighted() -> bytes:
+    """A marker's yellow over the text, which shows through."""
+    return _page("/H gs 1 1 0 rg 60 740 300 60 re f", "/ExtGState << /H << /Type /ExtGState /BM /Multiply >> >>")
+
+
+def white_on_image() -> bytes:
+    pdf = Pdf()
+    image = pdf.stream(
+        b"\x20", "/Type /XObject /Subtype /Image /Width 1 /Height 1 /ColorSpace /DeviceGray /BitsPerComponent 8"
+    )
+    pdf.page(
+        "q 595 0 0 200 0 600 cm /I Do Q 1 g BT /F1 20 Tf 72 700 Td (BIA BAO CAO) Tj ET",
+        resources=f"/XObject << /I {image} 0 R >>",
+    )
+    return pdf.classic()
+
+
+BITMAP_GLYPH = "800 0 0 0 700 700 d1 q 700 0 0 700 0 0 cm BI /W 8 /H 8 /IM true /BPC 1 ID " + "\x7e" * 8 + " EI Q"
+
+
 def embedded_file() -> bytes:
     pdf = Pdf("1.7")
     pdf.page(lines())
@@ -949,6 +1017,29 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
     "inline-image-over-text": lambda: _page("q 400 0 0 200 50 650 cm BI /W 1 /H 1 /CS /G /BPC 8 ID \xff EI Q"),
     "invisible-text": lambda: _page("BT 3 Tr /F1 12 Tf 72 300 Td (dong an) Tj ET"),
     "clipped-text": lambda: _page("BT 7 Tr /F1 12 Tf 72 300 Td (dong an) Tj ET"),
+    "area-over-text": lambda: _page("1 1 1 rg 50 650 400 160 re f"),
+    "area-over-text-turned": lambda: _page("0.7 0.7 -0.7 0.7 250 500 cm 1 g 0 0 300 300 re f"),
+    "polygon-over-text": lambda: _page("1 g 50 650 m 450 650 l 450 810 l 50 810 l h f"),
+    "line-over-text": lambda: _page("1 G 160 w 50 730 m 450 730 l S"),
+    "area-in-form-over-text": lambda: over_text("1 g 50 650 400 160 re f", ""),
+    "area-clipped-over-text": lambda: _page(
+        "50 650 m 250 600 l 460 650 l 460 810 l 250 830 l 50 810 l h W n 1 g 0 0 595 842 re f"
+    ),
+    "pattern-over-text": lambda: patterned("1 g 0 0 10 10 re f"),
+    "white-text": lambda: _page("1 g BT /F1 12 Tf 72 300 Td (dong an) Tj ET"),
+    "white-text-cmyk": lambda: _page("0 0 0 0 k BT /F1 12 Tf 72 300 Td (dong an) Tj ET"),
+    "white-text-space": lambda: _page("/DeviceRGB cs 1 1 0.98 sc BT /F1 12 Tf 72 300 Td (dong an) Tj ET"),
+    "text-in-its-ground": lambda: _page("0.2 0.3 0.8 rg 60 200 300 100 re f BT /F1 12 Tf 72 250 Td (dong an) Tj ET"),
+    "white-text-on-a-white-area": lambda: _page(
+        "0 g 50 190 320 120 re f 1 g 60 200 300 100 re f BT /F1 12 Tf 72 250 Td (dong an) Tj ET"
+    ),
+    "transparent-text": lambda: _page(
+        "/H gs BT /F1 12 Tf 72 300 Td (dong an) Tj ET", "/ExtGState << /H << /Type /ExtGState /ca 0 >> >>"
+    ),
+    "tiny-text": lambda: _page("BT /F1 0.1 Tf 72 300 Td (dong an) Tj ET"),
+    "tiny-text-by-matrix": lambda: _page("q 0.005 0 0 0.005 72 300 cm BT /F1 12 Tf (dong an) Tj ET Q"),
+    "glyphs-that-draw-nothing": lambda: type3({"a": "800 0 0 0 700 700 d1"}, "aaa"),
+    "glyph-over-text": lambda: type3({"a": "800 0 0 0 700 700 d1 0 0 700 700 re f"}, "a", size=200),
     "alternate-image": lambda: with_image(
         "", keys="/Alternates [<< /Image 4 0 R /DefaultForPrinting true >>]", before="/I Do "
     ),
