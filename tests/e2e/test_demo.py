@@ -31,7 +31,7 @@ from server.demo.phone import Phone
 from server.demo.play import STEPS, Play, metadata
 from server.demo.stage import free_port, init_signer, serving, trust_officer, trust_root
 from tests.fakes import pdf_signing, pdfs
-from tests.shared import SAMPLES
+from tests.fakes.lta import lta
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from server.cli import main; main()", "demo"]
@@ -107,8 +107,8 @@ def papers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         paths[name].write_bytes(data)
     paths["linearized"] = linearized(paths["pdf-1.4"])
     paths["signed-before"], paths["signed-twice"] = signed_before(folder / "signed")
-    if SAMPLES.is_dir():
-        paths["lta"] = SAMPLES / "pdf" / "11-pades-lta-dss.pdf"
+    paths["lta"] = folder / "lta.pdf"
+    paths["lta"].write_bytes(lta())
     paths["encrypted"], paths["broken"] = folder / "encrypted.pdf", folder / "broken.pdf"
     paths["encrypted"].write_bytes(pdfs.encrypted())
     paths["broken"].write_bytes(pdfs.wrong_offsets())
@@ -162,8 +162,6 @@ def test_a_busy_port_moves_on(walk: Walk):
 
 @pytest.mark.parametrize("name", MUST_BE_SIGNED)
 def test_what_must_be_signed_goes_the_whole_road(walk: Walk, name: str):
-    if name not in walk.names:
-        pytest.skip("../shared is absent")
     outcome = walk.outcome(name)
     assert outcome["outcome"] == "accepted", outcome
     assert [step["step"] for step in outcome["steps"]] == list(STEPS)
