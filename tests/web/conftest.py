@@ -26,8 +26,11 @@ from signing import device
 from signing.client import KeyType, VoucherKind
 from signing.core.codec import PublicJwk
 from tests.fakes import pdfs
+from tests.fakes.push_service import PushService, push_service
 from tests.fakes.stack import ORGANISATION, ORIGIN, PIN, Caller, Stack, running
 
+# Not by `wait_for_function`, which looks a second time by eval, and the policy refuses that.
+CONTROLLED = "async () => { while (!navigator.serviceWorker.controller) await new Promise((later) => setTimeout(later, 20)); }"
 PHONE = {"width": 390, "height": 844}
 
 
@@ -39,11 +42,12 @@ def chromium() -> str:
 
 
 class Site:
-    """`stack` with an address that a browser can open."""
+    """`stack` with an address that a browser can open, and the push service that it may push to."""
 
-    def __init__(self, stack: Stack, origin: str) -> None:
+    def __init__(self, stack: Stack, origin: str, push: PushService) -> None:
         self.stack = stack
         self.origin = origin
+        self.push = push
 
 
 class Hand:
@@ -136,7 +140,11 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
         port = probe.getsockname()[1]
     origin = f"http://localhost:{port}"
     environment = {"HOATOC_SERVER__PUBLIC_URL": origin, "HOATOC_SERVER__ALLOWED_ORIGINS": ORIGIN}
-    async with running(tmp_path_factory.mktemp("web"), **environment) as stack:
+    folder = tmp_path_factory.mktemp("web")
+    async with (
+        push_service() as push,
+        running(folder, **environment, HOATOC_PUSH__WEBPUSH_PRIVATE_ORIGINS=push.origin) as stack,
+    ):
         server = Server(
             create_app(stack.wiring),
             address="127.0.0.1",
@@ -147,7 +155,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
         )
         serving = asyncio.create_task(server.serve())
         await until_open(port)
-        yield Site(stack, origin)
+        yield Site(stack, origin, push)
         server.stop()
         with contextlib.suppress(asyncio.TimeoutError, asyncio.CancelledError):
             await asyncio.wait_for(serving, 10)

@@ -11,7 +11,7 @@ from server.identity.service import operator
 from tests.fakes import pdfs
 from tests.fakes.stack import PIN
 from tests.shared import SHARED
-from tests.web.conftest import Hand, People, Site, new_hand
+from tests.web.conftest import CONTROLLED, Hand, People, Site, new_hand
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -306,7 +306,7 @@ async def test_the_keys_cannot_be_read_and_no_answer_is_kept(people: People) -> 
     document = await people.taken(number="306", subject="Về việc không lưu vết")
     await leader.page.goto(f"/#/d/{document}")
     await leader.page.locator(".page img").first.wait_for()
-    await leader.page.wait_for_function("navigator.serviceWorker.controller !== null")
+    await leader.page.evaluate(CONTROLLED)
     found: dict[str, Any] = await leader.page.evaluate("""async () => {
       const store = await import('/assets/js/store.js');
       const device = await store.get('device');
@@ -324,10 +324,10 @@ async def test_the_keys_cannot_be_read_and_no_answer_is_kept(people: People) -> 
     await leader.context.set_offline(True)
     await leader.page.goto("/#/")
     await leader.page.reload()
-    await leader.page.get_by_text("Không có mạng").wait_for()
+    await leader.page.get_by_text("Đang xem bản đã lưu").wait_for()
     await leader.shot("14-offline")
     await leader.context.set_offline(False)
-    await leader.page.get_by_role("button", name="Thử lại").tap()
+    await leader.page.get_by_text("Đang xem bản đã lưu").wait_for(state="hidden")
     await leader.page.get_by_text("Về việc không lưu vết").wait_for()
 
 

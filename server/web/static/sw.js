@@ -1,5 +1,16 @@
-// The offline shell: the client's own files of one version, and nothing else. No answer of the API is ever kept here (C9).
+/**
+ * The worker: the client's own files of one version, and what is pushed. No answer of the API is ever in its cache (C9). A push names a
+ * notice by an opaque id; what it says is fetched with this device's own keys (C12).
+ */
+import { Problem, again, events, flush, later, read, self as device } from "/assets/js/api.js";
+import { purge, wipe } from "/assets/js/offline.js";
+import { activate, leave, subscribe, tidy } from "/assets/js/push.js";
+import { get, put } from "/assets/js/store.js";
+import { inWorker, language, t } from "/assets/js/texts.js";
+import { visible } from "/assets/js/view.js";
+
 const CACHE = `hoatoc-${SHELL.version}`;
+const FETCH_MS = 10_000;
 
 self.addEventListener("install", (event) => {
   event.waitUntil(
@@ -25,3 +36,91 @@ self.addEventListener("fetch", (event) => {
   if (!SHELL.files.includes(path)) return;
   event.respondWith(caches.open(CACHE).then((cache) => cache.match(path)).then((known) => known ?? fetch(request)));
 });
+
+events.addEventListener("revoked", () => Promise.all([wipe(), leave()]).catch(() => {}));
+
+/** The keys may have changed since this worker began. Gives whether somebody is here. */
+async function here() {
+  again();
+  inWorker(await get("language"));
+  const me = await device();
+  return Boolean(me?.device) && !me.closed;
+}
+
+const show = (title, options) => self.registration.showNotification(title, { lang: language(), icon: "/assets/icon-192.png", ...options });
+
+async function tell(message) {
+  for (const one of await self.clients.matchAll({ type: "window" })) one.postMessage(message);
+}
+
+/** The notice, `null` where it cannot be had now, nothing where it is not this person's. */
+async function fetched(id) {
+  const late = new Promise((resolve) => setTimeout(resolve, FETCH_MS, null));
+  const found = read(`/api/v1/notices/${id}`).catch((error) => (error instanceof Problem && error.status === 404 ? undefined : null));
+  return Promise.race([found, late]);
+}
+
+async function close(tag) {
+  for (const one of await self.registration.getNotifications({ tag })) one.close();
+}
+
+async function pushed({ c: challenge, id, l: lane }) {
+  const known = await here();
+  if (challenge && known) {
+    await activate(challenge);
+    await tell({ push: "on" });
+    return show(t("app"), { body: t("pushOn"), tag: "activation" });
+  }
+  if (!/^[\w-]{22,64}$/.test(id)) return;
+  const notice = known ? await fetched(id) : null;
+  if (notice === null) return show(t("app"), { body: t(lane === "u" ? "pushUrgent" : "pushNormal"), tag: id, data: { notice: id } });
+  await close(id);
+  if (!notice) return;
+  const { document, urgency } = notice;
+  const tag = document ?? id;
+  // A push may come twice; what the person has put aside stays aside.
+  const seen = (await get("seen")) ?? [];
+  const standing = (await self.registration.getNotifications({ tag })).some(({ data }) => data.notice === id);
+  if (notice.kind === "recalled" && document) await purge(document);
+  await tell({ changed: document });
+  if (notice.state !== "open") return standing && close(tag);
+  if (seen.includes(id) && !standing) return;
+  await put("seen", [id, ...seen.filter((one) => one !== id)].slice(0, 200));
+  const title = language() === "en" ? notice.title_en : notice.title;
+  await show(urgency ? `${t(`u${urgency}`)} · ${title}` : title, {
+    body: (await get("detail")) ? visible([notice.number, notice.subject].filter(Boolean).join(" · ")) : t(urgency ? "pushUrgent" : "pushNormal"),
+    tag, renotify: urgency > 0 && !standing, requireInteraction: urgency > 2, timestamp: Date.parse(notice.created_at), data: { notice: id, document },
+    actions: [{ action: "open", title: t("keyOpen") }, { action: "ack", title: t("noticeAck") }],
+  });
+  await later(`shown:${id}`, "/api/v1/receipts", { reports: [{ notice: id, event: "shown", at: new Date().toISOString() }] });
+  await tidy();
+}
+
+self.addEventListener("push", (event) => {
+  let data = {};
+  try {
+    data = event.data?.json() ?? {};
+  } catch { /** Not ours. */ }
+  event.waitUntil(pushed(data).catch(() => {}));
+});
+
+async function opened({ notice, document }) {
+  const hash = document ? `#/d/${document}` : "#/notices";
+  const [window] = await self.clients.matchAll({ type: "window" });
+  if (!window) return self.clients.openWindow(`/${hash}`);
+  window.postMessage({ go: hash });
+  await window.focus().catch(() => {});
+  if (notice) await later(`read:${notice}`, "/api/v1/receipts", { reports: [{ notice, event: "read", at: new Date().toISOString() }] });
+}
+
+self.addEventListener("notificationclick", (event) => {
+  const { notification: { data }, action } = event;
+  event.notification.close();
+  event.waitUntil(here().then((known) => {
+    if (known && data && action === "ack") return later(`ack:${data.notice}`, `/api/v1/notices/${data.notice}/acknowledgement`).then(() => tell({ changed: data.document }));
+    return opened(data ?? {});
+  }));
+});
+
+self.addEventListener("sync", (event) => event.waitUntil(here().then((known) => known && flush())));
+self.addEventListener("pushsubscriptionchange", (event) => event.waitUntil(here().then((known) => known && subscribe())));

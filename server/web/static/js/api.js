@@ -5,6 +5,7 @@
  */
 import { random } from "./codec.js";
 import { dpop, signJws } from "./jose.js";
+import * as offline from "./offline.js";
 import * as store from "./store.js";
 import { language } from "./texts.js";
 
@@ -23,7 +24,7 @@ export class Problem extends Error {
 /** No answer came: whether the server did anything is not known. */
 export class Offline extends Error {}
 
-/** Fires `online`, `offline` (what calls meet, not what the radio says) and `revoked`. */
+/** Fires `online`, `offline` (what calls meet, not what the radio says), `kept` (a copy is shown; its time) and `revoked`. */
 export const events = new EventTarget();
 /** @param {string} name */
 const tell = (name) => events.dispatchEvent(new Event(name));
@@ -46,7 +47,13 @@ export async function keep(value) {
   device = value;
 }
 
+/** Another window, or the worker, may have changed what is stored. */
+export function again() {
+  device = tokens = undefined;
+}
+
 export async function forget() {
+  await offline.wipe();
   await store.clear();
   device = tokens = undefined;
 }
@@ -155,10 +162,30 @@ async function authorised(method, path, options) {
 
 /**
  * The body of an answer. What may safely be repeated is tried three times. Throws `Problem` or `Offline`.
- * @param {string} method @param {string} path @param {{json?: unknown, form?: FormData, signal?: AbortSignal, tries?: number}} [options]
+ * @param {string} method @param {string} path @param {{json?: unknown, form?: FormData, signal?: AbortSignal, tries?: number, kept?: boolean}} [options] `kept`: a copy
+ *   stays for reading without a network. What a revision's path names never changes, so its copy is as good as the answer.
  * @returns {Promise<ArrayBuffer>}
  */
-export async function call(method, path, { tries = method === "GET" ? 3 : 1, ...options } = {}) {
+export async function call(method, path, { kept, ...options } = {}) {
+  if (!kept) return repeated(method, path, options);
+  const fixed = path.includes("/revisions/");
+  const copy = async () => offline.kept(path).catch(() => undefined);
+  const early = fixed && (await copy());
+  if (early) return early.body;
+  try {
+    const body = await repeated(method, path, navigator.onLine ? options : { tries: 1, ...options });
+    offline.keep(path, body.slice(0)).catch(() => {});
+    return body;
+  } catch (error) {
+    const found = error instanceof Offline && !fixed && (await copy());
+    if (!found) throw error;
+    events.dispatchEvent(new CustomEvent("kept", { detail: found.at }));
+    return found.body;
+  }
+}
+
+/** @param {string} method @param {string} path @param {any} options @returns {Promise<ArrayBuffer>} */
+async function repeated(method, path, { tries = method === "GET" ? 3 : 1, ...options }) {
   const headers = method === "POST" ? { "Idempotency-Key": random(18) } : {};
   for (let attempt = 1; ; attempt++) {
     try {
@@ -173,7 +200,7 @@ export async function call(method, path, { tries = method === "GET" ? 3 : 1, ...
 
 /**
  * The answer of a path of the API, typed by the server's own description of it.
- * @template {Api.PathOf<"GET">} Path @param {Path} path @param {{signal?: AbortSignal}} [options]
+ * @template {Api.PathOf<"GET">} Path @param {Path} path @param {{signal?: AbortSignal, kept?: boolean}} [options]
  * @returns {Promise<Api.AnswerOf<"GET", Path>>}
  */
 export const read = async (path, options) => decode(await call("GET", path, options));
@@ -183,10 +210,36 @@ export const read = async (path, options) => decode(await call("GET", path, opti
  */
 export const post = async (path, json, options) => decode(await call("POST", path, { json, ...options }));
 
+/** Send what waits, each once, by one window or worker at a time. Gives whether nothing waits any more. @returns {Promise<boolean>} */
+export const flush = () => navigator.locks.request("hoatoc-queue", async () => {
+  for (const { name, path, json } of await offline.queued()) {
+    try {
+      await call("POST", path, { json, tries: 2 });
+    } catch (error) {
+      // What the server refuses for good is not sent again.
+      if (!(error instanceof Problem) || error.status >= 500 || [401, 429].includes(error.status)) return false;
+    }
+    await offline.sent(name);
+  }
+  return true;
+});
+
+/** A POST that changes nothing when repeated: now, else as soon as there is a network. @param {string} name @param {string} path @param {unknown} [json] */
+export async function later(name, path, json) {
+  await offline.queue(name, { path, json });
+  if (await flush()) return true;
+  /** @type {any} */
+  const here = /** @type {any} */ (globalThis).registration ?? (await navigator.serviceWorker?.getRegistration());
+  here?.sync?.register("queue").catch(() => {});
+  return false;
+}
+
 export async function logOut() {
+  await flush();
   await call("DELETE", "/api/v1/sessions/current").catch((error) => {
     if (!(error instanceof Problem)) throw error;
   });
+  await offline.wipe();
   await keep({ .../** @type {store.Device} */ (await self()), closed: true });
   await store.put("tokens", undefined);
   await store.put("place", undefined);

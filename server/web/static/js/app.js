@@ -1,5 +1,5 @@
 /** The start of the client: who is here, which screen, what has changed on the server. */
-import { Problem, events, forget, pause, read, self } from "./api.js";
+import { Problem, events, flush, forget, pause, read, self } from "./api.js";
 import { approveScreen, batchScreen } from "./approve.js";
 import { documentScreen, giveBack } from "./document.js";
 import { frame, has, keepsPeople, nothing, panes, reads, trouble, waiting, wide } from "./frame.js";
@@ -7,8 +7,10 @@ import { inbox, listen, nothingOpen, sealQueue } from "./inbox.js";
 import { closed, enrolment, pairingLink, welcome } from "./join.js";
 import { dress, meScreen, pinScreen } from "./me.js";
 import { noticesScreen } from "./notices.js";
+import { purge, wipe } from "./offline.js";
+import { leave as leavePush, renew, tidy } from "./push.js";
 import * as store from "./store.js";
-import { language, speak, t } from "./texts.js";
+import { dateTime, language, speak, t } from "./texts.js";
 import { fill, h, icon, say } from "./view.js";
 
 const LIVE_MS = 4000;
@@ -34,7 +36,7 @@ const SCREENS = [
   [/^#\/people$/, async (screen) => (await import("./people.js")).peopleScreen(screen)],
   [new RegExp(`^#/people/${DOCUMENT}$`), async (screen, id) => (await import("./people.js")).personScreen(screen, id)],
   [new RegExp(`^#/people/${DOCUMENT}/${DOCUMENT}$`), async (screen, id, device) => (await import("./people.js")).voucherScreen(screen, id, device)],
-  [/^#\/device$/, async (screen) => (await import("./people.js")).furtherDevice(screen)],
+  [/^#\/device$/, async () => (await import("./people.js")).furtherDevice()],
   [/^#\/handover\/([0-9a-f]{64})$/, async (screen, id) => (await import("./people.js")).handOverScreen(screen, id)],
   [/^#\/verify$/, async (screen) => (await import("./verify.js")).verifyScreen(screen)],
 ];
@@ -109,7 +111,7 @@ async function start() {
   }
   fill(frame({ title: t("app"), kind: "lone" }).main, waiting());
   try {
-    me = await read("/api/v1/me");
+    me = await read("/api/v1/me", { kept: true });
   } catch (error) {
     if (me || ended) return;
     fill(frame({ title: t("app"), kind: "lone" }).main, trouble(error, start));
@@ -117,6 +119,7 @@ async function start() {
   }
   show();
   if (me && reads(me)) follow();
+  flush().then(renew).catch(() => {});
 }
 
 /** Keep up with the changes feed while somebody looks. Without a place yet, what lies behind is passed over. */
@@ -128,13 +131,17 @@ async function follow() {
       const documents = new Set();
       for (let more = true; more; ) {
         const page = await read(`/api/v1/changes?limit=200${place ? `&cursor=${encodeURIComponent(place)}` : ""}`);
-        for (const item of page.items) documents.add(item.document);
+        const gone = page.items.filter(({ document, tombstone }) => documents.add(document) && tombstone);
+        for (const { document } of gone) await purge(document);
+        // The lists went with it; without a network there should be one.
+        if (gone.length) read("/api/v1/inbox", { kept: true }).catch(() => {});
         more = page.items.length === 200;
         place = page.next;
       }
       if (documents.size) {
         await store.put("place", place);
-        if (!first) live.dispatchEvent(new CustomEvent("changes", { detail: documents }));
+        if (!first) changed(documents);
+        tidy().catch(() => {});
       }
     } catch (error) {
       if (error instanceof Problem && error.status < 500 && error.status !== 401) return;
@@ -144,10 +151,14 @@ async function follow() {
   }
 }
 
+/** @param {Set<string>} documents */
+const changed = (documents) => live.dispatchEvent(new CustomEvent("changes", { detail: documents }));
+
 let ended = false;
 events.addEventListener("revoked", () => {
   ended = true;
   leaving.abort();
+  Promise.all([wipe(), leavePush()]).catch(() => {});
   const { main, deeds } = frame({ title: t("revokedTitle"), kind: "lone" });
   fill(main, h("div", { class: "empty bad", role: "alert" }, icon("warn"), h("p", {}, t("revoked"))));
   deeds(h("button", {
@@ -161,12 +172,27 @@ events.addEventListener("revoked", () => {
 
 const banner = h("p", { id: "offline", role: "status", hidden: true });
 document.body.prepend(banner);
+/** @type {Set<string>} */
+const every = Object.assign(new Set(), { has: () => true });
+let stale = false;
 events.addEventListener("offline", () => {
-  fill(banner, t("offline"));
+  if (!stale) fill(banner, t("offline"));
   banner.hidden = false;
 });
-events.addEventListener("online", () => { banner.hidden = true; });
-window.addEventListener("online", () => { banner.hidden = true; });
+events.addEventListener("kept", (event) => {
+  stale = true;
+  fill(banner, t("offlineKept", { time: dateTime(/** @type {CustomEvent} */ (event).detail) }));
+  banner.hidden = false;
+});
+const back = () => {
+  if (banner.hidden) return;
+  banner.hidden = true;
+  flush().catch(() => {});
+  if (stale) changed(every);
+  stale = false;
+};
+events.addEventListener("online", back);
+window.addEventListener("online", () => flush().catch(() => {}));
 listen({ go, list: () => list.split(" ")[0] });
 window.addEventListener("hashchange", show);
 wide.addEventListener("change", show);
@@ -178,5 +204,9 @@ start();
 if ("serviceWorker" in navigator) {
   // The one script address that the policy lets through (Trusted Types).
   const policy = /** @type {any} */ (window).trustedTypes?.createPolicy("hoatoc", { createScriptURL: (/** @type {string} */ url) => (url === "/sw.js" ? url : "") });
-  navigator.serviceWorker.register(policy ? policy.createScriptURL("/sw.js") : "/sw.js").catch(() => {});
+  navigator.serviceWorker.register(policy ? policy.createScriptURL("/sw.js") : "/sw.js", { type: "module" }).catch(() => {});
+  navigator.serviceWorker.addEventListener("message", ({ data }) => {
+    if (data.go) go(data.go);
+    if (data.changed) changed(new Set([data.changed]));
+  });
 }

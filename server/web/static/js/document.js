@@ -1,10 +1,14 @@
 /** A document: what it is, its pages as images of the exact bytes, its route, its files, and what may be done with it now. */
-import { Problem, call, post, read } from "./api.js";
+import { Problem, call, pause, post, read } from "./api.js";
 import { chip, frame, has, nothing, pageLoader, trouble, waiting, words } from "./frame.js";
-import { Differs, read as readManifest } from "./manifest.js";
+import { Differs, imageOf, read as readManifest } from "./manifest.js";
+import { purge } from "./offline.js";
 import { pageList } from "./pages.js";
 import { date, dateTime, t } from "./texts.js";
 import { download, fill, h, icon, outside, say } from "./view.js";
+
+/** Pages that are kept before they are looked at. */
+const AHEAD = 12;
 
 /** The open step that is this person's to take now. @param {any} document @param {import("./frame.js").Me} me */
 export function myStep(document, me) {
@@ -25,7 +29,7 @@ export async function documentScreen({ me, signal, changed }, id) {
 
   const load = async () => {
     try {
-      const found = await read(`/api/v1/documents/${id}`, { signal });
+      const found = await read(`/api/v1/documents/${id}`, { signal, kept: true });
       if (signal.aborted) return;
       if (found.state === "recalled") return gone();
       const another = found.revision !== shown?.revision;
@@ -43,6 +47,7 @@ export async function documentScreen({ me, signal, changed }, id) {
   };
   const gone = () => {
     shown = null;
+    purge(id).catch(() => {});
     fill(main, nothing("cross", t("docRecalled")));
     fill(counter);
     deeds();
@@ -84,7 +89,7 @@ export async function documentScreen({ me, signal, changed }, id) {
     const path = `/api/v1/documents/${id}/revisions/${found.revision}`;
     const place = h("div", { class: "empty" }, h("span", { class: "spin" }));
     fill(main, h("div", { class: "reader" }, facts, place));
-    const { manifest } = await readManifest(await call("GET", `${path}/manifest`, { signal }));
+    const { manifest } = await readManifest(await call("GET", `${path}/manifest`, { signal, kept: true }));
     if (manifest.revision !== found.revision || manifest.page_count !== found.page_count) throw new Differs("another revision");
     const turned = (/** @type {number} */ page) => fill(counter, t("docPage", { n: page, all: manifest.page_count }));
     let told = false;
@@ -102,6 +107,15 @@ export async function documentScreen({ me, signal, changed }, id) {
     });
     turned(1);
     place.replaceWith(list.element);
+    ahead(found.revision, manifest).catch(() => {});
+  }
+
+  /** What will be wanted on the way, while the network is good. @param {string} revision @param {import("./manifest.js").Manifest} manifest */
+  async function ahead(revision, manifest) {
+    await pause(2500);
+    const { effectiveType, saveData } = /** @type {any} */ (navigator).connection ?? {};
+    if (effectiveType !== "4g" || saveData) return;
+    for (let page = 1; page <= Math.min(AHEAD, manifest.page_count) && !signal.aborted; page++) await pageLoader(id, revision)(imageOf(manifest, page, 720), signal);
   }
   changed((documents) => documents.has(id) && load());
   await load();

@@ -112,10 +112,10 @@ export function words(error) {
   return t(error instanceof Offline ? "failedOffline" : "internal");
 }
 
-/** @param {any} error @param {() => void} [again] */
-export const trouble = (error, again) =>
+/** @param {any} error @param {() => void} [again] @param {import("./view.js").Child} [more] What else is to be said without a network. */
+export const trouble = (error, again, more) =>
   h(
-    "div", { class: "empty", role: "alert" }, icon("warn"), h("p", {}, words(error)),
+    "div", { class: "empty", role: "alert" }, icon("warn"), h("p", {}, words(error)), error instanceof Offline && more && h("p", {}, more),
     error instanceof Problem && error.status >= 500 && h("p", { class: "soft" }, t("trace", { id: String(error.body.trace_id ?? "").slice(-12) })),
     again && !(error instanceof Differs || error instanceof Unsafe) && h("button", { class: "main", onclick: again }, t("again")),
   );
@@ -128,4 +128,4 @@ export const nothing = (drawing, text) => h("div", { class: "empty" }, icon(draw
 /** A page image of a stored revision. @param {string} document @param {string} revision */
 export const pageLoader = (document, revision) =>
   (/** @type {{page: number, width: number}} */ { page, width }, /** @type {AbortSignal} */ signal) =>
-    call("GET", `/api/v1/documents/${document}/revisions/${revision}/pages/${page}?width=${width}`, { signal });
+    call("GET", `/api/v1/documents/${document}/revisions/${revision}/pages/${page}?width=${width}`, { signal, kept: true });

@@ -80,7 +80,7 @@ async function list({ me, signal, go, changed }, kind) {
   }
   const load = async () => {
     try {
-      const [page, keyless] = await Promise.all([read(sealing ? "/api/v1/seal-queue" : "/api/v1/inbox", { signal, kept: true }), !sealing && signs(me) && withoutKey(me.device)]);
+      const [page, keyless] = await Promise.all([read(sealing ? "/api/v1/seal-queue" : "/api/v1/inbox", { signal, kept: true }), !sealing && signs(me) && withoutKey(me.device).catch(() => false)]);
       items = sealing ? page.items.map((/** @type {any} */ item) => ({ ...item, waiting: true })) : page.items;
       next = page.next;
       for (const id of picked ?? []) if (!items.some((item) => item.id === id)) picked?.delete(id);

@@ -2,7 +2,9 @@
 import { Problem, call, logOut, read } from "./api.js";
 import { frame, keepsPeople, signs, trouble, waiting, words } from "./frame.js";
 import { commonName, newPin } from "./join.js";
+import { pushSettings } from "./notices.js";
 import { pinPad } from "./pinpad.js";
+import { leave as leavePush } from "./push.js";
 import { changePin } from "./signing.js";
 import { date, dateTime, language, speak, t } from "./texts.js";
 import { ask, fill, h, icon, outside, say } from "./view.js";
@@ -24,7 +26,7 @@ export async function meScreen({ me, signal, go }) {
       keepsPeople(me) && h("a", { class: "line", href: "#/people" }, icon("people"), t("peopleTitle"), icon("right")),
       h("a", { class: "line", href: "#/verify" }, icon("tick"), t("verifyTitle"), icon("right")),
     ),
-    settings(go), h("p", { class: "soft small" }, t("trust")),
+    settings(go, signal), h("p", { class: "soft small" }, t("trust")),
   );
 
   const loadKeys = async () => {
@@ -111,8 +113,8 @@ const key = (one) =>
     ),
   );
 
-/** @param {(hash: string) => void} go */
-function settings(go) {
+/** @param {(hash: string) => void} go @param {AbortSignal} signal */
+function settings(go, signal) {
   const choice = (/** @type {string} */ title, /** @type {string} */ now, /** @type {[string, string][]} */ all, /** @type {(value: any) => void} */ act) =>
     h(
       "fieldset", {}, h("legend", {}, title),
@@ -126,6 +128,7 @@ function settings(go) {
   const leave = async () => {
     if (!(await ask({ title: t("logOutAsk"), deed: t("logOut"), leave: t("cancel") }))) return;
     try {
+      await leavePush().catch(() => {});
       await logOut();
       location.reload();
     } catch (error) {
@@ -142,6 +145,7 @@ function settings(go) {
       localStorage.setItem("theme", value);
       dress();
     }),
+    pushSettings(signal),
     h("button", { class: "plain", onclick: leave }, t("logOut")),
   );
 }

@@ -1,6 +1,8 @@
 /** The notices of this person, newest first, and their acknowledgement. */
-import { call, post, read } from "./api.js";
+import { later, post, read } from "./api.js";
 import { chip, frame, nothing, trouble, waiting, words } from "./frame.js";
+import { standing, subscribe, tidy, turnOff } from "./push.js";
+import { get, put } from "./store.js";
 import { ago, language, t } from "./texts.js";
 import { fill, h, icon, outside, say } from "./view.js";
 
@@ -10,16 +12,17 @@ export async function noticesScreen({ me, signal, changed }) {
   fill(main, waiting());
   /** @type {any[]} */
   let items = [];
-  let next = "";
+  /** @type {string | null} */
+  let next = null;
 
   const draw = () =>
     fill(main, items.length ? h("section", {}, items.map(line)) : nothing("bell", t("noticesEmpty")), next && h("button", { class: "plain", onclick: more }, t("more")));
   const load = async () => {
     try {
-      ({ items, next } = await read("/api/v1/notices", { signal }));
+      ({ items, next } = await read("/api/v1/notices", { signal, kept: true }));
       if (signal.aborted) return;
       draw();
-      await seen(items);
+      await seen(items).catch(() => {});
     } catch (error) {
       if (!signal.aborted && !items.length) fill(main, trouble(error, load));
     }
@@ -36,9 +39,10 @@ export async function noticesScreen({ me, signal, changed }) {
     const acknowledge = async () => {
       button.disabled = true;
       try {
-        await call("POST", `/api/v1/notices/${item.id}/acknowledgement`, { tries: 4 });
+        const sent = await later(`ack:${item.id}`, `/api/v1/notices/${item.id}/acknowledgement`);
         item.acknowledged_at = new Date().toISOString();
-        button.replaceWith(h("p", { class: "soft acked" }, icon("check"), t("noticeAcked")));
+        button.replaceWith(h("p", { class: "soft acked" }, icon(sent ? "check" : "wait"), t(sent ? "noticeAcked" : "offlineSent")));
+        tidy().catch(() => {});
       } catch (error) {
         button.disabled = false;
         say(words(error));
@@ -71,4 +75,33 @@ async function seen(items) {
   if (!fresh.length) return;
   await post("/api/v1/receipts", { reports: fresh.map((item) => ({ notice: item.id, event: "shown", at })) }, { tries: 2 });
   for (const item of fresh) told.add(item.id);
+}
+
+/** Whether this device is told when the app is closed; asked for by a tap of the person. @param {AbortSignal} signal */
+export function pushSettings(signal) {
+  const place = h("fieldset", {}, h("legend", {}, t("navNotices")));
+  const load = async () => {
+    const { can, blocked, state } = await standing();
+    const on = state === "active" || state === "pending";
+    const detail = h("input", { type: "checkbox", checked: await get("detail"), onchange: () => put("detail", detail.checked) });
+    fill(
+      place, h("legend", {}, t("navNotices")),
+      h("p", { class: "soft", role: "status" }, t(!can ? "pushNone" : blocked ? "pushBlocked" : state === "active" ? "pushOn" : on ? "pushWait" : "pushOff")),
+      can && !blocked && h("button", { class: "plain", onclick: () => act(on) }, t(on ? "pushUndo" : "pushDo")),
+      on && h("label", { class: "tickline" }, detail, t("pushDetail")),
+    );
+  };
+  /** @param {boolean} on */
+  const act = async (on) => {
+    try {
+      if (on) await turnOff();
+      else if ((await Notification.requestPermission()) === "granted") await subscribe();
+      await load();
+    } catch (error) {
+      say(words(error));
+    }
+  };
+  navigator.serviceWorker?.addEventListener("message", ({ data }) => data.push && load(), { signal });
+  load().catch(() => place.remove());
+  return place;
 }

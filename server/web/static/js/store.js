@@ -32,9 +32,10 @@ async function rows(mode, act) {
   });
 }
 
-/** @param {"device" | "tokens" | "place"} name @returns {Promise<any>} */
+/** @typedef {"device" | "tokens" | "place" | "language" | "detail" | "seen" | "officer"} Name `detail`: notifications may say what they are of. `seen`: shown notices. `officer`: a registration officer's key for vouchers. */
+/** @param {Name} name @returns {Promise<any>} */
 export const get = (name) => rows("readonly", (all) => all.get(name));
-/** @param {"device" | "tokens" | "place"} name @param {unknown} value */
+/** @param {Name} name @param {unknown} value */
 export const put = (name, value) => rows("readwrite", (all) => all.put(value, name));
 /** Forget the keys, the tokens and the place in the changes feed. */
 export const clear = () => rows("readwrite", (all) => all.clear());

@@ -302,7 +302,7 @@ const TEXTS = {
   keysSingle: ["Dùng phím tắt một chữ", "Use one-letter keys"],
 
   peopleTitle: ["Người dùng", "People"],
-  peopleSearch: ["Tìm theo tên, chức vụ", "Search by name or position"],
+  peopleSearch: ["Tìm tên, chức vụ", "Name or position"],
   peopleNone: ["Không tìm thấy ai.", "Nobody found."],
   personTitle: ["Người dùng", "Person"],
   personDevices: ["Thiết bị", "Devices"],

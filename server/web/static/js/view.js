@@ -7,6 +7,9 @@
 // Control and direction characters: a text from outside may not reorder or hide what stands beside it (B11, C17).
 const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 
+/** @param {string} text */
+export const visible = (text) => text.replace(UNSEEN, "");
+
 /**
  * @template {keyof HTMLElementTagNameMap} Tag
  * @param {Tag} tag @param {Record<string, any>} [props] Attributes; `on…` functions listen; true sets, false and undefined leave out.
@@ -27,7 +30,7 @@ function append(element, children) {
   for (const child of children) {
     if (Array.isArray(child)) append(element, child);
     else if (child instanceof Node) element.append(child);
-    else if (child || child === 0) element.append(String(child).replace(UNSEEN, ""));
+    else if (child || child === 0) element.append(visible(String(child)));
   }
 }
 

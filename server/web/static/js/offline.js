@@ -1,0 +1,102 @@
+/**
+ * What was read, for reading again without a network: encrypted with a key that no script can read, bounded, and gone on recall, log-out
+ * and revocation. Names are paths of the API with opaque ids. Beside it: what waits to be sent. A signature never does.
+ *
+ * @typedef {{path: string, group: string, at: number, size: number}} Entry `group`: the document, else empty. `at`: milliseconds.
+ * @typedef {{path: string, json?: unknown}} Waiting A POST that may be sent whenever.
+ */
+import { utf8 } from "./codec.js";
+
+const MOST = 400;
+const BYTES = 40e6;
+/** A phone that its agency cannot reach forgets by itself. */
+const AGE = 7 * 864e5;
+const AES = "AES-GCM";
+const STORES = ["index", "bytes", "gone", "key"];
+
+/** @type {Promise<IDBDatabase> | undefined} */
+let opened;
+const database = () => (opened ??= new Promise((resolve, reject) => {
+  const request = indexedDB.open("hoatoc-kept", 1);
+  request.onupgradeneeded = () => [...STORES, "queue"].forEach((name) => request.result.createObjectStore(name));
+  request.onsuccess = () => resolve(request.result);
+  request.onerror = () => reject(request.error);
+}));
+
+/**
+ * One transaction; what `act` gives is read after the commit.
+ * @template T @param {string[]} names @param {(...stores: IDBObjectStore[]) => IDBRequest<T> | void} act @returns {Promise<T>}
+ */
+async function within(names, act) {
+  const transaction = (await database()).transaction(names, "readwrite");
+  const request = act(...names.map((name) => transaction.objectStore(name)));
+  return new Promise((resolve, reject) => {
+    transaction.oncomplete = () => resolve(/** @type {T} */ (request?.result));
+    transaction.onabort = () => reject(transaction.error);
+  });
+}
+
+/** Two windows agree on one key. */
+async function key() {
+  const made = await crypto.subtle.generateKey({ name: AES, length: 256 }, false, ["encrypt", "decrypt"]);
+  await within(["key"], (keys) => { keys.add(made, 1).onerror = (event) => event.preventDefault(); });
+  return held();
+}
+/** @returns {Promise<CryptoKey>} */
+const held = () => within(["key"], (keys) => keys.get(1));
+
+/** @param {string} path */
+const groupOf = (path) => /\/documents\/([0-9a-f]{32})/.exec(path)?.[1] ?? "";
+
+/** @param {string} path @param {ArrayBuffer} body */
+export async function keep(path, body) {
+  const iv = crypto.getRandomValues(new Uint8Array(12));
+  const bytes = await crypto.subtle.encrypt({ name: AES, iv, additionalData: utf8(path) }, (await held()) ?? (await key()), body);
+  const entry = { path, group: groupOf(path), at: Date.now(), size: bytes.byteLength };
+  await within(STORES, (index, store, gone) => {
+    gone.get(entry.group).onsuccess = ({ target }) => {
+      if (/** @type {any} */ (target).result) return;
+      index.put(entry, path);
+      store.put({ iv, bytes }, path);
+      index.getAll().onsuccess = (event) => {
+        /** @type {Entry[]} */
+        const all = /** @type {any} */ (event.target).result.sort((/** @type {Entry} */ one, /** @type {Entry} */ two) => two.at - one.at);
+        let sum = 0;
+        all.forEach((one, count) => {
+          sum += one.size;
+          if (count >= MOST || sum > BYTES || one.at < Date.now() - AGE) [index, store].forEach((each) => each.delete(one.path));
+        });
+      };
+    };
+  });
+}
+
+/** @param {string} path @returns {Promise<{body: ArrayBuffer, at: number} | undefined>} */
+export async function kept(path) {
+  const entry = await within(["index"], (index) => index.get(path));
+  const found = await within(["bytes"], (store) => store.get(path));
+  if (!entry || !found || entry.at < Date.now() - AGE) return;
+  const body = await crypto.subtle.decrypt({ name: AES, iv: found.iv, additionalData: utf8(path) }, await held(), found.bytes).catch(() => null);
+  return body ? { body, at: entry.at } : undefined;
+}
+
+/** A document was recalled: no copy of it stays or comes back. @param {string} group */
+export const purge = (group) => within(STORES, (index, store, gone) => {
+  gone.put(1, group);
+  index.getAll().onsuccess = ({ target }) => {
+    for (const one of /** @type {any} */ (target).result) {
+      // Lists name it too.
+      if (one.group === group || /inbox|queue|notices/.test(one.path)) [index, store].forEach((each) => each.delete(one.path));
+    }
+  };
+});
+
+/** Nothing stays: copies, their key, what waited. */
+export const wipe = () => within([...STORES, "queue"], (...all) => all.forEach((store) => store.clear()));
+
+/** @param {string} name @param {Waiting} row */
+export const queue = (name, row) => within(["queue"], (all) => all.put({ name, ...row }, name));
+/** @returns {Promise<(Waiting & {name: string})[]>} */
+export const queued = () => within(["queue"], (all) => all.getAll());
+/** @param {string} name */
+export const sent = (name) => within(["queue"], (all) => all.delete(name));
