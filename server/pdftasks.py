@@ -10,6 +10,7 @@ import msgspec
 from signing.pdf.archive import SignedWith, append_validation_data, prepare_archive, signed_with
 from signing.pdf.compare import Comparison, Expected, compare, compare_archive
 from signing.pdf.errors import PdfError
+from signing.pdf.locks import Signatures
 from signing.pdf.placement import FieldKind, Place, seen_size
 from signing.pdf.prepare import Prepared, PrepareRequest, RouteField, StampText, prepare
 from signing.pdf.reader import Page, open_document
@@ -38,7 +39,11 @@ _POINTS_PER_MM = 72 / 25.4
 
 
 class InspectRequest(msgspec.Struct, frozen=True):
+    """`fields`: for each step of the route the empty field of the file that it names, or empty for one of ours."""
+
     path: str
+    fields: list[str] = []
+    allow_invisible: bool = False
 
 
 class InspectResponse(msgspec.Struct, frozen=True):
@@ -56,6 +61,7 @@ class PlacedField(msgspec.Struct, frozen=True):
     field_name: str
     kind: str
     place: tuple[int, float, float, float, float] | None
+    locks: bool = False
 
 
 class PrepareOrder(msgspec.Struct, frozen=True):
@@ -73,6 +79,8 @@ class PrepareOrder(msgspec.Struct, frozen=True):
     cms_size: int
     largest_token: int
     font: str
+    certify: bool = False
+    allow_invisible: bool = False
 
 
 class CompareOrder(msgspec.Struct, frozen=True):
@@ -165,9 +173,7 @@ def inspect_file(request: InspectRequest) -> InspectResponse:
 
     path = Path(request.path)
     report = inspect(path)
-    if report.signatures.certified is not None:
-        # Fields for a route would have to be added, which certification forbids; only its own empty fields may be filled.
-        raise PdfError("no-room-for-signature", "the file is certified")
+    _check_room(report.signatures, request)
     if agreement(path).blank_fields:
         # Drawn only because /NeedAppearances asks readers to; signing removes that key, and the values would vanish from sight.
         raise PdfError("form-appearance", "a filled field has no appearance of its own")
@@ -179,11 +185,22 @@ def inspect_file(request: InspectRequest) -> InspectResponse:
     )
 
 
+def _check_room(found: Signatures, request: InspectRequest) -> None:
+    """Whether the route finds its fields, or may add them (ISO 32000-1, 12.8.2.2)."""
+    empty = {field.name for field in found.empty}
+    if not empty.issuperset(name for name in request.fields if name):
+        raise PdfError("no-room-for-signature", "the file does not hold an empty field that the route names")
+    missing = not request.fields or not all(request.fields)
+    if missing and not found.may_add_visible and not (request.allow_invisible and found.may_add_invisible):
+        # Certification forbids a new visible field; its own empty ones may be filled, and an invisible one be added.
+        raise PdfError("no-room-for-signature", "the file is certified")
+
+
 def prepare_file(order: PrepareOrder) -> Prepared:
     """Write the prepared revision. Raises `PdfError`."""
     parent = Path(order.parent)
     route = tuple(
-        RouteField(field_name=field.field_name, kind=FieldKind(field.kind), place=place)
+        RouteField(field_name=field.field_name, kind=FieldKind(field.kind), place=place, locks=field.locks)
         for field, place in zip(order.route, _places(parent, order.route), strict=True)
     )
     request = PrepareRequest(
@@ -194,6 +211,8 @@ def prepare_file(order: PrepareOrder) -> Prepared:
         cms_size=order.cms_size,
         largest_token=order.largest_token,
         font=Path(order.font),
+        certify=order.certify,
+        allow_invisible=order.allow_invisible,
     )
     return prepare(parent, request, Path(order.out))
 

@@ -71,7 +71,11 @@ class PreparedPdf(msgspec.Struct, frozen=True):
 
 
 class PdfWork:
-    """`font`: the stamp's font file. `largest_token`: bytes of the largest time-stamp token to make room for."""
+    """`font`: the stamp's font file. `largest_token`: bytes of the largest time-stamp token to make room for.
+
+    `certify`: the first signature of a file without one certifies it, P=2. `seal_locks`: the seal, which is last, forbids every
+    later change but the archive's. `allow_invisible`: see `Inspector`.
+    """
 
     def __init__(
         self,
@@ -81,16 +85,25 @@ class PdfWork:
         roots: Sequence[bytes],
         tsa_roots: Sequence[bytes],
         largest_token: int = 8 * 1024,
+        certify: bool = False,
+        seal_locks: bool = False,
+        allow_invisible: bool = False,
     ) -> None:
         self._sandbox = sandbox
         self._font = font
         self._roots = roots
         self._tsa_roots = tsa_roots
         self._largest_token = largest_token
+        self._certify = certify
+        self._seal_locks = seal_locks
+        self._allow_invisible = allow_invisible
 
-    async def inspect(self, path: Path) -> InspectResponse:
+    async def inspect(
+        self, path: Path, *, fields: Sequence[str] = (), allow_invisible: bool = False
+    ) -> InspectResponse:
         """Raises: Refused with a PDF refusal code, "cannot-be-checked" or "busy"."""
-        return await self._call("pdf.inspect", InspectRequest(path=str(path)), InspectResponse, reads=[path])
+        request = InspectRequest(path=str(path), fields=list(fields), allow_invisible=allow_invisible)
+        return await self._call("pdf.inspect", request, InspectResponse, reads=[path])
 
     async def prepare(
         self,
@@ -115,7 +128,7 @@ class PdfWork:
         order = PrepareOrder(
             parent=str(parent),
             out=str(out),
-            route=[_placed(field) for field in route],
+            route=[_placed(field, locks=self._seal_locks and field is route[-1]) for field in route],
             signer=mine,
             name=route[mine].organisation if sealing else signer_name,
             position=f"Văn thư: {signer_name}" if sealing else signer_title,
@@ -126,6 +139,8 @@ class PdfWork:
             cms_size=len(certificate) + len(chain) + 2048,
             largest_token=self._largest_token,
             font=str(self._font),
+            certify=self._certify,
+            allow_invisible=self._allow_invisible,
         )
         prepared = await self._call(
             "pdf.prepare", order, Prepared, reads=[parent, self._font], scratch=out.parent, file_mb=_megabytes(parent)
@@ -266,12 +281,12 @@ class PdfWork:
             raise Refused("cannot-be-checked") from None
 
 
-def _placed(field: RouteField) -> PlacedField:
+def _placed(field: RouteField, *, locks: bool) -> PlacedField:
     place = None
     if field.placement is not None:
         wanted = msgspec.json.decode(field.placement, type=Placement)
         place = (wanted.page, wanted.x_mm, wanted.y_mm, wanted.width_mm, wanted.height_mm)
-    return PlacedField(field_name=field.field_name, kind=field.kind, place=place)
+    return PlacedField(field_name=field.field_name, kind=field.kind, place=place, locks=locks)
 
 
 def _area(rect: FieldRect) -> FieldArea:

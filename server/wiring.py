@@ -146,9 +146,19 @@ class Wiring:
             font=font,
             roots=_certificates(settings.trust.roots),
             tsa_roots=_certificates(settings.tsa.roots),
+            certify=settings.signing.certify,
+            seal_locks=settings.signing.seal_locks,
+            allow_invisible=settings.signing.allow_invisible,
         )
         self.documents = DocumentService(
-            self.db, self.blobs, Inspector(self.pdf, max_pages=settings.limits.document_pages), clock
+            self.db,
+            self.blobs,
+            Inspector(
+                self.pdf,
+                max_pages=settings.limits.document_pages,
+                allow_invisible=settings.signing.allow_invisible,
+            ),
+            clock,
         )
         self.validations = ValidationService(self.db, self.blobs, self.pdf, clock)
         self.previews = PreviewService(self.db, self.blobs, self.sandbox, clock)

@@ -116,12 +116,20 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     height_mm: Annotated[float, msgspec.Meta(gt=0, le=400)]
 
 
+# An empty signature field that the file brings along: a plain name without the dot of a field tree.
+FieldName = Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[^.\x00-\x1f\x7f]*$")]
+
+
 class SignerStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One person of the route, in order. `authority` is the line above the position, such as `KT. CHỦ TỊCH` (AUT-1)."""
+    """One person of the route, in order. `authority` is the line above the position, such as `KT. CHỦ TỊCH` (AUT-1).
+
+    `field`: an empty signature field of the file to sign in; a certified file (DocMDP P=2) can be signed in such fields alone.
+    """
 
     person: Annotated[str, msgspec.Meta(min_length=32, max_length=36)]
     authority: Annotated[str, msgspec.Meta(max_length=100)] = ""
     placement: Placement | None = None
+    field: FieldName = ""
 
 
 class Receiver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -146,11 +154,16 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     receivers: Annotated[list[Receiver], msgspec.Meta(min_length=1, max_length=500)]
     signers: Annotated[list[SignerStep], msgspec.Meta(min_length=1, max_length=10)]
     seal_placement: Placement | None = None
+    seal_field: FieldName = ""
     due_date: str | None = None
     content: Annotated[str, msgspec.Meta(max_length=2000)] = ""
     to_places: Annotated[list[Text], msgspec.Meta(max_length=50)] = []
     secrecy: Annotated[str, msgspec.Meta(max_length=30)] = "none"
     source_reference: Annotated[str, msgspec.Meta(max_length=100)] | None = None
+
+    def route_fields(self) -> list[str]:
+        """The file's own fields that the steps name, the seal's last; empty where one of ours is placed."""
+        return [*(step.field for step in self.signers), self.seal_field]
 
 
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -183,6 +196,9 @@ def checked(metadata: Metadata, today: date) -> Metadata:
     people = [step.person for step in metadata.signers]
     if len(set(people)) != len(people):
         raise Refused("route-invalid", detail="a person stands twice in the route")
+    named = [name for name in metadata.route_fields() if name]
+    if len(set(named)) != len(named):
+        raise Refused("route-invalid", detail="a signature field stands twice in the route")
     codes = [receiver.organ_id.upper() for receiver in metadata.receivers]
     if len(set(codes)) != len(codes):
         raise Refused("receiver-unknown", detail="a receiver stands twice")

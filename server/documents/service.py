@@ -6,6 +6,7 @@ the webhooks and the readers' inboxes in the caller's transaction, so that none 
 Longer than most: every use case ends in `move`, and whoever changes one must see what the others expect of it.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -230,23 +231,29 @@ async def open_step(tx: Transaction, document: DocumentRow, step: StepRow, *, no
 
 
 class Inspects(Protocol):
-    async def inspect(self, path: Path) -> InspectResponse:
+    async def inspect(
+        self, path: Path, *, fields: Sequence[str] = (), allow_invisible: bool = False
+    ) -> InspectResponse:
         """Raises: Refused with a PDF refusal code, "cannot-be-checked" or "busy"."""
 
 
 class Inspector:
-    """Decides whether a file may be signed, in a limited child process (architecture §6.1)."""
+    """Decides whether a file may be signed, in a limited child process (architecture §6.1).
 
-    def __init__(self, pdf: "Inspects", *, max_pages: int) -> None:
+    `allow_invisible`: a certified file without an empty field for every step is signed invisibly rather than refused.
+    """
+
+    def __init__(self, pdf: "Inspects", *, max_pages: int, allow_invisible: bool = False) -> None:
         self._pdf = pdf
         self._max_pages = max_pages
+        self._allow_invisible = allow_invisible
 
-    async def inspect(self, path: Path) -> int:
-        """The number of pages of a file that may be signed.
+    async def inspect(self, path: Path, fields: Sequence[str] = ()) -> int:
+        """The number of pages of a file that may be signed in the `fields` that its route names (empty: one of ours).
 
         Raises: Refused with a PDF refusal code, "secret-document", "too-many-pages" or "cannot-be-checked".
         """
-        report = await self._pdf.inspect(path)
+        report = await self._pdf.inspect(path, fields=fields, allow_invisible=self._allow_invisible)
         if report.secrecy_mark is not None:
             raise Refused("secret-document")
         if report.page_count > self._max_pages:
@@ -325,7 +332,7 @@ class DocumentService:
             return answered
         # What can be refused is refused before anything is stored; the transaction asks again.
         await self._check_route(self._db, actor, metadata)
-        pages = await self._inspector.inspect(path)
+        pages = await self._inspector.inspect(path, metadata.route_fields())
         size = path.stat().st_size
         digest = await self._blobs.put_file(path)
         organisation_code = await self._organisation_code(actor.organisation)
@@ -368,7 +375,7 @@ class DocumentService:
         if answered is not None:
             return answered
         await self._check_replaceable(self._db, before, metadata)
-        pages = await self._inspector.inspect(path)
+        pages = await self._inspector.inspect(path, metadata.route_fields())
         size = path.stat().st_size
         digest = await self._blobs.put_file(path)
         organisation_code = await self._organisation_code(actor.organisation)
@@ -610,7 +617,7 @@ def route_of(document: str, metadata: Metadata, version: int = 1) -> list[StepRo
             position=index,
             kind=StepKind.PERSON,
             person=step.person,
-            field_name=f"{name}_S{index}",
+            field_name=step.field or f"{name}_S{index}",
             authority_line=step.authority,
             placement=placement(step.placement),
             state=StepState.OPEN if index == 1 else StepState.WAITING,
@@ -624,7 +631,7 @@ def route_of(document: str, metadata: Metadata, version: int = 1) -> list[StepRo
         position=len(steps) + 1,
         kind=StepKind.SEAL,
         person=None,
-        field_name=f"{name}_Seal",
+        field_name=metadata.seal_field or f"{name}_Seal",
         authority_line="",
         placement=placement(metadata.seal_placement),
         state=StepState.WAITING,
