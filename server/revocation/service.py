@@ -5,6 +5,7 @@ followed, no proxy of the environment used; size and time are bounded. What answ
 """
 
 import asyncio
+import contextlib
 import hashlib
 import itertools
 import secrets
@@ -119,7 +120,8 @@ class RevocationService:
         return await asyncio.shield(task)
 
     def _usable(self, known: Known, now_us: int, since_us: int) -> bool:
-        if known.state not in {State.GOOD, State.REVOKED}:
+        # After a clock that was wrong (threat D7) an answer may seem to come from the future: it is asked for anew.
+        if known.state not in {State.GOOD, State.REVOKED} or known.this_update_us > now_us + 60_000_000:
             return False
         # A list comes when it comes; a responder can be asked again.
         if known.source == "ocsp" and known.this_update_us < since_us - 1_000_000:
@@ -172,21 +174,27 @@ class RevocationService:
 
     async def _crl(self, url: str, certificate: bytes, issuer: bytes, now_us: int) -> tuple[Status, bytes] | None:
         try:
+            if not self._hosts.allow(url):
+                raise PdfError("status-untrusted", "the address is on no list of ours")
             held = await queries.list_of(self._db, url, now_us)
-            raw = held if held is not None else await self._call("GET", url, MAX_CRL, None)
+            if held is not None:
+                with contextlib.suppress(PdfError):
+                    return await asyncio.to_thread(
+                        check_crl, held, certificate, issuer, at_us=now_us, now_us=now_us
+                    ), held
+            raw = await self._call("GET", url, MAX_CRL, None)
             status = await asyncio.to_thread(check_crl, raw, certificate, issuer, at_us=now_us, now_us=now_us)
         except (PdfError, httpx2.HTTPError, OSError, ValueError) as error:
             log.warning("crl-failed", cause=getattr(error, "code", type(error).__name__))
             return None
-        if held is None:
-            digest = hashlib.sha256(raw).hexdigest()
-            until = min(status.usable_until_us, now_us + self._fresh_us)
+        digest = hashlib.sha256(raw).hexdigest()
+        until = min(status.usable_until_us, now_us + self._fresh_us)
 
-            async def body(tx: Transaction) -> None:
-                await queries.put_answer(tx, digest, "crl", raw, now_us)
-                await queries.put_list(tx, url, digest, until, now_us)
+        async def body(tx: Transaction) -> None:
+            await queries.put_answer(tx, digest, "crl", raw, now_us)
+            await queries.put_list(tx, url, digest, until, now_us)
 
-            await self._db.transact(body)
+        await self._db.transact(body)
         return status, raw
 
     async def _call(self, method: str, url: str, limit: int, body: bytes | None) -> bytes:

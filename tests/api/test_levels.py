@@ -16,15 +16,20 @@ from cryptography.hazmat.primitives import serialization
 from server.demo.pki import DemoPki
 from server.identity.model import Role
 from server.jobs import Retry
+from server.pdfwork import PdfWork, RouteField
 from server.preservation.service import PreservationService
 from server.revocation.service import RevocationService
 from server.timestamps import TimeStamps
+from signing.pdf.appearance import DEFAULT_FONT
 from signing.pdf.archive import signed_with
 from signing.pdf.compare import chain
+from signing.pdf.fields import form_fields
+from signing.pdf.objects import Name
 from signing.pdf.reader import open_document
 from signing.pdf.revocation import CertificateState, path_of, read_dss, status_of
 from signing.pdf.timestamp import TimeStampTrust
 from tests.api.conftest import code
+from tests.fakes import pdf_signing as fakes
 from tests.fakes import pdfs
 from tests.fakes.pdf_signing import pdfsig, qpdf_check
 from tests.fakes.stack import Caller, Stack, running
@@ -55,6 +60,7 @@ class House:
     def __init__(self, stack: Stack, clock: Shifted) -> None:
         self.stack = stack
         self.clock = clock
+        self.unit = stack.pki.authority.tsa
         self.leader: Caller
         self.clerk: Caller
 
@@ -110,6 +116,7 @@ def _all_on(house: House) -> Any:
     yield
     house.switch(tsa=True, ocsp=True, crl=True)
     house.clock.offset = dt.timedelta(0)
+    house.stack.pki.authority.tsa = house.unit
 
 
 def proven(path: Path, root: bytes, now_us: int) -> None:
@@ -232,7 +239,8 @@ async def test_without_evidence_a_document_waits_and_leaves_by_the_policy(house:
             "UPDATE documents SET state_since_us = state_since_us - 901000000 WHERE id = $1", document
         )
     )
-    await run_again(house, document)
+    while await house.stack.state(document) == "sealed_pending_archive":
+        await run_again(house, document)
     await house.stack.until(document, "forwarded", "delivered", "accepted")
     events = await house.stack.wiring.db.fetch_all(
         "SELECT body FROM audit_events WHERE subject = $1 AND kind = 'document.sealed'", document
@@ -240,18 +248,15 @@ async def test_without_evidence_a_document_waits_and_leaves_by_the_policy(house:
     assert b"certificate-status-unavailable" in bytes(events[0]["body"])
     before = (await house.file(document, tmp_path)).read_bytes()
     house.switch(ocsp=True, crl=True)
-    await run_again(house, document)
-    for _ in range(500):
-        after = (await house.file(document, tmp_path)).read_bytes()
-        if after != before:
-            break
-        await asyncio.sleep(0.02)
+    while (after := (await house.file(document, tmp_path)).read_bytes()) == before:
+        await run_again(house, document)
     assert after.startswith(before)
     assert signed_with(tmp_path / f"{document}.pdf")[-1].timestamp
 
 
 async def run_again(house: House, document: str) -> None:
-    """Make the waiting job due now rather than in a minute."""
+    """Make the waiting job due now rather than in a minute; it may still be at work, so it is asked for repeatedly."""
+    await asyncio.sleep(0.05)
     await house.stack.wiring.db.transact(
         lambda tx: tx.execute(
             "UPDATE jobs SET due_us = 0 WHERE kind = 'preservation.archive' AND ordering_key = $1",
@@ -325,3 +330,66 @@ class Finishing:
 
     async def finish(self, _tx: Any) -> None:
         self.finished += 1
+
+
+# -- Fields that the file brings along, certification, lock ---------------------------------------------------------------
+
+
+def certified(folder: Path) -> bytes:
+    """A file of another agency: certified at P=2, with an empty field for a person and one for a seal."""
+    source = folder / "source.pdf"
+    source.write_bytes(pdfs.plain())
+    signed, _info = fakes.sign(source, folder, fakes.request(0, certify=True), fakes.leader())
+    return signed.read_bytes()
+
+
+async def test_a_certified_file_is_signed_in_its_own_empty_fields(house: House, tmp_path: Path) -> None:
+    # ISO 32000-1, 12.8.2.2: P=2 lets existing fields be signed and forbids new visible ones.
+    pdf = certified(tmp_path)
+    signers = [{"person": house.leader.person, "field": "HT_SIG2"}]
+    refused = await house.stack.take_in(pdf, [house.leader])
+    assert code(refused) == "no-room-for-signature"
+    refused = await house.stack.take_in(pdf, [], signers=signers, seal_field="HT_SIG1")
+    assert code(refused) == "no-room-for-signature"  # that one is filled
+    refused = await house.stack.take_in(pdf, [], signers=signers, seal_field="HT_SIG2")
+    assert code(refused) == "route-invalid"
+    taken = await house.stack.take_in(pdf, [], signers=signers, seal_field="HT_SEAL")
+    assert taken.status_code == 201, taken.text
+    document = str(taken.json()["id"])
+    assert (await house.leader.sign(document)).status_code == 200
+    await house.stack.until(document, "signed")
+    assert (await house.clerk.sign(document)).status_code == 200
+    await house.stack.until(document, *OUT)
+    final = await house.file(document, tmp_path)
+    assert final.read_bytes().startswith(pdf)
+    assert [one.field for one in signed_with(final)] == ["HT_SIG1", "HT_SIG2", "HT_SEAL", "HT_DTS1"]
+    verdicts = [one for one in pdfsig(final) if one.subfilter == "ETSI.CAdES.detached"]
+    assert [one.valid for one in verdicts] == [True] * 3
+    assert not any(change.reason for change in chain(final))
+
+
+async def test_policy_certifies_and_lets_the_seal_lock(house: House, tmp_path: Path) -> None:
+    wiring = house.stack.wiring
+    work = PdfWork(wiring.sandbox, font=DEFAULT_FONT, roots=(), tsa_roots=(), certify=True, seal_locks=True)
+    source, out = tmp_path / "source.pdf", wiring.blobs.scratch() / "certified.pdf"
+    source.write_bytes(pdfs.plain())
+    route = [
+        RouteField(
+            position=place, kind=kind, field_name=name, authority="", name="Nguyễn Văn Mẫu", title="CHỦ TỊCH",
+            organisation="Ủy ban nhân dân xã Mẫu", placement=None,
+        )
+        for place, kind, name in ((1, "person", "HT_A"), (2, "seal", "HT_B"))
+    ]  # fmt: skip
+    try:
+        await work.prepare(
+            source, out, route=route, position=1, signer_name="Nguyễn Văn Mẫu", signer_title="CHỦ TỊCH", reference="",
+            certificate=bytes(900), chain=bytes(900), now_us=house.clock.now_us(),
+        )  # fmt: skip
+        with open_document(out) as document:
+            view = document.head
+            assert view.dictionary(view.catalog[Name("Perms")]).keys() == {"DocMDP"}
+            locks = {one.name: view.dictionary(one.dictionary.get(Name("Lock"))) for one in form_fields(view)}
+    finally:
+        out.unlink(missing_ok=True)
+    assert locks["HT_A"] == {}
+    assert (locks["HT_B"][Name("Action")], locks["HT_B"][Name("P")]) == ("All", 1)
