@@ -55,10 +55,14 @@ class Paper(msgspec.Struct, kw_only=True):
     receipts: list[str] = []
 
     @property
-    def head(self) -> tuple[str, str]:
-        """The newest file: which, and its digest."""
-        which = next((name for name in ("final", "signed") if name in self.files), "original")
-        return which, self.files.get(which, self.sha256)
+    def newest(self) -> tuple[str, str]:
+        """The newest file, if possible one that a receipt speaks of: which, and its digest."""
+        files = [(which, self.files[which]) for which in ("final", "signed") if which in self.files]
+        proved = [(which, digest) for which, digest in files if self.receipt_of(digest) is not None]
+        return next(iter(proved + files), ("original", self.sha256))
+
+    def receipt_of(self, revision: str) -> Path | None:
+        return next((path for path in map(Path, self.receipts) if _revision(path) == revision), None)
 
 
 class Damage(msgspec.Struct, frozen=True, kw_only=True):
@@ -374,17 +378,10 @@ class DemoControls:
             "changed": self._damage is not None, "number": damage.number, "which": damage.which, "digest": damage.digest, "offset": damage.offset,
             "api": {"same": said["sha256"] == damage.digest} if said.name == "fetched" else {"refused": await self._problem(said)},
         }  # fmt: skip
-        receipt = self._receipt_of(self._papers[damage.document], damage.digest)
+        receipt = self._papers[damage.document].receipt_of(damage.digest)
         if receipt is not None:
             found["receipt"] = await self._judged(receipt, damage.path)
         return found
-
-    @staticmethod
-    def _receipt_of(paper: Paper, revision: str) -> Path | None:
-        for path in map(Path, paper.receipts):
-            if json.loads(path.read_bytes())["revision"] == revision:
-                return path
-        return None
 
     async def _judged(self, receipt: Path, pdf: Path) -> dict[str, Any]:
         code, said = await verified(receipt, self._stage.parties.trust, "--pdf", str(pdf))
@@ -401,10 +398,10 @@ class DemoControls:
         papers = [paper for paper in self._papers.values() if paper.receipts]
         about = self._damage.document if self._damage else ""
         paper = max(papers, key=lambda one: (one.id == about, int(one.number)), default=None)
-        judged = []
-        for path in map(Path, paper.receipts if paper else []):
-            revision = json.loads(path.read_bytes())["revision"]
-            judged.append({"receipt": path.name} | await self._judged(path, _blob(self._stage.state, revision)))
+        receipts = [Path(path) for path in paper.receipts] if paper else []
+        files = [_blob(self._stage.state, _revision(path)) for path in receipts]
+        verdicts = await asyncio.gather(*map(self._judged, receipts, files))
+        judged = [{"receipt": path.name} | verdict for path, verdict in zip(receipts, verdicts, strict=True)]
         holds = findings.fault is None and all(one["holds"] for one in judged)
         number = paper.number if paper else None
         return {"holds": holds, "log": msgspec.to_builtins(findings), "number": number, "receipts": judged}
@@ -441,12 +438,16 @@ def _order(body: bytes) -> dict[str, Any]:
     return said
 
 
+def _revision(receipt: Path) -> str:
+    return str(json.loads(receipt.read_bytes())["revision"])
+
+
 def _blob(state: Path, digest: str) -> Path:
     return state / "blobs" / digest[:2] / digest[2:4] / digest
 
 
 def _flip(state: Path, paper: Paper) -> Damage:
-    which, digest = paper.head
+    which, digest = paper.newest
     path = _blob(state, digest)
     offset = path.stat().st_size // 2
     _turn(path, offset)

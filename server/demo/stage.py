@@ -80,7 +80,7 @@ class Stage:
         self.port = free_port(self._host, self._wanted_port)
         scheme = "https" if self._lan else "http"
         self.base_url = f"{scheme}://{f'[{self._host}]' if ':' in self._host else self._host}:{self.port}"
-        self.origins = (self.base_url, f"{scheme}://localhost:{self.port}")
+        self.origins: tuple[str, ...] = (self.base_url, f"{scheme}://localhost:{self.port}")
         if self._with_page:
             # Browsers deny storage to a frame of another site, and localhost is one to 127.0.0.1; another port is not.
             door = Line(self.base_url, port=free_port("127.0.0.1", self.port + 2))

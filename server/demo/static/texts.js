@@ -104,6 +104,7 @@ const TEXTS = {
   s_signed: ["Đã ký, chờ đóng dấu", "Signed, awaits the seal"],
   s_sealing: ["Đang đóng dấu", "Being sealed"],
   s_sealed_pending_timestamp: ["Đã đóng dấu, chờ dấu thời gian", "Sealed, awaits its stamp"],
+  s_sealed_pending_archive: ["Đã đóng dấu, chờ chứng cứ lâu dài", "Sealed, awaits its evidence"],
   s_sealed: ["Đã đóng dấu", "Sealed"],
   s_forwarded: ["Đã lên trục", "At the exchange"],
   s_delivered: ["Nơi nhận đã nhận", "Delivered"],
