@@ -136,6 +136,14 @@ ADVICE: Final[dict[str, tuple[str, str]]] = {
         "Phiếu cấp khóa không có giá trị hoặc đã dùng. Cán bộ đăng ký cấp phiếu khác.",
         "The voucher is not valid or was used. The officer must give another.",
     ),
+    "certificate-revoked": (
+        "Chứng thư của bạn đã bị thu hồi. Chưa ký gì. Liên hệ cán bộ đăng ký.",
+        "Your certificate was revoked. Nothing was signed. Ask the registration officer.",
+    ),
+    "certificate-status-unavailable": (
+        "Chưa hỏi được trạng thái chứng thư nên chưa ký được. Thử lại sau ít phút.",
+        "The certificate's status could not be learned, so nothing was signed. Try again in some minutes.",
+    ),
     "certificate-invalid": (
         "Chứng thư không đúng khóa, không đúng tên, hết hạn hoặc không do đơn vị tin cậy cấp.",
         "The certificate has another key or name, has ended, or comes from no trusted authority.",

@@ -95,11 +95,12 @@ export async function enrolment({ me, signal, go }) {
   const code = await shortCode(device.approval.print);
 
   for (let shown = ""; !signal.aborted; await pause(document.hidden ? 10_000 : 2500)) {
+    /** @type {any} */
     let next;
     try {
-      const [vouchers, credentials, devices] = await Promise.all(
-        ["enrolments", "credentials", "devices"].map((name) => read(`/api/v1/me/${name}`, { signal })),
-      );
+      const [vouchers, credentials, devices] = await Promise.all([
+        read("/api/v1/me/enrolments", { signal }), read("/api/v1/me/credentials", { signal }), read("/api/v1/me/devices", { signal }),
+      ]);
       next = vouchers.find((/** @type {any} */ one) => ["enrol", "add_holder", "add_device"].includes(one.kind));
       // The key may have been made on another device; this one signs with it only once the signer has admitted it.
       const admitted = devices.some((/** @type {any} */ one) => one.id === me.device && one.admitted);

@@ -122,7 +122,7 @@ export async function voucherScreen({ me, signal, go }, person, id) {
   const [{ name }, devices, held] = await Promise.all([
     read(`/api/v1/people/${person}`, { signal }), read(`/api/v1/people/${person}/devices`, { signal }), read("/api/v1/credentials", { signal }),
   ]);
-  const device = devices.find((/** @type {any} */ one) => one.id === id && !one.revoked_at);
+  const device = /** @type {NonNullable<typeof devices[0]>} */ (devices.find((/** @type {any} */ one) => one.id === id && !one.revoked_at));
   if (!officer || !device) {
     if (!officer) say(t("officerKeyNone"));
     return go("#/officer");
@@ -206,7 +206,7 @@ export async function handOverScreen({ me, signal, go }, digest) {
   const { main, deeds } = frame({ title: t("handOverTitle"), back: "#/me", kind: "lone" });
   fill(main, waiting());
   const [newcomers, held] = await Promise.all([read("/api/v1/me/handovers", { signal }), read("/api/v1/me/credentials", { signal })]);
-  const one = newcomers.find((/** @type {any} */ each) => each.digest === digest);
+  const one = /** @type {NonNullable<typeof newcomers[0]>} */ (newcomers.find((/** @type {any} */ each) => each.digest === digest));
   if (!one || !has(me, "clerk")) return go("#/me");
   const said = peekJws(one.voucher, TYP);
   const subject = held.find((/** @type {any} */ each) => each.id === one.credential)?.subject ?? "";
@@ -260,7 +260,7 @@ export async function peopleScreen({ me, signal }) {
     fill(lines, found.length ? found.map((one) =>
       h(
         "a", { class: "line", href: `#/people/${one.id}` }, icon(one.key_frozen ? "lock" : "person"),
-        h("span", { class: "grow" }, outside(one.name, "who"), h("span", { class: "soft" }, outside(one.position)), one.key_frozen && h("span", { class: "late" }, t("frozenShort"))), icon("right"),
+        h("div", { class: "grow" }, outside(one.name, "who"), h("div", { class: "soft" }, outside(one.position)), one.key_frozen && h("div", { class: "late" }, t("frozenShort"))), icon("right"),
       )) : h("p", { class: "soft" }, t("peopleNone")));
   }
 }
@@ -298,12 +298,12 @@ export async function personScreen({ me, signal, go }, id) {
         (duty || officer) && person.key_frozen && h("button", { class: "plain", onclick: act(t("unfreezeAsk", { name: person.name }), t("unfreezeDo"), "DELETE", `${path}/key-freeze`) }, t("unfreezeDo")),
       ),
       h("section", { class: "group" }, h("h2", {}, t("personDevices")), h("div", { class: "lines" }, devices.length ? devices.map(device) : h("p", { class: "soft" }, t("personNoDevices")))),
-      administrator && pairing(`${path}/pairing-codes`, true),
+      administrator && pairing(id),
     );
   }
   /** @param {any} one */
   function device(one) {
-    const name = h("div", { class: "grow" }, outside(one.label, "who"), one.office && h("span", { class: "chip" }, t("deviceOffice")), h("div", { class: "soft" }, one.revoked_at ? t("deviceRevoked") : t("deviceSeen", { time: dateTime(one.seen_at) })));
+    const name = h("div", { class: "grow" }, outside(one.label, "who"), " ", one.office && h("span", { class: "chip" }, t("deviceOffice")), h("div", { class: "soft" }, one.revoked_at ? t("deviceRevoked") : t("deviceSeen", { time: dateTime(one.seen_at) })));
     if (one.revoked_at) return h("div", { class: "line" }, icon("phone"), name);
     return h(
       "div", { class: "line wrap" }, icon("phone"), name,
@@ -314,20 +314,20 @@ export async function personScreen({ me, signal, go }, id) {
   await load();
 }
 
-/** A further device of one's own. @param {import("./frame.js").Screen} screen */
-export async function furtherDevice(_) {
+/** A further device of one's own. */
+export async function furtherDevice() {
   const { main } = frame({ title: t("deviceAdd"), back: "#/me", kind: "lone" });
-  fill(main, h("p", {}, t("deviceAddHelp")), pairing("/api/v1/me/pairing-codes", false));
+  fill(main, h("p", {}, t("deviceAddHelp")), pairing(""));
 }
 
-/** A pairing code on demand: a picture for the other device's camera, and the link for those without one. @param {string} path @param {boolean} choose Whether the device may be one of the office. */
-function pairing(path, choose) {
+/** A pairing code on demand: a picture for the other device's camera, and the link for those without one. @param {string} person Somebody else, else oneself, whose device is never one of the office. */
+function pairing(person) {
   const office = h("input", { type: "checkbox" });
   const place = h("div", { class: "qr-place" });
   const make = async () => {
     button.disabled = true;
     try {
-      const made = await post(/** @type {"/api/v1/me/pairing-codes"} */ (path), choose ? { office: office.checked } : undefined);
+      const made = await (person ? post(`/api/v1/people/${person}/pairing-codes`, { office: office.checked }) : post("/api/v1/me/pairing-codes"));
       const link = h("textarea", { readonly: true, rows: "4", class: "small", "aria-label": t("pairLink"), onfocus: () => link.select() }, made.link);
       const copy = () => navigator.clipboard.writeText(made.link).then(() => say(t("copied")), () => link.focus());
       fill(place, picture(made.qr), h("p", {}, t("pairHow", { time: dateTime(made.expires_at) })), link, h("button", { class: "plain", onclick: copy }, t("copy")));
@@ -337,7 +337,7 @@ function pairing(path, choose) {
     button.disabled = false;
   };
   const button = h("button", { class: "main", onclick: make }, icon("phone"), t("pairMake"));
-  return h("section", { class: "group" }, choose && h("h2", {}, t("pairTitle")), choose && h("label", { class: "tickline" }, office, t("pairOffice")), button, place);
+  return h("section", { class: "group" }, person && h("h2", {}, t("pairTitle")), person && h("label", { class: "tickline" }, office, t("pairOffice")), button, place);
 }
 
 /** Modules as one path, dark on white in every theme: cameras read nothing else reliably. @param {string[]} rows */

@@ -97,7 +97,7 @@ export async function verifyScreen({ signal }) {
   main.addEventListener("dragover", (event) => event.preventDefault());
   main.addEventListener("drop", (event) => {
     event.preventDefault();
-    check([...(event.dataTransfer?.files ?? [])]);
+    check([.../** @type {DragEvent} */ (event).dataTransfer?.files ?? []]);
   });
 
   /** @param {File[]} files */
@@ -115,7 +115,7 @@ export async function verifyScreen({ signal }) {
     for (const file of files) if (file.size <= MOST_PDF && (await file.slice(0, 1024).text()).includes("%PDF-")) pdfs.push(file);
     if (receipt) {
       const head = await read("/api/v1/log/head").catch(() => null);
-      const steps = await verifyReceipt(receipt, head ? await thumbprint(head.log_key) : undefined);
+      const steps = await verifyReceipt(receipt, head ? await thumbprint(/** @type {any} */ (head.log_key)) : undefined);
       for (const pdf of pdfs) steps.push(await fileStep(receipt, await pdf.arrayBuffer()));
       found.push(verdict(steps.every(({ ok }) => ok !== false), "receiptGood", t("receiptOne"), [...steps, { name: "chain", ok: null, detail: "" }].map(line)));
     }
