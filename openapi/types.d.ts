@@ -89,7 +89,7 @@ export type LogHeadView = { head: string; log_key: { [name: string]: string } };
 export type MeAnswer = { device: string; organisation: string; organisation_code: string; organisation_name: string; person: PersonAnswer };
 
 /** What the document management system says of the document: the fields of an edXML MessageHeader (DOC-7 lengths). `urgency` 0 to 4 (thường, khẩn, thượng khẩn, hỏa tốc, hỏa tốc hẹn giờ). `secrecy` is declared so that it can be refused (SEC-1). Dates are `YYYY-MM-DD`. */
-export type Metadata = { content?: string; due_date?: string | null; notation: string; number: string; promulgation_date: string; promulgation_place: string; receivers: Receiver[]; seal_placement?: Placement | null; secrecy?: string; signers: SignerStep[]; source_reference?: string | null; subject: string; to_places?: string[]; type_name: string; urgency: number };
+export type Metadata = { content?: string; due_date?: string | null; notation: string; number: string; promulgation_date: string; promulgation_place: string; receivers: Receiver[]; seal_field?: string; seal_placement?: Placement | null; secrecy?: string; signers: SignerStep[]; source_reference?: string | null; subject: string; to_places?: string[]; type_name: string; urgency: number };
 
 export type NoticePage = { items: NoticeView[]; next: string | null };
 
@@ -169,8 +169,8 @@ export type SheetView = { certificate_status: CertificateStatusView; credential:
 /** One signature, or a document time stamp (`kind`: "signature" | "document_timestamp"). `indication`, `sub_indication`: EN 319 102-1. `organisation`: the certificate's managing unit. `time` is proven by a time stamp of `time_source` ("signature", "document", "" for none). `integrity`, `valid_at_signing`: None where that could not be read. `revocation`: "good", "revoked", "unknown" or "not-checked". `covers`: bytes of the file when it was signed; `whole_file`: nothing was added afterwards. */
 export type SignatureReport = { algorithm: string; certificate_sha256: string; covers: number; field: string; indication: string; integrity: boolean | null; issuer: string; kind: string; level: string; not_after: string | null; not_before: string | null; organisation: string; reasons: Sentence[]; revocation: string; serial: string; signer: string; sub_indication: string; time: string | null; time_source: string; valid_at_signing: boolean | null; whole_file: boolean };
 
-/** One person of the route, in order. `authority` is the line above the position, such as `KT. CHỦ TỊCH` (AUT-1). */
-export type SignerStep = { authority?: string; person: string; placement?: Placement | null };
+/** One person of the route, in order. `authority` is the line above the position, such as `KT. CHỦ TỊCH` (AUT-1). `field`: an empty signature field of the file to sign in; a certified file (DocMDP P=2) can be signed in such fields alone. */
+export type SignerStep = { authority?: string; field?: string; person: string; placement?: Placement | null };
 
 export type StateView = { state: string };
 
