@@ -24,7 +24,7 @@ from server.credentials.service import CredentialService, SignerAdapter
 from server.db import Database, Transaction, migrate, open_database
 from server.documents import queries as document_queries
 from server.documents.model import State
-from server.documents.service import DocumentService, Inspector
+from server.documents.service import DocumentService, Inspector, role_withdrawn
 from server.documents.tasks import DocumentTasks
 from server.exchange.axis import AxisLimits, VxpAxis
 from server.exchange.service import ExchangeService
@@ -159,6 +159,7 @@ class Wiring:
                 allow_invisible=settings.signing.allow_invisible,
             ),
             clock,
+            settings.exchange.organ_codes,
         )
         self.validations = ValidationService(self.db, self.blobs, self.pdf, clock)
         self.previews = PreviewService(self.db, self.blobs, self.sandbox, clock)
@@ -248,7 +249,7 @@ class Wiring:
                 vapid_key="" if self.vapid is None else self.vapid.public,
             ),
             _ClockedAudit(self.clock), signer_key=self._signer_key,
-            on_device_revoked=(device_revoked,),
+            on_device_revoked=(device_revoked,), on_role_withdrawn=(role_withdrawn,),
         )  # fmt: skip
 
     def _axis(self) -> VxpAxis | None:

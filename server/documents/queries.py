@@ -342,6 +342,15 @@ async def put_reader(
     )
 
 
+async def forget_clerk(tx: Transaction, person: str) -> None:
+    """Take back what stands in the inbox for the seal, but for documents on whose route the person is."""
+    mine = "EXISTS (SELECT 1 FROM route_steps s WHERE s.document = document_readers.document AND s.person = $1)"
+    await tx.execute(f"DELETE FROM document_readers WHERE person = $1 AND reason = 'seal' AND NOT {mine}", person)
+    await tx.execute(
+        "UPDATE document_readers SET reason = 'sign', waiting = 0 WHERE person = $1 AND reason = 'seal'", person
+    )
+
+
 async def nobody_waits(tx: Transaction, document: str) -> None:
     await tx.execute("UPDATE document_readers SET waiting = 0 WHERE document = $1 AND waiting = 1", document)
 

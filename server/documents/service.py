@@ -6,7 +6,7 @@ the webhooks and the readers' inboxes in the caller's transaction, so that none 
 Longer than most: every use case ends in `move`, and whoever changes one must see what the others expect of it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -31,7 +31,7 @@ from server.documents.model import (
     due_us,
 )
 from server.errors import Refused
-from server.identity.model import Actor
+from server.identity.model import Actor, Role
 from server.ids import new_id
 from server.notices.service import notify
 from server.once import Once
@@ -230,6 +230,12 @@ async def open_step(tx: Transaction, document: DocumentRow, step: StepRow, *, no
     )
 
 
+async def role_withdrawn(tx: Transaction, person: str, role: Role) -> None:
+    """A person who is no clerk any more reads nothing that only the clerk's role had shown; what he signs or signed stays."""
+    if role is Role.CLERK:
+        await queries.forget_clerk(tx, person)
+
+
 class Inspects(Protocol):
     async def inspect(
         self, path: Path, *, fields: Sequence[str] = (), allow_invisible: bool = False
@@ -264,7 +270,16 @@ class Inspector:
 class DocumentService:
     """Documents of all organisations; every method takes the actor and sees only what the actor may see."""
 
-    def __init__(self, db: Database, blobs: Blobs, inspector: Inspector, clock: Clock) -> None:
+    def __init__(
+        self,
+        db: Database,
+        blobs: Blobs,
+        inspector: Inspector,
+        clock: Clock,
+        organ_codes: Mapping[str, str] | None = None,
+    ) -> None:
+        """`organ_codes`: from the code of an organisation here to the one that the exchange knows, where they differ."""
+        self._organ_codes = organ_codes or {}
         self._db = db
         self._blobs = blobs
         self._inspector = inspector
@@ -451,7 +466,8 @@ class DocumentService:
         row = await self._db.fetch_one("SELECT code FROM organisations WHERE id = $1", organisation)
         if row is None:
             raise Refused("not-found")
-        return str(row["code"])
+        code = str(row["code"])
+        return self._organ_codes.get(code, code)
 
     def _new_row(
         self, actor: Actor, metadata: Metadata, digest: str, pages: int, now_us: int, organisation_code: str
@@ -590,6 +606,7 @@ class DocumentService:
 
 
 def _exchange_id(organisation_code: str, metadata: Metadata) -> str:
+    """DocumentId of the packet: `{OrganId},{yyyy/MM/dd},{number}/{notation}`, with the sender's code on the exchange."""
     return f"{organisation_code},{metadata.promulgation_date.replace('-', '/')},{metadata.number}/{metadata.notation}"
 
 

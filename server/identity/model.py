@@ -195,3 +195,5 @@ class SignerPort(Protocol):
 
 
 DeviceRevoked = Callable[[Transaction, Device], Awaitable[None]]
+RoleWithdrawn = Callable[[Transaction, str, Role], Awaitable[None]]
+"""Of a person, by id."""

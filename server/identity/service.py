@@ -36,6 +36,7 @@ from server.identity.model import (
     Person,
     PersonState,
     Role,
+    RoleWithdrawn,
     Scope,
     Session,
     Tokens,
@@ -92,7 +93,8 @@ def operator(organisation: str) -> Actor:
 
 class IdentityService:
     """`signer_key` gives the thumbprint of the signer's identity key, for the pairing link. The hooks of `on_device_revoked` run
-    in the revoking transaction, so that other rooms void what hangs on the device (open activations) with it.
+    in the revoking transaction, so that other rooms void what hangs on the device (open activations) with it; those of
+    `on_role_withdrawn` in the one that withdraws a role.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class IdentityService:
         *,
         signer_key: str | Callable[[], Awaitable[str]] = "",
         on_device_revoked: Sequence[DeviceRevoked] = (),
+        on_role_withdrawn: Sequence[RoleWithdrawn] = (),
     ) -> None:
         self._db = db
         self._clock = clock
@@ -113,6 +116,7 @@ class IdentityService:
         self._audit = audit
         self._signer_key = signer_key
         self._on_device_revoked = tuple(on_device_revoked)
+        self._on_role_withdrawn = tuple(on_role_withdrawn)
         self._origins = Origins(settings.origins)
         self._verifier = Verifier()
         self._proofs = Proofs(db, clock)
@@ -675,6 +679,8 @@ class IdentityService:
             if role is Role.ADMINISTRATOR and not await queries.other_administrators(tx, actor.organisation, person):
                 raise Refused("last-administrator")
             if await queries.delete_role(tx, person, role):
+                for hook in self._on_role_withdrawn:
+                    await hook(tx, person, role)
                 await self._log(tx, "identity.role_withdrawn", actor, person, {"role": role})
 
         await self._db.transact(body)
