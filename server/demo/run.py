@@ -1,8 +1,11 @@
 """`hoatoc demo` from beginning to end: stage, cast, documents, judges, refusals, files, and serving until Ctrl-C."""
 
 import asyncio
+import contextlib
 import datetime as dt
+import fcntl
 import json
+import os
 import shutil
 import signal
 import tempfile
@@ -34,6 +37,8 @@ _RENEW_S = 540
 
 
 _JUDGED_AT_ONCE = 2
+_PREFIX = "hoatoc-demo-"
+_LOCK = "alive"
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +75,11 @@ def acceptable(outcome: Outcome, listed: frozenset[str]) -> bool:
 async def run(options: Options) -> int:
     """The exit code: 0 when all went as it must, 1 when a document failed, 2 when the demonstration could not run."""
     screen = Screen(quiet=options.json)
-    folder = Path(tempfile.mkdtemp(prefix="hoatoc-demo-"))
+    clean_up()
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    lock = (folder / f"{_LOCK}.new").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)  # let go by the kernel, however this process ends
+    Path(lock.name).rename(folder / _LOCK)  # never there without being held
     show = _Show(options, screen, folder)
     main = asyncio.current_task()
     assert main is not None
@@ -98,7 +107,19 @@ async def run(options: Options) -> int:
         show.failed(f"{type(error).__name__}: {error}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        lock.close()
     return code
+
+
+def clean_up() -> None:
+    """Remove what demonstrations left behind that were killed: folders of ours whose lock nobody holds any more."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):  # another one is cleaning up, or it is not ours to open
+            if folder.is_symlink() or folder.stat().st_uid != os.geteuid():
+                continue
+            with (folder / _LOCK).open("r") as lock:  # one without the file is being made, or no demonstration's
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 class Public:
