@@ -1,5 +1,6 @@
 """Approvals over HTTP: the sheet, its manifest and images, the challenge, the approval."""
 
+from functools import lru_cache
 from typing import Annotated, Any
 
 import msgspec
@@ -130,11 +131,17 @@ async def image(
     approvals: Given[ApprovalService],
     blobs: Given[Blobs],
 ) -> Response[Any]:
-    shown = parse(await approvals.manifest(actor, prepared))
-    assert isinstance(shown, PreparedManifest)
-    if all(one.digest != digest for one in shown.images):
+    if digest not in _images_of(await approvals.manifest(actor, prepared)):
         raise Refused("not-found")
     return await blob_answer(request, blobs, digest, media_type="image/jpeg", private_s=900)
+
+
+@lru_cache(maxsize=32)
+def _images_of(manifest: bytes) -> frozenset[str]:
+    """The images of a manifest, which a phone fetches one after another and which never changes."""
+    shown = parse(manifest)
+    assert isinstance(shown, PreparedManifest)
+    return frozenset(one.digest for one in shown.images)
 
 
 @post(

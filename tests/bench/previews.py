@@ -59,7 +59,7 @@ def scan_pdf(pages: int = 5) -> bytes:
     images = [Image.effect_noise((2480, 3508), 60 + number).convert("RGB") for number in range(pages)]
     body = io.BytesIO()
     images[0].save(body, "PDF", save_all=True, append_images=images[1:], resolution=300, quality=82)
-    return body.getvalue() + b"\n"
+    return body.getvalue()
 
 
 async def _interleaved(ours: Side, against: Side) -> tuple[float, float]:
