@@ -35,7 +35,7 @@ _VIETNAM = dt.timezone(dt.timedelta(hours=7))
 _SHOWN = 8
 _OFF_S = 60.0
 _LONGEST_OFF_S = 600.0
-_WAITING = re.compile(rb'^hoatoc_outbox_waiting\{lane="\w+"\} ([\d.]+)', re.MULTILINE)
+_LATE = re.compile(rb'^hoatoc_outbox_oldest_due_seconds\{lane="\w+"\} ([\d.e+-]+)', re.MULTILINE)
 _OVER = {"recalled", "returned"}
 _STILL_HERE = {"in_review", "signed", "sealed"}
 
@@ -135,8 +135,8 @@ class DemoControls:
         self._follow()
         stage = self._stage
         people = stage.handed.people
-        axis, pki, jobs, log = await asyncio.gather(
-            _or_none(self._packets()), _or_none(self._stamps()), _or_none(self._jobs()), _or_none(self._auditor.look())
+        axis, pki, late_s, log = await asyncio.gather(
+            _or_none(self._packets()), _or_none(self._stamps()), _or_none(self._late()), _or_none(self._auditor.look())
         )
         return {
             "run": self._run,
@@ -155,7 +155,7 @@ class DemoControls:
             "google": self._google(),
             "exchange": {"on": stage.line.joined, "back_in_s": self._back_in(), "packets": axis},
             "tsa": pki,
-            "worker": self._worker_now(jobs),
+            "worker": self._worker_now(late_s),
             "log": None if log is None else msgspec.to_builtins(log),
             "damage": self._damaged(),
             "curl": self._curls(),
@@ -205,14 +205,15 @@ class DemoControls:
         said = (await self._http.get(f"{self._stage.parties.pki_url}/_recorded")).json()
         return {"on": said["switches"]["tsa"] == "on", "stamps": len(said["stamps"])}
 
-    async def _jobs(self) -> int:
+    async def _late(self) -> float:
+        """For how many seconds the oldest job has been due that no worker has taken."""
         text = (await self._http.get(f"{self._stage.base_url}/metrics")).content
-        return round(sum(float(count) for count in _WAITING.findall(text)))
+        return max((float(seconds) for seconds in _LATE.findall(text)), default=0.0)
 
-    def _worker_now(self, jobs: int | None) -> dict[str, Any]:
+    def _worker_now(self, late_s: float | None) -> dict[str, Any]:
         worker = self._stage.worker
         alive = worker is not None and not worker.ended
-        return {"pid": worker.pid if worker else None, "alive": alive, "kills": self._kills, "waiting": jobs}
+        return {"pid": worker.pid if worker else None, "alive": alive, "kills": self._kills, "late_s": late_s}
 
     def _back_in(self) -> int | None:
         return None if self._stage.line.joined else max(0, round(self._line_back_at - time.monotonic()))

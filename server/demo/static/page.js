@@ -288,7 +288,7 @@ function world() {
       "ul", {},
       light("tsaState", tsa?.on ?? false, tsa ? t(tsa.on ? "on" : "off") : t("silent")),
       light("lineState", exchange.on, exchange.on ? t("on") : t("cut", { s: exchange.back_in_s })),
-      light("workerState", worker.alive, worker.alive ? t("workerIs", { pid: worker.pid, n: worker.waiting ?? "?" }) : t("dead")),
+      light("workerState", worker.alive, worker.alive ? t(worker.late_s >= 0.5 ? "workerLate" : "workerIs", { pid: worker.pid, s: (worker.late_s ?? 0).toFixed(1) }) : t("dead")),
     ),
   ];
 }

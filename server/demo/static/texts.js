@@ -95,7 +95,8 @@ const TEXTS = {
   on: ["bật", "on"],
   off: ["tắt", "off"],
   cut: ["cắt, còn {s} s", "cut, {s} s left"],
-  workerIs: ["{pid}, {n} việc chờ", "{pid}, {n} jobs wait"],
+  workerIs: ["số {pid}, kịp việc", "{pid}, keeps up"],
+  workerLate: ["số {pid}, việc chờ {s} s", "{pid}, {s} s behind"],
   dead: ["không chạy", "not running"],
 
   s_in_review: ["Chờ ký", "Awaits signature"],
