@@ -77,7 +77,8 @@ def _strict(raw: bytes, type_: type[T]) -> T:
     """The value whose only encoding is `raw`; raises `CodecError` for every other spelling of it."""
     try:
         value = msgspec.json.decode(raw, type=type_)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        # msgspec leaves bad UTF-8 and too deep nesting to Python's own errors.
         raise CodecError("not JSON of the expected form") from error
     if msgspec.json.encode(value) != raw:
         raise CodecError("not its own encoding")

@@ -260,6 +260,7 @@ class _Door:
 def _request(raw: bytes) -> wire.Request:
     try:
         request: wire.Request = msgspec.msgpack.decode(raw, type=wire.Request)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        # msgspec leaves bad UTF-8 and too deep nesting to Python's own errors.
         raise MalformedRequest("not a request of this protocol") from error
     return request

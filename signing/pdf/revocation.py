@@ -58,6 +58,8 @@ _SKEW_US: Final = 60_000_000
 # RFC 6960, 4.2.2.1: without nextUpdate newer information is always available; the freshness limit of threat D6.
 FRESH_US: Final = 3600 * 1_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# What cryptography raises for a certificate that is none; names and extensions are parsed when they are asked for.
+_UNREADABLE: Final = (ValueError, TypeError, x509.InvalidVersion, UnsupportedAlgorithm)
 _HASHES: Final[dict[str, Callable[[], hashes.HashAlgorithm]]] = {
     "sha256": hashes.SHA256,
     "sha384": hashes.SHA384,
@@ -138,7 +140,7 @@ def _bad(why: str) -> PdfError:
 def _load(der: bytes) -> x509.Certificate:
     try:
         return x509.load_der_x509_certificate(der)
-    except ValueError as error:
+    except _UNREADABLE as error:
         raise PdfError("status-bad-answer", "a certificate cannot be read") from error
 
 
@@ -493,7 +495,7 @@ def path_of(certificate: bytes, pool: Iterable[bytes]) -> tuple[bytes, ...]:
     for der in dict.fromkeys(pool):
         try:
             candidates.append((der, x509.load_der_x509_certificate(der)))
-        except ValueError:
+        except _UNREADABLE:
             continue
     path, current = [certificate], _load(certificate)
     while current.issuer != current.subject and len(path) < 6:
@@ -506,11 +508,11 @@ def path_of(certificate: bytes, pool: Iterable[bytes]) -> tuple[bytes, ...]:
 
 
 def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    if certificate.issuer != issuer.subject:
-        return False
     try:
+        if certificate.issuer != issuer.subject:  # names are parsed when they are asked for
+            return False
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+    except (*_UNREADABLE, InvalidSignature):
         return False
     return True
 

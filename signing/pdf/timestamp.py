@@ -294,7 +294,10 @@ def _signer_info(signature_cms: bytes) -> tuple[Any, Any]:
 
 def signature_value(signature_cms: bytes) -> bytes:
     """The raw signature of a CMS with one signer, which a signature time stamp is about (EN 319 122-1, 5.3)."""
-    return bytes(_signer_info(signature_cms)[1]["signature"].native)
+    try:
+        return bytes(_signer_info(signature_cms)[1]["signature"].native)
+    except (ValueError, TypeError, KeyError) as error:
+        raise PdfError("bad-request", "the CMS cannot be read") from error
 
 
 def attach_timestamp(signature_cms: bytes, token: TimeStampToken) -> bytes:

@@ -1,4 +1,4 @@
-"""Every fuzz target for five seconds; `make soak` runs them for as long as it is told."""
+"""Every fuzz target for two seconds; `make soak` runs them for as long as it is told."""
 
 import os
 import subprocess
@@ -12,13 +12,13 @@ TARGETS = sorted((ROOT / "tests" / "fuzz").glob("*.py"))
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=lambda path: path.stem)
-def test_nothing_is_found_in_five_seconds(target: Path, tmp_path: Path) -> None:
+def test_nothing_is_found_in_two_seconds(target: Path, tmp_path: Path) -> None:
     """B4: whatever bytes come, only a typed refusal or a verdict comes out."""
-    command = [sys.executable, str(target), "-max_total_time=5", "-seed=1"]
+    command = [sys.executable, str(target), "-max_total_time=2", "-seed=1"]
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, (done.stdout + done.stderr)[-2000:]
 
 
 def test_there_are_targets() -> None:
-    assert TARGETS
+    assert len(TARGETS) >= 11
