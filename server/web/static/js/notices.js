@@ -1,6 +1,7 @@
 /** The notices of this person, newest first, and their acknowledgement. */
 import { later, post, read } from "./api.js";
 import { chip, frame, nothing, trouble, waiting, words } from "./frame.js";
+import { queued } from "./offline.js";
 import { standing, subscribe, tidy, turnOff } from "./push.js";
 import { get, put } from "./store.js";
 import { ago, language, t } from "./texts.js";
@@ -20,6 +21,7 @@ export async function noticesScreen({ me, signal, changed }) {
   const load = async () => {
     try {
       ({ items, next } = await read("/api/v1/notices", { signal, kept: true }));
+      for (const { name } of await queued()) acked.set(name.replace("ack:", ""), false);
       if (signal.aborted) return;
       draw();
       await seen(items).catch(() => {});
@@ -28,7 +30,7 @@ export async function noticesScreen({ me, signal, changed }) {
     }
   };
   const more = async () => {
-    const page = await read(`/api/v1/notices?cursor=${encodeURIComponent(next)}`);
+    const page = await read(`/api/v1/notices?cursor=${encodeURIComponent(next ?? "")}`);
     items.push(...page.items);
     next = page.next;
     draw();
@@ -40,8 +42,8 @@ export async function noticesScreen({ me, signal, changed }) {
       button.disabled = true;
       try {
         const sent = await later(`ack:${item.id}`, `/api/v1/notices/${item.id}/acknowledgement`);
-        item.acknowledged_at = new Date().toISOString();
-        button.replaceWith(h("p", { class: "soft acked" }, icon(sent ? "check" : "wait"), t(sent ? "noticeAcked" : "offlineSent")));
+        acked.set(item.id, sent);
+        button.replaceWith(mark(sent));
         tidy().catch(() => {});
       } catch (error) {
         button.disabled = false;
@@ -56,12 +58,17 @@ export async function noticesScreen({ me, signal, changed }) {
     return h(
       "article", { class: `card notice u${item.urgency}` },
       item.document ? h("a", { class: "body", href: `#/d/${item.document}` }, body) : h("div", { class: "body" }, body),
-      item.acknowledged_at ? h("p", { class: "soft acked" }, icon("check"), t("noticeAcked")) : button,
+      item.acknowledged_at || acked.has(item.id) ? mark(item.acknowledged_at || acked.get(item.id)) : button,
     );
   }
   changed(load);
   await load();
 }
+
+/** What was acknowledged here, whatever an older answer says; whether it was sent. @type {Map<string, boolean>} */
+const acked = new Map();
+/** @param {boolean} sent */
+const mark = (sent) => h("p", { class: "soft acked" }, icon(sent ? "check" : "wait"), t(sent ? "noticeAcked" : "offlineSent"));
 
 /** @param {any} item */
 const title = (item) => (language() === "en" ? item.title_en : item.title);
