@@ -494,7 +494,9 @@ def path_of(certificate: bytes, pool: Iterable[bytes]) -> tuple[bytes, ...]:
     candidates: list[tuple[bytes, x509.Certificate]] = []
     for der in dict.fromkeys(pool):
         try:
-            candidates.append((der, x509.load_der_x509_certificate(der)))
+            found = x509.load_der_x509_certificate(der)
+            _names = found.subject, found.issuer  # parsed when first asked for: here, where an error may be met
+            candidates.append((der, found))
         except _UNREADABLE:
             continue
     path, current = [certificate], _load(certificate)
