@@ -133,3 +133,15 @@ async def test_the_published_vectors_pass_in_the_browser(hand: Hand) -> None:
         token=found["token"],
     )
     assert proof.thumbprint == found["thumbprint"]
+
+
+async def test_a_server_outside_the_demonstration_knows_nothing_of_its_page(site: Site) -> None:
+    """The page, its controls and its way to empty a browser live in the demonstration's own processes (C2, C8)."""
+    for path in ("/demo", "/demo/", "/demo/fresh", "/demo/fresh?key=", "/state", "/page.js"):
+        assert (await site.stack.http.get(path)).status_code == 404, path
+    for name in ("urgent", "own", "tsa", "exchange", "worker", "recall", "byte", "verify", "link"):
+        for path in (f"/controls/{name}", f"/demo/controls/{name}"):
+            assert (await site.stack.http.post(path, json={})).status_code == 404, path
+    client = await site.stack.http.get("/")
+    assert client.headers["x-frame-options"] == "DENY"
+    assert "frame-ancestors 'none'" in client.headers["content-security-policy"]
