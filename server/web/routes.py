@@ -8,7 +8,6 @@ import asyncio
 import gzip
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -20,7 +19,7 @@ from litestar.params import PathParameter
 
 from server.errors import Refused
 from server.identity.guard import public
-from server.web import icon
+from server.web import icon, spare
 
 _STATIC: Final = Path(__file__).parent / "static"
 POLICY: Final = (
@@ -35,7 +34,6 @@ _TYPES: Final = {
     ".svg": "image/svg+xml",
     ".webmanifest": "application/manifest+json",
 }
-_COMMENT: Final = re.compile(rb"/\*.*?\*/|^ *//[^\n]*|^ +", re.DOTALL | re.MULTILINE)
 _PNGS: Final = {f"icon-{size}.png": size for size in (180, 192, 512)}
 
 
@@ -52,14 +50,6 @@ def _file(body: bytes, suffix: str) -> File:
     return File(body, gzip.compress(body, 9, mtime=0), _TYPES[suffix], hashlib.sha256(body).hexdigest()[:32])
 
 
-def _bare(source: bytes) -> bytes:
-    """A script or style sheet without its comments and indents, every line where it was: a fifth of what a slow network would carry.
-
-    Words for readers alone go; `tests/web/test_files.py` holds the sources to the form in which this can be told without a parser.
-    """
-    return _COMMENT.sub(lambda found: b"\n" * found[0].count(b"\n"), source)
-
-
 @cache
 def files() -> dict[str, File]:
     """Every file of the client by its path."""
@@ -71,16 +61,16 @@ def files() -> dict[str, File]:
     shell = json.dumps(
         {"version": version.hexdigest()[:16], "files": sorted(set(found) - {"/pair"})}, separators=(",", ":")
     )
-    worker = f"const SHELL={shell};\n".encode() + _bare((_STATIC / "sw.js").read_bytes())
+    worker = f"const SHELL={shell};\n".encode() + spare.script((_STATIC / "sw.js").read_bytes())
     found["/sw.js"] = _file(worker, ".js")
     return found
 
 
 def _assets() -> Iterator[tuple[str, File]]:
     yield "/assets/icon.svg", _file(icon.svg().encode(), ".svg")
-    yield "/assets/app.css", _file(_bare((_STATIC / "app.css").read_bytes()), ".css")
+    yield "/assets/app.css", _file(spare.style((_STATIC / "app.css").read_bytes()), ".css")
     for path in sorted((_STATIC / "js").glob("*.js")):
-        yield f"/assets/js/{path.name}", _file(_bare(path.read_bytes()), ".js")
+        yield f"/assets/js/{path.name}", _file(spare.script(path.read_bytes()), ".js")
 
 
 def _manifest() -> bytes:

@@ -5,7 +5,7 @@
 import { Problem, call, pause, read } from "./api.js";
 import { myStep } from "./document.js";
 import { chip, frame, lines, trouble, waiting, words } from "./frame.js";
-import { commonName } from "./join.js";
+import { commonName } from "./me.js";
 import { check, imageOf } from "./manifest.js";
 import { pinPad } from "./pinpad.js";
 import { approve, openSheet, outcomeOf, sendApproval } from "./signing.js";

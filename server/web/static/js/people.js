@@ -7,7 +7,7 @@
 import { call, now, pause, post, read } from "./api.js";
 import { random, unb64u } from "./codec.js";
 import { frame, has, nothing, trouble, waiting, words } from "./frame.js";
-import { commonName } from "./join.js";
+import { commonName } from "./me.js";
 import { peekJws, shortCode, signJws, thumbprint } from "./jose.js";
 import { pinPad } from "./pinpad.js";
 import { Unsafe, handOver } from "./signing.js";
