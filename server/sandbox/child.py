@@ -18,12 +18,13 @@ from pathlib import Path
 import msgspec
 
 from server.sandbox import confine, frames
-from server.sandbox.model import MAX_FRAME, Answer, Failure, Field, Isolation, Order, decode, encode
+from server.sandbox.model import MAX_FRAME, Answer, Failure, Field, Isolation, Order, decoder, encode
 
 __all__ = ["resolve", "run"]
 
 _FIELDS = ("fields", "reason", "place")
 _CODE_FOLDERS = ("site-packages", "dist-packages")
+_order = decoder(Order)
 
 
 def run(descriptor: int, zygote: int, walls: Isolation, rehearsals: Iterable[Callable[[], None]]) -> None:
@@ -48,7 +49,7 @@ def _encoded(answer: Answer) -> bytes:
 
 def _answer(body: bytes, walls: Isolation) -> Answer:
     try:
-        order = msgspec.msgpack.decode(body, type=Order)
+        order = _order(body)
         task = resolve(order.target)
         _shut_in(order, walls)
     except Exception as error:  # any error here is ours or the machine's, and the document was not opened yet
@@ -89,7 +90,8 @@ def resolve(target: str) -> Callable[[bytes], object]:
     types = [hints[parameter] for parameter in parameters]
     _code(target.partition(".")[0])
     if len(types) == 1 and isinstance(types[0], type) and issubclass(types[0], msgspec.Struct):
-        return lambda body: function(decode(body, types[0]))
+        request = decoder(types[0])
+        return lambda body: function(request(body))
     arguments = msgspec.defstruct(
         "Arguments",
         [
@@ -99,7 +101,8 @@ def resolve(target: str) -> Callable[[bytes], object]:
         kw_only=True,
         forbid_unknown_fields=True,
     )
-    return lambda body: function(**msgspec.structs.asdict(decode(body, arguments)))
+    given = decoder(arguments)
+    return lambda body: function(**msgspec.structs.asdict(given(body)))
 
 
 def _shut_in(order: Order, walls: Isolation) -> None:

@@ -3,6 +3,7 @@
 This module is loaded by zygote and children too, so it imports nothing heavy.
 """
 
+from collections.abc import Callable
 from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -21,6 +22,7 @@ __all__ = [
     "SandboxFailure",
     "SandboxRefused",
     "decode",
+    "decoder",
     "encode",
 ]
 
@@ -130,6 +132,11 @@ def encode(value: object) -> bytes:
 def decode(body: bytes, type_: type[T]) -> T:
     """The value of `encode`. Raises `msgspec.MsgspecError`."""
     return msgspec.msgpack.decode(body, type=type_, dec_hook=_to_path)
+
+
+def decoder(type_: type[T]) -> Callable[[bytes], T]:
+    """`decode` for one type. What msgspec has to know of it is found out here, in a zygote once for all children."""
+    return msgspec.msgpack.Decoder(type_, dec_hook=_to_path).decode
 
 
 def _from_path(value: object) -> object:
