@@ -48,3 +48,68 @@ async def route_fields(db: Reads, document: str) -> set[str]:
     """Names of the signature fields that were filled here."""
     rows = await db.fetch_all("SELECT field_name FROM route_steps WHERE document = $1 AND state = 'done'", document)
     return {str(row["field_name"]) for row in rows}
+
+
+# The record of a document. The caller has checked that the actor may read it; the organisation is asked again all the same.
+
+
+async def record_document(db: Reads, organisation: str, document: str) -> Row | None:
+    return await db.fetch_one(
+        "SELECT id, source_reference, state, head, version, page_count, header, exchange_id, created_us, updated_us FROM documents "
+        "WHERE id = $1 AND organisation = $2",
+        document,
+        organisation,
+    )
+
+
+async def record_revisions(db: Reads, document: str) -> list[Row]:
+    return await db.fetch_all(
+        "SELECT number, digest, parent, size, kind, step, version, created_us FROM revisions WHERE document = $1 ORDER BY number",
+        document,
+    )
+
+
+async def record_signatures(db: Reads, organisation: str, document: str) -> list[Row]:
+    """Each signature with what its person approved, by which key, and the certificate's path."""
+    return await db.fetch_all(
+        "SELECT i.challenge, i.item, i.position, i.tbs, i.manifest_digest, i.revision, i.prepared, i.signed_us, i.stamped_us, p.manifest, a.approval, "
+        "d.approval_jwk, c.certificate, c.chain FROM activation_items i JOIN activations a ON a.challenge = i.challenge "
+        "JOIN prepared_revisions p ON p.id = i.prepared JOIN devices d ON d.id = a.device JOIN credentials c ON c.id = a.credential "
+        "WHERE i.document = $1 AND a.organisation = $2 AND i.stamped_us IS NOT NULL ORDER BY i.stamped_us, i.item",
+        document,
+        organisation,
+    )
+
+
+async def record_evidence(db: Reads, prepared: str) -> list[Row]:
+    return await db.fetch_all(
+        "SELECT e.certificate, e.state, e.answer AS digest, e.checked_us, s.source, s.answer FROM signature_evidence e "
+        "LEFT JOIN status_answers s ON s.digest = e.answer WHERE e.prepared = $1 ORDER BY e.certificate",
+        prepared,
+    )
+
+
+async def record_route(db: Reads, document: str) -> list[Row]:
+    return await db.fetch_all(
+        "SELECT s.position, s.kind, s.field_name, s.authority_line, s.state, s.decided_us, p.name, p.position AS title FROM route_steps s "
+        "LEFT JOIN people p ON p.id = coalesce(s.decided_by, s.person) WHERE s.document = $1 ORDER BY s.position",
+        document,
+    )
+
+
+async def record_events(db: Reads, organisation: str, document: str) -> list[Row]:
+    """The whole course of handling, in order (REC-1, REC-4)."""
+    return await db.fetch_all(
+        "SELECT id, at_us, kind, actor, body, position FROM audit_events WHERE organisation = $1 AND subject = $2 ORDER BY at_us, id",
+        organisation,
+        document,
+    )
+
+
+async def record_packets(db: Reads, organisation: str, document: str) -> list[Row]:
+    return await db.fetch_all(
+        "SELECT id, kind, revision, blob, stage, doc_id, created_us, accepted_us FROM outgoing_packets WHERE document = $1 AND organisation = $2 "
+        "ORDER BY created_us, id",
+        document,
+        organisation,
+    )

@@ -1,0 +1,147 @@
+"""The record of a document: whole, streamed, verified offline by `hoatoc verify`, and not believed when it was changed (REC-1, REC-4)."""
+
+import hashlib
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from server.demo.processes import hoatoc
+from server.preservation.record import RecordError, check
+from tests.api.conftest import World, code
+from tests.fakes.pdf_signing import run
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def exported(world: World, folder: Path) -> Path:
+    document = await world.signed(world.leader, world.second)
+    assert (await world.clerk.sign(document)).status_code == 200
+    await world.stack.until(document, "accepted", "delivered", "forwarded")
+    answer = await world.qlvb.call("GET", f"/api/v1/documents/{document}/record")
+    while answer.status_code == 409:  # the log's next head is a second or two away
+        assert code(answer) == "file-pending"
+        answer = await world.qlvb.call("GET", f"/api/v1/documents/{document}/record")
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "application/zip"
+    assert answer.headers["content-disposition"].startswith("attachment")
+    out = folder / "record.zip"
+    out.write_bytes(answer.content)
+    return out
+
+
+def verify(path: Path, world: World) -> tuple[int, dict[str, Any]]:
+    said = run(
+        *hoatoc("verify", str(path), "--trust", str(world.stack.folder / "roots.pem"), "--json"), ok=(0, 1, 2)
+    )  # fmt: skip
+    found = json.loads(said[said.index("{") : said.rindex("}") + 1])
+    return {"valid": 0, "not_valid": 1, "unreadable": 2}[found["verdict"]], found
+
+
+def rewritten(path: Path, out: Path, change: Any) -> Path:
+    """The same archive with `change(name, data)` in place of each file; None leaves it out."""
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(out, "w") as target:
+        for entry in source.infolist():
+            data = change(entry.filename, source.read(entry))
+            if data is not None:
+                target.writestr(entry.filename, data)
+    return out
+
+
+async def test_a_record_is_whole_and_verified_offline(world: World, tmp_path: Path) -> None:
+    path = await exported(world, tmp_path)
+    status, found = verify(path, world)
+    assert status == 0, found
+    assert [step["code"] for step in found["steps"]] == ["record-whole"] + ["record-receipt-right"] * 3
+    assert [one["indication"] for one in found["signatures"]] == ["TOTAL-PASSED"] * 4
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        names = archive.namelist()
+        contents = json.loads(archive.read("record.json"))
+        log = json.loads(archive.read("log.json"))
+        xml = ET.fromstring(archive.read("log.xml"))
+        readme = archive.read("README.txt").decode()
+    assert [one["kind"] for one in contents["revisions"]] == ["intake", "signature", "signature", "seal", "archive"]
+    assert len([name for name in names if name.startswith("evidence/ocsp-")]) >= 3
+    assert any(name.startswith("evidence/crl-") for name in names)
+    assert any(name.startswith("packets/01-") for name in names)
+    assert {"signatures/1/approval.jws", "signatures/3/manifest.json", "packets/statuses.json"} <= set(names)
+    assert all(name.isascii() and ".." not in name and not name.startswith("/") for name in names)
+    # REC-4: the course of handling, in order of time, as JSON and XML.
+    assert [one["at"] for one in log] == sorted(one["at"] for one in log)
+    assert [one.get("id") for one in xml] == [one["id"] for one in log]
+    assert "Kiểm tra" in readme
+    assert "To verify" in readme
+
+
+async def test_a_changed_record_is_not_believed(world: World, tmp_path: Path) -> None:
+    path = await exported(world, tmp_path)
+    out = tmp_path / "changed.zip"
+    cases = {
+        "a byte of a revision": lambda name, data: data[:-1] + b"X" if name.endswith("01-intake.pdf") else data,
+        "a file left out": lambda name, data: None if name == "log.json" else data,
+        "a byte of a receipt": lambda name, data: data[:-2] + b" }" if name == "receipts/01.json" else data,
+    }
+    for what, change in cases.items():
+        status, found = verify(rewritten(path, out, change), world)
+        assert status == 1, what
+        assert found["steps"][0]["code"] == "record-incomplete", what
+    with zipfile.ZipFile(path) as source:
+        contents = json.loads(source.read("record.json"))
+        receipt = source.read("receipts/02.json")
+    # Whoever rewrites the list too still meets the receipts, which only their keys can make.
+    swapped = receipt.replace(b'"tbs":"', b'"tbs":"00', 1)
+    for one in contents["files"]:
+        if one["path"] == "receipts/02.json":
+            one |= {"sha256": hashlib.sha256(swapped).hexdigest(), "size": len(swapped)}
+
+    def forged(name: str, data: bytes) -> bytes:
+        return {"receipts/02.json": swapped, "record.json": json.dumps(contents).encode()}.get(name, data)
+
+    status, found = verify(rewritten(path, out, forged), world)
+    assert status == 1
+    assert "record-receipt-wrong" in [step["code"] for step in found["steps"]]
+
+
+def _zip(*entries: tuple[str, bytes], packed: int = zipfile.ZIP_STORED) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", packed) as archive:
+        for name, data in entries:
+            archive.writestr(name, data)
+    return made.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"PK\x03\x04 no archive", "record-unreadable"),
+        (_zip(("a", b"b")), "record-unreadable"),
+        (_zip(("record.json", b"[]")), "record-unreadable"),
+        (_zip(("record.json", b"{}" * 100), packed=zipfile.ZIP_DEFLATED), "record-unreadable"),
+        (
+            _zip(
+                (
+                    "record.json",
+                    (b'{"v":1,"document":"d","head":"h","state":"s","exported_at":"t","metadata":{},"route":[],"revisions":[],'
+                    b'"receipts":[],"files":[]}'),
+                ),
+                ("../../escape", b"x"),
+            ),
+            "record-incomplete",
+        ),
+    ],
+)
+async def test_a_hostile_archive_is_refused(data: bytes, reason: str, tmp_path: Path) -> None:
+    # B8: no name in the archive becomes a path, nothing packed is unpacked.
+    path, folder = tmp_path / "x.zip", tmp_path / "out"
+    path.write_bytes(data)
+    folder.mkdir()
+    with pytest.raises(RecordError) as caught:
+        check(path, folder)
+    assert caught.value.reason == reason
+    assert list(folder.iterdir()) == []
+    assert not (tmp_path.parent / "escape").exists()
