@@ -232,6 +232,7 @@ export type Operation =
   | { name: "recallDocument"; method: "POST"; path: `/api/v1/documents/${string}/recall`; body: Reason; answer: StateView }
   | { name: "listReceipts"; method: "GET"; path: `/api/v1/documents/${string}/receipts`; body: undefined; answer: ReceiptLine[] }
   | { name: "readReceipt"; method: "GET"; path: `/api/v1/documents/${string}/receipts/${string}`; body: undefined; answer: Receipt }
+  | { name: "exportRecord"; method: "GET"; path: `/api/v1/documents/${string}/record`; body: undefined; answer: ArrayBuffer }
   | { name: "replaceDocument"; method: "POST"; path: `/api/v1/documents/${string}/replacements`; body: ArrayBuffer; answer: IntakeAnswer }
   | { name: "returnDocument"; method: "POST"; path: `/api/v1/documents/${string}/return`; body: Reason; answer: StateView }
   | { name: "readManifest"; method: "GET"; path: `/api/v1/documents/${string}/revisions/${string}/manifest`; body: undefined; answer: RevisionManifest }
