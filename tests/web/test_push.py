@@ -159,7 +159,7 @@ async def test_from_the_tap_in_settings_to_the_open_document(phone: Pushed) -> N
     """C10's echo, C12's empty payload, receipts of the device itself; the document opens by a tap on the notification."""
     page, db = phone.hand.page, phone.site.stack.wiring.db
     await page.goto("/#/me")
-    await page.get_by_text("Đang tắt: máy chỉ báo").wait_for()
+    await page.get_by_text("Đang tắt trên máy này").wait_for()
     await faultless(phone.hand, "settings of push")
     await phone.hand.tap("Bật thông báo")
     await page.get_by_text("Đang chờ thông báo thử").wait_for()

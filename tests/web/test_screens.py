@@ -324,10 +324,10 @@ async def test_the_keys_cannot_be_read_and_no_answer_is_kept(people: People) -> 
     await leader.context.set_offline(True)
     await leader.page.goto("/#/")
     await leader.page.reload()
-    await leader.page.get_by_text("Đang xem bản đã lưu").wait_for()
+    await leader.page.get_by_text("Bản đã lưu").wait_for()
     await leader.shot("14-offline")
     await leader.context.set_offline(False)
-    await leader.page.get_by_text("Đang xem bản đã lưu").wait_for(state="hidden")
+    await leader.page.get_by_text("Bản đã lưu").wait_for(state="hidden")
     await leader.page.get_by_text("Về việc không lưu vết").wait_for()
 
 

@@ -64,6 +64,8 @@ async function close(tag) {
   for (const one of await self.registration.getNotifications({ tag })) one.close();
 }
 
+const report = (notice, event) => later(`${event}:${notice}`, "/api/v1/receipts", { reports: [{ notice, event, at: new Date() }] });
+
 async function pushed({ c: challenge, id, l: lane }) {
   const known = await here();
   if (challenge && known) {
@@ -92,7 +94,7 @@ async function pushed({ c: challenge, id, l: lane }) {
     tag, renotify: urgency > 0 && !standing, requireInteraction: urgency > 2, timestamp: Date.parse(notice.created_at), data: { notice: id, document },
     actions: [{ action: "open", title: t("keyOpen") }, { action: "ack", title: t("noticeAck") }],
   });
-  await later(`shown:${id}`, "/api/v1/receipts", { reports: [{ notice: id, event: "shown", at: new Date().toISOString() }] });
+  await report(id, "shown");
   await tidy();
 }
 
@@ -110,7 +112,7 @@ async function opened({ notice, document }) {
   if (!window) return self.clients.openWindow(`/${hash}`);
   window.postMessage({ go: hash });
   await window.focus().catch(() => {});
-  if (notice) await later(`read:${notice}`, "/api/v1/receipts", { reports: [{ notice, event: "read", at: new Date().toISOString() }] });
+  if (notice) await report(notice, "read");
 }
 
 self.addEventListener("notificationclick", (event) => {

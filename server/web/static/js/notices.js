@@ -88,13 +88,13 @@ async function seen(items) {
 export function pushSettings(signal) {
   const place = h("fieldset", {}, h("legend", {}, t("navNotices")));
   const load = async () => {
-    const { can, blocked, state } = await standing();
+    const { can, state } = await standing();
     const on = state === "active" || state === "pending";
     const detail = h("input", { type: "checkbox", checked: await get("detail"), onchange: () => put("detail", detail.checked) });
     fill(
       place, h("legend", {}, t("navNotices")),
-      h("p", { class: "soft", role: "status" }, t(!can ? "pushNone" : blocked ? "pushBlocked" : state === "active" ? "pushOn" : on ? "pushWait" : "pushOff")),
-      can && !blocked && h("button", { class: "plain", onclick: () => act(on) }, t(on ? "pushUndo" : "pushDo")),
+      h("p", { class: "soft", role: "status" }, t(!can ? "pushNone" : state === "active" ? "pushOn" : on ? "pushWait" : "pushOff")),
+      can && h("button", { class: "plain", onclick: () => act(on) }, t(on ? "pushUndo" : "pushDo")),
       on && h("label", { class: "tickline" }, detail, t("pushDetail")),
     );
   };

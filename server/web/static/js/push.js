@@ -7,11 +7,11 @@ const PATH = "/api/v1/me/push-addresses/webpush";
 /** @returns {Promise<ServiceWorkerRegistration | undefined>} */
 export const registered = async () => /** @type {any} */ (globalThis).registration ?? (await navigator.serviceWorker?.getRegistration());
 
-/** `can`: the browser and the server both push. `blocked`: the person has refused. @returns {Promise<{can: boolean, blocked: boolean, state: string}>} */
+/** `can`: the browser and the server both push, and nobody refused. @returns {Promise<{can: boolean, state: string}>} */
 export async function standing() {
   const { vapid_key: key, state } = await read(PATH);
   const held = await (await registered())?.pushManager?.getSubscription();
-  return { can: Boolean(key) && "PushManager" in globalThis, blocked: globalThis.Notification?.permission === "denied", state: held ? state : "none" };
+  return { can: Boolean(key) && "PushManager" in globalThis && Notification.permission !== "denied", state: held ? state : "none" };
 }
 
 /** Subscribe under the server's key, or register anew what is subscribed already. Asks nobody. */
@@ -33,7 +33,7 @@ export async function subscribe() {
 /** The browser may have lost or changed its subscription: once a day the server is told. */
 export async function renew() {
   const today = new Date().toDateString();
-  if (globalThis.Notification?.permission !== "granted" || localStorage.getItem("pushed") === today) return;
+  if (localStorage.getItem("pushed") === today) return;
   if (await (await registered())?.pushManager?.getSubscription()) await subscribe();
   localStorage.setItem("pushed", today);
 }
