@@ -22,6 +22,13 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "child-memory": ("Kiểm tra PDF cần quá nhiều bộ nhớ, đã dừng.", "Checking the PDF needed too much memory and was stopped."),
     "child-crashed": ("Tiến trình kiểm tra PDF đã dừng bất thường.", "The process that checks the PDF ended abnormally."),
     "child-refused": ("Máy này không cho chạy tiến trình giới hạn để mở PDF.", "This machine does not let the limited process open the PDF."),
+    # The record of a document.
+    "record-unreadable": ("Tệp ZIP không phải là hồ sơ văn bản của Hỏa Tốc.", "The ZIP is not a record of Hỏa Tốc."),
+    "record-incomplete": ("Hồ sơ thiếu, thừa hoặc có tệp bị sửa.", "A file of the record is missing, added or changed."),
+    "record-chain-broken": ("Các bản của văn bản không nối tiếp nhau.", "The document's revisions do not continue one another."),
+    "record-whole": ("Hồ sơ đủ tệp, đúng mã băm; các bản nối tiếp nhau từng byte.", "The record is whole; its revisions continue one another byte for byte."),
+    "record-receipt-right": ("Biên nhận đúng, và đúng với bản đã ký.", "The receipt holds, and is about its revision."),
+    "record-receipt-wrong": ("Biên nhận không đúng.", "The receipt does not hold."),
     # Signatures of a PDF.
     "no-signature": ("Văn bản chưa có chữ ký số.", "The document has no signature."),
     "range-not-exact": ("Phạm vi ký không đúng bằng phần ngoài chữ ký.", "The byte range does not leave out exactly the signature."),
@@ -108,6 +115,8 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
 
 STEPS: Final[dict[str, tuple[str, str]]] = {
     "log-key": ("Khóa nhật ký", "Log key"),
+    "record": ("Hồ sơ", "Record"),
+    "receipt": ("Biên nhận", "Receipt"),
     "head": ("Đầu nhật ký", "Log head"),
     "inclusion": ("Vị trí trong nhật ký", "Inclusion"),
     "event": ("Sự kiện", "Event"),

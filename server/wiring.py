@@ -42,6 +42,7 @@ from server.metrics import Metrics
 from server.notices.service import NoticeService
 from server.notices.tasks import NoticeTasks
 from server.pdfwork import PdfWork
+from server.preservation.record import RecordService
 from server.preservation.service import PreservationService
 from server.preservation.tasks import PreservationTasks
 from server.previews.service import PreviewService
@@ -89,7 +90,7 @@ class Wiring:
     """Everything that one process of the server or a worker holds. Make it with `open`, end it with `close`."""
 
     DEPENDENCIES = (
-        "db", "blobs", "settings", "clock", "identity", "documents", "previews", "approvals", "credentials", "notices", "webhooks", "audit", "exchange", "validations",
+        "db", "blobs", "settings", "clock", "identity", "documents", "previews", "approvals", "credentials", "notices", "webhooks", "audit", "exchange", "records", "validations",
     )  # fmt: skip
 
     settings: Settings
@@ -195,6 +196,7 @@ class Wiring:
             clock=clock,
             settings=settings.exchange,
         )
+        self.records = self._records()
 
     def _revocation(self) -> RevocationService:
         trust, tsa = self.settings.trust, self.settings.tsa
@@ -212,6 +214,17 @@ class Wiring:
             level=signing.level, wait_us=signing.archive_wait_s * 1_000_000, fallback=signing.archive_fallback,
             renewal_us=signing.archive_renewal_s * 1_000_000,
         )  # fmt: skip
+
+    def _records(self) -> RecordService:
+        roots = dict.fromkeys(_certificates(self.settings.trust.roots) + _certificates(self.settings.tsa.roots))
+        return RecordService(
+            db=self.db,
+            blobs=self.blobs,
+            audit=self.audit,
+            exchange=self.exchange,
+            roots=roots,
+            now_us=self.clock.now_us,
+        )
 
     async def _open_wakeup(self) -> Wakeup:
         if not self.settings.redis.url:

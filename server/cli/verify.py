@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _MAX_TRUST = 1 << 20
 _MAX_MANIFEST = 32 << 20
 _MAX_PACKET = 1 << 30
+_MAX_RECORD = 9 << 30
 _JUDGE_S = 120.0
 _MEMORY_MB = 1024
 _DRAW_S = 60.0
@@ -44,7 +45,7 @@ _file = click.Path(path_type=Path)
 def verify(
     file: Path, trust: Path, redraw: Path | None, pdf: Path | None, log_key: str | None, *, as_json: bool
 ) -> None:
-    """Verify a signed PDF or a receipt, offline.
+    """Verify a signed PDF, a receipt, or the exported record of a document, offline.
 
     Revocation is not asked for: the verdict is about the file, the given roots and the proven time.
     """
@@ -52,9 +53,11 @@ def verify(
 
     try:
         roots = _roots(trust)
-        size = _size(file, MAX_PDF)
+        size = _size(file, _MAX_RECORD if _is_record(file) else MAX_PDF)
         manifest = None if redraw is None else _manifest(redraw)
-        if _is_receipt(file):
+        if _is_record(file):
+            answer = asyncio.run(_record(file, roots, log_key))
+        elif _is_receipt(file):
             if size > MAX_RECEIPT:
                 raise Unreadable("not-a-receipt")
             if pdf is not None:
@@ -130,6 +133,13 @@ def _is_receipt(path: Path) -> bool:
     return False
 
 
+def _is_record(path: Path) -> bool:
+    if not stat.S_ISREG(path.stat().st_mode):
+        return False
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+
+
 # --- work ------------------------------------------------------------------------------------------------------------
 
 
@@ -147,6 +157,48 @@ async def _receipt(
     answer = Answer("receipt", steps)
     answer.receipt = report
     return answer
+
+
+async def _record(file: Path, roots: list[bytes], log_key: str | None) -> Answer:
+    """The archive is whole, its last revision valid, and every receipt holds and names a revision of it."""
+    from server.preservation.record import RecordError, check
+    from server.verification import Outcome, Step, Unreadable
+
+    with tempfile.TemporaryDirectory(prefix="hoatoc-verify-") as name:
+        folder = Path(name)
+        try:
+            contents = check(file, folder)
+        except RecordError as error:
+            if error.reason == "record-unreadable":
+                raise Unreadable(error.reason) from None
+            return Answer("record", [Step("record", Outcome.FAILED, error.reason)])
+        answer = await _pdf(folder / f"revision-{len(contents.revisions) - 1}.pdf", roots, None)
+        steps = [Step("record", Outcome.PASSED, "record-whole", f"{len(contents.files)}")]
+        places = {one.sha256: number for number, one in enumerate(contents.revisions)}
+        steps += [
+            await _receipt_of(folder, number, places, roots, log_key) for number in range(len(contents.receipts))
+        ]
+        whole = Answer("record", steps)
+        whole.pdf, whole.sha256 = answer.pdf, answer.sha256
+        return whole
+
+
+async def _receipt_of(
+    folder: Path, number: int, places: dict[str, int], roots: list[bytes], log_key: str | None
+) -> "Step":
+    from server.verification import Outcome, Step, Unreadable
+
+    path = folder / f"receipt-{number}.json"
+    try:
+        named = json.loads(path.read_bytes()).get("revision")
+        pdf = folder / f"revision-{places[named]}.pdf"
+        found = await _receipt(path, roots, log_key, pdf, None)
+    except (KeyError, ValueError, AttributeError, TypeError, RecursionError, Unreadable):
+        return Step("receipt", Outcome.FAILED, "record-receipt-wrong", str(number + 1))
+    if found.exit_code == VALID:
+        return Step("receipt", Outcome.PASSED, "record-receipt-right", str(number + 1))
+    outcome = Outcome.FAILED if found.exit_code == NOT_VALID else Outcome.UNKNOWN
+    return Step("receipt", outcome, "record-receipt-wrong", str(number + 1))
 
 
 async def _pdf(file: Path, roots: list[bytes], manifest: "tuple[Manifest, bytes] | None") -> Answer:

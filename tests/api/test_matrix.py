@@ -75,7 +75,7 @@ OBJECTS = {
     "listDevicesOfPerson", "revokeDevice", "freezeKey", "unfreezeKey", "getPerson", "endPerson", "grantRole", "withdrawRole", "createPairingCode",
     "revokeClient", "replaceDocument", "readDocument", "fetchFile", "returnDocument", "recallDocument", "openSheet", "readPreparedManifest",
     "fetchPreparedImage", "askChallenge", "readManifest", "fetchPage", "enrol", "addDevice", "handOver", "readTries", "importCertificate", "fetchNotice",
-    "acknowledgeNotice", "endWebhook", "listReceipts", "readReceipt", "readDeliveries",
+    "acknowledgeNotice", "endWebhook", "listReceipts", "readReceipt", "readDeliveries", "exportRecord",
 }  # fmt: skip
 # Reads of one's own organisation that every member has by his role; `same organisation, other person` may see these.
 MEMBERS = {"getPerson", "listPeople", "listDevicesOfPerson"}
