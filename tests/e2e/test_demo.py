@@ -299,6 +299,12 @@ def test_it_keeps_serving_and_ctrl_c_leaves_nothing(tmp_path: Path):
             assert http.get(f"{given['base_url']}/api").status_code == 200
             service = {"grant_type": "client_credentials", **given["service"]}
             assert http.post(f"{given['base_url']}/api/v1/oauth/token", data=service).status_code == 200
+            assert said[-1]["page"] == given["page"]["url"] == f"{given['base_url']}/demo"
+            page = http.get(said[-1]["page"], follow_redirects=True)
+            assert (page.status_code, str(page.url)) == (200, given["page"]["controls"].removesuffix("controls"))
+            state = http.get(f"{page.url}state").json()
+            assert {one["state"] for one in state["documents"]} == {"accepted"}
+            assert state["worker"]["alive"]
         assert asyncio.run(joins(given)) == given["people"]["leader"]["credential"]
         children = descendants(process.pid)
         assert len(children) >= 9
