@@ -69,6 +69,10 @@ def parts(rounds: int, seconds: int, seed: int, cluster: PostgresCluster) -> dic
             _pytest, base, "tests/faults/test_group_commit.py", rounds, seed
         ),
     }
+    for name in ("tunnel", "layout"):
+        found[f"web_{name}"] = lambda base, name=name: asyncio.to_thread(  # type: ignore[misc]
+            _pytest, base, f"tests/web/test_{name}.py", rounds, seed
+        )
     for target in sorted((ROOT / "tests" / "fuzz").glob("*.py")):
         found[f"fuzz_{target.stem}"] = lambda base, path=target: asyncio.to_thread(_fuzz, base, path, seconds, seed)  # type: ignore[misc]
     return found

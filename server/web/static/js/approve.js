@@ -106,8 +106,9 @@ export async function approveScreen({ me, signal, go, changed }, id) {
       h(
         "dl", {},
         step.authority && h("div", {}, h("dt", {}, t("signAs")), h("dd", {}, outside(step.authority))),
-        sheet && h("div", {}, h("dt", {}, t("signCert")), h("dd", {}, outside(commonName(sheet.subject)))),
-        sheet && h("div", {}, h("dt", {}, t("signCode")), h("dd", { class: "mono" }, codeOf(sheet.tbs))),
+        // Their places are there before they are, so that nothing moves.
+        h("div", {}, h("dt", {}, t("signCert")), h("dd", {}, sheet ? outside(commonName(sheet.subject)) : "…")),
+        h("div", {}, h("dt", {}, t("signCode")), h("dd", { class: "mono" }, sheet ? codeOf(sheet.tbs) : "…")),
       ),
       statusWarning(sheet),
       tries,
@@ -273,7 +274,7 @@ export async function batchScreen({ me, signal, go, changed }) {
   const ids = JSON.parse(sessionStorage.getItem("batch") ?? "[]");
   if (!ids.length) return go("#/");
   /** @type {Row[]} */
-  const rows = ids.map((id) => ({ id, doc: null, step: null, sheet: null, page: null, error: null, agreed: false, place: h("article", { class: "card" }), state: "" }));
+  const rows = ids.map((id) => ({ id, doc: null, step: null, sheet: null, page: null, error: null, agreed: false, place: h("article", { class: "card", hidden: true }), state: "" }));
   const agreed = () => rows.filter((row) => row.agreed && row.sheet);
   const sealing = () => rows.some((row) => row.step?.kind === "seal");
   let sent = false;
@@ -294,7 +295,6 @@ export async function batchScreen({ me, signal, go, changed }) {
   async function prepare(row) {
     const before = row.doc?.revision;
     row.sheet = null;
-    if (!row.doc) fill(row.place, h("p", { role: "status" }, h("span", { class: "spin" })));
     try {
       row.doc = await read(`/api/v1/documents/${row.id}`, { signal });
       if (before !== row.doc.revision) row.agreed = false;
@@ -318,6 +318,7 @@ export async function batchScreen({ me, signal, go, changed }) {
     const { doc, sheet, page, error } = row;
     const box = h("input", { type: "checkbox", checked: row.agreed, onchange: () => { row.agreed = box.checked; offer(); } });
     const seal = row.step?.kind === "seal";
+    row.place.hidden = false;
     fill(
       row.place, doc && lines({ ...doc, at: doc.state_since }),
       error && h("p", { class: "late" }, words(error)),

@@ -91,7 +91,7 @@ const fromLatin = (/** @type {Uint8Array} */ bytes, /** @type {number} */ at) =>
 /** @param {import("./frame.js").Screen} screen */
 export async function verifyScreen({ signal }) {
   const { main } = frame({ title: t("verifyTitle"), back: "#/me", kind: "lone" });
-  const input = h("input", { class: "unseen", type: "file", multiple: true, accept: ".pdf,.json,application/pdf,application/json", tabindex: "-1", onchange: () => check([...(input.files ?? [])]) });
+  const input = h("input", { class: "unseen", type: "file", "aria-label": t("verifyChoose"), multiple: true, accept: ".pdf,.json,application/pdf,application/json", tabindex: "-1", onchange: () => check([...(input.files ?? [])]) });
   const place = h("section", { "aria-live": "polite" });
   fill(main, h("p", {}, t("verifyHelp")), h("button", { class: "main", onclick: () => input.click() }, icon("plus"), t("verifyChoose")), input, place);
   main.addEventListener("dragover", (event) => event.preventDefault());
