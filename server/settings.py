@@ -121,13 +121,15 @@ class SigningSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=
 
 class ExchangeSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The national document exchange. `secret_file` holds the key of its HMAC. `organ_codes` maps the code of an
-    organisation here to the one that the axis knows, where they differ.
+    organisation here to the one that the axis knows, where they differ. `keep_packets_days`: how long the file of a packet stays
+    after it has done its work; its row and digest stay for good.
     """
 
     url: str = ""
     system_id: str = ""
     secret_file: str = ""
     organ_codes: dict[str, str] = {}
+    keep_packets_days: Positive = 90
     poll_s: Seconds = 30.0
     settle_s: Seconds = 120.0
     timeout_s: Seconds = 60.0

@@ -309,3 +309,62 @@ async def statuses(db: Reads, document: str) -> list[Row]:
         "SELECT organ_id, status_code, description, stated_at, received_us FROM business_statuses WHERE document = $1 ORDER BY received_us, id",
         document,
     )
+
+
+class AxisHealth(msgspec.Struct, frozen=True):
+    failures: int
+    closed_until_us: int
+
+
+async def axis_health(db: Reads, axis: str) -> AxisHealth | None:
+    row = await db.fetch_one("SELECT failures, closed_until_us FROM axis_health WHERE axis = $1", axis)
+    return None if row is None else AxisHealth(row["failures"], row["closed_until_us"])
+
+
+async def take_probe(tx: Transaction, axis: str, known: AxisHealth, closed_until_us: int) -> int:
+    """1 for the one process that may ask now."""
+    return await tx.execute(
+        "UPDATE axis_health SET closed_until_us = $4 WHERE axis = $1 AND failures = $2 AND closed_until_us = $3",
+        axis, known.failures, known.closed_until_us, closed_until_us,
+    )  # fmt: skip
+
+
+async def axis_failed(tx: Transaction, axis: str, closed_until_us: int) -> None:
+    await tx.execute(
+        "INSERT INTO axis_health (axis, failures, closed_until_us) VALUES ($1, 1, $2)"
+        " ON CONFLICT (axis) DO UPDATE SET failures = axis_health.failures + 1, closed_until_us = excluded.closed_until_us",
+        axis, closed_until_us,
+    )  # fmt: skip
+
+
+async def axis_answers(tx: Transaction, axis: str) -> None:
+    await tx.execute("DELETE FROM axis_health WHERE axis = $1", axis)
+
+
+# A packet's file is content-addressed: the same bytes may be named by another packet, a revision or an image.
+_NAMED = (
+    "EXISTS (SELECT 1 FROM revisions r WHERE r.digest = o.blob) OR EXISTS (SELECT 1 FROM prepared_revisions p WHERE p.blob = o.blob)"
+    " OR EXISTS (SELECT 1 FROM page_images i WHERE i.digest = o.blob)"
+)
+_OURS_DONE = (
+    "o.stage = 'accepted' AND o.accepted_us < $1"
+    " AND EXISTS (SELECT 1 FROM documents d WHERE d.id = o.document AND d.state IN ('accepted', 'recalled'))"
+)
+_THEIRS_DONE = "o.kind = 'status' AND o.state <> 'stored' AND o.confirmed_us < $1"
+
+
+async def drop_packets(tx: Transaction, until_us: int, now_us: int) -> list[str]:
+    """Mark what is dropped; the digests that no row needs any more."""
+    found: set[str] = set()
+    for table, done in (("outgoing_packets", _OURS_DONE), ("incoming_packets", _THEIRS_DONE)):
+        rows = await tx.fetch_all(
+            f"UPDATE {table} AS o SET dropped_us = $2 WHERE o.dropped_us IS NULL AND {done} AND NOT ({_NAMED}) RETURNING blob",
+            until_us, now_us,
+        )  # fmt: skip
+        found |= {str(row["blob"]) for row in rows}
+    needed: set[str] = set()
+    for table in ("outgoing_packets", "incoming_packets"):
+        for digest in found:
+            if await tx.fetch_one(f"SELECT 1 AS one FROM {table} WHERE blob = $1 AND dropped_us IS NULL", digest) is not None:
+                needed.add(digest)
+    return sorted(found - needed)

@@ -57,35 +57,46 @@ class Deliveries(msgspec.Struct, frozen=True):
 
 
 class _Breaker:
-    """One axis that is down is probed at most once a minute, however many documents wait (D3)."""
+    """One axis that is down is probed at most once a minute, however many documents wait and processes work (D3).
 
-    def __init__(self, clock: Clock) -> None:
+    What is known of it stands in one row. Times are of the wall clock, since processes share them; a clock that was set back
+    closes nothing for longer than the usual minute (D7).
+    """
+
+    def __init__(self, db: Database, clock: Clock, axis: str) -> None:
+        self._db = db
         self._clock = clock
-        self._failures = 0
-        self._closed_until_us = 0
+        self._axis = axis
 
-    def admit(self, jitter: float) -> None:
+    async def admit(self, jitter: float) -> None:
         """Let this one pass. Raises: Retry while the axis is taken to be down."""
-        now_us = self._clock.monotonic_us()
-        if not self._failures:
+        known = await queries.axis_health(self._db, self._axis)
+        if known is None or not known.failures:
             return
-        if now_us < self._closed_until_us:
-            raise Retry((self._closed_until_us - now_us) / 1e6 + 5 * jitter, "exchange-down")
+        now_us = self._clock.now_us()
+        wait_us = known.closed_until_us - now_us
+        if 0 < wait_us <= _PROBE_US:
+            raise Retry(wait_us / 1e6 + 5 * jitter, "exchange-down")
         # This one probes; the others wait for what it finds.
-        self._close(now_us)
+        probing = self._closed_until(known.failures, now_us)
+        if not await self._db.transact(lambda tx: queries.take_probe(tx, self._axis, known, probing)):
+            raise Retry(1 + 5 * jitter, "exchange-down")
 
-    def heard(self, before: Forwarding, after: Forwarding) -> None:
+    async def heard(self, before: Forwarding, after: Forwarding) -> None:
         """Whether the axis was there: a send that it cannot have had and a question without answer say no."""
         unsent = before.stage is Stage.SENDING and after.stage is Stage.READY and bool(after.code)
         unanswered = before.stage is after.stage and after.attempts > before.attempts
+        known = await queries.axis_health(self._db, self._axis)
+        failures = 0 if known is None else known.failures
         if unsent or unanswered:
-            self._failures += 1
-            self._close(self._clock.monotonic_us())
-        elif after.stage is not Stage.UNKNOWN:
-            self._failures = 0
+            closed_until_us = self._closed_until(failures + 1, self._clock.now_us())
+            await self._db.transact(lambda tx: queries.axis_failed(tx, self._axis, closed_until_us))
+        elif failures and after.stage is not Stage.UNKNOWN:
+            await self._db.transact(lambda tx: queries.axis_answers(tx, self._axis))
 
-    def _close(self, now_us: int) -> None:
-        self._closed_until_us = now_us + min(1_000_000 << min(self._failures, 6), _PROBE_US)
+    @staticmethod
+    def _closed_until(failures: int, now_us: int) -> int:
+        return now_us + min(1_000_000 << min(failures, 6), _PROBE_US)
 
 
 class ExchangeService:
@@ -111,7 +122,7 @@ class ExchangeService:
         self._clock = clock
         self._settings = settings
         self._jitter = jitter
-        self._breaker = _Breaker(clock)
+        self._breaker = _Breaker(db, clock, settings.url)
         self._incoming = Incoming(db, blobs, axis, clock, organ_codes=settings.organ_codes, poll_s=settings.poll_s)
         self.poll_s = settings.poll_s
 
@@ -268,7 +279,7 @@ class ExchangeService:
         if self._axis is None:
             raise Retry(reason="exchange-not-configured")
         if forward.action(state, self._clock.now_us()) in {Action.SEND, Action.ASK}:
-            self._breaker.admit(self._jitter())
+            await self._breaker.admit(self._jitter())
         codes = tuple(to.organ_id for to in await queries.receivers(self._db, packet.id))
         key = SentKey(notation=packet.reference, receivers=codes, title=row.subject)
 
@@ -276,7 +287,7 @@ class ExchangeService:
             nonlocal state
             if after.stage is not Stage.SENDING:
                 point("forward-sent")
-                self._breaker.heard(state, after)
+                await self._breaker.heard(state, after)
             await self._db.transact(lambda tx: self._store(tx, packet, state, after, context))
             state = after
 
@@ -329,6 +340,18 @@ class ExchangeService:
             raise Retry(0.0, "document-changed")
         if await queries.unsettled_alike(tx, packet):
             raise Retry(_ALIKE_S, "reference-in-flight")
+
+    async def drop_packets(self) -> int:
+        """Delete the files of packets that have done their work; how many. Rows stay, and with them what was sent and received.
+
+        Ours go once the document is accepted by all or recalled, statuses of others once they were applied and confirmed; documents of
+        others stay. A file that any row still needs is kept.
+        """
+        until_us = self._clock.now_us() - self._settings.keep_packets_days * 86_400_000_000
+        dropped = await self._db.transact(lambda tx: queries.drop_packets(tx, until_us, self._clock.now_us()))
+        for digest in dropped:
+            await self._blobs.delete(digest)
+        return len(dropped)
 
     async def _accepted(self, tx: Transaction, packet: PacketRow, row: DocumentRow, doc_id: str, now_us: int) -> None:
         body = {"axis_id": doc_id, "packet": packet.blob, "revision": packet.revision}

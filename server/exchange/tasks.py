@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from server.documents.service import Forward
 from server.exchange.model import PacketKind
 from server.exchange.service import ExchangeService
-from server.jobs import Context, Handler, Job, Periodic
+from server.jobs import Context, Handler, Job, Lane, Periodic
+
+_DAY_S = 86_400
 
 
 class ExchangeTasks:
@@ -20,11 +22,15 @@ class ExchangeTasks:
         return [
             Periodic(kind="exchange.statuses", every_s=every_s, handler=self.statuses),
             Periodic(kind="exchange.documents", every_s=every_s, handler=self.documents),
+            Periodic(kind="exchange.drop_packets", every_s=_DAY_S, handler=self.drop_packets, lane=Lane.BULK),
         ]
 
     async def forward(self, job: Job, context: Context) -> None:
         # A job that an operator revived counts its attempts from the start again.
         await self._exchange.forward(job.decode(Forward).document, context, revived=job.attempt == 1)
+
+    async def drop_packets(self, _job: Job, _context: Context) -> None:
+        await self._exchange.drop_packets()
 
     async def statuses(self, _job: Job, _context: Context) -> None:
         await self._exchange.poll(PacketKind.STATUS)

@@ -1,0 +1,133 @@
+"""D3: what several processes know of one axis. And the files of packets: kept as long as anybody needs them, and no longer."""
+
+import itertools
+
+import pytest
+
+from tests.unit.server.exchange.house import House, client
+
+DAY_S = 86_400
+
+
+@pytest.mark.asyncio
+async def test_processes_together_probe_an_axis_that_is_down_once_a_minute(db, tmp_path, clock, unused_tcp_port):
+    """D3, on both engines: three workers, one row."""
+    secret = tmp_path / "secret"
+    secret.write_text("s")
+    calls, houses, clients = [], [], []
+    for _ in range(3):
+        axis = client(f"http://127.0.0.1:{unused_tcp_port}", secret, clock)
+
+        async def counted(*args, real=axis.send):
+            calls.append(clock.now_us())
+            return await real(*args)
+
+        axis.send = counted
+        clients.append(axis)
+        houses.append(House(db, tmp_path, clock, axis))
+    await houses[0].found()
+    for number in range(6):
+        await houses[0].sealed(str(number))
+    begun_us = clock.now_us()
+    while clock.now_us() < begun_us + 600 * 1_000_000:
+        for house in houses:
+            while await house.run() != "none":
+                pass
+        clock.advance(5)
+    for axis in clients:
+        await axis.close()
+    late = [at for at in calls if at > begun_us + 240 * 1_000_000]
+    assert 3 <= len(late) <= 7
+    assert all(after - before >= 59_000_000 for before, after in itertools.pairwise(late))
+
+
+@pytest.mark.asyncio
+async def test_one_process_finds_it_again_for_all(sqlite_db, tmp_path, clock, stage, unused_tcp_port):
+    secret = tmp_path / "secret"
+    secret.write_text("s")
+    nowhere = client(f"http://127.0.0.1:{unused_tcp_port}", secret, clock)
+    cut_off, other = (House(sqlite_db, tmp_path, clock, axis) for axis in (nowhere, stage.client("X01", send_s=1)))
+    await cut_off.found()
+    await cut_off.sealed("1")
+    assert await cut_off.run() != "done"
+    assert await other.count("axis_health", "failures = 1") == 1
+    await other.sealed("2")
+    assert (await other.run())[2] == "exchange-down"  # the other process asks nothing
+    for _ in range(10):
+        clock.advance(60)
+        while await other.run() != "none":
+            pass
+    assert await other.count("axis_health") == 0
+    assert await other.count("documents", "state = 'forwarded'") == 2
+    await nowhere.close()
+
+
+@pytest.mark.asyncio
+async def test_a_clock_that_was_set_back_closes_nothing_for_longer(sqlite_db, tmp_path, clock, stage):
+    """D7."""
+    house = House(sqlite_db, tmp_path, clock, stage.client("X01", send_s=1))
+    await house.found()
+    far = clock.now_us() + 365 * DAY_S * 1_000_000
+    await sqlite_db.transact(
+        lambda tx: tx.execute("INSERT INTO axis_health (axis, failures, closed_until_us) VALUES ('', 6, $1)", far)
+    )
+    await house.sealed("1")
+    assert await house.settle() == "done"
+
+
+@pytest.mark.asyncio
+async def test_the_file_of_a_packet_goes_when_its_work_is_done(db, tmp_path, clock, stage):
+    house = House(db, tmp_path, clock, stage.client("X01", send_s=1))
+    await house.found()
+    done, open_, shared = [await house.sealed(number) for number in "123"]
+    for _ in range(3):
+        assert await house.settle() == "done"
+    packets = {
+        row["document"]: row["blob"] for row in await db.fetch_all("SELECT document, blob FROM outgoing_packets")
+    }
+    heads = [row["head"] for row in await db.fetch_all("SELECT head FROM documents")]
+
+    async def set_up(tx):
+        await tx.execute("UPDATE documents SET state = 'accepted' WHERE id IN ($1, $2)", done, shared)
+        # Content-addressed: the same bytes may be a revision of some document.
+        await tx.execute(
+            "INSERT INTO revisions (document, number, digest, parent, size, kind, step, version, created_us) VALUES ($1, 99, $2, NULL, 1, 'seal', 1, 1, 1)",
+            shared, packets[shared],
+        )  # fmt: skip
+
+    await db.transact(set_up)
+    assert await house.exchange.drop_packets() == 0  # too young
+    clock.advance(89 * DAY_S)
+    assert await house.exchange.drop_packets() == 0
+    clock.advance(2 * DAY_S)
+    assert await house.exchange.drop_packets() == 1
+    assert await house.exchange.drop_packets() == 0
+    kept = {digest for digest in (*packets.values(), *heads) if list(house.blobs._root.rglob(digest))}
+    assert kept == {packets[open_], packets[shared], *heads}
+    row = await db.fetch_one("SELECT blob, stage, dropped_us FROM outgoing_packets WHERE document = $1", done)
+    assert (row["blob"], row["stage"]) == (packets[done], "accepted")
+    assert row["dropped_us"] is not None
+
+
+@pytest.mark.asyncio
+async def test_of_what_others_sent_only_applied_statuses_go(sqlite_db, tmp_path, clock, stage):
+    house = House(sqlite_db, tmp_path, clock, stage.client("X01", send_s=1))
+    await house.found()
+    kinds = [
+        ("status", "applied", 1), ("status", "unreadable", 1), ("status", "stored", 1), ("status", "applied", None), ("document", "stored", 1),
+        ("document", "unreadable", 1),
+    ]  # fmt: skip
+    blobs = [await house.blobs.put_bytes(f"packet {n}".encode()) for n in range(len(kinds))]
+    blobs.append(blobs[0])  # the same file again, not confirmed yet
+
+    async def body(tx):
+        for n, (kind, state, confirmed) in enumerate([*kinds, ("status", "applied", None)]):
+            await tx.execute(
+                "INSERT INTO incoming_packets (axis_id, kind, sender, receiver, blob, state, error, received_us, confirmed_us) VALUES ($1, $2, 'X02', 'X01', $3, $4, '', 1, $5)",
+                f"a{n}", kind, blobs[n], state, confirmed,
+            )  # fmt: skip
+
+    await sqlite_db.transact(body)
+    assert await house.exchange.drop_packets() == 1
+    left = [bool(list(house.blobs._root.rglob(digest))) for digest in blobs[:6]]
+    assert left == [True, False, True, True, True, True]
