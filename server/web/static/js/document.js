@@ -25,6 +25,7 @@ export async function documentScreen({ me, signal, changed }, id) {
   fill(main, waiting());
   /** @type {any} */
   let shown = null;
+  let whole = false;
   const facts = h("div", { class: "before" });
 
   const load = async () => {
@@ -37,12 +38,21 @@ export async function documentScreen({ me, signal, changed }, id) {
       shown = found;
       fill(heading, outside(`${found.number}/${found.notation}`));
       summary(found);
-      if (another) await pages(found);
+      if (another) {
+        whole = false;
+        await pages(found);
+        whole = true;
+      }
       if (news) say(t("docChanged"));
     } catch (error) {
       if (signal.aborted) return;
       if (error instanceof Problem && error.status === 404) gone();
-      else if (!shown) fill(main, trouble(error, load));
+      else if (!whole) {
+        // Without its pages nothing is to be decided here, and the next try begins anew.
+        shown = null;
+        deeds();
+        fill(main, trouble(error, load));
+      }
     }
   };
   const gone = () => {
