@@ -1,4 +1,4 @@
-"""The record of a document: one ZIP with everything that proves it in twenty years without us (REC-1, REC-2, REC-4, SW-5).
+"""The record of a document: one ZIP with everything that proves it in twenty years without us (REC-1, REC-4, SW-5).
 
 Every revision, what was approved and by which key, receipts with their proofs, packets and statuses, certificates with their
 status answers, the course of handling as JSON and XML, and a README in Vietnamese and English. `record.json` stands last and names
