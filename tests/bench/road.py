@@ -29,8 +29,8 @@ from tests.fakes.stack import Caller, Stack, running
 ROUNDS = 15
 PATH = "/api/v1/approvals"
 STEPS = {
-    "authenticated": "envelope, proof, token (1 commit)",
-    "s1-committed": "S1: approval checked, intent, audit (1 commit)",
+    "authenticated": "envelope, proof, token (a read)",
+    "s1-committed": "S1: proof spent, approval checked, intent, audit (1 commit)",
     "g3-answered": "G1-G3: the signer's process (2 commits, 2 head writes)",
     "s2-before": "CMS",
     "s2-committed": "S2: answer checked, CMS, audit, outbox (1 commit)",
@@ -96,16 +96,16 @@ async def _signed(stack: Stack, leader: Caller, pdf: bytes, floor: Floor, path: 
     def point(name: str) -> None:
         reached[name] = time.perf_counter()
 
-    own = stack.wiring.identity.authenticate
+    own = stack.wiring.identity.recognise
 
-    async def authenticate(*args: Any) -> Any:
+    async def recognise(*args: Any) -> Any:
         found = await own(*args)
         point("authenticated")
         return found
 
     with (
         patch("server.approvals.service.point", point),
-        patch.object(stack.wiring.identity, "authenticate", authenticate),
+        patch.object(stack.wiring.identity, "recognise", recognise),
     ):
         begin, reached["answered"] = await asked(stack.http._transport.app, leader, body)  # type: ignore[attr-defined]
     spent["ours"] = reached["answered"] - begin
