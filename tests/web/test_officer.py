@@ -10,14 +10,14 @@ import pytest_asyncio
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509 import load_pem_x509_csr
 from httpx2 import AsyncClient
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser
 
 from server.identity.model import Role
 from signing import offline
 from signing.core import daemon
 from signing.core.codec import PublicJwk
 from tests.fakes.stack import ORGANISATION, PIN
-from tests.web.conftest import PHONE, Hand, People, Site, new_hand
+from tests.web.conftest import Hand, People, Site, new_hand
 from tests.web.test_screens import faultless, refused
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -243,30 +243,3 @@ async def test_people_are_found_frozen_and_paired(officer: Hand, people: People,
     assert rows[0]["office"]
     assert duty.complaints == []
     await duty.context.close()
-
-
-async def test_nothing_is_clipped_or_small_on_a_small_phone(officer: Hand, people: People) -> None:
-    """WCAG 1.4.4, 1.4.10, 2.5.8 for the screens of those who look after others, in both languages and themes."""
-    page, person = officer.page, people.leader.person
-    devices = await officer.call("GET", f"/api/v1/people/{person}/devices")
-    screens = (
-        "/#/officer", "/#/people", f"/#/people/{person}", f"/#/people/{person}/{devices[0]['id']}", "/#/device", "/#/verify", "/#/me",
-    )  # fmt: skip
-    for language, theme, width, text in (
-        ("vi", "dark", 320, 100),
-        ("vi", "light", 390, 200),
-        ("en", "light", 1280, 100),
-    ):
-        await page.set_viewport_size({"width": width, "height": 568 if width == 320 else 844})
-        await page.evaluate(
-            "([l, t]) => { localStorage.setItem('language', l); localStorage.setItem('theme', t); }", [language, theme]
-        )
-        for number, path in enumerate(screens):
-            await page.goto(path)
-            await page.reload()
-            await expect(page.locator(".spin")).to_have_count(0)
-            await page.evaluate("(size) => { document.documentElement.style.fontSize = `${size}%`; }", text)
-            await officer.shot(f"7{number}-{language}-{theme}-{width}-{text}")
-            await faultless(officer, f"{path} {language} {width} {text} %")
-    await page.set_viewport_size({**PHONE})
-    await page.evaluate("localStorage.setItem('language', 'vi'); localStorage.setItem('theme', 'auto')")

@@ -67,6 +67,7 @@ function aside(hash) {
   side.hidden = !panes.on;
   document.body.classList.toggle("desk", panes.on);
   const now = `${wanted} ${language()}`;
+  if (!panes.on) beside.abort();
   if (!panes.on || now === list) return;
   list = now;
   beside.abort();
