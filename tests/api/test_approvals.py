@@ -239,7 +239,7 @@ async def test_two_leaders_sign_in_order_and_the_clerk_last(world: World) -> Non
     assert (await world.clerk.sign(document)).status_code == 200
     await world.stack.until(document, "sealed", "forwarded", "delivered", "accepted")
     shown = await world.qlvb.json("GET", f"/api/v1/documents/{document}")
-    assert [one["kind"] for one in shown["revisions"]] == ["intake", "signature", "signature", "seal"]
+    assert [one["kind"] for one in shown["revisions"]] == ["intake", "signature", "signature", "seal", "archive"]
     assert [one["parent"] for one in shown["revisions"][1:]] == [one["digest"] for one in shown["revisions"][:-1]]
     bodies = [
         await world.qlvb.call("GET", f"/api/v1/documents/{document}/files/{which}", expect=200)
@@ -248,7 +248,7 @@ async def test_two_leaders_sign_in_order_and_the_clerk_last(world: World) -> Non
     assert bodies[1].content.startswith(bodies[0].content)
     assert bodies[2].content.startswith(bodies[1].content)
     assert [hashlib.sha256(body.content).hexdigest() for body in bodies] == [
-        shown["revisions"][i]["digest"] for i in (0, 2, 3)
+        shown["revisions"][i]["digest"] for i in (0, 2, 4)
     ]
 
 
