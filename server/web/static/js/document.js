@@ -156,7 +156,7 @@ function files(found) {
   const kinds = new Set(found.revisions.map((/** @type {any} */ one) => one.kind));
   const file = (/** @type {string} */ which, /** @type {string} */ text) =>
     h("button", { class: "line", onclick: () => fetchFile(found, which) }, icon("down"), t(text));
-  const list = h("div", { class: "lines" }, file("original", "fileOriginal"), kinds.has("signature") && file("signed", "fileSigned"), kinds.has("seal") && file("final", "fileFinal"));
+  const list = h("div", { class: "lines" }, file("original", "fileOriginal"), kinds.has("signature") && file("signed", "fileSigned"), kinds.has("seal") && found.state !== "sealed_pending_archive" && file("final", "fileFinal"));
   const receipts = h("button", { class: "line", onclick: () => listReceipts(found, receipts) }, icon("check"), t("receipts"));
   list.append(receipts);
   if (kinds.has("seal")) {
