@@ -116,6 +116,10 @@ ADVICE: Final[dict[str, tuple[str, str]]] = {
         "Máy này không nhận được thông báo đẩy.",
         "This device cannot receive push messages.",
     ),
+    "signer-busy": (
+        "Bộ ký số đang bận. Văn bản chưa được ký; đợi vài giây rồi ký lại.",
+        "The signer is busy. Nothing was signed; wait some seconds and sign again.",
+    ),
     "signer-unavailable": (
         "Bộ ký số tạm ngừng. Văn bản chưa được ký; thử lại sau ít phút.",
         "The signer is not available. Nothing was signed; try again in some minutes.",

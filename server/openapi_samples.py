@@ -186,7 +186,7 @@ PROBLEMS_OF: dict[str, tuple[str, ...]] = {
     "askChallenge": ("key-frozen", "credential-unavailable", "device-not-admitted", "signer-unavailable"),
     "approve": (
         "approval-invalid", "approval-used", "challenge-expired", "prepared-expired", "device-not-admitted", "credential-unavailable",
-        "not-your-turn", "time-stamps-overdue", "certificate-revoked", "certificate-status-unavailable", *_PIN, *_OUTCOME,
+        "not-your-turn", "time-stamps-overdue", "certificate-revoked", "certificate-status-unavailable", *_PIN, *_OUTCOME, "signer-busy",
     ),
     "carryVoucher": ("voucher-invalid",),
     "enrol": ("voucher-invalid", "approval-invalid", "pin-weak", *_OUTCOME),

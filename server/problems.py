@@ -378,6 +378,13 @@ PROBLEMS = _table(
         retry=True,
     ),
     Problem(
+        "signer-busy",
+        409,
+        "Bộ ký đang bận, chưa ký gì; xin ký lại",
+        "The signer is busy, nothing was signed; sign again",
+        "Too many sign at this moment, or the same person does twice. No try was charged. The approval is spent: ask for a new challenge.",
+    ),
+    Problem(
         "file-pending",
         409,
         "Tệp chưa sẵn sàng",

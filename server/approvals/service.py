@@ -489,6 +489,8 @@ class ApprovalService:
         except SignerError as error:
             if error.code not in _ASK_AFTER:
                 await self.abandon(challenge, error.code)
+                if error.code == "busy":  # this approval is spent here, whatever the signer would still make of it
+                    raise Refused("signer-busy") from None
                 raise refused(error) from None
             try:
                 await self.reconcile(challenge)

@@ -85,7 +85,7 @@ def _full(volume: Path):
 
 
 _CLEAN = {
-    "insufficient-storage", "temporarily-unavailable", "outcome-unknown", "signer-unavailable", "busy", "cannot-be-checked",
+    "insufficient-storage", "temporarily-unavailable", "outcome-unknown", "signer-unavailable", "busy", "signer-busy", "cannot-be-checked",
     "no-challenge",
 }  # fmt: skip
 
