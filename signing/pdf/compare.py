@@ -225,6 +225,7 @@ class _Comparer:
         self.allowed = permissions(parent, self.fields)
         self.changed, self.fresh = self._section()
         self.walk = Walk(child, self.fresh)
+        self.places: dict[Ref, int] = {}  # indices of the pages that changed
         self.form_added: list[Ref] = []
         self.annotations_added: list[tuple[Ref, Ref]] = []  # (page, widget)
         self.filled: dict[str, tuple[FormField, Ref | None, Ref | None]] = {}
@@ -234,16 +235,15 @@ class _Comparer:
     def run(self) -> Comparison:
         self._trailer()
         self._bytes()
-        pages = {page.ref: (page.index, page.dictionary) for page in self.parent.pages()}
         for ref in sorted(self.changed):
-            self._changed_object(ref, pages)
+            self._changed_object(ref)
         created = [self.walk.field(widget, page) for page, widget in self.annotations_added]
         if sorted(field.ref for field in created) != sorted(self.form_added):
             raise refuse("fields and widgets that were added are not the same")
         signature = self._signature(created)
         if left := self.walk.unreached():
             raise refuse("an object was added that nothing leads to", min(left))
-        return self._result(created, signature, {ref: place for ref, (place, _) in pages.items()})
+        return self._result(created, signature)
 
     # The section
 
@@ -309,7 +309,7 @@ class _Comparer:
 
     # The objects of the parent that were written again
 
-    def _changed_object(self, ref: Ref, pages: dict[Ref, tuple[int, dict[Name, PdfObject]]]) -> None:
+    def _changed_object(self, ref: Ref) -> None:
         before, after = self.parent.get(ref), self.child.get(ref)
         catalog = self.parent.catalog
         form = catalog.get(Name("AcroForm"))
@@ -320,9 +320,9 @@ class _Comparer:
             self._form(*_both(before, after, ref))
         elif ref == values.get(Name("Fields")):
             self.form_added += _grown(before, after, ref)
-        elif ref in pages:
+        elif self._is_page(ref, before):
             self._page(ref, *_both(before, after, ref))
-        elif (page := self._page_of_array(ref, pages)) is not None:
+        elif isinstance(before, list) and (page := self._page_of_array(ref)) is not None:
             self.annotations_added += [(page, widget) for widget in _grown(before, after, ref)]
         elif ref == catalog.get(Name("Extensions")):
             _extensions(*_both(before, after, ref))
@@ -384,8 +384,22 @@ class _Comparer:
         grown = _grown(old if isinstance(old, list) else [], after.get(Name("Annots")), ref)
         self.annotations_added += [(ref, widget) for widget in grown]
 
-    def _page_of_array(self, ref: Ref, pages: dict[Ref, tuple[int, dict[Name, PdfObject]]]) -> Ref | None:
-        owners = [page for page, (_, own) in pages.items() if own.get(Name("Annots")) == ref]
+    def _is_page(self, ref: Ref, before: PdfObject) -> bool:
+        if not isinstance(before, dict) or before.get(Name("Type")) != "Page":
+            return False
+        if ref not in self.places:
+            place = self.parent.page_index(ref)
+            if place is None:
+                return False
+            self.places[ref] = place
+        return True
+
+    def _page_of_array(self, ref: Ref) -> Ref | None:
+        owners = []
+        for page in self.parent.pages():
+            if page.dictionary.get(Name("Annots")) == ref:
+                self.places[page.ref] = page.index
+                owners.append(page.ref)
         if len(owners) > 1:
             raise refuse("pages share their annotations", ref)
         return owners[0] if owners else None
@@ -450,11 +464,11 @@ class _Comparer:
         if self.allowed.level == 1 or any(map(self.allowed.forbids, names)) or (visible and self.allowed.level):
             raise refuse("an earlier signature forbids the change")
 
-    def _result(self, created: list[NewField], signature: NewSignature | None, pages: dict[Ref, int]) -> Comparison:
+    def _result(self, created: list[NewField], signature: NewSignature | None) -> Comparison:
         fields = [
             AddedField(
                 decode_text(field.name),
-                pages[field.page],
+                self.places[field.page],
                 field.rect,
                 None if field.look is None else self.walk.boxes[field.look],
                 created=True,
@@ -468,7 +482,7 @@ class _Comparer:
             raise refuse("a field's name stands twice")
         drawn = {field.page_index for field in fields if field.created or field.box is not None}
         return Comparison(
-            page_count=len(pages),
+            page_count=self.parent.page_count,
             touched_pages=tuple(sorted(drawn)),
             fields=tuple(fields),
             signature=next((field.name for field in fields if field.filled), None),

@@ -383,6 +383,34 @@ class Revision:
                 break
         raise _broken("the page tree and its counts disagree", str(ref))
 
+    def page_index(self, wanted: Ref) -> int | None:
+        """Where a page stands, None where the tree does not hold it; leaves are not read, where the counts say that a
+        node has nothing else. `pages()` is the proof of the counts.
+        """
+        stack: list[tuple[PdfObject, int, int]] = [(self._page_root()[0], 0, 0)]
+        seen = 0
+        while stack:
+            ref, before, depth = stack.pop()
+            seen += 1
+            if seen > MAX_PAGES:
+                raise PdfError("too-large", "too many pages")
+            node = self._page_node(ref, depth)
+            if node.get(Name("Type")) == "Page":
+                if ref == wanted:
+                    return before
+                continue
+            kids = self.array(node.get(Name("Kids")))
+            if len(kids) == self._page_weight(ref):
+                found = self.get(wanted) if wanted in kids else None
+                if isinstance(found, dict) and found.get(Name("Type")) == "Page":
+                    return before + kids.index(wanted)
+                continue
+            for kid in kids:
+                stack.append((kid, before, depth + 1))
+                before += self._page_weight(kid)
+        # A node of one node each looks like a node of leaves.
+        return next((page.index for page in self.pages() if page.ref == wanted), None)
+
     @property
     def page_count(self) -> int:
         """`/Count` of the page tree's root; `pages()` is the proof."""
