@@ -66,17 +66,27 @@ async function close(tag) {
 
 const report = (notice, event) => later(`${event}:${notice}`, "/api/v1/receipts", { reports: [{ notice, event, at: new Date() }] });
 
-async function pushed({ c: challenge, id, l: lane }) {
+async function pushed(data) {
+  // In turn, so that what came later stands last; what may wait for the network does not hold the next one.
+  const told = await navigator.locks.request("hoatoc-push", () => announced(data));
+  if (!told) return;
+  await report(told, "shown");
+  await tidy();
+}
+
+/** Show what was pushed. Gives the notice that the screen now says. */
+async function announced({ c: challenge, id, l: lane }) {
   const known = await here();
   if (challenge && known) {
     await activate(challenge);
     await tell({ push: "on" });
-    return show(t("app"), { body: t("pushOn"), tag: "activation" });
+    await show(t("app"), { body: t("pushOn"), tag: "activation" });
+    return;
   }
   if (!/^[\w-]{22,64}$/.test(id)) return;
   const notice = known ? await fetched(id) : null;
-  if (notice === null) return show(t("app"), { body: t(lane === "u" ? "pushUrgent" : "pushNormal"), tag: id, data: { notice: id } });
-  await close(id);
+  if (notice === null) await show(t("app"), { body: t(lane === "u" ? "pushUrgent" : "pushNormal"), tag: id, data: { notice: id } });
+  else await close(id);
   if (!notice) return;
   const { document, urgency } = notice;
   const tag = document ?? id;
@@ -85,8 +95,8 @@ async function pushed({ c: challenge, id, l: lane }) {
   const standing = (await self.registration.getNotifications({ tag })).some(({ data }) => data.notice === id);
   if (notice.kind === "recalled" && document) await purge(document);
   await tell({ changed: document });
-  if (notice.state !== "open") return standing && close(tag);
-  if (seen.includes(id) && !standing) return;
+  if (notice.state !== "open" && standing) await close(tag);
+  if (notice.state !== "open" || (seen.includes(id) && !standing)) return;
   await put("seen", [id, ...seen.filter((one) => one !== id)].slice(0, 200));
   const title = language() === "en" ? notice.title_en : notice.title;
   await show(urgency ? `${t(`u${urgency}`)} · ${title}` : title, {
@@ -94,8 +104,7 @@ async function pushed({ c: challenge, id, l: lane }) {
     tag, renotify: urgency > 0 && !standing, requireInteraction: urgency > 2, timestamp: Date.parse(notice.created_at), data: { notice: id, document },
     actions: [{ action: "open", title: t("keyOpen") }, { action: "ack", title: t("noticeAck") }],
   });
-  await report(id, "shown");
-  await tidy();
+  return id;
 }
 
 self.addEventListener("push", (event) => {
