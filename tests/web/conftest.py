@@ -30,7 +30,9 @@ from tests.fakes.push_service import PushService, push_service
 from tests.fakes.stack import ORGANISATION, ORIGIN, PIN, Caller, Stack, running
 
 # Not by `wait_for_function`, which looks a second time by eval, and the policy refuses that.
-CONTROLLED = "async () => { while (!navigator.serviceWorker.controller) await new Promise((later) => setTimeout(later, 20)); }"
+CONTROLLED = (
+    "async () => { while (!navigator.serviceWorker.controller) await new Promise((later) => setTimeout(later, 20)); }"
+)
 PHONE = {"width": 390, "height": 844}
 
 
@@ -133,14 +135,14 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+@contextlib.asynccontextmanager
+async def open_site(folder: Path) -> AsyncIterator[Site]:
+    """The whole product behind an address of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     origin = f"http://localhost:{port}"
     environment = {"HOATOC_SERVER__PUBLIC_URL": origin, "HOATOC_SERVER__ALLOWED_ORIGINS": ORIGIN}
-    folder = tmp_path_factory.mktemp("web")
     async with (
         push_service() as push,
         running(folder, **environment, HOATOC_PUSH__WEBPUSH_PRIVATE_ORIGINS=push.origin) as stack,
@@ -159,6 +161,12 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
         server.stop()
         with contextlib.suppress(asyncio.TimeoutError, asyncio.CancelledError):
             await asyncio.wait_for(serving, 10)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    async with open_site(tmp_path_factory.mktemp("web")) as opened:
+        yield opened
 
 
 async def until_open(port: int) -> None:
