@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from server.exchange import edxml
+from server.validations.service import IncomingPacket, validate_later
 from tests.api.conftest import World
 from tests.fakes import pdfs
 from tests.fakes.pdf_signing import run
+from tests.unit.server.exchange.samples import make_packet
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -81,3 +84,30 @@ async def test_the_public_page_needs_no_sign_in_and_no_script(world: World) -> N
     assert (await http.post("/verify", **upload(data, answer="json"))).json()["verdict"] == "valid"
     assert (await http.post("/verify", **upload(data, answer="pdf"))).content.startswith(b"%PDF-")
     assert (await http.post("/verify", data={"lang": "vi"})).status_code == 400
+
+
+async def test_exc_2_every_pdf_of_an_incoming_packet_is_judged_and_the_verdict_kept(
+    world: World, tmp_path: Path
+) -> None:
+    data = await signed_file(world)
+    changed = bytearray(data)
+    changed[data.index(b"/MediaBox [") + 12] ^= 1
+    files = {"quyet-dinh.pdf": data, "sua.pdf": bytes(changed), "khong-ky.pdf": pdfs.plain(), "bang.csv": b"a,b"}
+    wiring = world.stack.wiring
+    path = tmp_path / "packet.edxml"
+    edxml.write(make_packet(tmp_path, receivers=("X01",), files=files), path)
+    packet = IncomingPacket(source="axis-exc-2", organisation="X01", blob=await wiring.blobs.put_file(path))
+    await wiring.db.transact(lambda tx: validate_later(tx, packet))
+    async with asyncio.timeout(120):
+        while len(found := await wiring.validations.verdicts("X01", "axis-exc-2")) < 3:  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0.05)
+    assert {one.name: one.verdict for one in found} == {
+        "quyet-dinh.pdf": "valid",
+        "sua.pdf": "not_valid",
+        "khong-ky.pdf": "not_valid",
+    }
+    named = {one.name: one for one in found}
+    assert named["sua.pdf"].report.signatures[0].signer == "Nguyễn Văn Mẫu"
+    assert await wiring.validations.verdicts("X02", "axis-exc-2") == []
+    await wiring.validations.judge_packet(packet)  # a job may run twice; its verdicts stand once
+    assert len(await wiring.validations.verdicts("X01", "axis-exc-2")) == 3

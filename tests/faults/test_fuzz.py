@@ -16,7 +16,7 @@ def test_nothing_is_found_in_two_seconds(target: Path, tmp_path: Path) -> None:
     """B4: whatever bytes come, only a typed refusal or a verdict comes out."""
     command = [sys.executable, str(target), "-max_total_time=2", "-seed=1"]
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, (done.stdout + done.stderr)[-2000:]
 
 

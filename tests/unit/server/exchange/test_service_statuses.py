@@ -362,6 +362,10 @@ async def test_incoming_documents_are_stored_raw_before_they_are_confirmed(house
     assert await house.exchange.poll(DOCUMENT) == 1
     assert seen == [[("stored", "", False)]]
     assert await incoming(house) == [("stored", "", True)]
+    # EXC-2: the same transaction asks for the validation of its files, once.
+    assert await house.exchange.poll(DOCUMENT) == 0
+    jobs = await house.db.fetch_all("SELECT kind, payload FROM jobs WHERE kind = 'validations.incoming'")
+    assert len(jobs) == 1
     row = await house.db.fetch_one("SELECT kind, sender, receiver, organisation, blob FROM incoming_packets")
     assert tuple(row[name] for name in ("kind", "sender", "receiver", "organisation")) == (
         "edoc",
