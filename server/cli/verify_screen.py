@@ -70,7 +70,7 @@ def as_json(answer: Answer) -> dict[str, Any]:
             "signature": _signature_json(report.signature),
         }  # fmt: skip
     said["steps"] = [_step_json(step) for step in answer.steps]
-    said["revocation"] = "not-checked"
+    said["revocation"] = _revocation(answer)
     return said
 
 
@@ -86,6 +86,12 @@ def _signature_json(found: "SignatureResult") -> dict[str, Any]:
     said["reasons"] = [dict(zip(("code", "vi", "en"), (code, *text(code)), strict=True)) for code in found.reasons]
     said["integrity"], said["valid_at_signing"] = intact(found), valid_then(found)
     return said
+
+
+def _revocation(answer: Answer) -> str:
+    """Nothing is looked up here: "embedded" where the file's own validation data were judged, else "not-checked"."""
+    found = [] if answer.pdf is None else answer.pdf.result.signatures
+    return "embedded" if any(one.revocation != "not-checked" for one in found) else "not-checked"
 
 
 def _step_json(step: "Step") -> dict[str, str]:
@@ -138,7 +144,10 @@ def show(file: Path, answer: Answer) -> None:
     if answer.steps:
         console.print(_steps_table(answer.steps))
     console.print(
-        Text("Không tra cứu thu hồi chứng thư (ngoại tuyến) · Revocation is not looked up (offline).", style="dim")
+        Text(
+            "Không tra cứu thu hồi trực tuyến; chỉ xét dữ liệu kèm trong tệp · Revocation is not looked up online; only what the file carries is judged.",
+            style="dim",
+        )
     )
 
 
