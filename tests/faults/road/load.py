@@ -22,7 +22,7 @@ from tests.faults.road.processes import Deployment, Device
 
 WRONG = "90517342"
 _PATIENCE_S = 150.0
-_FLYING = {"signing", "sealing", "signed_pending_timestamp", "sealed_pending_timestamp"}
+_FLYING = {"signing", "sealing", "signed_pending_timestamp", "sealed_pending_timestamp", "sealed_pending_archive"}
 _LEFT = {"forwarded", "delivered", "accepted"}
 
 

@@ -216,7 +216,11 @@ def test_containers_are_cut_out_by_their_byte_range_alone():
     size = len(numbers % (0, 0, 0))
     start = size + len(head)
     data = numbers % (start, start + len(hole), len(tail)) + head + hole + tail
-    assert containers(data) == [(bytes.fromhex("3003020105"), data[:start] + tail)]
+    assert containers(data) == [(bytes.fromhex("3003020105"), data[:start] + tail, False)]
+    stamp = b"1 0 obj << /SubFilter /ETSI.RFC3161 "
+    start += len(stamp)
+    (found,) = containers(stamp + numbers % (start, start + len(hole), len(tail)) + head + hole + tail)
+    assert found.stamp
     assert containers(data, len(data)) == []
 
 
@@ -261,10 +265,12 @@ def test_the_settings_file_is_one_that_the_server_reads(tmp_path):
         "http://127.0.0.1:1/tsa",
     )
     parties.axis_url, parties.fcm_url, parties.trust = "http://127.0.0.1:2", "http://127.0.0.1:3", tmp_path / "t"
+    parties.pki_url = "http://127.0.0.1:4"
     path = tmp_path / 'with "quotes" và dấu.toml'
     path.write_text(toml(tmp_path / "state", parties.sections()), "utf-8")
     settings = load(path, {})
     assert (settings.exchange.system_id, settings.tsa.urls) == (CODE, ("http://127.0.0.1:1/tsa",))
+    assert (settings.trust.status_hosts, settings.signing.level) == (("127.0.0.1:4",), "B-LTA")
     assert tomllib.loads(path.read_text("utf-8"))["state_dir"] == str(tmp_path / "state")
 
 
