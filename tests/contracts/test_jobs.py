@@ -441,8 +441,12 @@ async def test_a_stop_lets_handlers_finish_and_releases_the_leases_of_the_rest(d
 
 
 async def test_leases_are_renewed_while_a_handler_works(db):
-    settings = msgspec.structs.replace(QUICK, lease_s=1.5)
+    settings = msgspec.structs.replace(QUICK, lease_s=4.0)
     starts, release = [], asyncio.Event()
+
+    async def ends():
+        (row,) = (await rows(db)).values()
+        return row["due_us"]
 
     async def handler(job, context):
         starts.append(job.id)
@@ -451,8 +455,13 @@ async def test_leases_are_renewed_while_a_handler_works(db):
     async with working(db, {"k": handler}, System(), settings=settings):
         await put(db)
         await until(lambda: starts)
+        first = await ends()
+
+        async def first_lease_is_over():
+            return await ends() > first + 4_000_000
+
         async with working(db, {"k": handler}, System(), settings=settings):
-            await asyncio.sleep(4.0)  # well over two leases long
+            await until(first_lease_is_over)
             release.set()
             await until(lambda: empty(db))
     assert len(starts) == 1
