@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import re
-import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -100,7 +99,15 @@ def hanko(
     return data
 
 
-def openssl(data: bytes, folder: Path, *, name: str = "SampleSSL") -> bytes:
+def openssl(
+    data: bytes,
+    folder: Path,
+    *,
+    name: str = "SampleSSL",
+    digest: str = "sha256",
+    holder: fakes.Holder | None = None,
+    options: tuple[str, ...] = ("-cades",),
+) -> bytes:
     """An invisible signature of the older kind, its CMS from `openssl cms`, its revision written with a text editor's means."""
     objects = [int(n) for n in re.findall(rb"/Size (\d+)", data)]
     first = max(objects)
@@ -115,7 +122,7 @@ def openssl(data: bytes, folder: Path, *, name: str = "SampleSSL") -> bytes:
     room = b"[0 0000000000 0000000000 0000000000]"
     numbers = b"[0 %d %d %d" % (start, end, len(data) - end)
     data = data.replace(room, numbers.ljust(len(room) - 1) + b"]")
-    holder = fakes.leader()
+    holder = holder or fakes.leader()
     for file, content in (
         ("key.pem", holder.key_pem),
         ("own.pem", holder.pem),
@@ -123,35 +130,9 @@ def openssl(data: bytes, folder: Path, *, name: str = "SampleSSL") -> bytes:
         ("tbs", data[:start] + data[end:]),
     ):
         (folder / file).write_bytes(content)
-    subprocess.run(
-        [
-            *(
-                "openssl",
-                "cms",
-                "-sign",
-                "-binary",
-                "-outform",
-                "DER",
-                "-md",
-                "sha256",
-                "-cades",
-                "-in",
-                folder / "tbs",
-            ),
-            *(
-                "-signer",
-                folder / "own.pem",
-                "-inkey",
-                folder / "key.pem",
-                "-certfile",
-                folder / "root.pem",
-                "-out",
-                folder / "cms",
-            ),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    files = ("-signer", folder / "own.pem", "-inkey", folder / "key.pem", "-certfile", folder / "root.pem")
+    command = ("openssl", "cms", "-sign", "-binary", "-outform", "DER", "-md", digest, *files, *options)
+    fakes.run(*command, "-in", folder / "tbs", "-out", folder / "cms")
     return data[:start] + b"<" + (folder / "cms").read_bytes().hex().encode().ljust(6000, b"0") + b">" + data[end:]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from signing.pdf.archive import append_validation_data
@@ -114,3 +115,45 @@ def test_what_another_product_archived_has_its_level(times: int, tmp_path: Path)
     result = judged(path, now_us + 60 * SECOND)
     assert result.valid
     assert [found.level for found in result.signatures if not found.timestamp] == ["B-LTA"] * times
+
+
+STRONG = [
+    ("p256", "sha256", ("-cades",)), ("p256", "sha384", ("-cades",)), ("p256", "sha512", ()), ("rsa2048", "sha256", ("-cades",)),
+    ("rsa2048", "sha384", ("-keyopt", "rsa_padding_mode:pss")), ("rsa3072", "sha512", ("-keyopt", "rsa_padding_mode:pss", "-cades")),
+]  # fmt: skip
+WEAK = [
+    ("p256", "sha1", "weak-digest"),
+    ("p256", "sha224", "weak-digest"),
+    ("rsa2048", "md5", "weak-digest"),
+    ("rsa1024", "sha256", "weak-key"),
+]
+
+
+def holder_of(kind: str) -> fakes.Holder:
+    if kind == "p256":
+        return fakes.leader()
+    key = fakes.rsa_key("tsa-leaf") if kind == "rsa2048" else fakes.rsa_key("leaf")
+    if kind == "rsa1024":
+        key = rsa.generate_private_key(65537, 1024)
+    return fakes.issue("Sample Holder", fakes.root(), key=key)
+
+
+@pytest.mark.parametrize(("kind", "digest", "options"), STRONG)
+def test_sw_9_and_sw_10_the_algorithms_of_the_field_are_known(
+    kind: str, digest: str, options: tuple[str, ...], tmp_path: Path
+) -> None:
+    path = tmp_path / "signed.pdf"
+    path.write_bytes(products.openssl(pdfs.plain(), tmp_path, digest=digest, holder=holder_of(kind), options=options))
+    result = judged(path)
+    assert result.valid, result
+    scheme = "ecdsa" if kind == "p256" else "rsassa-pss" if "-keyopt" in options else "rsassa-pkcs1v15"
+    assert result.signatures[0].algorithm == f"{scheme}-{digest}"
+
+
+@pytest.mark.parametrize(("kind", "digest", "reason"), WEAK)
+def test_b10_weak_algorithms_are_flagged(kind: str, digest: str, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "weak.pdf"
+    path.write_bytes(products.openssl(pdfs.plain(), tmp_path, digest=digest, holder=holder_of(kind), options=()))
+    (found,) = judged(path).signatures
+    assert (found.indication, found.sub_indication) == (Indication.INDETERMINATE, "CRYPTO_CONSTRAINTS_FAILURE")
+    assert found.reasons == (reason,)
