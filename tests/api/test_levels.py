@@ -265,35 +265,60 @@ async def run_again(house: House, document: str) -> None:
     )
 
 
+def keeping(house: House, level: str) -> tuple[PreservationService, tuple[RevocationService, TimeStamps]]:
+    """The service as it would be at the moved clock, and what has to be closed behind it."""
+    wiring, settings = house.stack.wiring, house.stack.settings
+    root = house.stack.pki.authority.root.certificate.public_bytes(serialization.Encoding.DER)
+    revocation = RevocationService(
+        db=wiring.db, clock=house.clock, hosts=settings.trust.status_hosts, roots=(root,), timeout_s=5,
+        fresh_us=3600_000_000, grace_us=3600_000_000,
+    )  # fmt: skip
+    stamps = TimeStamps(settings.tsa.urls, TimeStampTrust(roots=(root,)), house.clock)
+    keeper = PreservationService(
+        db=wiring.db, blobs=wiring.blobs, pdf=wiring.pdf, previews=wiring.previews, revocation=revocation, stamps=stamps, clock=house.clock,
+        level=level, wait_us=1, fallback="hold", renewal_us=90 * DAY_US,
+    )  # fmt: skip
+    return keeper, (revocation, stamps)
+
+
+async def test_a_policy_may_hold_and_may_ask_for_b_lt(house: House, tmp_path: Path) -> None:
+    # D6 with the policy "hold": nothing leaves; B-LT is evidence without the archive's stamp.
+    document = await house.signed()
+    assert (await house.clerk.sheet(document))["certificate_status"]["state"] == "good"
+    await house.forget_statuses()
+    house.switch(ocsp=False, crl=False)
+    assert (await house.clerk.sign(document)).status_code == 200
+    await house.stack.until(document, "sealed_pending_archive")
+    keeper, parts = keeping(house, "B-LT")
+    try:
+        with pytest.raises(Retry) as caught:
+            await keeper.archive(document, Finishing())  # type: ignore[arg-type]
+        assert caught.value.reason == "certificate-status-unavailable"
+        assert await house.stack.state(document) == "sealed_pending_archive"
+        house.switch(ocsp=True, crl=True)
+        await keeper.archive(document, Finishing())  # type: ignore[arg-type]
+        await keeper.archive(document, Finishing())  # type: ignore[arg-type]
+    finally:
+        for part in parts:
+            await part.close()
+    await house.stack.until(document, *OUT)
+    final = await house.file(document, tmp_path)
+    assert [one.timestamp for one in signed_with(final)] == [False, False]
+    with open_document(final) as opened:
+        assert read_dss(opened.head).ocsps
+    changes = chain(final)
+    assert not any(change.reason for change in changes)
+    assert changes[-1].change is not None
+    assert changes[-1].change.validation_data
+
+
 async def test_the_archive_is_renewed_before_its_stamp_ends(house: House, tmp_path: Path) -> None:
     """The demo's time-stamping certificate ends after 300 days; 90 days before, the next stamp is due."""
     document = await house.sealed("forwarded", "delivered", "accepted")
     before = (await house.file(document, tmp_path)).read_bytes()
-    clock, wiring, settings = house.clock, house.stack.wiring, house.stack.settings
+    clock = house.clock
     root = house.stack.pki.authority.root.certificate.public_bytes(serialization.Encoding.DER)
-    revocation = RevocationService(
-        db=wiring.db,
-        clock=clock,
-        hosts=settings.trust.status_hosts,
-        roots=(root,),
-        timeout_s=5,
-        fresh_us=3600_000_000,
-        grace_us=3600_000_000,
-    )
-    stamps = TimeStamps(settings.tsa.urls, TimeStampTrust(roots=(root,)), clock)
-    keeper = PreservationService(
-        db=wiring.db,
-        blobs=wiring.blobs,
-        pdf=wiring.pdf,
-        previews=wiring.previews,
-        revocation=revocation,
-        stamps=stamps,
-        clock=clock,
-        level="B-LTA",
-        wait_us=1,
-        fallback="forward",
-        renewal_us=90 * DAY_US,
-    )
+    keeper, parts = keeping(house, "B-LTA")
     try:
         clock.offset = dt.timedelta(days=209)
         assert document not in [one for one, _ in await keeper.renewals(500)]
@@ -311,8 +336,8 @@ async def test_the_archive_is_renewed_before_its_stamp_ends(house: House, tmp_pa
         # Once done, the same job does nothing.
         await keeper.archive(document, Finishing())  # type: ignore[arg-type]
     finally:
-        await revocation.close()
-        await stamps.close()
+        for part in parts:
+            await part.close()
     final = await house.file(document, tmp_path)
     assert final.read_bytes().startswith(before)
     signed = signed_with(final)

@@ -126,8 +126,10 @@ def _zip(*entries: tuple[str, bytes], packed: int = zipfile.ZIP_STORED) -> bytes
             _zip(
                 (
                     "record.json",
-                    (b'{"v":1,"document":"d","head":"h","state":"s","exported_at":"t","metadata":{},"route":[],"revisions":[],'
-                    b'"receipts":[],"files":[]}'),
+                    (
+                        b'{"v":1,"document":"d","head":"h","state":"s","exported_at":"t","metadata":{},"route":[],"revisions":[],'
+                        b'"receipts":[],"files":[]}'
+                    ),
                 ),
                 ("../../escape", b"x"),
             ),
