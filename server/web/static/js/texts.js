@@ -398,7 +398,7 @@ const TEXTS = {
   v_event: ["Sự kiện ghi đúng văn bản, chữ ký và phê duyệt này", "The event names this document, signature and approval"],
   v_approval: ["Thiết bị của người ký đã phê duyệt đúng nội dung này", "The signer's device approved exactly this"],
   v_file: ["Tệp đúng là bản mà biên nhận ghi", "The file is the one that the receipt names"],
-  v_fileGrown: ["Tệp có thêm phần được ghi sau bản trong biên nhận", "The file has more than the receipt's revision"],
+  v_fileGrown: ["Tệp là bản trong biên nhận và có thêm phần sau", "The receipt's file, with more added since"],
   v_chain: ["Chứng thư số: kiểm tra bằng tệp PDF", "The certificate: verify the PDF"],
 
   ended_returned: ["Văn bản đã được trả lại, không còn chờ ký.", "The document was returned; it waits for nobody."],

@@ -74,19 +74,13 @@ export async function verifyReceipt(receipt, logKey) {
   return steps;
 }
 
-/** Whether a file is the receipt's revision, or holds it and more was added. @param {any} receipt @param {ArrayBuffer} pdf @returns {Promise<Step>} */
+/** Whether a file is the receipt's revision, or has grown from it by a further signature. @param {any} receipt @param {ArrayBuffer} pdf @returns {Promise<Step>} */
 async function fileStep(receipt, pdf) {
-  if (hex(await sha256(pdf)) === receipt.revision) return { name: "file", ok: true, detail: "" };
-  const bytes = new Uint8Array(pdf);
-  for (let at = bytes.length, tries = 0; tries < 12 && at > 0; tries++) {
-    at = bytes.lastIndexOf(0x25, at - 1);
-    while (at > 0 && fromLatin(bytes, at) !== "%%EOF") at = bytes.lastIndexOf(0x25, at - 1);
-    for (const end of at > 0 ? [at + 5, at + 6, at + 7] : [])
-      if (hex(await sha256(bytes.subarray(0, end))) === receipt.revision) return { name: "fileGrown", ok: null, detail: "" };
-  }
+  const ends = [...new TextDecoder("latin1").decode(pdf).matchAll(/%%EOF\r?\n?/g)].slice(-8).flatMap(({ index, 0: { length } }) => [index + 5, index + length]);
+  for (const end of [pdf.byteLength, ...ends])
+    if (hex(await sha256(pdf.slice(0, end))) === receipt.revision) return { name: end < pdf.byteLength ? "fileGrown" : "file", ok: end < pdf.byteLength ? null : true, detail: "" };
   return { name: "file", ok: false, detail: "" };
 }
-const fromLatin = (/** @type {Uint8Array} */ bytes, /** @type {number} */ at) => String.fromCharCode(...bytes.subarray(at, at + 5));
 
 /** @param {import("./frame.js").Screen} screen */
 export async function verifyScreen({ signal }) {
