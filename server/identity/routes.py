@@ -545,7 +545,12 @@ async def create_my_pairing_code(
     opt={**_ADMINISTRATORS, "idempotent": True, "problems": ("not-found",)},
 )  # fmt: skip
 async def create_pairing_code(
-    request: Request[Any, Any, Any], actor: Caller, person: Id, data: JSONBody[PairingCodeRequest], identity: Identity, clock: Time
+    request: Request[Any, Any, Any],
+    actor: Caller,
+    person: Id,
+    data: JSONBody[PairingCodeRequest],
+    identity: Identity,
+    clock: Time,
 ) -> Response[PairingCodeAnswer]:
     claim = once(request, actor.id, msgspec.json.encode(data), clock.now_us())
     made = await identity.pairing_code(actor, person, office=data.office, once=claim)
