@@ -23,7 +23,7 @@ from tests.fakes import pdfs
 from tests.fakes.stack import Caller, Stack, running
 
 module = pytest.mark.asyncio(loop_scope="module")
-ROUNDS = 15
+ROUNDS = 9
 Sample = Callable[[], Awaitable[Any]]
 TOKEN = "/api/v1/oauth/token"
 
