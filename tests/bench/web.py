@@ -92,14 +92,18 @@ async def notice_to_signed_bytes(hand: Hand, people: People) -> list[float]:
         line = hand.page.locator("article").filter(has_text=title).get_by_role("link")
         await line.wait_for()
         done: list[Request] = []
-        hand.page.on("requestfinished", done.append)
+
+        def finished(request: Request, into: list[Request] = done) -> None:
+            into.append(request)
+
+        hand.page.on("requestfinished", finished)
         await line.tap()
         await hand.page.locator(".page img").first.wait_for()
         await hand.tap("Ký", "link")
         await hand.page.locator(".keys button:enabled").first.wait_for()
         await hand.enter(PIN, "Ký văn bản này")
         await hand.page.get_by_role("heading", name="Đã ký").wait_for()
-        hand.page.remove_listener("requestfinished", done.append)
+        hand.page.remove_listener("requestfinished", finished)
         sizes = [await one.sizes() for one in done if not one.url.startswith("blob:")]
         sums.append(float(sum(sum(size.values()) for size in sizes)))
     return sums

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser
 
 from server.identity.model import Role
 from server.identity.service import operator
@@ -97,49 +97,6 @@ async def test_the_policy_stops_what_would_set_markup(hand: Hand) -> None:
     assert stopped == ["TypeError", "TypeError", "TypeError"]
     assert await hand.page.evaluate("window.ran") is None
     assert len(await refused(hand)) >= 3
-
-
-async def test_nothing_is_clipped_or_small_on_a_small_phone(people: People, browser: Browser) -> None:
-    """320 px, 200 % text, both languages, both themes, the screens of a leader and of a clerk (WCAG 2.2 AA, 1.4.4, 1.4.10, 2.5.8)."""
-    document = await people.taken(
-        subject="Về việc tăng cường các biện pháp phòng, chống thiên tai và tìm kiếm cứu nạn trên địa bàn xã trong mùa mưa bão năm 2026",
-        urgency=4, number="2026", due_date="2026-12-01", type_name="Công văn",
-    )  # fmt: skip
-    paths = (
-        "/#/",
-        f"/#/d/{document}",
-        f"/#/d/{document}/sign",
-        f"/#/d/{document}/return",
-        "/#/notices",
-        "/#/me",
-        "/#/pin",
-    )
-    for hand, screens in ((people.leader, paths), (people.clerk, ("/#/", "/#/seal"))):
-        page = hand.page
-        for language, theme, width, text in (
-            ("vi", "light", 320, 100),
-            ("en", "dark", 320, 100),
-            ("vi", "dark", 390, 100),
-            ("vi", "light", 390, 200),
-            ("en", "light", 1280, 100),
-        ):
-            await page.set_viewport_size({"width": width, "height": 568 if width == 320 else 844})
-            await page.evaluate(
-                "([l, t]) => { localStorage.setItem('language', l); localStorage.setItem('theme', t); }",
-                [language, theme],
-            )
-            for number, path in enumerate(screens):
-                await page.goto(path)
-                await page.reload()
-                await page.locator("main").wait_for()
-                await expect(page.locator(".spin")).to_have_count(0)
-                await page.evaluate("(size) => { document.documentElement.style.fontSize = `${size}%`; }", text)
-                await hand.shot(f"{'2' if hand is people.leader else '3'}{number}-{language}-{theme}-{width}-{text}")
-                await faultless(hand, f"{path} {language} {width} {text} %")
-        await page.set_viewport_size({"width": 390, "height": 844})
-        await page.evaluate("localStorage.setItem('language', 'vi'); localStorage.setItem('theme', 'auto')")
-        await page.goto("/#/")
-        await page.reload()
 
 
 async def test_the_inbox_follows_what_happens(people: People) -> None:
