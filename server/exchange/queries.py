@@ -365,6 +365,9 @@ async def drop_packets(tx: Transaction, until_us: int, now_us: int) -> list[str]
     needed: set[str] = set()
     for table in ("outgoing_packets", "incoming_packets"):
         for digest in found:
-            if await tx.fetch_one(f"SELECT 1 AS one FROM {table} WHERE blob = $1 AND dropped_us IS NULL", digest) is not None:
+            if (
+                await tx.fetch_one(f"SELECT 1 AS one FROM {table} WHERE blob = $1 AND dropped_us IS NULL", digest)
+                is not None
+            ):
                 needed.add(digest)
     return sorted(found - needed)

@@ -176,8 +176,9 @@ async def test_other_bytes_under_the_prepared_name_are_noticed(world: World) -> 
     path.write_bytes(honest[:200] + bytes([honest[200] ^ 1]) + honest[201:])
     try:
         assert (await world.leader.approve(sheet)).status_code == 200
+        seen = "kind = 'approvals.stamp' AND state = 'waiting' AND attempt > 0"
         async with asyncio.timeout(60):  # until the job has looked at it and will look again
-            while not await world.count("jobs", "kind = 'approvals.stamp' AND state = 'waiting' AND attempt > 0"):
+            while not await world.count("jobs", seen):  # noqa: ASYNC110 - the event is a row of the database
                 await asyncio.sleep(0.02)
         assert await world.stack.state(document) == "signed_pending_timestamp"
         assert await world.count("revisions", "document = $1", document) == 1
