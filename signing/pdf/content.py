@@ -71,7 +71,7 @@ _GLYPH_PAINTS: Final = re.compile(rb"(?<![A-Za-z/])(?:[fBb]\*?|[FSs]|Do|sh|EI|TJ
 _GLYPH_SIZE: Final = re.compile(rb"((?:[-+.0-9]+\s+){6})d1(?![A-Za-z])")
 _RECTANGLE: Final = re.compile(rb"[-+.0-9]+\s+[-+.0-9]+\s+([-+.0-9]+)\s+([-+.0-9]+)\s+re(?![A-Za-z])")
 _DRAWS_MORE: Final = re.compile(rb"(?<![A-Za-z/])(?:Do|BI|sh|Tj|TJ)(?![A-Za-z])")
-_SEEN_SIZE: Final = 0.3  # points; smaller text is seen by nobody
+_SEEN_AREA: Final = 0.3 * 0.3  # square points of a letter's em; smaller text is seen by nobody
 _THICK: Final = 6.0  # points; what a line must have to cover text
 _LARGE_GLYPH: Final = 30.0  # points
 _KNOWN_SPACES: Final = frozenset({"DeviceGray", "DeviceRGB", "DeviceCMYK", "CalGray", "CalRGB", "ICCBased"})
@@ -198,10 +198,10 @@ class _Walk:
         # The middle of a small letter, not the base line: what covers a line's underside alone hides nothing.
         placed = _times(text_matrix, state.matrix)
         x, y = _apply(placed, 0.2 * state.size, 0.25 * state.size)
-        tall = abs(state.size) * abs(placed[0] * placed[3] - placed[1] * placed[2]) ** 0.5
+        area = state.size * state.size * abs(placed[0] * placed[3] - placed[1] * placed[2])
         glyphs = self._type3(state.font)
         painted = glyphs is None or self._glyphs(glyphs, state, placed, parts)
-        if state.render in {3, 7} or state.alpha <= 0.05 or tall < _SEEN_SIZE or not painted:
+        if state.render in {3, 7} or state.alpha <= 0.05 or area < _SEEN_AREA or not painted:
             self.invisible.append((x, y))
             if len(self.invisible) > 1_000_000:
                 raise PdfError("too-large", "too much invisible text")

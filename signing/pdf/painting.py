@@ -77,7 +77,7 @@ class Ground:
 
     def hides(self, colour: Colour, x: float, y: float) -> bool:
         """Whether text of this colour is not seen at the point."""
-        if colour is None or (min(colour) < 1 - _SAME and _rounded(colour) not in self._colours):
+        if colour is None or (min(colour) < 1 - _SAME and (not self._areas or _rounded(colour) not in self._colours)):
             return False
         ground = self._at(x, y)
         return ground is not None and all(abs(a - b) <= _SAME for a, b in zip(colour, ground, strict=True))

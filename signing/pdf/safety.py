@@ -8,6 +8,7 @@ child process. Any exception of a parser, whatever its type, leaves as `PdfError
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from typing import Final
@@ -98,8 +99,8 @@ def _inspect(document: Document) -> SafetyReport:
         raise PdfError("broken-structure", "a version below PDF 1.4 or unknown")
     if head.size > MAX_OBJECTS or sum(section.count for section in head.sections) > MAX_IN_USE:
         raise PdfError("too-large", "too many objects")
-    reached = _sweep_all(head)
-    pages = _pages(head)
+    reached, tree = _sweep_all(head)
+    pages = _pages(head, tree)
     found = form_fields(head)
     signatures = find_signatures(head, found)
     _ranges(document, signatures)
@@ -118,8 +119,10 @@ def _inspect(document: Document) -> SafetyReport:
     )
 
 
-def _sweep_all(head: Revision) -> set[Ref]:
-    """Judge every reachable object, and count the pages, annotations and catalogs that hang where they should not."""
+def _sweep_all(head: Revision) -> tuple[set[Ref], list[Page]]:
+    """Judge every reachable object, and count the pages and catalogs that hang where they should not; gives what was
+    reached, and the pages.
+    """
     reached: set[Ref] = set()
     loose: set[Ref] = set()
     for ref, value in reachable(head):
@@ -128,22 +131,21 @@ def _sweep_all(head: Revision) -> set[Ref]:
             reached.add(ref)
             if isinstance(value, dict) and value.get(Name("Type")) in ("Page", "Pages", "Catalog"):
                 loose.add(ref)
-    loose -= _tree(head)
+    pages = list(itertools.islice(head.pages(), MAX_PAGES + 1))
+    loose -= _tree(head, pages)
     if loose:
         raise PdfError("hidden-content", "a page or catalog stands outside the page tree", place=str(min(loose)))
-    return reached
+    return reached, pages
 
 
-def _tree(head: Revision) -> set[Ref]:
+def _tree(head: Revision, pages: list[Page]) -> set[Ref]:
     """The catalog and all nodes of the page tree, which `Revision.pages` bounds; every /Count must be right.
 
     Readers that look for a page by the counts and readers that walk the tree else find two different ones (threat B9).
     """
-    weights: dict[Ref, int] = {}
-    for page in head.pages():
-        weights[page.ref] = 1
-        if len(weights) > MAX_PAGES:
-            raise PdfError("too-large", "too many pages")
+    if len(pages) > MAX_PAGES:
+        raise PdfError("too-large", "too many pages")
+    weights = {page.ref: 1 for page in pages}
     inner: list[Ref] = []
     stack = [head.catalog.get(Name("Pages"))]
     while stack:
@@ -160,9 +162,9 @@ def _tree(head: Revision) -> set[Ref]:
     return {head.root, *weights}
 
 
-def _pages(head: Revision) -> tuple[PageBox, ...]:
+def _pages(head: Revision, pages: list[Page]) -> tuple[PageBox, ...]:
     budget = Budget()
-    made = tuple(_page(head, page, budget) for page in head.pages())
+    made = tuple(_page(head, page, budget) for page in pages)
     if not made:
         raise PdfError("broken-structure", "the file has no pages")
     return made
