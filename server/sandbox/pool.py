@@ -45,6 +45,7 @@ _MALFORMED: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, f
 _START_S: Final = 30.0
 _EXIT_S: Final = 5.0
 _BACKGROUND_NICE: Final = 10
+_WALL: Final = 3  # wall time by CPU time: only a child that waits, or a machine that is overloaded, gets there
 # A fresh child touches every page of its memory for the first time, and a scan's picture of 26 MB is 12,000 pages of 4 KiB: a fifth of
 # the time of drawing it. glibc (2.35 on) then asks for huge pages, but only where it grows the heap; other C libraries ignore this.
 _MALLOC: Final = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=1073741824"
@@ -233,7 +234,8 @@ class Sandbox:
     ) -> Response:
         """Do `task` in a fresh child and return its answer. `request`: the function's one struct, or its arguments by name.
 
-        `timeout_s`: wall time (CPU time is bounded by the same number, rounded up), not counting the wait for a place; `memory_mb`: address space
+        `timeout_s`: CPU time, rounded up to whole seconds, and a third of the wall time, so that a loaded machine does not judge a document
+        (the wait for a place is not counted); `memory_mb`: address space
         above the loaded code; `file_mb`: largest file that it may write; `tenant`: callers of one tenant wait among themselves; `reads`: the files, and `scratch` the folder, that the child
         may open. The answer and everything in `scratch` come from a process that met hostile bytes: they are well formed, not true.
 
@@ -270,7 +272,7 @@ class Sandbox:
         try:
             zygote = await self._running()
             child = self._take(zygote)
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(_WALL * timeout_s):
                 answer = await frames.ask(asyncio.get_running_loop(), child.stream, body)
             return msgspec.msgpack.decode(answer, type=Answer)
         except TimeoutError as error:

@@ -37,6 +37,7 @@ async def settled(stack: Deployment) -> int:
 
 async def judge(stack: Deployment, load: Load, *, sample: int = 2) -> dict[str, int]:
     """Counts that all must be 0, except `signatures` and `documents`."""
+    await load.settle()
     history = load.history
     counts: collections.Counter[str] = collections.Counter(lost=0, doubled=0, unrecorded=0, corrupt=0)
     counts["unsettled"] = await settled(stack)

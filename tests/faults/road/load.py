@@ -67,6 +67,7 @@ class Load:
         self._derived_before = 0
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._late: list[str] = []
 
     async def prepare(self) -> None:
         stack = self.stack
@@ -89,6 +90,11 @@ class Load:
         await asyncio.gather(*self._tasks)
         self._tasks = []
 
+    async def settle(self) -> None:
+        """A second chance, when everything runs again, for what did not arrive in time; then it is `stuck`."""
+        late, self._late = self._late, []
+        self.history.stuck += [document for document in late if not await self._carry(document)]
+
     async def renew(self) -> None:
         """Fresh tokens, while everything is up: an access token lives ten minutes."""
         await asyncio.gather(
@@ -102,11 +108,21 @@ class Load:
     async def journey(self) -> str:
         """One document all the way; its id."""
         document = await self.take_in(self.leader)
-        await self._sign(document, self.leader, "signature", {"in_review"})
-        await self._sign(document, self.clerk, "seal", {"signed"})
-        await self._until(document, _LEFT)
-        self.history.finished.append(document)
+        if not await self._carry(document):
+            # Faults may come faster than a loaded machine starts a process again: `settle` gives it a second chance.
+            self._late.append(document)
         return document
+
+    async def _carry(self, document: str) -> bool:
+        """Whether it was signed, sealed and sent within our patience. Whatever was done before is not done again."""
+        arrived = (
+            await self._sign(document, self.leader, "signature", {"in_review"})
+            and await self._sign(document, self.clerk, "seal", {"signed"})
+            and await self._until(document, _LEFT)
+        )
+        if arrived:
+            self.history.finished.append(document)
+        return arrived
 
     async def ask(self, caller: Device, method: str, path: str, **options: Any) -> httpx2.Response | None:
         """The answer, or None when its outcome is unknown."""
@@ -145,26 +161,26 @@ class Load:
         answer = await self.ask(self.stack.qlvb, "GET", f"/api/v1/documents/{document}")
         return "" if answer is None else str(answer.json().get("state", ""))
 
-    async def _until(self, document: str, states: set[str]) -> None:
+    async def _until(self, document: str, states: set[str]) -> bool:
         give_up = time.monotonic() + _PATIENCE_S
-        while (state := await self._state(document)) not in states:
+        while await self._state(document) not in states:
             if time.monotonic() > give_up:
-                self.history.stuck.append(f"{document} {state}")
-                return
+                return False
             await asyncio.sleep(0.15)
+        return True
 
-    async def _sign(self, document: str, signer: Device, step: str, waiting: set[str]) -> None:
+    async def _sign(self, document: str, signer: Device, step: str, waiting: set[str]) -> bool:
         """Sign it until its state says that this signature exists."""
         give_up = time.monotonic() + _PATIENCE_S
         while time.monotonic() < give_up:
             state = await self._state(document)
             if state in waiting:
                 if await self._approve(document, signer, step):
-                    return
+                    return True
             elif state and state not in _FLYING | waiting:
-                return
+                return True
             await asyncio.sleep(0.1)
-        self.history.stuck.append(f"{document} {step}")
+        return False
 
     async def _approve(self, document: str, signer: Device, step: str) -> bool:
         opened = await self.ask(signer, "POST", f"/api/v1/documents/{document}/sheet")
@@ -215,7 +231,8 @@ class Load:
             left = await status.tries_left(self._credential)
         assert left is not None
         derived = self.stack.derivations(WRONG) - self._derived_before
-        await self._sign(self._guessed, self.guesser, "signature", {"in_review"})
+        if not await self._sign(self._guessed, self.guesser, "signature", {"in_review"}):
+            self.history.stuck.append(self._guessed)
         self._guessed = ""
         return max(0, derived - (9 - left))
 

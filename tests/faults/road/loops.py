@@ -129,7 +129,15 @@ def _explain(load: Load, totals: collections.Counter[str]) -> None:
 
 # A6 at the product's level. ------------------------------------------------------------------------------------------
 
-_AGAIN = {"prepared-expired", "document-signing", "busy", "signer-busy", "conflict", "temporarily-unavailable", "not-your-turn"}
+_AGAIN = {
+    "prepared-expired",
+    "document-signing",
+    "busy",
+    "signer-busy",
+    "conflict",
+    "temporarily-unavailable",
+    "not-your-turn",
+}
 """Answers of somebody who lost a race for the document, or met a full queue, before any try was charged."""
 
 
