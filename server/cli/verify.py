@@ -175,9 +175,7 @@ async def _record(file: Path, roots: list[bytes], log_key: str | None) -> Answer
         answer = await _pdf(folder / f"revision-{len(contents.revisions) - 1}.pdf", roots, None)
         steps = [Step("record", Outcome.PASSED, "record-whole", f"{len(contents.files)}")]
         places = {one.sha256: number for number, one in enumerate(contents.revisions)}
-        steps += [
-            await _receipt_of(folder, number, places, roots, log_key) for number in range(len(contents.receipts))
-        ]
+        steps += [await _receipt_of(folder, number, places, roots, log_key) for number in range(len(contents.receipts))]
         whole = Answer("record", steps)
         whole.pdf, whole.sha256 = answer.pdf, answer.sha256
         return whole

@@ -19,7 +19,10 @@ async def insert(tx: Transaction, *, id_: str, actor: Actor, url: str, secret: b
 
 async def secret_of(db: Reads, actor: Actor, id_: str) -> bytes:
     row = await db.fetch_one(
-        "SELECT secret FROM webhooks WHERE id = $1 AND organisation = $2 AND client = $3", id_, actor.organisation, actor.id
+        "SELECT secret FROM webhooks WHERE id = $1 AND organisation = $2 AND client = $3",
+        id_,
+        actor.organisation,
+        actor.id,
     )
     assert row is not None, "an endpoint is ended, never deleted"
     return bytes(row["secret"])

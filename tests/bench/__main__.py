@@ -13,7 +13,19 @@ import structlog
 
 from tests.bench.measure import show
 
-BENCHES = ("signer", "road", "http", "previews", "pdf_write", "pdf_levels", "pdf_safety", "storage", "exchange", "web", "memory")
+BENCHES = (
+    "signer",
+    "road",
+    "http",
+    "previews",
+    "pdf_write",
+    "pdf_levels",
+    "pdf_safety",
+    "storage",
+    "exchange",
+    "web",
+    "memory",
+)
 
 
 def main(wanted: list[str]) -> int:
