@@ -1,6 +1,7 @@
 """The web client over HTTP: its page, its files, its service worker, its icons.
 
-Nothing here is written to disk or fetched from elsewhere. Files are read and compressed once a process, each answered with an ETag.
+Nothing here is written to disk or fetched from elsewhere. Files are read once a process and compressed in a thread when somebody first
+asks, each answered with an ETag.
 The policy lets no inline script, no string into a script sink (Trusted Types) and no request outside this origin (threats C8, C9).
 """
 
@@ -8,11 +9,14 @@ import asyncio
 import gzip
 import hashlib
 import json
-from collections.abc import Iterator
+import re
+import threading
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import brotli
 import msgspec
 from litestar import Request, Response, get
 from litestar.params import PathParameter
@@ -34,20 +38,25 @@ _TYPES: Final = {
     ".svg": "image/svg+xml",
     ".webmanifest": "application/manifest+json",
 }
+# By preference; the second part ends the ETag, since the bytes differ (RFC 9110 §8.8.3.3).
+_CODINGS: Final[dict[str, tuple[str, Callable[[bytes], bytes]]]] = {
+    "br": ("-br", brotli.compress),
+    "gzip": ("-gz", lambda body: gzip.compress(body, 9, mtime=0)),
+    "": ("", bytes),
+}
 _PNGS: Final = {f"icon-{size}.png": size for size in (180, 192, 512)}
 
 
 class File(msgspec.Struct, frozen=True):
-    """A file as it is sent: `body` as it is, `packed` by gzip, `tag` of the first 32 hex digits of its SHA-256."""
+    """A file as it is, with `tag` of the first 32 hex digits of its SHA-256."""
 
     body: bytes
-    packed: bytes
     media_type: str
     tag: str
 
 
 def _file(body: bytes, suffix: str) -> File:
-    return File(body, gzip.compress(body, 9, mtime=0), _TYPES[suffix], hashlib.sha256(body).hexdigest()[:32])
+    return File(body, _TYPES[suffix], hashlib.sha256(body).hexdigest()[:32])
 
 
 @cache
@@ -97,37 +106,62 @@ def _manifest() -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
 
 
-def _answer(request: Request[Any, Any, Any], path: str) -> Response[bytes]:
-    """The file or 304, packed for whoever takes gzip. Raises: Refused("not-found")."""
-    file = files().get(path)
-    if file is None:
-        raise Refused("not-found")
-    takes = {one.partition(";")[0].strip() for one in request.headers.get("accept-encoding", "").lower().split(",")}
-    body, tag = (file.packed, f'"{file.tag}-gz"') if "gzip" in takes else (file.body, f'"{file.tag}"')
+_packed: Final[dict[tuple[str, str], bytes]] = {}
+_packing: Final = threading.Lock()
+
+
+def packed(path: str, coding: str) -> bytes:
+    """The file in a content coding ("br", "gzip", "" for none); the first call compresses. Raises: KeyError."""
+    with _packing:
+        if (path, coding) not in _packed:
+            _packed[path, coding] = _CODINGS[coding][1](files()[path].body)
+        return _packed[path, coding]
+
+
+def _coding(accepted: str) -> str:
+    """The best coding that an Accept-Encoding names and does not weigh 0 (RFC 9110 §12.5.3)."""
+    weights = {
+        name.strip(): weight.replace(" ", "")
+        for name, _, weight in (one.partition(";") for one in accepted.lower().split(","))
+    }
+    return next((one for one in _CODINGS if one in weights and not re.fullmatch(r"q=0(\.0*)?", weights[one])), "")
+
+
+async def _answer(request: Request[Any, Any, Any], path: str) -> Response[bytes]:
+    """The file or 304, packed as well as the client takes it. Raises: Refused("not-found")."""
+    coding = _coding(request.headers.get("accept-encoding", ""))
+    body = _packed.get((path, coding))
+    if body is None:
+        # Not on the event loop: all files at brotli's best take a quarter of a second.
+        try:
+            body = await asyncio.to_thread(packed, path, coding)
+        except KeyError:
+            raise Refused("not-found") from None
+    file = files()[path]
     headers = {
-        "ETag": tag,
+        "ETag": f'"{file.tag}{_CODINGS[coding][0]}"',
         "Cache-Control": "no-cache",
         "Vary": "Accept-Encoding",
         "Content-Security-Policy": POLICY,
     }
-    if tag in {one.strip() for one in request.headers.get("if-none-match", "").split(",")}:
+    if headers["ETag"] in {one.strip() for one in request.headers.get("if-none-match", "").split(",")}:
         return Response(content=b"", status_code=304, headers=headers)
-    if "gzip" in takes:
-        headers["Content-Encoding"] = "gzip"
+    if coding:
+        headers["Content-Encoding"] = coding
     return Response(content=body, media_type=file.media_type, headers=headers)
 
 
 # A pairing link ends in /pair#code=…: the part behind # never leaves the phone with a request.
 @get(["/", "/pair", "/sw.js", "/manifest.webmanifest"], opt=public(), include_in_schema=False, operation_id="webClient")
 async def page(request: Request[Any, Any, Any]) -> Response[bytes]:
-    return _answer(request, request.scope["path"])
+    return await _answer(request, request.scope["path"])
 
 
 @get("/assets/{name:path}", opt=public(), include_in_schema=False, operation_id="webClientFile")
 async def asset(request: Request[Any, Any, Any], name: Annotated[str, PathParameter(max_length=80)]) -> Response[bytes]:
     size = _PNGS.get(name.lstrip("/"))
     if size is None:
-        return _answer(request, f"/assets/{name.lstrip('/')}")
+        return await _answer(request, f"/assets/{name.lstrip('/')}")
     body = await asyncio.to_thread(icon.png, size)
     return Response(content=body, media_type="image/png", headers={"Cache-Control": "public, max-age=86400"})
 

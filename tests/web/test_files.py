@@ -6,11 +6,12 @@ import re
 import struct
 from pathlib import Path
 
+import brotli
 import pytest
 
 from server.identity.dpop import Verifier
 from server.web import icon, spare
-from server.web.routes import POLICY, files
+from server.web.routes import POLICY, files, packed
 from tests.web.conftest import Hand, Site
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -19,9 +20,28 @@ LIMIT = 60_000
 
 
 async def test_the_whole_client_is_small() -> None:
-    sizes = {path: len(file.packed) for path, file in files().items() if path != "/pair"}
-    assert sum(sizes.values()) <= LIMIT, sizes
-    assert all(gzip.decompress(file.packed) == file.body for file in files().values())
+    """Compressed as every current browser takes it over https (brotli), and also for the few that take gzip alone."""
+    for coding, unpack in (("br", brotli.decompress), ("gzip", gzip.decompress)):
+        sizes = {path: len(packed(path, coding)) for path in files() if path != "/pair"}
+        assert sum(sizes.values()) <= LIMIT, sizes
+        assert all(unpack(packed(path, coding)) == file.body for path, file in files().items())
+
+
+@pytest.mark.parametrize(
+    ("accepted", "coding"),
+    [
+        ("gzip, deflate, br, zstd", "br"), ("br;q=0.5, gzip;q=1.0", "br"), ("gzip", "gzip"), ("br;q=0, gzip", "gzip"), ("br; q=0.000,gzip ;q=0.1", "gzip"),
+        ("identity", None), ("", None), ("GZIP", "gzip"), ("brotli", None),
+    ],
+)  # fmt: skip
+async def test_whoever_takes_brotli_gets_it(site: Site, accepted: str, coding: str | None) -> None:
+    """RFC 9110 §12.5.3; an ETag names one coding's bytes (§8.8.3.3), so a cache never mixes them."""
+    answer = await site.stack.http.get("/assets/js/app.js", headers={"Accept-Encoding": accepted})
+    assert answer.headers.get("content-encoding") == coding
+    assert answer.content == files()["/assets/js/app.js"].body
+    assert answer.headers["vary"] == "Accept-Encoding"
+    assert answer.headers["etag"].endswith({"br": '-br"', "gzip": '-gz"', None: '"'}[coding])
+    assert ("-" in answer.headers["etag"]) == (coding is not None)
 
 
 async def test_the_page_names_every_module() -> None:
