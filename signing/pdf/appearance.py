@@ -1,4 +1,4 @@
-"""How a signature looks: the stamp's font, its text, and its drawing (rules SIG-1, SIG-2, SIG-5, SIG-11).
+"""How a signature looks: the stamp's font, its text, and its drawing (rules SIG-1, SIG-2, SIG-4 to SIG-6, SIG-11).
 
 Everything is drawn in the reader's orientation in a box of width x height user space units, without background and
 without transparency (so PDF/A-1 input stays PDF/A-1). Text is NFC and extractable: Identity-H over an embedded TrueType
@@ -24,6 +24,7 @@ from fontTools.ttLib import TTFont, TTLibError
 
 from signing.pdf.errors import PdfError
 from signing.pdf.objects import Ref
+from signing.pdf.stamp_image import StampImage
 from signing.pdf.writer import Addition, name_token, number_token
 
 __all__ = [
@@ -33,9 +34,12 @@ __all__ = [
     "StampFont",
     "TextStamp",
     "check_font",
+    "draw_image",
+    "draw_note",
     "draw_seal",
     "draw_text",
     "embed_font",
+    "embed_image",
     "stamp_font",
 ]
 
@@ -220,6 +224,20 @@ def embed_font(addition: Addition, font: StampFont) -> Ref:
     )
 
 
+def embed_image(addition: Addition, image: StampImage) -> Ref:
+    """Add the image and its mask; gives the reference of the image."""
+    mask = addition.add_stream(
+        b"/Type /XObject /Subtype /Image /Width %d /Height %d /ImageMask true /BitsPerComponent 1 /Filter /FlateDecode"
+        % (image.mask_width, image.mask_height),
+        image.mask,
+    )
+    return addition.add_stream(
+        b"/Type /XObject /Subtype /Image /Width %d /Height %d /ColorSpace /DeviceRGB /BitsPerComponent 8"
+        b" /Mask %d %d R /Filter /FlateDecode" % (image.width, image.height, *mask),
+        image.colours,
+    )
+
+
 # Drawing. Colours are DeviceRGB; coordinates have their origin at the lower left of the box as the reader sees it.
 
 
@@ -310,6 +328,35 @@ def draw_text(font: StampFont, stamp: TextStamp, width: float, height: float) ->
     hair = b"%s w %s %s %s %s re S" % _numbers(0.3 * unit, inner, inner, width - 2 * inner, height - 2 * inner)
     text = _text_block(font, lines, (width + clear) / 2, height / 2 + tall / 2)
     return b"\n".join([b"q", _paint(PERSON_COLOUR), frame, hair, text, b"Q"])
+
+
+def draw_image(width: float, height: float, drawn: tuple[float, float], top: float | None = None) -> bytes:
+    """The image `/I0` of the size `drawn` in the middle of the box; `top`: its upper edge, where not in the middle."""
+    wide, high = drawn
+    bottom = (height - high) / 2 if top is None else top - high
+    return b"q %s 0 0 %s %s %s cm /I0 Do Q" % _numbers(wide, high, (width - wide) / 2, bottom)
+
+
+def note_lines(font: StampFont, texts: Iterable[str], size: float, width: float) -> list[str]:
+    """How the texts of a note break in a box of `width`."""
+    return [
+        piece
+        for text in texts
+        for paragraph in text.splitlines()
+        for piece in _wrap(font, unicodedata.normalize("NFC", paragraph), size, width)
+    ]
+
+
+def draw_note(font: StampFont, texts: Iterable[str], size: float, width: float, top: float) -> bytes:
+    """The text of a signed annex or copy: black, upright, of exactly `size`, from `top` down (SIG-4 to SIG-6).
+
+    Raises `bad-request` where it does not fit: the rule sets the size, so it never shrinks.
+    """
+    lines = note_lines(font, texts, size, width)
+    if len(lines) * size * _LEADING > top + 0.01 or any(font.measure(line) * size > width for line in lines):
+        raise PdfError("bad-request", "the note does not fit its rectangle")
+    block = _text_block(font, [_Line(line, size) for line in lines], width / 2, top)
+    return b"\n".join([b"q", _paint((0.0, 0.0, 0.0)), block, b"Q"])
 
 
 def draw_seal(font: StampFont, stamp: SealStamp, width: float, height: float) -> bytes:

@@ -135,7 +135,7 @@ class Walk:
             raise refuse("a lock names no fields")
 
     def appearance(self, value: PdfObject) -> Ref | None:
-        """What /AP draws, which must be a form XObject of text in the stamp's own font."""
+        """What /AP draws, which must be a form XObject of text in the stamp's own font, or of one image (SIG-1, SIG-2)."""
         if value is None:
             return None
         own = self.dictionary(value, "an appearance", "N")
@@ -149,7 +149,12 @@ class Walk:
             turn = numbers(form[Name("Matrix")], 6, ref)
             if turn not in {(0, 1, -1, 0, 0, 0), (-1, 0, 0, -1, 0, 0), (0, -1, 1, 0, 0, 0)}:
                 raise refuse("an appearance is turned in an unusual way", ref)
-        resources = self.dictionary(form[Name("Resources")], "an appearance's resources", "", "Font")
+        resources = self.dictionary(form[Name("Resources")], "an appearance's resources", "", "Font XObject")
+        images = resources.get(Name("XObject"), {})
+        if not isinstance(images, dict) or len(images) > 1:
+            raise refuse("an appearance's images are malformed", ref)
+        for image in images.values():
+            self.image(image)
         fonts = resources.get(Name("Font"), {})
         if not isinstance(fonts, dict):
             raise refuse("an appearance's fonts are malformed", ref)
@@ -158,6 +163,19 @@ class Walk:
         assert isinstance(ref, Ref)
         self.boxes[ref] = (box[2], box[3])
         return ref
+
+    def image(self, ref: PdfObject) -> None:
+        """An image cut out by a mask of one bit; no soft mask, no other colours than RGB."""
+        keys = "Type Subtype Width Height ColorSpace BitsPerComponent Mask"
+        own = self.stream(ref, "an image", keys).dictionary
+        _constants(
+            own, "an image", {"Type": "XObject", "Subtype": "Image", "ColorSpace": "DeviceRGB", "BitsPerComponent": 8}
+        )
+        keys = "Type Subtype Width Height ImageMask BitsPerComponent"
+        mask = self.stream(own[Name("Mask")], "an image's mask", keys).dictionary
+        _constants(
+            mask, "an image's mask", {"Type": "XObject", "Subtype": "Image", "ImageMask": True, "BitsPerComponent": 1}
+        )
 
     def font(self, ref: PdfObject) -> None:
         own = self.dictionary(ref, "a font", "Type Subtype BaseFont Encoding DescendantFonts ToUnicode")

@@ -35,6 +35,8 @@ CODES: Final = REFUSALS | frozenset(
     {
         "bad-request",  # a prepare request that contradicts itself or the file's route
         "not-the-route",  # the file does not hold the route's empty field
+        "bad-image",  # no image of a signature or a seal; the reason names what is wrong with it
+        "placement-required",  # nothing says where on the page the image stands (SIG-1)
         "bad-font",  # the stamp's font lacks a letter or may not be embedded
         "hole-too-small",
         "hole-not-empty",

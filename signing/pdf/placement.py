@@ -15,7 +15,18 @@ import msgspec
 from signing.pdf.errors import PdfError
 from signing.pdf.reader import Page
 
-__all__ = ["FieldKind", "Place", "Rect", "automatic", "matrix", "seen_from_user", "seen_size", "user_from_seen"]
+__all__ = [
+    "FieldKind",
+    "Place",
+    "Rect",
+    "automatic",
+    "matrix",
+    "over_left",
+    "seen_from_user",
+    "seen_size",
+    "top_right",
+    "user_from_seen",
+]
 
 Rect = tuple[float, float, float, float]
 
@@ -23,6 +34,8 @@ Rect = tuple[float, float, float, float]
 class FieldKind(StrEnum):
     PERSON = "person"
     SEAL = "seal"
+    ANNEX = "annex"  # the organisation on an annex in its own file: text without a seal (SIG-4)
+    COPY = "copy"  # the organisation on a copy: its seal with text (SIG-6)
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -117,6 +130,29 @@ def automatic(page: Page, kinds: list[FieldKind]) -> list[Place]:
         scale *= 0.95
     boxes = _layout(points[0], points[1], kinds, scale)
     return [Place(page.index, x / points[0], y / points[1], w / points[0], h / points[1]) for x, y, w, h in boxes]
+
+
+def over_left(page: Page, signature: Place, diameter_mm: float) -> Place:
+    """Where a seal of its real size covers a third of `signature` on its left side (SIG-2), kept on the page."""
+    across, down = (length * page.user_unit * _MM for length in seen_size(page))
+    wide, high = diameter_mm / across, diameter_mm / down
+    left = signature.left + signature.width / 3 - wide
+    top = signature.top + (signature.height - high) / 2
+    if left < 0 or wide > 1 or high > 1:
+        raise PdfError("placement-required", "there is no room for the seal beside the signature")
+    return Place(signature.page, left, min(max(0.0, top), 1 - high), wide, high)
+
+
+def top_right(page: Page, width_mm: float, height_mm: float) -> Place:
+    """A rectangle in the upper right corner, 5 mm from both edges (SIG-4, SIG-6)."""
+    across, down = (length * page.user_unit * _MM for length in seen_size(page))
+    edge = 5.0
+    if width_mm + 2 * edge > across or height_mm + 2 * edge > down:
+        raise PdfError("placement-required", "the page is too small for the note")
+    return Place(page.index, (across - edge - width_mm) / across, edge / down, width_mm / across, height_mm / down)
+
+
+_MM: Final = 25.4 / 72
 
 
 def _columns(height: float, people: int, scale: float) -> tuple[int, int]:

@@ -20,8 +20,18 @@ from signing.pdf.appearance import DEFAULT_FONT, SealStamp, TextStamp
 from signing.pdf.errors import PdfError
 from signing.pdf.fields import FormField, Permissions, decode_text, form_fields, permissions
 from signing.pdf.objects import Name, Real, Ref
-from signing.pdf.placement import FieldKind, Place, Rect, automatic, matrix, seen_from_user, user_from_seen
+from signing.pdf.placement import (
+    FieldKind,
+    Place,
+    Rect,
+    automatic,
+    matrix,
+    seen_from_user,
+    top_right,
+    user_from_seen,
+)
 from signing.pdf.reader import Document, Page, Revision
+from signing.pdf.stamp_image import StampImage
 from signing.pdf.writer import Addition, dictionary_value, edit_array, edit_dictionary, number_token, text_string
 
 __all__ = ["FieldRect", "Placing", "PrepareRequest", "RouteField", "StampText"]
@@ -30,6 +40,10 @@ TIME_STAMP_FIELD: Final = "HT_DTS"
 _VIETNAM: Final = timezone(timedelta(hours=7))
 _DIGITS: Final = 12  # digits of one number in /ByteRange, padded with spaces behind the bracket
 _NOWHERE: Final[Rect] = (0.0, 0.0, 0.0, 0.0)
+_POINTS_PER_MM: Final = 72 / 25.4
+_NOTE_SIZE: Final = 10.0  # points, SIG-5
+_NOTE_MM: Final = 75.0  # width of a note in the upper right corner
+_NOTE_LINES: Final = 6
 
 
 class RouteField(msgspec.Struct, frozen=True):
@@ -47,7 +61,8 @@ class RouteField(msgspec.Struct, frozen=True):
 class StampText(msgspec.Struct, frozen=True):
     """What the stamp says. `name`: the person, or the organisation on a seal; empty lines are left out.
 
-    `authority` is the line of delegated authority (KT., TL., TUQ., TM.); on a seal, `position` names the clerk.
+    `authority` is the line of delegated authority (KT., TL., TUQ., TM.); on a seal, `position` names the clerk, on a copy
+    the form of the copy (SAO Y, SAO LỤC, TRÍCH SAO).
     """
 
     name: str
@@ -60,7 +75,8 @@ class PrepareRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What to place. Sizes are in bytes: `cms_size` of the CMS without token, `largest_token` ever seen.
 
     `certify` is followed only where the parent holds no signature. `allow_invisible`: in a certified parent without a
-    named empty field, sign without a stamp rather than refuse.
+    named empty field, sign without a stamp rather than refuse. `image`: the signer's image, drawn instead of a text stamp
+    (SIG-1, SIG-2); `diameter_mm`: of the real seal, at which its image is drawn.
     """
 
     route: tuple[RouteField, ...]
@@ -74,6 +90,8 @@ class PrepareRequest(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     location: str = ""
     font: Path = DEFAULT_FONT
+    image: StampImage | None = None
+    diameter_mm: float = 36.0
 
 
 class FieldRect(msgspec.Struct, frozen=True):
@@ -291,15 +309,28 @@ class Placing:
 
     def _places(self) -> dict[str, Place]:
         chosen = {field.field_name: field.place for field in self.request.route if field.place is not None}
-        left = [field for field in self.request.route if field.place is None]
+        for field in self.request.route:
+            if field.place is None and field.kind in {FieldKind.ANNEX, FieldKind.COPY}:
+                chosen[field.field_name] = self._corner(field.kind)
+        left = [field for field in self.request.route if field.field_name not in chosen]
         laid_out = automatic(self._page(-1), [field.kind for field in left]) if left else []
         return chosen | {field.field_name: place for field, place in zip(left, laid_out, strict=True)}
+
+    def _corner(self, kind: FieldKind) -> Place:
+        seal = self.request.diameter_mm if kind is FieldKind.COPY else 0.0
+        return top_right(self._page(0), _NOTE_MM, seal + _NOTE_LINES * _NOTE_SIZE * 1.2 / _POINTS_PER_MM)
 
     # Drawing
 
     def _draw(self, page: Page, rect: Rect) -> Ref:
         """The stamp's appearance, upright as the page is read."""
         wide, high = _box(page, rect)
+        if self.target.kind in {FieldKind.ANNEX, FieldKind.COPY}:
+            return self._draw_note(page, rect)
+        if self.request.image is not None:
+            resources = b"<< /XObject << /I0 %d %d R >> >>" % appearance.embed_image(self.addition, self.request.image)
+            drawn = appearance.draw_image(wide, high, self._image_size(page, rect, self.request.image))
+            return self._appearance(page, rect, drawn, resources)
         text = self.request.stamp
         signed_at = f"Ký số: {self._now():%d/%m/%Y %H:%M:%S} +07:00"
         if self.target.kind is FieldKind.SEAL:
@@ -314,6 +345,37 @@ class Placing:
             drawn = appearance.draw_text(font, person, wide, high)
         resources = b"<< /Font << /F0 %d %d R >> >>" % appearance.embed_font(self.addition, font)
         return self._appearance(page, rect, drawn, resources)
+
+    def _image_size(self, page: Page, rect: Rect, image: StampImage) -> tuple[float, float]:
+        """Width and height of the image in its rectangle, in user space units: a seal's is real, a person's fills it.
+
+        Raises `placement-required` where the seal is larger than its rectangle.
+        """
+        wide, high = _box(page, rect)
+        if self.target.kind is not FieldKind.PERSON:
+            side = self.request.diameter_mm * _POINTS_PER_MM / page.user_unit
+            if side > wide + 0.05 or side > high + 0.05:
+                raise PdfError("placement-required", "the seal is larger than its rectangle")
+            return side, side
+        scale = min(wide / image.width, high / image.height)
+        return image.width * scale, image.height * scale
+
+    def _draw_note(self, page: Page, rect: Rect) -> Ref:
+        """The organisation's text on an annex's file or a copy, there under its seal."""
+        wide, high = _box(page, rect)
+        text, copied = self.request.stamp, self.target.kind is FieldKind.COPY
+        signed_at = f"{self._now():%d/%m/%Y %H:%M:%S} +07:00"
+        lines = _lines(text.position, text.name, signed_at) if copied else _lines(text.reference, signed_at)
+        font = appearance.stamp_font(self.request.font, lines)
+        names = b"/Font << /F0 %d %d R >>" % appearance.embed_font(self.addition, font)
+        top, drawn = high, b""
+        if copied and self.request.image is not None:
+            size = self._image_size(page, rect, self.request.image)
+            names += b" /XObject << /I0 %d %d R >>" % appearance.embed_image(self.addition, self.request.image)
+            drawn = appearance.draw_image(wide, high, size, high) + b"\n"
+            top -= size[1]
+        drawn += appearance.draw_note(font, lines, _NOTE_SIZE / page.user_unit, wide, top)
+        return self._appearance(page, rect, drawn, b"<< %s >>" % names)
 
     def _appearance(self, page: Page, rect: Rect, drawn: bytes, resources: bytes) -> Ref:
         box = _box(page, rect)

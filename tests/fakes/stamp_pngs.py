@@ -1,0 +1,53 @@
+"""Sample images of a hand's signature and of a seal, drawn here: no person's and no organisation's."""
+
+import io
+import math
+from typing import Any
+
+from PIL import Image, ImageDraw
+
+BLUE = (20, 50, 160)
+RED = (214, 16, 24)
+
+
+def png(image: Image.Image, **options: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "PNG", **options)
+    return out.getvalue()
+
+
+def signature(
+    colour: tuple[int, int, int] = BLUE, ground: tuple[int, int, int, int] = (255, 255, 255, 0), margin: int = 60
+) -> bytes:
+    """A line such as a pen draws: 600 x 240 pixels of ink, whose extremes lie on its four edges, in an uneven margin."""
+    image = Image.new("RGBA", (600 + 3 * margin, 240 + 4 * margin), ground)
+    draw = ImageDraw.Draw(image)
+    points = [
+        (
+            margin + 8 + 584 * step / 400,
+            3 * margin + 120 + 112 * math.sin(step / 400 * 5 * math.pi),
+        )
+        for step in range(401)
+    ]
+    for x, y in points:
+        draw.ellipse((x - 8, y - 8, x + 8, y + 8), fill=(*colour, 255))
+    return png(image)
+
+
+def seal(colour: tuple[int, int, int] = RED, side: int = 700, squeeze: float = 1.0) -> bytes:
+    """Two rings and a star on a transparent ground; the outer ring touches the image's edges but for a margin of 20."""
+    image = Image.new("RGBA", (side + 40, round(side * squeeze) + 40), (255, 255, 255, 0))
+    draw = ImageDraw.Draw(image)
+    low = 20 + round(side * squeeze) - 1
+    draw.ellipse((20, 20, 20 + side - 1, low), outline=(*colour, 255), width=26)
+    draw.ellipse((120, 120, side - 80, low - 100), outline=(*colour, 255), width=10)
+    middle = (image.width / 2, image.height / 2)
+    star = [
+        (
+            middle[0] + (110 if corner % 2 == 0 else 42) * math.sin(corner * math.pi / 5),
+            middle[1] - (110 if corner % 2 == 0 else 42) * math.cos(corner * math.pi / 5),
+        )
+        for corner in range(10)
+    ]
+    draw.polygon(star, fill=(*colour, 255))
+    return png(image)
