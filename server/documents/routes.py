@@ -10,9 +10,9 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Body, JSONBody, PathParameter, QueryParameter
 
 from server.clock import Clock
-from server.db import Database
+from server.db import Database, Row
 from server.documents import queries
-from server.documents.model import DocumentRow, Metadata, clean
+from server.documents.model import DocumentRow, Metadata, State, StepState, clean
 from server.documents.service import DocumentService, IntakeAnswer
 from server.errors import Refused
 from server.http import READERS, Given, Id, Key, Whole, blob_answer, cursor, encoded, from_cursor, once, save_upload
@@ -292,7 +292,7 @@ async def read(
             StepView(
                 position=step["position"],
                 kind=step["kind"],
-                state=step["state"],
+                state=_step_state(row, step),
                 person=step["person"],
                 name=step["name"],
                 title=step["title"],
@@ -313,6 +313,13 @@ async def read(
             for one in chain
         ],
     )
+
+
+def _step_state(row: DocumentRow, step: Row) -> str:
+    """A step whose signature is made waits for its stamp, not for its person; its row stays open until then."""
+    stamping = row.state in {State.SIGNED_PENDING_TIMESTAMP, State.SEALED_PENDING_TIMESTAMP}
+    waits = stamping and step["position"] == row.step and step["state"] == StepState.OPEN
+    return StepState.PENDING_TIMESTAMP.value if waits else str(step["state"])
 
 
 def view(row: DocumentRow, route: list[StepView], chain: list[dict[str, Any]]) -> DocumentView:

@@ -490,6 +490,9 @@ async def test_recall_and_replacement_are_refused_while_the_signature_is_made(wo
     try:
         assert (await world.leader.sign(document)).status_code == 200
         assert await world.stack.state(document) == "signed_pending_timestamp"
+        # The route says what the step waits for, and that it is nobody's turn.
+        route = (await world.leader.json("GET", f"/api/v1/documents/{document}"))["route"]
+        assert [step["state"] for step in route] == ["pending_timestamp", "waiting"]
         assert (
             code(await world.qlvb.call("POST", f"/api/v1/documents/{document}/recall", json={"reason": "x"}))
             == "document-signing"
