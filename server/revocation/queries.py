@@ -14,13 +14,14 @@ async def known(db: Reads, certificate: str) -> Known | None:
 
 
 async def put_known(tx: Transaction, row: Known) -> None:
-    """A revocation is never overwritten by something older or by silence."""
+    """Nothing but a newer good answer (a suspension that was lifted) or a newer revocation takes the place of a revocation."""
     await tx.execute(
         f"INSERT INTO certificate_statuses ({_KNOWN}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) "
         "ON CONFLICT (certificate) DO UPDATE SET state = excluded.state, source = excluded.source, this_update_us = excluded.this_update_us, "
         "usable_until_us = excluded.usable_until_us, revoked_at_us = excluded.revoked_at_us, reason = excluded.reason, answer = excluded.answer, "
         "checked_us = excluded.checked_us, failing_since_us = excluded.failing_since_us "
-        "WHERE certificate_statuses.state <> 'revoked' OR excluded.this_update_us > certificate_statuses.this_update_us",
+        "WHERE certificate_statuses.state <> 'revoked' "
+        "OR (excluded.state IN ('good', 'revoked') AND excluded.this_update_us > certificate_statuses.this_update_us)",
         row.certificate,
         row.state.value,
         row.source,

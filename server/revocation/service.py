@@ -41,6 +41,9 @@ __all__ = ["RevocationService", "der_sequence"]
 log = structlog.get_logger()
 
 _UNUSED_US = 7 * 24 * 3600 * 1_000_000
+_WHOLE_ANSWER = 2
+_WHOLE_LIST = 6
+"""How many times `timeout_s` a whole call may take: an answer is small, a list may have megabytes."""
 
 
 class RevocationService:
@@ -65,6 +68,7 @@ class RevocationService:
         self._clock = clock
         self._hosts = Hosts(hosts)
         self._roots = tuple(roots)
+        self._timeout_s = timeout_s
         self._fresh_us = fresh_us
         self._grace_us = grace_us
         self._http = httpx2.AsyncClient(timeout=timeout_s, follow_redirects=False, trust_env=False)
@@ -132,16 +136,20 @@ class RevocationService:
         answer = await self._fetch(certificate, issuer, now_us) if self._hosts else None
         found = not_checked(key, now_us, before) if answer is None else known_from(key, answer[0], now_us, before)
 
-        async def body(tx: Transaction) -> None:
+        async def body(tx: Transaction) -> Known:
             if answer is not None:
                 await queries.put_answer(tx, found.answer, found.source, answer[1], now_us)
-            if found is not before:
-                await queries.put_known(tx, found)
+            if found is before:
+                return found
+            await queries.put_known(tx, found)
+            stands = await queries.known(tx, key)
+            # A revocation that this answer does not end is what is known, here as in the transaction that asks again.
+            return stands if stands is not None and stands.state is State.REVOKED else found
 
-        await self._db.transact(body)
-        if found.state is not State.GOOD:
-            log.warning("certificate-status", certificate=key, state=found.state.value)
-        return found
+        decided = await self._db.transact(body)
+        if decided.state is not State.GOOD:
+            log.warning("certificate-status", certificate=key, state=decided.state.value)
+        return decided
 
     async def _fetch(self, certificate: bytes, issuer: bytes, now_us: int) -> tuple[Status, bytes] | None:
         """The first answer that holds: OCSP in the certificate's order, then its lists."""
@@ -201,7 +209,11 @@ class RevocationService:
         if not self._hosts.allow(url):
             raise PdfError("status-untrusted", "the address is on no list of ours")
         headers = {"Content-Type": "application/ocsp-request"} if body is not None else {}
-        async with self._http.stream(method, url, content=body, headers=headers) as answer:
+        # The client's own limit is for each read: a server that drips would hold a sheet for hours.
+        async with (
+            asyncio.timeout((_WHOLE_LIST if body is None else _WHOLE_ANSWER) * self._timeout_s),
+            self._http.stream(method, url, content=body, headers=headers) as answer,
+        ):
             if answer.status_code != 200:
                 raise PdfError("status-bad-answer", f"HTTP {answer.status_code}")
             received = bytearray()

@@ -1,5 +1,6 @@
 """Asking for a certificate's status over HTTP: what is called, what is believed, what is remembered (C11, D6)."""
 
+import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -156,6 +157,80 @@ async def test_what_is_no_good_answer(bench: Bench, kind: str) -> None:
         bench.service.require([found])
 
 
+@pytest.mark.parametrize("later", ["unknown", "stale", "good, but older"])
+async def test_a_revocation_outlives_every_lesser_answer(bench: Bench, later: str) -> None:
+    """D6, SW-8: only a newer good answer (a suspension that was lifted) ends what an issuer said."""
+    server = bench.responder.server.url
+    holder = leaf(f"{server}/ocsp", crl=(f"{server}/x.crl",))
+    at_us = bench.clock.now_us()
+    gone = ocsp_answer(
+        holder, fakes.root(), at_us=at_us, status=x509.ocsp.OCSPCertStatus.REVOKED, revoked_us=at_us - HOUR_US,
+        reason=x509.ReasonFlags.key_compromise, life=dt.timedelta(minutes=5),
+    )  # fmt: skip
+    bench.responder.say = lambda _request: Reply(200, gone, "application/ocsp-response")
+    assert (await bench.check(holder)).state is State.REVOKED
+    bench.clock.advance(2 * HOUR_S)
+    now_us = bench.clock.now_us()
+    lesser = {
+        "unknown": ocsp_answer(holder, fakes.root(), at_us=now_us, status=x509.ocsp.OCSPCertStatus.UNKNOWN),
+        "stale": ocsp_answer(holder, fakes.root(), at_us=at_us + HOUR_US),
+        "good, but older": revocation_list(fakes.root(), at_us=at_us - HOUR_US, life=dt.timedelta(hours=10)),
+    }[later]
+    right = "GET" if later == "good, but older" else "POST"
+    bench.responder.say = lambda request: Reply(200 if request.method == right else 503, lesser, "x/y")
+    found = await bench.check(holder)
+    assert found.state is State.REVOKED
+    with pytest.raises(Refused, match="certificate-revoked"):
+        bench.service.require([found])
+    kept = await bench.db.fetch_one("SELECT state FROM certificate_statuses")
+    assert kept["state"] == "revoked"
+
+
+async def test_a_lifted_suspension_is_believed(bench: Bench) -> None:
+    holder = leaf(f"{bench.responder.server.url}/ocsp")
+    at_us = bench.clock.now_us()
+    held = ocsp_answer(
+        holder, fakes.root(), at_us=at_us, status=x509.ocsp.OCSPCertStatus.REVOKED, revoked_us=at_us, reason=x509.ReasonFlags.certificate_hold,
+    )  # fmt: skip
+    bench.responder.say = lambda _request: Reply(200, held, "application/ocsp-response")
+    assert (await bench.check(holder)).state is State.REVOKED
+    bench.clock.advance(2 * HOUR_S)
+    answering(holder, bench)
+    assert (await bench.check(holder)).good
+
+
+async def test_an_answer_that_drips_is_given_up(bench: Bench) -> None:
+    """C11, D6: each byte comes in time, the whole never would."""
+    ended = asyncio.Event()
+
+    async def drip(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n")
+        try:
+            while not writer.is_closing():
+                writer.write(b"0")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+        except OSError:
+            pass
+        finally:
+            ended.set()
+            writer.close()
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    async with server:
+        place = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        service = RevocationService(
+            db=bench.db, clock=bench.clock, hosts=[place], roots=(fakes.root().der,), timeout_s=0.2, fresh_us=HOUR_US, grace_us=HOUR_US
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(30):
+                (found,) = await service.check(leaf(f"http://{place}/ocsp").der, ())
+                await ended.wait()
+        finally:
+            await service.close()
+    assert found.state is State.NOT_CHECKED
+
+
 async def test_a_list_is_fetched_once_for_all_its_certificates(bench: Bench) -> None:
     url = f"{bench.responder.server.url}/x.crl"
     first, second = leaf(crl=(url,)), leaf(crl=(url,))
@@ -183,8 +258,6 @@ async def test_without_hosts_nothing_is_asked_and_nothing_stops(bench: Bench) ->
 
 
 async def test_many_at_once_ask_once(bench: Bench) -> None:
-    import asyncio
-
     holder = leaf(f"{bench.responder.server.url}/ocsp")
     answering(holder, bench)
     found = await asyncio.gather(*(bench.check(holder) for _ in range(50)))
