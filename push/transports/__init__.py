@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,21 +13,35 @@ from push.vapid import VapidKey
 
 if TYPE_CHECKING:
     from push.transports.fcm import FcmTransport
+    from push.transports.fcm_wire import FcmWireTransport
     from push.transports.webpush import WebPushTransport
 
-__all__ = ["open_fcm", "open_webpush"]
+__all__ = ["FcmWire", "open_fcm", "open_webpush"]
+
+
+class FcmWire(StrEnum):
+    """What carries FCM's messages."""
+
+    OWN = "own"  # HTTP/2 by h2, HTTP/1.1 where no more is offered
+    STOCK = "stock"  # firebase-admin's `send_each_async`, the reference
 
 
 async def open_fcm(
-    service_account: Path | Mapping[str, Any], *, base_url: str | None = None, timeout_s: float = 10.0
-) -> "dict[Lane, FcmTransport]":
+    service_account: Path | Mapping[str, Any],
+    *,
+    base_url: str | None = None,
+    timeout_s: float = 10.0,
+    wire: FcmWire = FcmWire.OWN,
+) -> "Mapping[Lane, FcmTransport | FcmWireTransport]":
     """One FCM transport per lane (own app and connections each), sharing one access token.
 
     The SDK is imported in a thread, because that takes half a second which the event loop has better use for.
     `service_account` is a key file or its JSON content. `base_url` replaces Google's host, for a local double.
+    `wire`: the measured decision stands in this package's README.
     Raises `push.transports.fcm.TransportUnavailableError` where the credentials or the installed SDK do not fit.
     """
-    fcm = await asyncio.to_thread(importlib.import_module, "push.transports.fcm")
+    name = "push.transports.fcm_wire" if wire is FcmWire.OWN else "push.transports.fcm"
+    fcm = await asyncio.to_thread(importlib.import_module, name)
     return await fcm.open_lanes(service_account, base_url=base_url, timeout_s=timeout_s)  # type: ignore[no-any-return]
 
 

@@ -1,4 +1,4 @@
-"""FCM HTTP v1 through firebase-admin; the only file that imports it.
+"""FCM HTTP v1 through firebase-admin: its messages, its token, what its answers mean, and its own wire for reference.
 
 Import it late (`push.transports.open_fcm` does): the SDK costs 0.4 s and 10 MB, 16 MB with two lanes sending.
 The SDK's traps that this file exists for: a broken answer loses a whole batch (so one message a call); a revoked token
@@ -35,7 +35,16 @@ from push.outcome import (
 )
 from push.payload import Payload, PayloadTooLargeError, apns_payload, check_size
 
-__all__ = ["FcmTransport", "TransportUnavailableError", "open_lanes"]
+__all__ = [
+    "Bearer",
+    "FcmTransport",
+    "TransportUnavailableError",
+    "fcm_code_of",
+    "judge",
+    "message_of",
+    "open_account",
+    "open_lanes",
+]
 
 _RENEW_BEFORE_S = 600.0
 _RENEWAL_PAUSE_S = 5.0
@@ -54,25 +63,30 @@ class TransportUnavailableError(PushError):
 async def open_lanes(
     service_account: Path | Mapping[str, Any], *, base_url: str | None, timeout_s: float
 ) -> dict[Lane, "FcmTransport"]:
-    """See `push.transports.open_fcm`."""
+    """The stock wire, for reference: see `push.transports.open_fcm`."""
+    bearer, project_id = await open_account(service_account)
+    lanes: dict[Lane, FcmTransport] = {}
+    for lane in Lane:
+        app = await asyncio.to_thread(_start_app, bearer, project_id, timeout_s, base_url)
+        lanes[lane] = FcmTransport(app, bearer, deadline_s=3 * timeout_s)
+    return lanes
+
+
+async def open_account(service_account: Path | Mapping[str, Any]) -> tuple["Bearer", str]:
+    """A service account's access token and its project. Raises `TransportUnavailableError`."""
     try:
         source = str(service_account) if isinstance(service_account, Path) else dict(service_account)
         certificate = await asyncio.to_thread(credentials.Certificate, source)
     except (OSError, ValueError) as error:
         # The library's text may quote the key file; only the kind of fault is passed on.
         raise TransportUnavailableError(f"the FCM service account cannot be read ({type(error).__name__})") from None
-    bearer = _Bearer(certificate.get_credential())
-    lanes: dict[Lane, FcmTransport] = {}
-    for lane in Lane:
-        app = await asyncio.to_thread(_start_app, bearer, certificate.project_id, timeout_s, base_url)
-        lanes[lane] = FcmTransport(app, bearer, deadline_s=3 * timeout_s)
-    return lanes
+    return Bearer(certificate.get_credential()), certificate.project_id
 
 
 class FcmTransport:
     """One FCM client: an app with connections of its own. Belongs to the event loop that first sends with it."""
 
-    def __init__(self, app: Any, bearer: "_Bearer", *, deadline_s: float) -> None:
+    def __init__(self, app: Any, bearer: "Bearer", *, deadline_s: float) -> None:
         self._app = app
         self._bearer = bearer
         self._deadline_s = deadline_s
@@ -87,7 +101,7 @@ class FcmTransport:
         """Send once. The SDK itself repeats 500 and 503 up to four times within seven seconds."""
         try:
             check_size(payload)
-            message = _message(address, payload)
+            message = message_of(address, payload)
         except PayloadTooLargeError as error:
             return Rejected(error.code)
         except ValueError:
@@ -108,10 +122,14 @@ class FcmTransport:
             if isinstance(error, Delivered):
                 self._proof.accepted()
                 return error
-            if _fcm_code(error) is None and isinstance(error, exceptions.UnauthenticatedError) and not last_try:
+            if (
+                fcm_code_of(error.http_response) is None
+                and isinstance(error, exceptions.UnauthenticatedError)
+                and not last_try
+            ):
                 self._bearer.distrust(used)
                 continue
-            return _judge(error, self._proof, time.time)
+            return judge(error, self._proof, time.time)
         raise AssertionError("unreachable")
 
     async def _send_once(self, message: Any) -> "Delivered | exceptions.FirebaseError":
@@ -134,7 +152,7 @@ class FcmTransport:
         await self._bearer.settle()
 
 
-class _Bearer(google_credentials.Credentials):
+class Bearer(google_credentials.Credentials):
     """The access token as the SDK asks for it, which never does network work where the SDK asks.
 
     The SDK calls `before_request` and, after a 401, `refresh` inside the event loop; both return at once here. Renewal
@@ -212,7 +230,7 @@ def _seconds_left(expiry: dt.datetime) -> float:
     return (expiry.replace(tzinfo=dt.UTC) - dt.datetime.now(dt.UTC)).total_seconds()
 
 
-def _start_app(bearer: _Bearer, project_id: str, timeout_s: float, base_url: str | None) -> Any:
+def _start_app(bearer: Bearer, project_id: str, timeout_s: float, base_url: str | None) -> Any:
     """An app whose messaging service exists already. Runs in a thread: its TLS contexts take 50 ms and more."""
     name = f"push-{new_notice_id(secrets.token_bytes)}"
     app = firebase_admin.initialize_app(bearer, {"projectId": project_id, "httpTimeout": timeout_s}, name=name)
@@ -247,7 +265,7 @@ async def _close_client(app: Any) -> None:
         await client.aclose()
 
 
-def _message(address: Address, payload: Payload) -> Any:
+def message_of(address: Address, payload: Payload) -> Any:
     """The SDK's message. Raises ValueError where the SDK finds it malformed."""
     headers = {
         "apns-priority": "10" if payload.wakes else "5",
@@ -301,13 +319,13 @@ def _aps(aps: Any) -> Any:
     )
 
 
-def _judge(error: Any, proof: SenderProof, now_s: Callable[[], float]) -> Outcome:
+def judge(error: Any, proof: SenderProof, now_s: Callable[[], float]) -> Outcome:
     """The outcome of a failed send: FcmError's code where there is one, else the HTTP status, else unknown."""
     response = error.http_response
     if response is None:
         return RetryAfter(RetryCause.UNREACHABLE)
-    code, status = _fcm_code(error), response.status_code
-    retry_after = parse_retry_after(response.headers.get("Retry-After"), now_s())
+    code, status = fcm_code_of(response), response.status_code
+    retry_after = parse_retry_after(response.headers.get("retry-after"), now_s())
     match code:
         case "UNREGISTERED":
             return TokenDead("unregistered")
@@ -333,18 +351,19 @@ def _judge(error: Any, proof: SenderProof, now_s: Callable[[], float]) -> Outcom
     return RetryAfter(RetryCause.UNREACHABLE, retry_after)
 
 
-def _details(error: Any) -> list[dict[str, Any]]:
-    """The error's details, or nothing where the answer is not FCM's shape (a proxy's page, hostile input)."""
+def _details(response: Any) -> list[dict[str, Any]]:
+    """An answer's error details, or nothing where the answer is not FCM's shape (a proxy's page, hostile input)."""
     try:
-        body = error.http_response.json()
+        body = response.json()
         details = body["error"]["details"]
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         return []
     return [detail for detail in details if isinstance(detail, dict)] if isinstance(details, list) else []
 
 
-def _fcm_code(error: Any) -> str | None:
-    for detail in _details(error):
+def fcm_code_of(response: Any) -> str | None:
+    """FcmError's code in an answer (httpx's, requests' or ours), None where it has none."""
+    for detail in _details(response):
         if detail.get("@type") == _FCM_ERROR and isinstance(detail.get("errorCode"), str):
             return str(detail["errorCode"])
     return None
@@ -352,10 +371,10 @@ def _fcm_code(error: Any) -> str | None:
 
 def _names_the_address(error: Any) -> bool:
     """Whether a 400 blames the address and nothing else. When unsure it does not: pruning cannot be undone."""
-    if _fcm_code(error) != "INVALID_ARGUMENT":
+    if fcm_code_of(error.http_response) != "INVALID_ARGUMENT":
         return False
     violations: list[Any] = []
-    for detail in _details(error):
+    for detail in _details(error.http_response):
         if detail.get("@type") == _BAD_REQUEST:
             found = detail.get("fieldViolations")
             violations.extend(found if isinstance(found, list) else [None])

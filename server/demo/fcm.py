@@ -2,7 +2,8 @@
 
     python -m server.demo.fcm --port 0 --service-account FILE
 
-prints one JSON line {"url", "port", "project", "service_account"} and serves until it is ended.
+prints one JSON line {"url", "plain_url", "port", "project", "service_account"} and serves until it is ended. With `--tls FILE` messages are taken
+over TLS (HTTP/2 or HTTP/1.1, as the client chooses) at "url"; the token endpoint and the oracle stay at "plain_url".
 
 * `POST /token` is the OAuth 2.0 token endpoint (RFC 7523): the assertion must be a JWT signed (RS256) by the service
   account's key, for this endpoint and a messaging scope.
@@ -15,9 +16,11 @@ prints one JSON line {"url", "port", "project", "service_account"} and serves un
 import argparse
 import asyncio
 import contextlib
+import functools
 import json
 import re
 import secrets
+import ssl
 import time
 from pathlib import Path
 from typing import Any, Self
@@ -31,7 +34,7 @@ from joserfc.jwk import RSAKey
 
 from server.demo.loopback import CUT, Cut, LoopbackServer, Reply, Request, json_reply
 
-__all__ = ["FcmDouble", "Record", "Step", "body_faults"]
+__all__ = ["FcmDouble", "Record", "Step", "body_faults", "server_tls"]
 
 _FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
 _BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
@@ -71,7 +74,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 class FcmDouble:
     """The double, in process: `async with FcmDouble() as fcm`, then `fcm.url`, `fcm.service_account`, `fcm.records`."""
 
-    def __init__(self, *, port: int = 0, project: str = "hoatoc-demo", token_life_s: int = 3600) -> None:
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        project: str = "hoatoc-demo",
+        token_life_s: int = 3600,
+        tls: ssl.SSLContext | None = None,
+        keep: int | None = None,
+    ) -> None:
         self.project = project
         self.records: list[Record] = []
         self.tokens_issued = 0
@@ -81,23 +92,33 @@ class FcmDouble:
         self._token_switch = "on"
         self._scripts: dict[str, list[Step]] = {}
         self._arrival = asyncio.Condition()
+        self._keep = keep
+        self.accepted = 0
         self._server = LoopbackServer(self._handle, port=port)
-        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self._private_pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ).decode()
+        self._tls_server = None if tls is None else LoopbackServer(self._handle, tls=tls)
+        self._private_pem = _account_key()
         self._key = RSAKey.import_key(self._private_pem)
         self._email = f"sender@{project}.iam.gserviceaccount.com"
 
     async def __aenter__(self) -> Self:
         await self._server.__aenter__()
+        if self._tls_server is not None:
+            await self._tls_server.__aenter__()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        if self._tls_server is not None:
+            await self._tls_server.__aexit__(*exc)
         await self._server.__aexit__(*exc)
 
     @property
     def url(self) -> str:
+        """Where messages go: over TLS, if there is any."""
+        return (self._tls_server or self._server).url
+
+    @property
+    def plain_url(self) -> str:
+        """The token endpoint and the oracle, over plain HTTP always: the client's trust is asked for messages alone."""
         return self._server.url
 
     @property
@@ -106,11 +127,11 @@ class FcmDouble:
 
     @property
     def connections(self) -> int:
-        return self._server.connections
+        return self._server.connections + (self._tls_server.connections if self._tls_server is not None else 0)
 
     @property
     def service_account(self) -> dict[str, str]:
-        """A service account's JSON key file whose token endpoint is this double. Its key is made for each run."""
+        """A service account's JSON key file whose token endpoint is this double. Its key is made in each process."""
         return {
             "type": "service_account",
             "project_id": self.project,
@@ -118,7 +139,7 @@ class FcmDouble:
             "private_key": self._private_pem,
             "client_email": self._email,
             "client_id": "1",
-            "token_uri": f"{self.url}/token",
+            "token_uri": f"{self.plain_url}/token",
         }
 
     def write_service_account(self, path: Path) -> None:
@@ -185,7 +206,7 @@ class FcmDouble:
             lasts = float(claims["exp"]) - float(claims["iat"])
             return (
                 claims["iss"] == self._email
-                and claims["aud"] in {_AUDIENCE, f"{self.url}/token"}
+                and claims["aud"] in {_AUDIENCE, f"{self.plain_url}/token"}
                 and bool(_SCOPES & set(claims["scope"].split()))
                 and 0 < lasts <= 3600
                 and time.time() < claims["exp"]
@@ -207,6 +228,9 @@ class FcmDouble:
         )
         async with self._arrival:
             self.records.append(record)
+            self.accepted += record.status == 200
+            if self._keep is not None and len(self.records) > 2 * self._keep:
+                del self.records[: -self._keep]
             self._arrival.notify_all()
         return reply
 
@@ -260,7 +284,17 @@ class FcmDouble:
         except TimeoutError:
             pass
         answer = {"requests": found(), "connections": self.connections, "tokens_issued": self.tokens_issued}
+        answer["accepted"] = self.accepted
         return Reply(200, msgspec.json.encode(answer))
+
+
+@functools.cache
+def _account_key() -> str:
+    """The service account's key, made anew in each process and the same for all doubles of one."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
 
 
 def _parse(raw: bytes) -> tuple[Any, str | None]:
@@ -381,10 +415,25 @@ _ANSWERS: dict[str, Reply] = {
 }
 
 
-async def _main(port: int, service_account: Path, project: str) -> None:
-    async with FcmDouble(port=port, project=project) as fcm:
+def server_tls(file: Path) -> ssl.SSLContext:
+    """TLS that offers HTTP/2 and HTTP/1.1, by the key and certificate in a PEM file."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(file)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    return context
+
+
+async def _main(port: int, service_account: Path, project: str, tls_file: Path | None, keep: int | None) -> None:
+    tls = None if tls_file is None else server_tls(tls_file)
+    async with FcmDouble(port=port, project=project, tls=tls, keep=keep) as fcm:
         fcm.write_service_account(service_account)
-        started = {"url": fcm.url, "port": fcm.port, "project": project, "service_account": str(service_account)}
+        started = {
+            "url": fcm.url,
+            "plain_url": fcm.plain_url,
+            "port": fcm.port,
+            "project": project,
+            "service_account": str(service_account),
+        }
         print(json.dumps(started), flush=True)
         await asyncio.Event().wait()
 
@@ -394,6 +443,8 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--service-account", type=Path, required=True, help="where to write the account's key file")
     parser.add_argument("--project", default="hoatoc-demo")
+    parser.add_argument("--tls", type=Path, help="a PEM file of key and certificate: messages then come over TLS")
+    parser.add_argument("--keep", type=int, help="how many of the last requests are kept for the oracle")
     arguments = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_main(arguments.port, arguments.service_account, arguments.project))
+        asyncio.run(_main(*(vars(arguments)[name] for name in ("port", "service_account", "project", "tls", "keep"))))

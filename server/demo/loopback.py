@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server for the demonstration's stand-ins: loopback, keep-alive, misbehaviour on demand.
+"""A small server of HTTP/1.1, and of HTTP/2 where TLS agrees on it, for the demonstration's stand-ins: loopback, keep-alive, misbehaviour on demand.
 
 It exists because a stand-in must be able to do what a web framework prevents: cut a connection, never answer, count
 connections, keep the raw bytes. It is not a server for production.
@@ -7,13 +7,15 @@ connections, keep the raw bytes. It is not a server for production.
 import asyncio
 import contextlib
 import json
+import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import msgspec
+from server.demo.exchanged import CUT, Cut, Reply, Request
+from server.demo.http2 import Http2Service
 
 __all__ = ["CUT", "Cut", "Handler", "LoopbackServer", "Reply", "Request", "json_reply"]
 
@@ -21,35 +23,6 @@ _MAX_HEAD = 64 * 1024
 _MAX_BODY = 4 * 1024 * 1024
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One request as it arrived. Header names are lower case; `path` is decoded; `connection` counts from 1."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    body: bytes
-    connection: int
-    arrived_us: int
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """One answer. `delay_s` is slept through before the first byte leaves."""
-
-    status: int
-    body: bytes = b""
-    content_type: str = "application/json"
-    headers: Mapping[str, str] = {}
-    delay_s: float = 0.0
-
-
-class Cut(msgspec.Struct, frozen=True):
-    """Instead of an answer: close the connection without a byte, `delay_s` after the request was read."""
-
-    delay_s: float = 0.0
-
-
-CUT = Cut()
 Handler = Callable[[Request], Awaitable[Reply | Cut]]
 
 
@@ -60,8 +33,11 @@ def json_reply(value: object, status: int = 200, **headers: str) -> Reply:
 class LoopbackServer:
     """Serves `handler` on 127.0.0.1. `async with` starts and stops it; `port` 0 takes a free one. Larger bodies end the connection."""
 
-    def __init__(self, handler: Handler, *, port: int = 0, max_body: int = _MAX_BODY) -> None:
+    def __init__(
+        self, handler: Handler, *, port: int = 0, max_body: int = _MAX_BODY, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._handler = handler
+        self._tls = tls
         self._max_body = max_body
         self.port = port
         self.connections = 0
@@ -70,10 +46,12 @@ class LoopbackServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'http' if self._tls is None else 'https'}://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port, limit=_MAX_HEAD)
+        self._server = await asyncio.start_server(
+            self._connected, "127.0.0.1", self.port, limit=_MAX_HEAD, ssl=self._tls
+        )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -99,7 +77,11 @@ class LoopbackServer:
             return json_reply({"error": f"stand-in failed: {type(error).__name__}"}, 500)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+        tls = writer.get_extra_info("ssl_object")
         try:
+            if tls is not None and tls.selected_alpn_protocol() == "h2":
+                await Http2Service(self._answer, number).serve(reader, writer)
+                return
             while (request := await _read(reader, number, self._max_body)) is not None:
                 reply = await self._answer(request)
                 if reply.delay_s:

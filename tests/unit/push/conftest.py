@@ -1,3 +1,4 @@
+import functools
 import json
 import subprocess
 import sys
@@ -5,13 +6,28 @@ import sys
 import pytest
 import pytest_asyncio
 
-from server.demo.fcm import FcmDouble
+from push.transports import FcmWire, open_fcm
+from server.demo.fcm import FcmDouble, server_tls
+from tests.fakes.tls import loopback_certificate
 
 
-@pytest_asyncio.fixture
-async def fcm():
-    async with FcmDouble() as double:
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    return loopback_certificate(tmp_path_factory.mktemp("tls"))
+
+
+@pytest_asyncio.fixture(params=["http1", "tls-http2"])
+async def fcm(request, certificate, monkeypatch):
+    served, trusted = certificate
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    async with FcmDouble(tls=server_tls(served) if request.param == "tls-http2" else None) as double:
         yield double
+
+
+@pytest.fixture(params=list(FcmWire))
+def open_lanes(request):
+    """`open_fcm` with each wire: one suite for both."""
+    return functools.partial(open_fcm, wire=request.param)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The FCM transport's behaviour under faults of the token endpoint, load and shut-down."""
+"""Both FCM transports' behaviour, over HTTP/1.1 and TLS HTTP/2, under faults of the token endpoint, load and shut-down."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ import pytest_asyncio
 from push.model import Address, AddressKind, Lane, Language, Notice, Urgency, collapse_id, new_notice_id
 from push.outcome import Delivered, Misconfigured, Rejected, RetryAfter, RetryCause
 from push.payload import build
-from push.transports import open_fcm
+from push.transports import FcmWire, open_fcm
 from server.demo.fcm import Step
 
 NOW_US = 1_800_000_000_000_000
@@ -28,8 +28,8 @@ def payload(lane=Lane.URGENT, urgency=Urgency.TIME_SENSITIVE, **fields):
 
 
 @pytest_asyncio.fixture
-async def lanes(fcm):
-    opened = await open_fcm(fcm.service_account, base_url=fcm.url, timeout_s=3.0)
+async def lanes(fcm, open_lanes):
+    opened = await open_lanes(fcm.service_account, base_url=fcm.url, timeout_s=3.0)
     yield opened
     await asyncio.gather(*(lane.close() for lane in opened.values()))
 
@@ -162,8 +162,8 @@ async def test_check_sends_nothing(fcm, lanes):
 
 
 @pytest.mark.asyncio
-async def test_nobody_listening_is_a_retry(fcm):
-    lanes = await open_fcm(
+async def test_nobody_listening_is_a_retry(fcm, open_lanes):
+    lanes = await open_lanes(
         {**fcm.service_account, "token_uri": "http://127.0.0.1:1/token"}, base_url="http://127.0.0.1:1"
     )
     assert await lanes[Lane.URGENT].send(device(1), payload()) == RetryAfter(RetryCause.UNREACHABLE)
@@ -203,8 +203,8 @@ async def test_an_urgent_push_does_not_wait_for_a_stuck_normal_lane(fcm, lanes):
 
 
 @pytest.mark.asyncio
-async def test_closing_twice_inside_the_loop_is_safe(fcm):
-    lanes = await open_fcm(fcm.service_account, base_url=fcm.url)
+async def test_closing_twice_inside_the_loop_is_safe(fcm, open_lanes):
+    lanes = await open_lanes(fcm.service_account, base_url=fcm.url)
     for lane in lanes.values():
         await lane.send(device(1), payload())
         await lane.close()
@@ -215,19 +215,23 @@ async def test_closing_twice_inside_the_loop_is_safe(fcm):
 async def test_connections_close_in_their_own_loop_before_the_sdk_cleans_up_in_another(fcm, monkeypatch):
     from push.transports import fcm as module
 
-    lanes = await open_fcm(fcm.service_account, base_url=fcm.url)
+    lanes = await open_fcm(fcm.service_account, base_url=fcm.url, wire=FcmWire.STOCK)
     for lane in lanes.values():
         await lane.send(device(1), payload())
     left, delete = [], module.firebase_admin.delete_app
+    server = fcm._tls_server or fcm._server
+
+    def open_connections():
+        return len(server._open)
 
     def watched(app):
         # This runs in a thread, so the loop is free to see the closed connections meanwhile.
         patience = threading.Event()
         for _ in range(100):
-            if not fcm._server._open:
+            if not open_connections():
                 break
             patience.wait(0.05)
-        left.append(len(fcm._server._open))
+        left.append(open_connections())
         delete(app)
 
     monkeypatch.setattr(module.firebase_admin, "delete_app", watched)
@@ -235,12 +239,12 @@ async def test_connections_close_in_their_own_loop_before_the_sdk_cleans_up_in_a
     assert left == [0, 0]
 
 
-def test_each_loop_opens_its_own(fcm_process):
+def test_each_loop_opens_its_own(fcm_process, open_lanes):
     """A second `asyncio.run` in one process works, because nothing of the first loop is kept."""
     account = json.loads(fcm_process["service_account"].read_text())
 
     async def once():
-        lanes = await open_fcm(account, base_url=fcm_process["url"])
+        lanes = await open_lanes(account, base_url=fcm_process["url"])
         try:
             return await lanes[Lane.URGENT].send(device(1), payload())
         finally:
@@ -251,16 +255,16 @@ def test_each_loop_opens_its_own(fcm_process):
 
 
 @pytest.mark.asyncio
-async def test_unreadable_credentials_are_named_without_their_content(tmp_path):
+async def test_unreadable_credentials_are_named_without_their_content(tmp_path, open_lanes):
     from push.transports.fcm import TransportUnavailableError
 
     key_file = tmp_path / "account.json"
     key_file.write_text('{"type": "service_account", "private_key": "canary-secret"}')
     with pytest.raises(TransportUnavailableError) as caught:
-        await open_fcm(key_file)
+        await open_lanes(key_file)
     assert "canary" not in str(caught.value)
     with pytest.raises(TransportUnavailableError):
-        await open_fcm(tmp_path / "absent.json")
+        await open_lanes(tmp_path / "absent.json")
 
 
 @pytest.mark.asyncio

@@ -11,10 +11,10 @@ from push.model import Address, AddressKind, Lane, Language, Notice, Urgency
 from push.outcome import Delivered, Rejected, TokenDead
 from push.payload import build
 from push.subscription import EndpointPolicy
-from push.transports import open_fcm, open_webpush
+from push.transports import FcmWire, open_fcm, open_webpush
 from push.transports.recorder import RecorderTransport
 from push.vapid import VapidKey
-from server.demo.fcm import Step
+from server.demo.fcm import FcmDouble, Step, server_tls
 from tests.fakes.push_service import address_of, push_service
 
 NOW_US = 1_800_000_000_000_000
@@ -67,8 +67,10 @@ class WebPush:
         return [(value, message) for value, name in self.names.items() for message in await self.service.messages(name)]
 
 
-@pytest_asyncio.fixture(params=["recorder", "fcm", "webpush"])
-async def service(request, fcm):
+@pytest_asyncio.fixture(
+    params=["recorder", "fcm-own-http1", "fcm-own-tls", "fcm-stock-http1", "fcm-stock-tls", "webpush"]
+)
+async def service(request, certificate, monkeypatch):
     if request.param == "recorder":
         yield Recorder()
         return
@@ -79,9 +81,13 @@ async def service(request, fcm):
             yield WebPush(double, lanes[Lane.NORMAL], vapid)
             await asyncio.gather(*(lane.close() for lane in lanes.values()))
         return
-    lanes = await open_fcm(fcm.service_account, base_url=fcm.url)
-    yield Fcm(fcm, lanes[Lane.NORMAL])
-    await asyncio.gather(*(lane.close() for lane in lanes.values()))
+    served, trusted = certificate
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    _, wire, over = request.param.split("-")
+    async with FcmDouble(tls=server_tls(served) if over == "tls" else None) as fcm:
+        lanes = await open_fcm(fcm.service_account, base_url=fcm.url, wire=FcmWire(wire))
+        yield Fcm(fcm, lanes[Lane.NORMAL])
+        await asyncio.gather(*(lane.close() for lane in lanes.values()))
 
 
 def device(number):
