@@ -192,6 +192,11 @@ async def insert_pairing(
     )  # fmt: skip
 
 
+async def delete_own_pairings(tx: Transaction, person: str) -> int:
+    """Unused codes that a person issued for himself: any of his devices may have shown them."""
+    return await tx.execute("DELETE FROM pairings WHERE person = $1 AND issued_by = $1 AND redeemed_us IS NULL", person)
+
+
 async def redeem_pairing(tx: Transaction, code_hash: str, device: str, now_us: int) -> Row | None:
     """Take the code: person, organisation, office; None unless it is known, fresh, unused and its person still active."""
     rows = await tx.fetch_all(

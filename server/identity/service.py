@@ -406,6 +406,8 @@ class IdentityService:
         if not await queries.revoke_device(tx, device.organisation, device.id, now):
             return
         await queries.void_device(tx, device.id)
+        # Whoever has a stolen phone in hand may have asked for a further device's code with it (A1).
+        await queries.delete_own_pairings(tx, device.person)
         for hook in self._on_device_revoked:
             await hook(tx, device)
         await self._log(

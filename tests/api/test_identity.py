@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from server.db import open_database
 from server.identity import tasks
-from server.identity.model import Role
+from server.identity.model import Actor, Role
 from server.jobs import Context, Job, Lane
 from signing.device import short_code_of as short_code
 from tests.fakes.identity import KEYS, ORIGIN, SECOND_ORIGIN, House, Phone, b64u, sign
@@ -409,6 +409,17 @@ async def test_a_second_device_and_a_lost_one(house, client, admin):
     await second.call(client, "POST", f"/api/v1/devices/{phone.device}/revocation")
     assert (await phone.call(client, "GET", "/trivial")).status_code == 401
     assert (await second.call(client, "GET", "/trivial")).status_code == 200
+
+
+async def test_a_code_that_a_stolen_phone_asked_for_dies_with_it(house, client, admin):
+    """A1: after the revocation nothing that the phone had prepared opens a session; an administrator's code is none of its."""
+    person, phone = await house.paired(client, admin, Role.LEADER)
+    own = await house.identity.pairing_code(Actor("person", person, admin.organisation, device=phone.device), person)
+    given = (await house.identity.pairing_code(admin, person)).code.reveal()
+    await house.identity.revoke_device(admin, phone.device)
+    refused = await Phone(house.clock).redeem(client, own.code.reveal())
+    assert reason(refused)[1] == "pairing-code-invalid"
+    assert (await Phone(house.clock).redeem(client, given)).status_code == 200
 
 
 async def test_freeze_by_owner_unfreeze_by_another_officer_only(house, client, admin):
