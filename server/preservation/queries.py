@@ -108,7 +108,8 @@ async def record_events(db: Reads, organisation: str, document: str) -> list[Row
 
 async def record_packets(db: Reads, organisation: str, document: str) -> list[Row]:
     return await db.fetch_all(
-        "SELECT id, kind, revision, blob, stage, doc_id, created_us, accepted_us FROM outgoing_packets WHERE document = $1 AND organisation = $2 "
+        "SELECT id, kind, revision, blob, stage, doc_id, created_us, accepted_us, dropped_us FROM outgoing_packets "
+        "WHERE document = $1 AND organisation = $2 "
         "ORDER BY created_us, id",
         document,
         organisation,

@@ -214,7 +214,8 @@ class RecordService:
         contents = Contents(
             v=1,
             document=document,
-            head=row["head"],
+            # Not the head of the row, which the archive's next revision may have moved since it was read.
+            head=revisions[-1].sha256,
             state=row["state"],
             exported_at=iso(self._now_us()),
             metadata=msgspec.json.decode(row["header"]) | {"exchange_id": row["exchange_id"]},
@@ -252,13 +253,19 @@ class RecordService:
                     yield archive.small(f"evidence/{row['source']}-{row['digest']}.der", bytes(row["answer"]))
 
     async def _exchanged(self, archive: _Archive, actor: Actor, document: str) -> AsyncIterator[bytes]:
+        # The file of a packet goes some time after it has done its work; what it was stays known.
+        dropped: list[dict[str, Any]] = []
         for number, one in enumerate(await queries.record_packets(self._db, actor.organisation, document), 1):
+            if one["dropped_us"] is not None:
+                dropped.append({"sha256": one["blob"], "axis_id": one["doc_id"], "dropped_at": iso(one["dropped_us"])})
+                continue
             async for piece in archive.large(f"packets/{number:02d}-{one['kind']}.edxml", self._blobs, one["blob"]):
                 yield piece
         found = await self._exchange.deliveries(actor, document)
         said = {
             "receivers": [msgspec.to_builtins(one) for one in found.receivers],
             "statuses": [dict(row) for row in found.statuses],
+            "dropped": dropped,
         }
         yield archive.small("packets/statuses.json", msgspec.json.encode(said))
 

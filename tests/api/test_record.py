@@ -78,6 +78,28 @@ async def test_a_record_is_whole_and_verified_offline(world: World, tmp_path: Pa
     assert "To verify" in readme
 
 
+async def test_a_record_outlives_the_file_of_its_packet(world: World, tmp_path: Path) -> None:
+    """REC-1: packets go when their work is done; what is left is exported whole and says what the packet was."""
+    document = await world.signed(world.leader)
+    assert (await world.clerk.sign(document)).status_code == 200
+    await world.stack.until(document, "accepted", "delivered", "forwarded")
+    (packet,) = await world.rows("SELECT blob FROM outgoing_packets WHERE document = $1", document)
+    await world.execute("UPDATE outgoing_packets SET dropped_us = 1 WHERE document = $1", document)
+    await world.stack.wiring.blobs.delete(packet["blob"])
+    out = tmp_path / "record.zip"
+    answer = await world.qlvb.call("GET", f"/api/v1/documents/{document}/record")
+    while answer.status_code == 409:
+        answer = await world.qlvb.call("GET", f"/api/v1/documents/{document}/record")
+    out.write_bytes(answer.content)
+    with zipfile.ZipFile(out) as archive:
+        said = json.loads(archive.read("packets/statuses.json"))
+        assert not [name for name in archive.namelist() if name.endswith(".edxml")]
+    assert [one["sha256"] for one in said["dropped"]] == [packet["blob"]]
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    check(out, folder)
+
+
 async def test_a_changed_record_is_not_believed(world: World, tmp_path: Path) -> None:
     path = await exported(world, tmp_path)
     out = tmp_path / "changed.zip"
