@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from server.exchange import edxml
+from server.sandbox.model import Priority
 from server.validations.service import IncomingPacket, validate_later
 from tests.api.conftest import World
 from tests.fakes import pdfs
@@ -64,6 +65,24 @@ async def test_the_report_is_a_pdf_on_request(world: World, tmp_path: Path) -> N
     text = " ".join((await asyncio.to_thread(run, "pdftotext", "-layout", path, "-")).split())
     for words in ("KẾT QUẢ KIỂM TRA CHỮ KÝ SỐ", "HỢP LỆ – Valid", "Nguyễn Văn Mẫu", "Nguyên vẹn", "TOTAL-PASSED"):
         assert words in text
+
+
+async def test_a_stranger_waits_behind_everybody_who_is_signed_in(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D13: hostile files at the public page, each worth a child's whole time, must not keep leaders from their sheets."""
+    sandbox, asked = world.stack.wiring.sandbox, []
+    call = sandbox.call
+
+    async def noted(task: str, *args: Any, **options: Any) -> Any:
+        asked.append((task, options["priority"]))
+        return await call(task, *args, **options)
+
+    monkeypatch.setattr(sandbox, "call", noted)
+    assert (await world.stack.http.post("/verify", **upload(pdfs.plain()))).status_code == 200
+    await world.leader.json("POST", "/api/v1/validations", **upload(pdfs.plain()))
+    found = [priority for task, priority in asked if task == "pdf.validate"]
+    assert found == [Priority.BACKGROUND, Priority.INTERACTIVE]
 
 
 async def test_the_public_page_needs_no_sign_in_and_no_script(world: World) -> None:
