@@ -282,7 +282,9 @@ async def set_state(
 ) -> int:
     """The one conditional UPDATE that every transition is: state and head must be the expected ones (threats A10, A11)."""
     return await tx.execute(
-        "UPDATE documents SET state = $4, step = $5, head = $6, state_since_us = $7, state_due_us = $8, alarmed_us = NULL, updated_us = $7 "
+        "UPDATE documents SET state = $4, step = $5, head = $6, state_due_us = $8, updated_us = $7, "
+        # A state that follows itself has a new head and no new beginning: what was told of it is not told again.
+        "state_since_us = CASE WHEN state = $4 THEN state_since_us ELSE $7 END, alarmed_us = CASE WHEN state = $4 THEN alarmed_us END "
         "WHERE id = $1 AND state = $2 AND head = $3",
         document,
         expected.value,
