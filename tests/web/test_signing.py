@@ -3,6 +3,8 @@
 import pytest
 from playwright.async_api import Locator, Request, Route
 
+from signing.client import SignerClient
+from signing.core.errors import Busy
 from tests.fakes.stack import PIN
 from tests.web.conftest import Hand, People
 
@@ -167,3 +169,25 @@ async def test_no_pin_is_taken_for_bytes_that_do_not_fit(people: People, part: s
     await leader.page.unroute(pattern)
     assert not any(url.endswith("/api/v1/approvals") for url in sent)
     assert await stack.state(document) == "in_review"
+
+
+async def test_a_busy_signer_costs_a_new_sheet_and_no_try(people: People) -> None:
+    """The approval is spent, nothing was signed: the screen prepares anew, says so, and the same PIN signs."""
+    leader, stack = people.leader, people.site.stack
+    document = await people.taken(number="106", subject="Về việc ký lúc đông người")
+    await opened(leader, document)
+
+    async def busy(*_: object) -> None:
+        raise Busy("too many at once")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SignerClient, "activate", busy)
+        await leader.enter(PIN, "Ký văn bản này")
+        await leader.page.get_by_text("Văn bản chưa được ký; đợi vài giây").wait_for(timeout=30_000)
+    assert await stack.state(document) == "in_review"
+    await leader.page.locator(".keys button:enabled").first.wait_for(timeout=30_000)
+    tries = await leader.call("GET", f"/api/v1/me/credentials/{leader.credential}/tries")
+    assert tries["tries_left"] == 3
+    await leader.enter(PIN, "Ký văn bản này")
+    await leader.page.get_by_text("Chữ ký và dấu thời gian đã được ghi.").wait_for(timeout=30_000)
+    await stack.until(document, "signed")

@@ -183,8 +183,8 @@ export async function approveScreen({ me, signal, go, changed }, id) {
   /** The server refused, so nothing was signed: say why, and what is still possible. @param {any} error */
   async function notSigned(error) {
     if (!(error instanceof Problem)) return refuse(error, prepareAgain);
-    if (error.code === "pin-wrong" || error.code === "pin-locked") {
-      // A wrong try may have ended the prepared revision; the next try gets a fresh one.
+    if (["pin-wrong", "pin-locked", "signer-busy"].includes(error.code)) {
+      // The approval is spent, and a wrong try may have ended the prepared revision; the next try gets a fresh one.
       await prepare();
       fill(tries);
       const until = error.body.locked_until;
@@ -367,7 +367,7 @@ export async function batchScreen({ me, signal, go, changed }) {
         await outcomes(chosen, answer === "sent");
       } catch (error) {
         if (signal.aborted) return;
-        const again = error instanceof Problem && ["pin-wrong", "pin-locked", "prepared-expired", "challenge-expired"].includes(error.code);
+        const again = error instanceof Problem && ["pin-wrong", "pin-locked", "signer-busy", "prepared-expired", "challenge-expired"].includes(error.code);
         if (!again) {
           fill(view.main, trouble(error, back, t("offlineSign")));
           return;
