@@ -4,7 +4,6 @@ The text that a device may show without having fetched the notice is one of four
 tokens and numbers. A device wakes, authenticates, fetches the notice by its id and replaces the neutral text.
 """
 
-import json
 from typing import Final
 
 import msgspec
@@ -136,6 +135,6 @@ def check_size(payload: Payload) -> None:
     shown = [payload.title, payload.body, payload.title_key, payload.body_key, payload.tag, payload.channel]
     fcm = sum(len(text.encode()) for pair in payload.data.items() for text in pair)
     fcm += sum(len(text.encode()) for text in shown)
-    apns = len(json.dumps(apns_payload(payload), ensure_ascii=False, separators=(",", ":")).encode())
+    apns = len(msgspec.json.encode(apns_payload(payload)))
     if max(fcm, apns) > MAX_BYTES:
         raise PayloadTooLargeError(f"{max(fcm, apns)} bytes exceed {MAX_BYTES}")

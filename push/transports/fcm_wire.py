@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import firebase_admin
 import msgspec
 from firebase_admin import exceptions, messaging
 
@@ -137,7 +136,6 @@ class FcmWireTransport:
                 ("authorization", f"Bearer {token}"),
                 ("content-type", "application/json"),
                 ("x-goog-api-format-version", "2"),
-                ("x-firebase-client", f"fire-admin-python/{firebase_admin.__version__}"),
             )
         return self._headers
 
@@ -158,8 +156,8 @@ class MessageWriter:
             parts = self._shapes[shape] = _parts(address.kind, payload)
             if len(self._shapes) > _SHAPES:
                 self._shapes.popitem(last=False)
-        # json knows what to do with quotes and backslashes; an id has none, or it is part of the shape.
-        texts = (json.dumps(address.value)[1:-1].encode(), payload.data.get("id", "").encode())
+        # JSON's encoder knows what to do with quotes and backslashes; an id has none, or it is part of the shape.
+        texts = (msgspec.json.encode(address.value)[1:-1], payload.data.get("id", "").encode())
         return b"".join([part if isinstance(part, bytes) else texts[part] for part in parts])
 
 

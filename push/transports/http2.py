@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import h2.config
@@ -31,8 +31,21 @@ class _ReadsOn(h2.connection.H2ConnectionStateMachine):
     }
 
 
+class _Counted(h2.connection.H2Connection):
+    """h2 looks at every open stream to begin one more. Here they are counted already and never too many, so it is let
+    to look only now and then, for then it forgets the ended ones.
+    """
+
+    _begun = 0
+
+    @property
+    def open_outbound_streams(self) -> int:
+        self._begun += 1
+        return 0 if self._begun % 64 else super().open_outbound_streams
+
+
 class _Stream:
-    __slots__ = ("body", "future", "headers", "number", "started", "status", "unsent", "until")
+    __slots__ = ("body", "future", "headers", "number", "started", "unsent", "until")
 
     def __init__(self, number: int, future: asyncio.Future[Answer], unsent: bytes, until: float) -> None:
         self.number = number
@@ -40,8 +53,7 @@ class _Stream:
         self.unsent = unsent
         self.started = time.monotonic()
         self.until = until
-        self.status = 0
-        self.headers: dict[str, str] = {}
+        self.headers: Sequence[tuple[bytes, bytes]] = ()
         self.body = b""
 
 
@@ -60,6 +72,9 @@ class Http2Connection(asyncio.Protocol):
         self._streams: dict[int, _Stream] = {}
         self._stalled: dict[int, _Stream] = {}
         self._unacknowledged = 0
+        self._given: tuple[tuple[str, str], ...] = ()
+        self._path = ""
+        self._block: list[tuple[bytes, bytes]] = []
         self._transport: Any = None
         self._leaving = False
         self._paused = False
@@ -68,10 +83,15 @@ class Http2Connection(asyncio.Protocol):
         # What we send is made of constants and one checked token, so h2 need not look at each header again. Without its
         # rewriting the token enters the compression table, as RFC 7541, 7.1.3 leaves to the sender: one secret of high
         # entropy, and nothing that a stranger chooses is compressed beside it.
+        # Of what comes only the status and Retry-After are read, as numbers or not at all, and h2's checks cost a tenth.
         config = h2.config.H2Configuration(
-            header_encoding="latin-1", validate_outbound_headers=False, normalize_outbound_headers=False
+            header_encoding=None,
+            validate_outbound_headers=False,
+            normalize_outbound_headers=False,
+            validate_inbound_headers=False,
+            normalize_inbound_headers=False,
         )
-        self._h2 = h2.connection.H2Connection(config)
+        self._h2 = _Counted(config)
         self._h2.state_machine = _ReadsOn()
 
     @property
@@ -95,9 +115,12 @@ class Http2Connection(asyncio.Protocol):
         """POST on a new stream; only while `free`. `headers` starts with `host`. The future gets an answer or fails."""
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         number = self._h2.get_next_available_stream_id()
-        pseudo = ((":method", "POST"), (":scheme", "https"), (":authority", headers[0][1]), (":path", path))
+        if headers is not self._given or path != self._path:
+            pseudo = ((":method", "POST"), (":scheme", "https"), (":authority", headers[0][1]), (":path", path))
+            self._given, self._path = headers, path
+            self._block = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in (*pseudo, *headers[1:])]
         try:
-            self._h2.send_headers(number, [*pseudo, *headers[1:]])
+            self._h2.send_headers(number, self._block)
         except h2.exceptions.ProtocolError:
             future.set_exception(UnsentError())
             self._leave()
@@ -191,8 +214,7 @@ class Http2Connection(asyncio.Protocol):
         match event:
             case h2.events.ResponseReceived():
                 if (stream := self._streams.get(event.stream_id)) is not None:
-                    stream.headers = {str(name): str(value) for name, value in event.headers}
-                    stream.status = int(stream.headers.pop(":status"))
+                    stream.headers = event.headers
             case h2.events.DataReceived():
                 self._unacknowledged += event.flow_controlled_length
                 if (stream := self._streams.get(event.stream_id)) is not None:
@@ -226,7 +248,8 @@ class Http2Connection(asyncio.Protocol):
             # Answered before all was sent (RFC 9113, 8.1): the rest is not wanted.
             self._h2.reset_stream(number, h2.errors.ErrorCodes.CANCEL)
         if not stream.future.done():
-            stream.future.set_result(Answer(stream.status, stream.headers, stream.body))
+            status, headers = _read(stream.headers)
+            stream.future.set_result(Answer(status, headers, stream.body))
         return True
 
     def _was_reset(self, event: Any) -> bool:
@@ -310,3 +333,12 @@ class Http2Connection(asyncio.Protocol):
     def _fail(stream: _Stream, error: Exception) -> None:
         if not stream.future.done():
             stream.future.set_exception(error)
+
+
+def _read(headers: Sequence[tuple[bytes, bytes]]) -> tuple[int, dict[str, str]]:
+    """Status and headers; of an accepted request nobody reads the headers. 0 is no status, which no caller takes for good."""
+    if headers and headers[0] == (b":status", b"200"):
+        return 200, {}
+    read = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+    status = read.pop(":status", "")
+    return int(status) if len(status) == 3 and status.isascii() and status.isdigit() else 0, read

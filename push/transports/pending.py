@@ -12,7 +12,7 @@ MAX_ANSWER = 60_000
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """One answer. Header names are lower case."""
+    """One answer. Header names are lower case; those of a 200 may be left out, `status_code` 0 is none that makes sense."""
 
     status_code: int
     headers: dict[str, str]
