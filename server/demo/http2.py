@@ -60,7 +60,11 @@ class Http2Service:
     def _take(self, event: Any, writer: asyncio.StreamWriter) -> None:
         match event:
             case h2.events.RequestReceived():
-                self._asked[event.stream_id] = ({str(name): str(value) for name, value in event.headers}, bytearray(), time.time_ns() // 1000)
+                self._asked[event.stream_id] = (
+                    {str(name): str(value) for name, value in event.headers},
+                    bytearray(),
+                    time.time_ns() // 1000,
+                )
             case h2.events.DataReceived():
                 self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
                 if event.stream_id in self._asked:
