@@ -1,5 +1,11 @@
 // Types of the API, made from openapi.json by `hoatoc openapi`.
 
+/** `synchronised_at` is when the list was last taken over from the axis; null before the first time. */
+export type AgenciesView = { items: AgencyView[]; synchronised_at: string | null };
+
+/** One agency of the national list. `level` is its depth in the list's tree, 1 at the top. `old_code` is the list's own; empty where it gives none. `closed`: its code takes no packets any more, since `closed_at` where that was seen, and `successor` has its work where the list says so. `test`: a unit for trials, found by its whole code only. */
+export type AgencyView = { closed: boolean; closed_at: string | null; code: string; level: number; name: string; old_code: string; parent: ParentView | null; successor: string | null; test: boolean };
+
 /** The documents are signed; each becomes a file when its time stamp is there (see the changes feed). */
 export type ApprovalAnswer = { documents: string[] };
 
@@ -108,6 +114,9 @@ export type PairingCodeAnswer = { code: string; expires_at: string; link: string
 /** `office`: the device stands in the office and may seal (SIG-8). */
 export type PairingCodeRequest = { office?: boolean };
 
+/** The unit above. */
+export type ParentView = { code: string; name: string };
+
 export type PendingView = { csr: string; id: string; kind: string; subject: string };
 
 export type PeoplePage = { items: PersonAnswer[]; next_cursor: string | null };
@@ -213,6 +222,7 @@ export type WebhookRequest = { events: string[]; url: string };
 export type WebhookView = { created_at: string; events: string[]; id: string; url: string };
 
 export type Operation =
+  | { name: "findAgencies"; method: "GET"; path: `/api/v1/agencies`; body: undefined; answer: AgenciesView }
   | { name: "approve"; method: "POST"; path: `/api/v1/approvals`; body: ApprovalRequest; answer: ApprovalAnswer }
   | { name: "readChanges"; method: "GET"; path: `/api/v1/changes`; body: undefined; answer: ChangesPage }
   | { name: "listClients"; method: "GET"; path: `/api/v1/clients`; body: undefined; answer: ClientAnswer[] }

@@ -95,6 +95,17 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "201": {"id": _DOCUMENT, "state": "in_review", "revision": _REVISION, "page_count": 1, "duplicates": []},
     },
     "readInbox": {"200": {"items": [_LINE], "next": None}},
+    "findAgencies": {
+        "200": {
+            "items": [
+                {
+                    "code": "H01.151", "name": "UBND xã Mẫu", "old_code": "000.00.51.H01", "level": 2, "parent": {"code": "H01", "name": "UBND tỉnh Mẫu"},
+                    "test": False, "closed": False, "closed_at": None, "successor": None,
+                }
+            ],
+            "synchronised_at": "2026-11-22T01:00:04.120000Z",
+        }
+    },
     "openSheet": {
         "201": {
             "prepared": _PREPARED, "document": _DOCUMENT, "parent": _REVISION, "tbs": _TBS, "manifest_digest": _MANIFEST, "organisation": "H01.01",

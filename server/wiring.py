@@ -27,8 +27,9 @@ from server.documents.model import State
 from server.documents.service import DocumentService, Inspector, role_withdrawn
 from server.documents.tasks import DocumentTasks
 from server.exchange.axis import AxisLimits, VxpAxis
+from server.exchange.directory.service import AgencyDirectory
 from server.exchange.service import ExchangeService
-from server.exchange.tasks import ExchangeTasks
+from server.exchange.tasks import AgencyTasks, ExchangeTasks
 from server.identity import tasks as identity_tasks
 from server.identity.model import IdentitySettings
 from server.identity.service import IdentityService
@@ -90,7 +91,7 @@ class Wiring:
     """Everything that one process of the server or a worker holds. Make it with `open`, end it with `close`."""
 
     DEPENDENCIES = (
-        "db", "blobs", "settings", "clock", "identity", "documents", "previews", "approvals", "credentials", "notices", "webhooks", "audit", "exchange", "records", "validations",
+        "db", "blobs", "settings", "clock", "identity", "documents", "previews", "approvals", "credentials", "notices", "webhooks", "audit", "exchange", "agencies", "records", "validations",
     )  # fmt: skip
 
     settings: Settings
@@ -196,6 +197,7 @@ class Wiring:
             clock=clock,
             settings=settings.exchange,
         )
+        self.agencies = AgencyDirectory(self.db, self.axis, clock, name=settings.exchange.url)
         self.records = self._records()
 
     def _revocation(self) -> RevocationService:
@@ -323,6 +325,7 @@ class Wiring:
             WebhookTasks(self.webhooks, self.clock, self.settings.webhooks.give_up_after_s),
             AuditTasks(self.audit, self.signer),
             ExchangeTasks(self.exchange),
+            AgencyTasks(self.agencies),
             ValidationTasks(self.validations),
         ]
 

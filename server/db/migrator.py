@@ -5,7 +5,8 @@ migrate at once: SQLite's writer lock and, on PostgreSQL, a lock on the record t
 find nothing to do. A schema newer than this program, an edited file and a missing one are refused.
 
 A statement ends with a `;` at the end of a line; lines that start with `--` are comments. The word BLOB becomes
-BYTEA on PostgreSQL; nothing else is rewritten.
+BYTEA on PostgreSQL; nothing else is rewritten. The comment `-- only sqlite` or `-- only postgres` leaves the statement
+that follows it to that engine, where both cannot have the same index.
 """
 
 import hashlib
@@ -24,6 +25,7 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
   version BIGINT PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, applied_us BIGINT NOT NULL)
 """
 _ATTEMPTS = 5
+_ONLY = re.compile(r"\s*-- only (sqlite|postgres)\s*")
 
 
 class Migration(msgspec.Struct, frozen=True):
@@ -36,7 +38,7 @@ class Migration(msgspec.Struct, frozen=True):
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     def statements(self, dialect: Dialect) -> list[str]:
-        statements = split(self.text)
+        statements = split(self.text, dialect)
         if dialect is Dialect.POSTGRES:
             return [re.sub(r"\bBLOB\b", "BYTEA", statement) for statement in statements]
         return statements
@@ -56,17 +58,21 @@ def load(folder: Path = FOLDER) -> list[Migration]:
     return list(found.values())
 
 
-def split(text: str) -> list[str]:
-    """The statements of a file, without comment lines and closing semicolons."""
+def split(text: str, dialect: Dialect | None = None) -> list[str]:
+    """The statements of a file, without comment lines and closing semicolons; with `dialect`, without those of another engine."""
     statements: list[str] = []
     lines: list[str] = []
+    only: str | None = None
     for line in text.splitlines():
         if not line.strip() or line.lstrip().startswith("--"):
+            marked = _ONLY.fullmatch(line)
+            only = marked[1] if marked else only
             continue
         lines.append(line)
         if line.rstrip().endswith(";"):
-            statements.append("\n".join(lines).rstrip().rstrip(";"))
-            lines = []
+            if only is None or dialect is None or only == dialect:
+                statements.append("\n".join(lines).rstrip().rstrip(";"))
+            lines, only = [], None
     if lines:
         raise MigrationRefused("the last statement does not end with a semicolon")
     return statements

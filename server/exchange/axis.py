@@ -93,12 +93,16 @@ class SentItem(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
 
 
-class Agency(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of the agency list; `old_code` is the code of QCVN 102:2016 where the list gives one."""
+class Agency(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One entry of the agency list; `old_code` is the code of QCVN 102:2016 where the list gives one.
+
+    `unit_id` and `parent_id` are the axis' ids of the unit and of the one above it; a unit keeps its id when its code changes.
+    """
 
     code: str
     name: str = ""
     old_code: str = ""
+    unit_id: str = ""
     parent_id: str = ""
     mail: str = ""
     closed: bool = False
@@ -302,17 +306,23 @@ class VxpAxis:
         ]
 
     async def agencies(self) -> list[Agency]:
-        """Both lists are read: one has the old codes, the other knows which units are closed."""
-        units = {_text(row, "code"): row for row in _rows(await self._call("getSynchronizeUnit", {}))}
-        listed = {_text(row, "code"): row for row in _rows(await self._call("getAgenciesListQD20", {}))}
-        return [_agency(code, {**units.get(code, {}), **listed.get(code, {})}) for code in units | listed if code]
+        """Both lists are read: one has the old codes, the other knows which units are closed.
+
+        They are decoded on a thread: a list of the whole country would hold the loop for a second.
+        """
+        units = await self._answer("getSynchronizeUnit", {})
+        listed = await self._answer("getAgenciesListQD20", {})
+        return await asyncio.to_thread(_agencies, units, listed)
 
     async def _call(self, path: str, parameters: Mapping[str, str], content: bytes = b"") -> dict[str, Any]:
+        return _envelope(await self._answer(path, parameters, content))
+
+    async def _answer(self, path: str, parameters: Mapping[str, str], content: bytes = b"") -> bytes:
         headers = self._signed_or_unavailable(parameters)
         try:
             async with self._client.stream("POST", path, headers=headers, content=content) as response:
                 _check_status(response.status_code)
-                return _envelope(await _read_bounded(response, self._limits.max_list))
+                return await _read_bounded(response, self._limits.max_list)
         except httpx2.HTTPError as error:
             raise AxisUnavailable(_word(error)) from error
 
@@ -479,12 +489,19 @@ def _is_usable(doc_id: str) -> bool:
     return 0 < len(doc_id) <= 200 and doc_id.isascii() and doc_id.isprintable()
 
 
+def _agencies(synchronised: bytes, by_level: bytes) -> list[Agency]:
+    units = {_text(row, "code"): row for row in _rows(_envelope(synchronised))}
+    listed = {_text(row, "code"): row for row in _rows(_envelope(by_level))}
+    return [_agency(code, {**units.get(code, {}), **listed.get(code, {})}) for code in units | listed if code]
+
+
 def _agency(code: str, row: Mapping[str, Any]) -> Agency:
     old = _text(row, "code102") or _text(row, "oldcode")
     return Agency(
         code=code,
         name=_text(row, "name"),
         old_code="" if old == code else old,
+        unit_id=_text(row, "id"),
         parent_id=_text(row, "pid"),
         mail=_text(row, "mail"),
         closed=row.get("deleted") in (True, 1, "1", "true"),

@@ -1,14 +1,17 @@
-"""The exchange over HTTP: what became of a document at each of its receivers."""
+"""The exchange over HTTP: what became of a document at each of its receivers, and who there is to send to."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from litestar import get
+from litestar.params import QueryParameter
 
+from server.exchange.directory.queries import AgencyRow
+from server.exchange.directory.service import AgencyDirectory
 from server.exchange.service import Deliveries, ExchangeService
 from server.http import READERS, Given, Id
-from server.identity.guard import allow
-from server.identity.model import Actor
+from server.identity.guard import PERSON, allow
+from server.identity.model import Actor, Scope
 from server.wire import iso, iso_or_none
 
 
@@ -108,4 +111,71 @@ def view(document: str, found: Deliveries) -> DeliveriesView:
     )
 
 
-HANDLERS: list[Any] = [deliveries]
+class ParentView(msgspec.Struct, frozen=True):
+    """The unit above."""
+
+    code: str
+    name: str
+
+
+class AgencyView(msgspec.Struct, frozen=True):
+    """One agency of the national list. `level` is its depth in the list's tree, 1 at the top.
+
+    `old_code` is the list's own; empty where it gives none. `closed`: its code takes no packets any more, since `closed_at` where that
+    was seen, and `successor` has its work where the list says so. `test`: a unit for trials, found by its whole code only.
+    """
+
+    code: str
+    name: str
+    old_code: str
+    level: int
+    parent: ParentView | None
+    test: bool
+    closed: bool
+    closed_at: str | None
+    successor: str | None
+
+
+class AgenciesView(msgspec.Struct, frozen=True):
+    """`synchronised_at` is when the list was last taken over from the axis; null before the first time."""
+
+    items: list[AgencyView]
+    synchronised_at: str | None
+
+
+@get(
+    "/api/v1/agencies",
+    operation_id="findAgencies",
+    summary="Agencies by code or name",
+    tags=["exchange"],
+    opt={**allow(roles=PERSON, scopes=frozenset(Scope)), "problems": ("invalid-request",)},
+)
+async def find_agencies(
+    agencies: Given[AgencyDirectory],
+    query_: Annotated[str, QueryParameter(name="query", min_length=1, max_length=100)],
+    limit: Annotated[int, QueryParameter(ge=1, le=50, required=False)] = 20,
+) -> AgenciesView:
+    """For a field that searches while somebody types: marks and case do not matter, and a word is found by its beginning.
+
+    A whole code, new or old, is found first, also one that is closed. High units and short names come before others.
+    """
+    found = await agencies.find(query_, limit)
+    return AgenciesView([_agency(row) for row in found.agencies], iso_or_none(found.synchronised_us))
+
+
+def _agency(row: AgencyRow) -> AgencyView:
+    above = None if row.parent_code is None else ParentView(row.parent_code, row.parent_name or "")
+    return AgencyView(
+        code=row.code,
+        name=row.name,
+        old_code=row.old_code,
+        level=row.level,
+        parent=above,
+        test=bool(row.test),
+        closed=bool(row.closed),
+        closed_at=iso_or_none(row.closed_us),
+        successor=row.successor or None,
+    )
+
+
+HANDLERS: list[Any] = [deliveries, find_agencies]

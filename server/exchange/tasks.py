@@ -1,8 +1,9 @@
-"""Jobs of the exchange: forwarding, and the two polls of what waits for us at the axis."""
+"""Jobs of the exchange: forwarding, the two polls of what waits for us at the axis, and the agency list once a day."""
 
 from collections.abc import Mapping
 
 from server.documents.service import Forward
+from server.exchange.directory.service import AgencyDirectory
 from server.exchange.model import PacketKind
 from server.exchange.service import ExchangeService
 from server.jobs import Context, Handler, Job, Lane, Periodic
@@ -37,3 +38,17 @@ class ExchangeTasks:
 
     async def documents(self, _job: Job, _context: Context) -> None:
         await self._exchange.poll(PacketKind.DOCUMENT)
+
+
+class AgencyTasks:
+    def __init__(self, directory: AgencyDirectory) -> None:
+        self._directory = directory
+
+    def handlers(self) -> Mapping[str, Handler]:
+        return {}
+
+    def periodic(self) -> list[Periodic]:
+        return [Periodic(kind="exchange.agencies", every_s=_DAY_S, handler=self.synchronise, lane=Lane.BULK)]
+
+    async def synchronise(self, _job: Job, _context: Context) -> None:
+        await self._directory.synchronise()

@@ -58,6 +58,7 @@ BODIES: dict[str, Any] = {
     "reportReceipts": {"reports": [{"notice": "A" * 22, "event": "shown", "at": "2026-11-22T01:02:03Z"}]},
     "registerWebhook": {"url": "http://127.0.0.1:9/x", "events": ["document.signed"]},
 }  # fmt: skip
+QUERIES = {"findAgencies": {"query": "BIMAT"}}
 MULTIPART = {"takeInDocument", "replaceDocument", "validateFile"}
 
 # Operations by what their ids are: those of the calling device or person alone, of an organisation, of nobody.
@@ -69,7 +70,7 @@ OWN = {
 }  # fmt: skip
 LISTS = {
     "listAwaitingDevices", "listPeople", "listClients", "listDocuments", "readInbox", "readChanges", "readSealQueue", "listPendingCredentials", "listCredentials", "listWebhooks",
-    "createPerson", "createClient", "registerWebhook", "takeInDocument", "carryVoucher", "validateFile",
+    "createPerson", "createClient", "registerWebhook", "takeInDocument", "carryVoucher", "validateFile", "findAgencies",
 }  # fmt: skip
 OBJECTS = {
     "listDevicesOfPerson", "revokeDevice", "freezeKey", "unfreezeKey", "getPerson", "endPerson", "grantRole", "withdrawRole", "createPairingCode",
@@ -162,7 +163,7 @@ def path_of(operation: str, ids: dict[str, str]) -> str:
 
 async def call(caller: Caller, operation: str, ids: dict[str, str]) -> Any:
     method = OPERATIONS[operation][0]
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"params": QUERIES[operation]} if operation in QUERIES else {}
     if operation in MULTIPART:
         metadata = {
             "number": "1", "notation": "QĐ", "subject": "x", "type_name": "x", "urgency": 0, "promulgation_place": "x", "promulgation_date": "2026-11-22",

@@ -1,0 +1,134 @@
+"""All SQL of the agency list. It names no person and no document, so every caller may read it.
+
+Where the engines differ, two statements stand side by side: SQLite searches in an FTS5 table beside the rows, PostgreSQL in an index over
+them, and takes a batch of rows in one statement, because each of its statements is a round trip.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from server.db import Dialect, Reads, Transaction, into
+from server.exchange.directory.changes import Ended, Entry, Known
+
+_FIELDS: Final = Entry.__struct_fields__
+_NAMES: Final = ", ".join(_FIELDS)
+_UPDATE: Final = (
+    ", ".join(f"{name} = excluded.{name}" for name in _FIELDS if name not in {"id", "code_key"})
+    + ", closed_us = CASE WHEN excluded.closed = 0 THEN NULL WHEN agencies.closed = 0 THEN excluded.listed_us ELSE agencies.closed_us END"
+)
+_COLUMNS: Final = "a.code, a.name, a.old_code, a.level, a.test, a.closed, a.closed_us, a.successor, p.code AS parent_code, p.name AS parent_name"
+_PARENT: Final = "LEFT JOIN agencies p ON p.code_key = a.parent_key AND a.parent_key <> ''"
+
+PUT_SQLITE: Final = (
+    f"INSERT INTO agencies ({_NAMES}, listed_us) VALUES ({', '.join(f'${n + 1}' for n in range(len(_FIELDS) + 1))}) "
+    f"ON CONFLICT (code_key) DO UPDATE SET {_UPDATE}"
+)
+SHOW_SQLITE: Final = (
+    "REPLACE INTO agency_words (rowid, words) SELECT a.id, a.words FROM json_each($1) e JOIN agencies a ON a.id = e.value "
+    "WHERE a.closed = 0 AND a.test = 0"
+)
+HIDE_SQLITE: Final = "DELETE FROM agency_words WHERE rowid IN (SELECT value FROM json_each($1))"
+_TYPES: Final = ", ".join(
+    f"{name} {'integer' if name == 'id' else 'bigint' if name in {'level', 'test', 'closed'} else 'text'}"
+    for name in _FIELDS
+)
+PUT_POSTGRES: Final = (
+    f"INSERT INTO agencies ({_NAMES}, listed_us) SELECT {_NAMES}, CAST($2 AS BIGINT) "
+    f"FROM jsonb_to_recordset(CAST(CAST($1 AS TEXT) AS JSONB)) AS e ({_TYPES}) ON CONFLICT (code_key) DO UPDATE SET {_UPDATE}"
+)
+
+SEARCH_SQLITE: Final = (
+    f"SELECT {_COLUMNS} FROM agency_words JOIN agencies a ON a.id = agency_words.rowid {_PARENT} "
+    "WHERE agency_words MATCH $1 ORDER BY agency_words.rowid LIMIT $2"
+)
+SEARCH_POSTGRES: Final = (
+    f"SELECT {_COLUMNS} FROM agencies a {_PARENT} "
+    "WHERE array_to_tsvector(string_to_array(a.words, ' ')) @@ CAST(CAST($1 AS TEXT) AS TSQUERY) AND a.closed = 0 AND a.test = 0 "
+    "ORDER BY a.id LIMIT $2"
+)
+
+
+class AgencyRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One agency as it is shown. `parent_code` is None at the top of the tree."""
+
+    code: str
+    name: str
+    old_code: str
+    level: int
+    test: int
+    closed: int
+    closed_us: int | None
+    successor: str
+    parent_code: str | None
+    parent_name: str | None
+
+
+async def known(db: Reads) -> list[Known]:
+    """Every code that is kept, closed ones too."""
+    return [into(row, Known) for row in await db.fetch_all("SELECT id, code_key, unit, closed, digest FROM agencies")]
+
+
+async def put(tx: Transaction, dialect: Dialect, entries: Sequence[Entry], now_us: int) -> None:
+    """Write entries, new or changed, and what a search finds them by."""
+    if dialect is Dialect.POSTGRES:
+        await tx.execute(PUT_POSTGRES, msgspec.json.encode(entries).decode(), now_us)
+        return
+    for entry in entries:
+        await tx.execute(PUT_SQLITE, *msgspec.structs.astuple(entry), now_us)
+    hidden = [entry.id for entry in entries if entry.closed or entry.test]
+    if hidden:
+        await tx.execute(HIDE_SQLITE, msgspec.json.encode(hidden).decode())
+    await tx.execute(SHOW_SQLITE, msgspec.json.encode([entry.id for entry in entries]).decode())
+
+
+async def end(tx: Transaction, dialect: Dialect, ended: Sequence[Ended], now_us: int) -> None:
+    """Mark codes that are listed no more; no search shows them again, their code still finds them."""
+    for one in ended:
+        await tx.execute(
+            "UPDATE agencies SET closed = 1, closed_us = $1, successor = $2, digest = '' WHERE id = $3 AND closed = 0",
+            now_us,
+            one.successor,
+            one.id,
+        )
+        if dialect is Dialect.SQLITE:
+            await tx.execute("DELETE FROM agency_words WHERE rowid = $1", one.id)
+
+
+async def mark_synchronised(tx: Transaction, axis: str, listed: int, now_us: int) -> None:
+    await tx.execute(
+        "INSERT INTO agency_lists (axis, listed, synchronised_us) VALUES ($1, $2, $3) "
+        "ON CONFLICT (axis) DO UPDATE SET listed = excluded.listed, synchronised_us = excluded.synchronised_us",
+        axis,
+        listed,
+        now_us,
+    )
+
+
+async def synchronised_us(db: Reads) -> int | None:
+    """When a list was last taken over whole."""
+    row = await db.fetch_one("SELECT max(synchronised_us) AS at_us FROM agency_lists")
+    return None if row is None else row["at_us"]
+
+
+async def by_code(db: Reads, code_key: str) -> list[AgencyRow]:
+    """The agency with this code, then those whose old code it is; closed ones and test units too."""
+    rows = await db.fetch_all(
+        f"SELECT {_COLUMNS} FROM agencies a {_PARENT} WHERE a.code_key = $1 OR a.old_key = $1 "
+        "ORDER BY CASE WHEN a.code_key = $1 THEN 0 ELSE 1 END, a.closed, a.id LIMIT 5",
+        code_key,
+    )
+    return [into(row, AgencyRow) for row in rows]
+
+
+async def search(db: Reads, dialect: Dialect, words: Sequence[str], limit: int) -> list[AgencyRow]:
+    """Open agencies that have, for every word, a word that begins with it; in the order of their ids. Test units never show.
+
+    `words` hold `a-z0-9.` alone, so that they need no escaping in either engine's language of queries.
+    """
+    if dialect is Dialect.SQLITE:
+        rows = await db.fetch_all(SEARCH_SQLITE, " ".join(f'"{word}"*' for word in words), limit)
+    else:
+        rows = await db.fetch_all(SEARCH_POSTGRES, " & ".join(f"'{word}':*" for word in words), limit)
+    return [into(row, AgencyRow) for row in rows]

@@ -1,0 +1,80 @@
+"""The agency list as the product uses it: synchronised from the axis to a table, searched there (reference §6.6)."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+import structlog
+
+from server.clock import Clock
+from server.db import Database, Isolation, Transaction
+from server.exchange.axis import Axis, AxisRefused, AxisUnavailable
+from server.exchange.directory import changes, queries
+from server.exchange.directory.changes import Ended, Entry, ListShrunk
+from server.exchange.directory.queries import AgencyRow
+
+log = structlog.get_logger()
+
+_BATCH: Final = 1000  # rows of one transaction: what waits for the one writer of SQLite waits some tens of milliseconds
+
+
+class Found(msgspec.Struct, frozen=True):
+    """`synchronised_us` is None before the first list has come."""
+
+    agencies: list[AgencyRow]
+    synchronised_us: int | None
+
+
+class AgencyDirectory:
+    """`axis` None: no exchange is configured and the list stays as it is. `name` tells lists of several axes apart."""
+
+    def __init__(self, db: Database, axis: Axis | None, clock: Clock, *, name: str) -> None:
+        self._db = db
+        self._axis = axis
+        self._clock = clock
+        self._name = name
+
+    async def synchronise(self) -> int | None:
+        """Take over the axis' list; how many rows changed, or None when there was no list to believe. The kept one then stays."""
+        if self._axis is None:
+            return None
+        try:
+            listed = await self._axis.agencies()
+            known = await queries.known(self._db)
+            found = await asyncio.to_thread(changes.changes, listed, known)
+        except (AxisUnavailable, AxisRefused, ListShrunk) as error:
+            log.error("agencies-not-synchronised", code=error.code, reason=error.reason)  # noqa: TRY400 - no defect of ours
+            return None
+        del listed, known
+        for start in range(0, len(found.put), _BATCH):
+            await self._put(found.put[start : start + _BATCH])
+        for start in range(0, len(found.ended), _BATCH):
+            await self._end(found.ended[start : start + _BATCH])
+        await self._db.transact(
+            lambda tx: queries.mark_synchronised(tx, self._name, found.listed, self._clock.now_us())
+        )
+        log.info("agencies-synchronised", listed=found.listed, changed=len(found.put), ended=len(found.ended))
+        return len(found.put) + len(found.ended)
+
+    async def _put(self, entries: Sequence[Entry]) -> None:
+        async def body(tx: Transaction) -> None:
+            await queries.put(tx, self._db.dialect, entries, self._clock.now_us())
+
+        await self._db.transact(body, isolation=Isolation.READ_COMMITTED)
+
+    async def _end(self, ended: Sequence[Ended]) -> None:
+        async def body(tx: Transaction) -> None:
+            await queries.end(tx, self._db.dialect, ended, self._clock.now_us())
+
+        await self._db.transact(body, isolation=Isolation.READ_COMMITTED)
+
+    async def find(self, query: str, limit: int) -> Found:
+        """Agencies by a whole code, new or old, closed ones too; then open ones by the beginnings of words of name or code."""
+        words = changes.query_words(query)
+        found = await queries.by_code(self._db, changes.key(query)) if words else []
+        if words and len(found) < limit:
+            codes = {agency.code for agency in found}
+            more = await queries.search(self._db, self._db.dialect, words, limit)
+            found += [agency for agency in more if agency.code not in codes]
+        return Found(found[:limit], await queries.synchronised_us(self._db))
