@@ -7,7 +7,7 @@ import ssl
 import pytest
 from h2.settings import SettingCodes
 from hyperframe.frame import GoAwayFrame
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from push.model import Address, AddressKind, Lane, Language, Notice, Urgency
@@ -159,7 +159,7 @@ async def test_a_silent_connection_is_given_up_and_replaced(trusting):
     async with ScriptedHttp2(
         trusting, lambda connection, stream: connection.accept(stream) if connection.number else None
     ) as server:
-        client = client_of(server, timeout_s=2.0, connections=1)
+        client = client_of(server, timeout_s=4.0, connections=1)
         with pytest.raises(NoAnswerError):
             await post(client)
         assert (await post(client)).status_code == 200
@@ -273,6 +273,7 @@ addresses = st.builds(
 WRITER = MessageWriter()
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(addresses, notices), min_size=1, max_size=4), st.sampled_from(Language))
 def test_bytes_written_from_a_shape_say_what_the_sdk_says(pairs, language):
     for address, notice in pairs:
