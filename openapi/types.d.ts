@@ -77,17 +77,23 @@ export type HandoverView = { credential: string; digest: string; newcomer: strin
 /** `holders`: ids of people; the seal may have several. */
 export type HeldView = { holders: string[]; id: string; kind: string; not_after: string | null; state: string; subject: string };
 
+/** multipart/form-data: `file` is a PNG of at most 2 MiB with a transparent background. */
+export type ImageForm = { file: string };
+
 export type InboxItem = { at: string; due_date: string | null; id: string; notation: string; number: string; overdue_at: string | null; page_count: number; reason: string; revision: string; state: string; subject: string; type_name: string; urgency: number; waiting: boolean };
 
 export type InboxPage = { items: InboxItem[]; next: string | null };
 
-/** What the document management system gets back: the document's id, its first revision, and warnings (DOC-8). */
-export type IntakeAnswer = { duplicates: string[]; id: string; page_count: number; revision: string; state: string };
+/** What the document management system gets back: the document's id, its first revision, and warnings: documents with the same number (DOC-8), and what the page lacks of Decree 30's form. */
+export type IntakeAnswer = { duplicates: string[]; id: string; page_count: number; revision: string; state: string; warnings?: LayoutWarning[] };
 
 /** multipart/form-data: `metadata` is the JSON of Metadata, `file` the PDF. */
 export type IntakeForm = { file: string; metadata: string };
 
 export type Jwk = { crv: string; kty: string; x: string; y: string };
+
+/** Something on the page that is not as the rule has it; the document is taken in all the same. */
+export type LayoutWarning = { rule: string; text_en: string; text_vi: string };
 
 /** `head` is a JWS by `log_key`; keep some outside, and no history before them can be rewritten unnoticed. */
 export type LogHeadView = { head: string; log_key: { [name: string]: string } };
@@ -181,6 +187,9 @@ export type SignatureReport = { algorithm: string; certificate_sha256: string; c
 /** One person of the route, in order. `authority` is the line above the position, such as `KT. CHỦ TỊCH` (AUT-1). `field`: an empty signature field of the file to sign in; a certified file (DocMDP P=2) can be signed in such fields alone. */
 export type SignerStep = { authority?: string; field?: string; person: string; placement?: Placement | null };
 
+/** The image as it is kept, cut to its ink. Pixels; `diameter_mm` of the real seal, null for a person's signature. */
+export type StampImageView = { diameter_mm: number | null; height: number; width: number };
+
 export type StateView = { state: string };
 
 /** `stated_at` is the receiver's clock, `received_at` ours. */
@@ -268,10 +277,14 @@ export type Operation =
   | { name: "getWebPushAddress"; method: "GET"; path: `/api/v1/me/push-addresses/webpush`; body: undefined; answer: WebPushState }
   | { name: "putWebPushAddress"; method: "PUT"; path: `/api/v1/me/push-addresses/webpush`; body: WebPushAddress; answer: null }
   | { name: "activateWebPushAddress"; method: "POST"; path: `/api/v1/me/push-addresses/webpush/activation`; body: WebPushActivation; answer: null }
+  | { name: "deleteSignatureImage"; method: "DELETE"; path: `/api/v1/me/signature-image`; body: undefined; answer: null }
+  | { name: "putSignatureImage"; method: "PUT"; path: `/api/v1/me/signature-image`; body: ArrayBuffer; answer: StampImageView }
   | { name: "listNotices"; method: "GET"; path: `/api/v1/notices`; body: undefined; answer: NoticePage }
   | { name: "fetchNotice"; method: "GET"; path: `/api/v1/notices/${string}`; body: undefined; answer: NoticeView }
   | { name: "acknowledgeNotice"; method: "POST"; path: `/api/v1/notices/${string}/acknowledgement`; body: undefined; answer: null }
   | { name: "issueToken"; method: "POST"; path: `/api/v1/oauth/token`; body: { client_id?: string; client_secret?: string; grant_type: "client_credentials" | "refresh_token"; refresh_token?: string; scope?: string }; answer: TokenAnswer }
+  | { name: "deleteSealImage"; method: "DELETE"; path: `/api/v1/organisation/seal-image`; body: undefined; answer: null }
+  | { name: "putSealImage"; method: "PUT"; path: `/api/v1/organisation/seal-image`; body: ArrayBuffer; answer: StampImageView }
   | { name: "redeemPairing"; method: "POST"; path: `/api/v1/pairings/redeem`; body: RedeemRequest; answer: SessionAnswer }
   | { name: "listPeople"; method: "GET"; path: `/api/v1/people`; body: undefined; answer: PeoplePage }
   | { name: "createPerson"; method: "POST"; path: `/api/v1/people`; body: CreatePersonRequest; answer: PersonAnswer }

@@ -34,6 +34,7 @@ from server.metrics import Metrics
 from server.notices.routes import HANDLERS as NOTICES
 from server.preservation.routes import HANDLERS as PRESERVATION
 from server.previews.routes import HANDLERS as PREVIEWS
+from server.stamp_images.routes import HANDLERS as STAMP_IMAGES
 from server.validations.routes import HANDLERS as VALIDATIONS
 from server.web.routes import HANDLERS as WEB
 from server.webhooks.routes import HANDLERS as WEBHOOKS
@@ -188,7 +189,7 @@ def routes() -> list[HTTPRouteHandler]:
         livez, readyz, metrics, openapi_document, problem,
         _static("/api", api_page.text("page.html"), "text/html"), _static("/api/page.js", api_page.text("page.js"), "text/javascript"),
         _static("/api/page.css", api_page.text("page.css"), "text/css"),
-        *IDENTITY, *DOCUMENTS, *APPROVALS, *PRESERVATION, *PREVIEWS, *CREDENTIALS, *NOTICES, *WEBHOOKS, *AUDIT, *EXCHANGE, *VALIDATIONS, *WEB,
+        *IDENTITY, *DOCUMENTS, *APPROVALS, *PRESERVATION, *PREVIEWS, *CREDENTIALS, *NOTICES, *WEBHOOKS, *AUDIT, *EXCHANGE, *VALIDATIONS, *STAMP_IMAGES, *WEB,
     ]  # fmt: skip
     for handler in handlers:
         if access_of(handler.opt) is None:

@@ -92,8 +92,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "takeInDocument": {
         "request": {"metadata": json.dumps(METADATA, ensure_ascii=False), "file": "%PDF-1.7 …"},
-        "201": {"id": _DOCUMENT, "state": "in_review", "revision": _REVISION, "page_count": 1, "duplicates": []},
+        "201": {"id": _DOCUMENT, "state": "in_review", "revision": _REVISION, "page_count": 1, "duplicates": [], "warnings": []},
     },
+    "putSignatureImage": {"request": {"file": "PNG …"}, "200": {"width": 600, "height": 240, "diameter_mm": None}},
+    "putSealImage": {"request": {"file": "PNG …"}, "200": {"width": 1000, "height": 1000, "diameter_mm": 36.0}},
     "readInbox": {"200": {"items": [_LINE], "next": None}},
     "findAgencies": {
         "200": {
@@ -176,7 +178,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 _OUTCOME = ("signer-unavailable", "outcome-unknown")
 _PIN = ("pin-wrong", "pin-locked", "key-frozen", "key-destroyed")
 _INTAKE = (
-    "route-invalid", "receiver-unknown", "secret-document", "too-many-pages", "cannot-be-checked", "insufficient-storage", *sorted(REFUSALS),
+    "route-invalid", "receiver-unknown", "secret-document", "too-many-pages", "cannot-be-checked", "insufficient-storage", "placement-required", *sorted(REFUSALS),
 )  # fmt: skip
 
 # operationId -> problem types of its own; what every guarded route may answer is added from its access and parameters.
@@ -190,8 +192,10 @@ PROBLEMS_OF: dict[str, tuple[str, ...]] = {
     "readReceipt": ("file-pending",),
     "fetchPage": ("cannot-be-shown", "busy"),
     "readManifest": ("cannot-be-shown", "busy"),
+    "putSignatureImage": ("image-refused", "too-large", "busy"),
+    "putSealImage": ("image-refused", "too-large", "busy"),
     "openSheet": (
-        "not-your-turn", "document-signing", "credential-unavailable", "office-device-required", "key-frozen", "not-the-route", "time-stamps-overdue",
+        "placement-required", "not-your-turn", "document-signing", "credential-unavailable", "office-device-required", "key-frozen", "not-the-route", "time-stamps-overdue",
         "changed-beyond-signature", "personal-signature-missing", "conflict", "certificate-revoked", "certificate-status-unavailable",
     ),
     "askChallenge": ("key-frozen", "credential-unavailable", "device-not-admitted", "signer-unavailable"),

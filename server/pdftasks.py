@@ -11,31 +11,70 @@ from signing.pdf.archive import SignedWith, append_validation_data, prepare_arch
 from signing.pdf.compare import Comparison, Expected, compare, compare_archive
 from signing.pdf.errors import PdfError
 from signing.pdf.locks import Signatures
-from signing.pdf.placement import FieldKind, Place, seen_size
+from signing.pdf.placement import FieldKind, Place, over_left, seen_size
 from signing.pdf.prepare import Prepared, PrepareRequest, RouteField, StampText, prepare
 from signing.pdf.reader import Page, open_document
 from signing.pdf.revocation import ValidationData
+from signing.pdf.stamp_image import Ink, StampImage, read_stamp_image
 
 __all__ = [
     "ArchiveCompareOrder",
     "ArchiveOrder",
     "CompareOrder",
+    "ImageAnswer",
+    "ImageOrder",
     "InspectRequest",
     "InspectResponse",
+    "LayoutFound",
+    "LayoutOrder",
     "PlacedField",
     "PrepareOrder",
     "SignedWithAnswer",
     "SignedWithOrder",
+    "SignerLook",
     "append_data_file",
     "archive_file",
     "compare_archive_files",
     "compare_files",
     "inspect_file",
     "prepare_file",
+    "read_image_file",
     "signed_with_files",
 ]
 
 _POINTS_PER_MM = 72 / 25.4
+
+
+Millimetres = tuple[int, float, float, float, float]
+"""A rectangle as the reader sees the page: page from 1, left, top, width, height."""
+
+
+class SignerLook(msgspec.Struct, frozen=True):
+    """A person of the route. `aspect`: of his image, 0 without one. `wanted`: the place is to be found; else `place` is the
+    drafter's, None where nothing needs one.
+    """
+
+    name: str
+    positions: list[str]
+    aspect: float
+    wanted: bool
+    place: Millimetres | None
+
+
+class LayoutOrder(msgspec.Struct, frozen=True):
+    """`seal_mm`: diameter of a seal that has an image and no rectangle, else 0."""
+
+    number: str
+    urgency: int
+    signers: list[SignerLook]
+    seal_mm: float
+
+
+class LayoutFound(msgspec.Struct, frozen=True):
+    """`places`: of the persons in order, then the seal; None where none was wanted. `warnings`: rule ids."""
+
+    places: list[Millimetres | None]
+    warnings: list[str]
 
 
 class InspectRequest(msgspec.Struct, frozen=True):
@@ -44,6 +83,7 @@ class InspectRequest(msgspec.Struct, frozen=True):
     path: str
     fields: list[str] = []
     allow_invisible: bool = False
+    layout: LayoutOrder | None = None
 
 
 class InspectResponse(msgspec.Struct, frozen=True):
@@ -53,6 +93,7 @@ class InspectResponse(msgspec.Struct, frozen=True):
     secrecy_mark: str | None
     version: str
     signatures: int
+    layout: LayoutFound | None = None
 
 
 class PlacedField(msgspec.Struct, frozen=True):
@@ -81,6 +122,8 @@ class PrepareOrder(msgspec.Struct, frozen=True):
     font: str
     certify: bool = False
     allow_invisible: bool = False
+    image: str = ""
+    diameter_mm: float = 0.0
 
 
 class CompareOrder(msgspec.Struct, frozen=True):
@@ -148,6 +191,32 @@ def compare_archive_files(order: ArchiveCompareOrder) -> Comparison:
     return compare_archive(Path(order.parent), Path(order.child))
 
 
+class ImageOrder(msgspec.Struct, frozen=True):
+    """`path`: a PNG from outside; `out`: where the `StampImage` goes as msgpack; `ink`: a value of `Ink`."""
+
+    path: str
+    out: str
+    ink: str
+
+
+class ImageAnswer(msgspec.Struct, frozen=True):
+    """Pixels; `reason` says why there is no image."""
+
+    width: int = 0
+    height: int = 0
+    reason: str = ""
+
+
+def read_image_file(order: ImageOrder) -> ImageAnswer:
+    """The image of a signature or a seal, ready for stamps."""
+    try:
+        image = read_stamp_image(Path(order.path).read_bytes(), Ink(order.ink))
+    except PdfError as error:
+        return ImageAnswer(reason=error.reason)
+    Path(order.out).write_bytes(msgspec.msgpack.encode(image))
+    return ImageAnswer(image.width, image.height)
+
+
 class ValidateOrder(msgspec.Struct, frozen=True):
     """`roots`, `timestamp_roots`: DER certificates. `now_us`: microseconds UTC."""
 
@@ -182,7 +251,62 @@ def inspect_file(request: InspectRequest) -> InspectResponse:
         secrecy_mark=secrecy_mark(path),
         version=report.version,
         signatures=len(report.signatures.signed),
+        layout=None if request.layout is None else _layout(path, request.layout),
     )
+
+
+def _layout(path: Path, order: LayoutOrder) -> LayoutFound:
+    """Places for the images that have none. Raises `PdfError("placement-required")` where the text does not say them."""
+    from signing.pdf.locate import find_space, fit
+    from signing.pdf.page_check import check_first_page
+
+    with open_document(path) as document:
+        pages = list(document.pages())
+    places: list[Millimetres | None] = []
+    over: Place | None = None  # what the last person's signature covers
+    for look in order.signers:
+        if look.wanted:
+            space = find_space(path, look.name, look.positions)
+            if space is None:
+                raise PdfError("placement-required", "the text layer does not say where a person signs")
+            over = fit(space, look.aspect or _TEXT_ASPECT)
+            places.append(_in_millimetres(pages[over.page], over))
+        else:
+            places.append(None)
+            over = None if look.place is None else _inner(_place(pages, look.place), pages, look.aspect)
+    seal = None
+    if order.seal_mm:
+        if over is None:
+            raise PdfError("placement-required", "the seal has no signature to stand over")
+        seal = _in_millimetres(pages[over.page], over_left(pages[over.page], over, order.seal_mm))
+    return LayoutFound([*places, seal], check_first_page(path, order.number, order.urgency))
+
+
+_TEXT_ASPECT = 180 / 64  # of a text stamp
+
+
+def _inner(place: Place, pages: list[Page], aspect: float) -> Place:
+    """What an image of `aspect` covers in the middle of a rectangle; the whole of it where there is no image."""
+    if not aspect:
+        return place
+    across, down = seen_size(pages[place.page])
+    wide, high = place.width * across, place.height * down
+    scale = min(wide / aspect, high)
+    width, height = scale * aspect / across, scale / down
+    return Place(
+        place.page,
+        place.left + (place.width - width) / 2,
+        place.top + (place.height - height) / 2,
+        width,
+        height,
+    )
+
+
+def _in_millimetres(page: Page, place: Place) -> Millimetres:
+    across, down = (side * page.user_unit / _POINTS_PER_MM for side in seen_size(page))
+    parts = (place.left * across, place.top * down, place.width * across, place.height * down)
+    left, top, width, height = (round(part, 3) for part in parts)
+    return page.index + 1, left, top, width, height
 
 
 def _check_room(found: Signatures, request: InspectRequest) -> None:
@@ -213,6 +337,8 @@ def prepare_file(order: PrepareOrder) -> Prepared:
         font=Path(order.font),
         certify=order.certify,
         allow_invisible=order.allow_invisible,
+        image=msgspec.msgpack.decode(Path(order.image).read_bytes(), type=StampImage) if order.image else None,
+        diameter_mm=order.diameter_mm,
     )
     return prepare(parent, request, Path(order.out))
 
@@ -225,7 +351,7 @@ def _places(parent: Path, route: list[PlacedField]) -> list[Place | None]:
     return [None if field.place is None else _place(pages, field.place) for field in route]
 
 
-def _place(pages: list[Page], place: tuple[int, float, float, float, float]) -> Place | None:
+def _place(pages: list[Page], place: Millimetres) -> Place:
     number, left, top, width, height = place
     page = pages[min(number, len(pages)) - 1]
     across, down = (side * page.user_unit / _POINTS_PER_MM for side in seen_size(page))

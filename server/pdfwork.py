@@ -19,8 +19,11 @@ from server.pdftasks import (
     ArchiveCompareOrder,
     ArchiveOrder,
     CompareOrder,
+    ImageAnswer,
+    ImageOrder,
     InspectRequest,
     InspectResponse,
+    LayoutOrder,
     PlacedField,
     PrepareOrder,
     SignedWithAnswer,
@@ -35,6 +38,7 @@ from signing.pdf.assemble import assemble
 from signing.pdf.compare import Comparison, Expected
 from signing.pdf.prepare import FieldRect, Prepared
 from signing.pdf.revocation import ValidationData
+from signing.pdf.stamp_image import Ink
 from signing.pdf.validation import Indication, ValidationResult
 
 T = TypeVar("T")
@@ -99,11 +103,32 @@ class PdfWork:
         self._allow_invisible = allow_invisible
 
     async def inspect(
-        self, path: Path, *, fields: Sequence[str] = (), allow_invisible: bool = False
+        self,
+        path: Path,
+        *,
+        fields: Sequence[str] = (),
+        allow_invisible: bool = False,
+        layout: LayoutOrder | None = None,
     ) -> InspectResponse:
         """Raises: Refused with a PDF refusal code, "cannot-be-checked" or "busy"."""
-        request = InspectRequest(path=str(path), fields=list(fields), allow_invisible=allow_invisible)
+        request = InspectRequest(path=str(path), fields=list(fields), allow_invisible=allow_invisible, layout=layout)
         return await self._call("pdf.inspect", request, InspectResponse, reads=[path])
+
+    async def read_image(self, path: Path, out: Path, ink: Ink) -> tuple[int, int]:
+        """Write the image of a signature or a seal in the PNG at `path` to `out`, as stamps embed it; gives its pixels.
+
+        Raises: Refused("image-refused") with the reason, also where the child dies of the file (B4); Refused("busy").
+        """
+        order = ImageOrder(path=str(path), out=str(out), ink=ink.value)
+        try:
+            found = await self._call("pdf.read_image", order, ImageAnswer, reads=[path], scratch=out.parent)
+        except Refused as error:
+            if error.code != "cannot-be-checked":
+                raise
+            found = ImageAnswer(reason="not-readable")
+        if found.reason or not found.width or not found.height:
+            raise Refused("image-refused", reason=found.reason)
+        return found.width, found.height
 
     async def prepare(
         self,
@@ -118,9 +143,12 @@ class PdfWork:
         certificate: bytes,
         chain: bytes,
         now_us: int,
+        image: Path | None = None,
+        diameter_mm: float = 0.0,
     ) -> PreparedPdf:
         """Write `out`, compare it with `parent`, and say what it shows.
 
+        `image`: what `read_image` wrote for the signer, drawn instead of text; `diameter_mm` of the real seal.
         Raises: Refused with a PDF refusal code, "integrity-failed" when the comparison finds more than was to be added.
         """
         mine = next(index for index, field in enumerate(route) if field.position == position)
@@ -141,10 +169,12 @@ class PdfWork:
             font=str(self._font),
             certify=self._certify,
             allow_invisible=self._allow_invisible,
+            image="" if image is None else str(image),
+            diameter_mm=diameter_mm,
         )
-        prepared = await self._call(
-            "pdf.prepare", order, Prepared, reads=[parent, self._font], scratch=out.parent, file_mb=_megabytes(parent)
-        )
+        reads = [parent, self._font] if image is None else [parent, self._font, image]
+        file_mb = _megabytes(parent) + (0 if image is None else _megabytes(image))
+        prepared = await self._call("pdf.prepare", order, Prepared, reads=reads, scratch=out.parent, file_mb=file_mb)
         await self._compare(parent, out, prepared)
         digest, tbs = await asyncio.to_thread(_digests, out, prepared)
         if tbs != prepared.tbs:

@@ -510,6 +510,20 @@ PROBLEMS = _table(
         "A certified file can only be signed in empty fields that it already has.",
     ),
     Problem(
+        "placement-required",
+        422,
+        "Cần chỉ rõ vị trí chữ ký và con dấu trên trang",
+        "Say where signature and seal stand on the page",
+        "The text layer does not show the lines of position and name once, or there is no room for the seal: nothing is guessed (SIG-1, SIG-2). Give rectangles with the route.",
+    ),
+    Problem(
+        "image-refused",
+        422,
+        "Ảnh chữ ký hoặc con dấu không dùng được",
+        "The image of a signature or seal cannot be used",
+        "`reason`: not-a-png, too-large, not-readable, too-small, background (not transparent), colour (blue for persons, red for seals), not-round.",
+    ),
+    Problem(
         "form-appearance",
         422,
         "Ô biểu mẫu hiển thị khác giá trị",

@@ -51,6 +51,7 @@ from server.previews.tasks import PreviewTasks
 from server.revocation.service import RevocationService
 from server.sandbox.pool import Sandbox
 from server.settings import FCM_URL, Mode, Settings
+from server.stamp_images.service import StampImages
 from server.storage import Blobs
 from server.storage.files import FileBlobs
 from server.timestamps import TimeStamps
@@ -92,6 +93,7 @@ class Wiring:
 
     DEPENDENCIES = (
         "db", "blobs", "settings", "clock", "identity", "documents", "previews", "approvals", "credentials", "notices", "webhooks", "audit", "exchange", "agencies", "records", "validations",
+        "stamp_images",
     )  # fmt: skip
 
     settings: Settings
@@ -152,6 +154,7 @@ class Wiring:
             seal_locks=settings.signing.seal_locks,
             allow_invisible=settings.signing.allow_invisible,
         )
+        self.stamp_images = StampImages(self.db, self.blobs, self.pdf, clock)
         self.documents = DocumentService(
             self.db,
             self.blobs,
@@ -162,6 +165,7 @@ class Wiring:
             ),
             clock,
             settings.exchange.organ_codes,
+            self.stamp_images,
         )
         self.validations = ValidationService(self.db, self.blobs, self.pdf, clock)
         self.previews = PreviewService(self.db, self.blobs, self.sandbox, clock)
@@ -172,6 +176,7 @@ class Wiring:
             documents=self.documents,
             previews=self.previews,
             pdf=self.pdf,
+            images=self.stamp_images,
             signer=self.signer,
             revocation=self.revocation,
             clock=clock,

@@ -12,6 +12,7 @@ Longer than most: sheet, approval and the protocol with the signer are one story
 import asyncio
 import hashlib
 import random
+from contextlib import AsyncExitStack
 
 import msgspec
 import structlog
@@ -45,6 +46,8 @@ from server.previews.model import PreparedManifest, encode, with_touched_pages
 from server.previews.service import PreviewService
 from server.revocation.model import Known
 from server.revocation.service import RevocationService, der_sequence
+from server.stamp_images.queries import ImageRow
+from server.stamp_images.service import StampImages
 from server.storage import Blobs
 from server.wire import iso
 from signing.client import Activation, Approval, Kind, PublicJwk, SignerClient, SignerError, Unavailable, cms
@@ -109,6 +112,7 @@ class ApprovalService:
         documents: DocumentService,
         previews: PreviewService,
         pdf: PdfWork,
+        images: StampImages,
         signer: SignerClient,
         revocation: RevocationService,
         clock: Clock,
@@ -122,6 +126,7 @@ class ApprovalService:
         self._documents = documents
         self._previews = previews
         self._pdf = pdf
+        self._images = images
         self._signer = signer
         self._revocation = revocation
         self._clock = clock
@@ -137,7 +142,7 @@ class ApprovalService:
 
         Raises: Refused("not-your-turn", "document-signing", "credential-unavailable", "office-device-required",
         "personal-signature-missing", "time-stamps-overdue", "cannot-be-shown", "certificate-revoked",
-        "certificate-status-unavailable", PDF refusals).
+        "certificate-status-unavailable", "placement-required", PDF refusals).
         """
         row = await self._documents.get(actor, document)
         step = await turn_of(self._db, actor, row)
@@ -165,9 +170,12 @@ class ApprovalService:
             )
             for other in await queries.route_facts(self._db, document)
         ]
+        image = await self._image(row, step)
         parent_images = await self._previews.images(row.head)
         now_us = self._clock.now_us()
-        async with self._blobs.local(row.head) as parent_path:
+        async with AsyncExitStack() as held:
+            parent_path = await held.enter_async_context(self._blobs.local(row.head))
+            drawn = None if image is None else await held.enter_async_context(self._blobs.local(image.blob))
             out = self._blobs.scratch() / f"prepared-{new_id()}.pdf"
             try:
                 prepared = await self._pdf.prepare(
@@ -181,6 +189,8 @@ class ApprovalService:
                     certificate=certificate,
                     chain=credential.chain or b"",
                     now_us=now_us,
+                    image=drawn,
+                    diameter_mm=0.0 if image is None else image.diameter_mm,
                 )
                 redrawn = await self._previews.draw(out, prepared.prepared_digest, list(prepared.touched_pages))
                 manifest = encode(self._manifest(row, prepared, with_touched_pages(parent_images, redrawn)))
@@ -233,6 +243,13 @@ class ApprovalService:
                 None if status.good or not self._revocation.configured else self._revocation.stops_us(status)
             ),
         )
+
+    async def _image(self, row: DocumentRow, step: StepRow) -> ImageRow | None:
+        """The image that this step's stamp shows: only where its place on the page is known (SIG-1), else it stays text."""
+        if step.placement is None:
+            return None
+        owner = row.organisation if step.person is None else step.person
+        return await self._images.of(row.organisation, owner)
 
     def _manifest(self, row: DocumentRow, prepared: PreparedPdf, images: tuple[object, ...]) -> PreparedManifest:
         return PreparedManifest(

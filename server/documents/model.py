@@ -115,6 +115,9 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     width_mm: Annotated[float, msgspec.Meta(gt=0, le=400)]
     height_mm: Annotated[float, msgspec.Meta(gt=0, le=400)]
 
+    def sides(self) -> tuple[int, float, float, float, float]:
+        return self.page, self.x_mm, self.y_mm, self.width_mm, self.height_mm
+
 
 # An empty signature field that the file brings along: a plain name without the dot of a field tree.
 FieldName = Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[^.\x00-\x1f\x7f]*$")]

@@ -23,6 +23,7 @@ from server.documents.model import (
     IN_FLIGHT,
     DocumentRow,
     Metadata,
+    Placement,
     State,
     StepKind,
     StepRow,
@@ -35,7 +36,7 @@ from server.identity.model import Actor, Role
 from server.ids import new_id
 from server.notices.service import notify
 from server.once import Once
-from server.pdftasks import InspectResponse
+from server.pdftasks import InspectResponse, LayoutFound, LayoutOrder
 from server.storage import Blobs
 from server.webhooks import service as webhooks
 
@@ -72,14 +73,42 @@ class Archive(msgspec.Struct, frozen=True):
     document: str
 
 
+class LayoutWarning(msgspec.Struct, frozen=True):
+    """Something on the page that is not as the rule has it; the document is taken in all the same."""
+
+    rule: str
+    text_vi: str
+    text_en: str
+
+
+_LAYOUT = {
+    one.rule: one
+    for one in (
+        LayoutWarning(
+            "DOC-2", "Trang đầu thiếu Quốc hiệu hoặc Tiêu ngữ", "The first page lacks the national name or motto"
+        ),
+        LayoutWarning("DOC-3", "Trang đầu không có lớp chữ", "The first page has no text layer"),
+        LayoutWarning("DOC-6", "Trang đầu không có số, ký hiệu đã khai", "The first page lacks the declared number"),
+        LayoutWarning(
+            "SIG-12",
+            "Dấu chỉ mức độ khẩn trên trang đầu khác mức đã khai",
+            "The mark of urgency on the first page is not the declared one",
+        ),
+    )
+}
+
+
 class IntakeAnswer(msgspec.Struct, frozen=True):
-    """What the document management system gets back: the document's id, its first revision, and warnings (DOC-8)."""
+    """What the document management system gets back: the document's id, its first revision, and warnings: documents with the
+    same number (DOC-8), and what the page lacks of Decree 30's form.
+    """
 
     id: str
     state: str
     revision: str
     page_count: int
     duplicates: list[str]
+    warnings: list[LayoutWarning] = []
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -238,7 +267,12 @@ async def role_withdrawn(tx: Transaction, person: str, role: Role) -> None:
 
 class Inspects(Protocol):
     async def inspect(
-        self, path: Path, *, fields: Sequence[str] = (), allow_invisible: bool = False
+        self,
+        path: Path,
+        *,
+        fields: Sequence[str] = (),
+        allow_invisible: bool = False,
+        layout: LayoutOrder | None = None,
     ) -> InspectResponse:
         """Raises: Refused with a PDF refusal code, "cannot-be-checked" or "busy"."""
 
@@ -254,17 +288,40 @@ class Inspector:
         self._max_pages = max_pages
         self._allow_invisible = allow_invisible
 
-    async def inspect(self, path: Path, fields: Sequence[str] = ()) -> int:
-        """The number of pages of a file that may be signed in the `fields` that its route names (empty: one of ours).
+    async def inspect(
+        self, path: Path, metadata: Metadata, layout: LayoutOrder | None
+    ) -> tuple[Metadata, int, list[str]]:
+        """A file that may be signed in the fields that its route names: the metadata with the places of images (SIG-1, SIG-2),
+        the number of pages, and the rules that the page does not keep.
 
-        Raises: Refused with a PDF refusal code, "secret-document", "too-many-pages" or "cannot-be-checked".
+        Raises: Refused with a PDF refusal code, "placement-required", "secret-document", "too-many-pages" or "cannot-be-checked".
         """
-        report = await self._pdf.inspect(path, fields=fields, allow_invisible=self._allow_invisible)
+        report = await self._pdf.inspect(
+            path, fields=metadata.route_fields(), allow_invisible=self._allow_invisible, layout=layout
+        )
         if report.secrecy_mark is not None:
             raise Refused("secret-document")
         if report.page_count > self._max_pages:
             raise Refused("too-many-pages", limit=self._max_pages)
-        return report.page_count
+        if report.layout is None:
+            return metadata, report.page_count, []
+        warnings = [rule for rule in report.layout.warnings if rule in _LAYOUT]
+        return _placed(metadata, report.layout), report.page_count, warnings
+
+
+def _placed(metadata: Metadata, found: LayoutFound) -> Metadata:
+    """The places that the text layer gave, where the drafter gave none."""
+    *people, seal = [None if place is None else Placement(*place) for place in found.places]
+    signers = [
+        step if place is None else msgspec.structs.replace(step, placement=place)
+        for step, place in zip(metadata.signers, people, strict=True)
+    ]
+    return msgspec.structs.replace(metadata, signers=signers, seal_placement=seal or metadata.seal_placement)
+
+
+class Lays(Protocol):
+    async def layout(self, reads: Reads, organisation: str, metadata: Metadata) -> LayoutOrder:
+        """What a document's page is looked through for. Raises: Refused("placement-required")."""
 
 
 class DocumentService:
@@ -277,6 +334,7 @@ class DocumentService:
         inspector: Inspector,
         clock: Clock,
         organ_codes: Mapping[str, str] | None = None,
+        layouts: Lays | None = None,
     ) -> None:
         """`organ_codes`: from the code of an organisation here to the one that the exchange knows, where they differ."""
         self._organ_codes = organ_codes or {}
@@ -284,6 +342,7 @@ class DocumentService:
         self._blobs = blobs
         self._inspector = inspector
         self._clock = clock
+        self._layouts = layouts
 
     # Reads.
 
@@ -347,7 +406,7 @@ class DocumentService:
             return answered
         # What can be refused is refused before anything is stored; the transaction asks again.
         await self._check_route(self._db, actor, metadata)
-        pages = await self._inspector.inspect(path, metadata.route_fields())
+        metadata, pages, rules = await self._inspect(actor, path, metadata)
         size = path.stat().st_size
         digest = await self._blobs.put_file(path)
         organisation_code = await self._organisation_code(actor.organisation)
@@ -371,6 +430,7 @@ class DocumentService:
                 revision=digest,
                 page_count=pages,
                 duplicates=[str(other["id"]) for other in alike],
+                warnings=[_LAYOUT[rule] for rule in rules],
             )
             encoded = msgspec.json.encode(answer)
             await once.settle(tx, encoded)
@@ -390,7 +450,7 @@ class DocumentService:
         if answered is not None:
             return answered
         await self._check_replaceable(self._db, before, metadata)
-        pages = await self._inspector.inspect(path, metadata.route_fields())
+        metadata, pages, rules = await self._inspect(actor, path, metadata)
         size = path.stat().st_size
         digest = await self._blobs.put_file(path)
         organisation_code = await self._organisation_code(actor.organisation)
@@ -441,12 +501,25 @@ class DocumentService:
             await open_step(tx, row, route[0], now_us=now_us)
             await jobs.enqueue(tx, "previews.warm", WarmPreviews(revision=digest), dedupe_key=f"previews.warm:{digest}")
             encoded = msgspec.json.encode(
-                IntakeAnswer(id=document, state=State.IN_REVIEW.value, revision=digest, page_count=pages, duplicates=[])
+                IntakeAnswer(
+                    id=document,
+                    state=State.IN_REVIEW.value,
+                    revision=digest,
+                    page_count=pages,
+                    duplicates=[],
+                    warnings=[_LAYOUT[rule] for rule in rules],
+                )
             )
             await once.settle(tx, encoded)
             return encoded
 
         return await self._db.transact(body)
+
+    async def _inspect(self, actor: Actor, path: Path, metadata: Metadata) -> tuple[Metadata, int, list[str]]:
+        layout = None
+        if self._layouts is not None:
+            layout = await self._layouts.layout(self._db, actor.organisation, metadata)
+        return await self._inspector.inspect(path, metadata, layout)
 
     async def _check_route(self, reads: Reads, actor: Actor, metadata: Metadata) -> None:
         wanted = {step.person for step in metadata.signers}

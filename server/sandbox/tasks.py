@@ -33,6 +33,7 @@ TASKS: dict[str, Task] = {
     "pdf.archive": Task("server.pdftasks:archive_file"),
     "pdf.append_data": Task("server.pdftasks:append_data_file"),
     "pdf.compare_archive": Task("server.pdftasks:compare_archive_files"),
+    "pdf.read_image": Task("server.pdftasks:read_image_file"),
     "pdf.validate": Task("server.pdftasks:validate_file"),
 }
 

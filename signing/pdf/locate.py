@@ -125,6 +125,9 @@ def find_space(path: Path, name: str, positions: Sequence[str]) -> SignatureSpac
     try:
         for index in range(len(document) - 1, max(-1, len(document) - 1 - MAX_PAGES), -1):
             page = document[index]
+            if not _mentions(page, name):
+                page.close()
+                continue
             width, height = (side * _MM for side in page.get_size())
             spaces = _spaces(lines_of(page), name, positions)
             page.close()
@@ -134,6 +137,14 @@ def find_space(path: Path, name: str, positions: Sequence[str]) -> SignatureSpac
     finally:
         document.close()
     return None
+
+
+def _mentions(page: Any, name: str) -> bool:
+    """Whether the page has the name at all, in any order of lines: reading every character's box takes much longer."""
+    text_page = page.get_textpage()
+    text = "".join(fold(text_page.get_text_range()).split())
+    text_page.close()
+    return "".join(fold(name).split()) in text
 
 
 def _spaces(lines: list[TextLine], name: str, positions: Sequence[str]) -> list[tuple[float, float, float]]:

@@ -59,18 +59,18 @@ BODIES: dict[str, Any] = {
     "registerWebhook": {"url": "http://127.0.0.1:9/x", "events": ["document.signed"]},
 }  # fmt: skip
 QUERIES = {"findAgencies": {"query": "BIMAT"}}
-MULTIPART = {"takeInDocument", "replaceDocument", "validateFile"}
+MULTIPART = {"takeInDocument", "replaceDocument", "validateFile", "putSignatureImage", "putSealImage"}
 
 # Operations by what their ids are: those of the calling device or person alone, of an organisation, of nobody.
 PUBLIC = {"livez", "readyz", "metrics", "readProblem", "readLogHead", "redeemPairing", "resumeSession", "issueToken"}
 OWN = {
     "endSession", "getMe", "listMyDevices", "putFcmAddress", "putWebPushAddress", "getWebPushAddress", "activateWebPushAddress", "deleteFcmAddress",
     "deleteWebPushAddress", "freezeMyKey", "listEnrolments", "readSealingKey",
-    "listHandovers", "listMyCredentials", "createMyPairingCode", "changePin", "listNotices", "reportReceipts", "approve",
+    "listHandovers", "listMyCredentials", "createMyPairingCode", "changePin", "listNotices", "reportReceipts", "approve", "putSignatureImage", "deleteSignatureImage",
 }  # fmt: skip
 LISTS = {
     "listAwaitingDevices", "listPeople", "listClients", "listDocuments", "readInbox", "readChanges", "readSealQueue", "listPendingCredentials", "listCredentials", "listWebhooks",
-    "createPerson", "createClient", "registerWebhook", "takeInDocument", "carryVoucher", "validateFile", "findAgencies",
+    "createPerson", "createClient", "registerWebhook", "takeInDocument", "carryVoucher", "validateFile", "findAgencies", "putSealImage", "deleteSealImage",
 }  # fmt: skip
 OBJECTS = {
     "listDevicesOfPerson", "revokeDevice", "freezeKey", "unfreezeKey", "getPerson", "endPerson", "grantRole", "withdrawRole", "createPairingCode",
@@ -173,7 +173,7 @@ async def call(caller: Caller, operation: str, ids: dict[str, str]) -> Any:
             "metadata": (None, json.dumps(metadata)),
             "file": ("a.pdf", pdfs.plain(), "application/pdf"),
         }
-        if operation == "validateFile":
+        if operation not in {"takeInDocument", "replaceDocument"}:
             del options["files"]["metadata"]
     elif operation in BODIES:
         options["json"] = BODIES[operation]

@@ -1,13 +1,17 @@
-"""Sample images of a hand's signature and of a seal, drawn here: no person's and no organisation's."""
+"""Sample images of a hand's signature and of a seal, drawn here: no person's and no organisation's. And a ruler for pages that show them."""
 
 import io
 import math
+from pathlib import Path
 from typing import Any
 
-from PIL import Image, ImageDraw
+import pypdfium2
+from PIL import Image, ImageChops, ImageDraw
 
 BLUE = (20, 50, 160)
 RED = (214, 16, 24)
+DPI = 300
+PER_MM = DPI / 25.4
 
 
 def png(image: Image.Image, **options: Any) -> bytes:
@@ -51,3 +55,25 @@ def seal(colour: tuple[int, int, int] = RED, side: int = 700, squeeze: float = 1
     ]
     draw.polygon(star, fill=(*colour, 255))
     return png(image)
+
+
+def draw(path: Path, page: int = 0) -> Image.Image:
+    document = pypdfium2.PdfDocument(str(path))
+    document.init_forms()
+    image: Image.Image = document[page].render(scale=DPI / 72, may_draw_forms=True).to_pil().convert("RGB")
+    document.close()
+    return image
+
+
+def inked(image: Image.Image, low: float, high: float) -> tuple[tuple[int, int, int, int] | None, set[int]]:
+    """Bounding box of the pixels that are coloured with a hue in the range (degrees), and their hues."""
+    bands = image.split()
+    most = ImageChops.lighter(ImageChops.lighter(bands[0], bands[1]), bands[2])
+    least = ImageChops.darker(ImageChops.darker(bands[0], bands[1]), bands[2])
+    coloured = ImageChops.subtract(most, least).point(lambda value: 255 if value >= 60 else 0)
+    hue = image.convert("HSV").getchannel("H")
+    degrees = [value * 360 / 255 for value in range(256)]
+    within = [low <= angle <= high or low <= angle - 360 <= high for angle in degrees]
+    chosen = ImageChops.multiply(coloured, hue.point([255 * one for one in within]))
+    counts = hue.histogram(chosen) if chosen.getbbox() else []
+    return chosen.getbbox(), {round(degrees[value]) for value, count in enumerate(counts) if count}

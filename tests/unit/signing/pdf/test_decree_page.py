@@ -9,9 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-import pypdfium2
 import pytest
-from PIL import Image, ImageChops
+from PIL import Image
 
 from server.demo import paper
 from signing.pdf import appearance
@@ -26,9 +25,8 @@ from signing.pdf.stamp_image import MAX_PNG, Ink, StampImage, read_stamp_image
 from tests.fakes import pdf_signing as fakes
 from tests.fakes import stamp_pngs
 from tests.fakes.pdfs import HONEST
+from tests.fakes.stamp_pngs import DPI, PER_MM, draw, inked
 
-DPI = 300
-_PER_MM = DPI / 25.4
 DAY = dt.date(2026, 11, 18)
 PERSON = StampText(paper.LEADER, "CHỦ TỊCH")
 AGENCY = StampText(paper.AGENCY, "Văn thư: Lê Thử Nghiệm")
@@ -71,41 +69,19 @@ def _signed(
     return one, two
 
 
-def _draw(path: Path, page: int = 0) -> Image.Image:
-    document = pypdfium2.PdfDocument(str(path))
-    document.init_forms()
-    image: Image.Image = document[page].render(scale=DPI / 72, may_draw_forms=True).to_pil().convert("RGB")
-    document.close()
-    return image
-
-
-def _inked(image: Image.Image, low: float, high: float) -> tuple[tuple[int, int, int, int] | None, set[int]]:
-    """Bounding box of the pixels that are coloured with a hue in the range (degrees), and their hues."""
-    bands = image.split()
-    most = ImageChops.lighter(ImageChops.lighter(bands[0], bands[1]), bands[2])
-    least = ImageChops.darker(ImageChops.darker(bands[0], bands[1]), bands[2])
-    coloured = ImageChops.subtract(most, least).point(lambda value: 255 if value >= 60 else 0)
-    hue = image.convert("HSV").getchannel("H")
-    degrees = [value * 360 / 255 for value in range(256)]
-    within = [low <= angle <= high or low <= angle - 360 <= high for angle in degrees]
-    chosen = ImageChops.multiply(coloured, hue.point([255 * one for one in within]))
-    counts = hue.histogram(chosen) if chosen.getbbox() else []
-    return chosen.getbbox(), {round(degrees[value]) for value, count in enumerate(counts) if count}
-
-
 @pytest.mark.parametrize("diameter", [36.0, 42.0])
 def test_signature_and_seal_stand_as_the_annex_says(
     tmp_path: Path, signature: StampImage, seal: StampImage, diameter: float
 ) -> None:
     parent = _written(tmp_path)
     one, two = _signed(tmp_path, parent, signature, seal, diameter)
-    assert _inked(_draw(parent), 0, 360)[1] == set()
+    assert inked(draw(parent), 0, 360)[1] == set()
     # SIG-1: blue, in the middle between the position's line and the name's.
-    blue, hues = _inked(_draw(one), 180, 280)
+    blue, hues = inked(draw(one), 180, 280)
     assert blue is not None
     assert min(hues) >= 195
     assert max(hues) <= 270
-    assert _inked(_draw(one), -30, 60)[1] == set()
+    assert inked(draw(one), -30, 60)[1] == set()
     lines = fakes.run("pdftotext", "-bbox", parent, "-").splitlines()
     words = [
         dict(part.split("=") for part in line.split(">")[0].split()[1:]) | {"said": line}
@@ -115,21 +91,21 @@ def test_signature_and_seal_stand_as_the_annex_says(
     title = next(word for word in reversed(words) if ">TỊCH<" in word["said"])
     name = next(word for word in reversed(words) if ">Nguyễn<" in word["said"])
     edges = (float(title["yMax"].strip('"')), float(name["yMin"].strip('"')))
-    middle = ((blue[0] + blue[2]) / 2 / _PER_MM, (blue[1] + blue[3]) / 2 / _PER_MM)
+    middle = ((blue[0] + blue[2]) / 2 / PER_MM, (blue[1] + blue[3]) / 2 / PER_MM)
     wanted = (paper.decision(DAY).signature.x_mm + 30, sum(edges) / 2 * 25.4 / 72)
     assert abs(middle[0] - wanted[0]) <= 2
     assert abs(middle[1] - wanted[1]) <= 2
     assert edges[0] * DPI / 72 < blue[1]
     assert blue[3] < edges[1] * DPI / 72
     # SIG-2: red, of the real seal's size, over the left third of the signature.
-    red, hues = _inked(_draw(two), -25, 25)
+    red, hues = inked(draw(two), -25, 25)
     assert red is not None
     assert all(hue <= 20 or hue >= 335 for hue in hues)
     for side in (red[2] - red[0], red[3] - red[1]):
-        assert abs(side / _PER_MM - diameter) <= 0.5
+        assert abs(side / PER_MM - diameter) <= 0.5
     assert red[0] < blue[0]
     assert 0.28 <= (red[2] - blue[0]) / (blue[2] - blue[0]) <= 0.38
-    assert abs((red[1] + red[3]) - (blue[1] + blue[3])) / 2 <= 2 * _PER_MM
+    assert abs((red[1] + red[3]) - (blue[1] + blue[3])) / 2 <= 2 * PER_MM
 
 
 def test_images_leave_the_text_as_it_was(tmp_path: Path, signature: StampImage, seal: StampImage) -> None:
@@ -305,12 +281,12 @@ def test_annexes_and_copies_are_noted_in_the_corner(tmp_path: Path, seal: StampI
     wanted = f"15/QĐ-UBND {time}" if kind is FieldKind.ANNEX else f"SAO Y Văn phòng Ủy ban nhân dân xã Mẫu {time}"
     assert wanted in said
     fakes.run("pdftoppm", "-png", "-r", DPI, "-singlefile", out, tmp_path / "drawn")
-    red, _hues = _inked(Image.open(tmp_path / "drawn.png").convert("RGB"), -25, 25)
+    red, _hues = inked(Image.open(tmp_path / "drawn.png").convert("RGB"), -25, 25)
     if kind is FieldKind.ANNEX:
         assert red is None  # SIG-4: no image of the seal
     else:
         assert red is not None
-        assert abs((red[2] - red[0]) / _PER_MM - 36) <= 0.5  # SIG-6: of its real size
+        assert abs((red[2] - red[0]) / PER_MM - 36) <= 0.5  # SIG-6: of its real size
     added = out.read_bytes()[len(parent.read_bytes()) :]
     assert b"/F0 10 Tf" in added
     assert b"0 0 0 rg" in added
