@@ -1,5 +1,7 @@
 """All SQL of the exchange. Users reach it only through a document that they may read (threat C1)."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from server.db import Reads, Row, Transaction, into
@@ -341,33 +343,54 @@ async def axis_answers(tx: Transaction, axis: str) -> None:
     await tx.execute("DELETE FROM axis_health WHERE axis = $1", axis)
 
 
-# A packet's file is content-addressed: the same bytes may be named by another packet, a revision or an image.
-_NAMED = (
-    "EXISTS (SELECT 1 FROM revisions r WHERE r.digest = o.blob) OR EXISTS (SELECT 1 FROM prepared_revisions p WHERE p.blob = o.blob)"
-    " OR EXISTS (SELECT 1 FROM page_images i WHERE i.digest = o.blob)"
-)
 _OURS_DONE = (
     "o.stage = 'accepted' AND o.accepted_us < $1"
     " AND EXISTS (SELECT 1 FROM documents d WHERE d.id = o.document AND d.state IN ('accepted', 'recalled'))"
 )
 _THEIRS_DONE = "o.kind = 'status' AND o.state <> 'stored' AND o.confirmed_us < $1"
+_DONE = (("outgoing_packets", _OURS_DONE), ("incoming_packets", _THEIRS_DONE))
 
 
-async def drop_packets(tx: Transaction, until_us: int, now_us: int) -> list[str]:
-    """Mark what is dropped; the digests that no row needs any more."""
+def _places(first: int, digests: Sequence[str]) -> str:
+    return ", ".join(f"${first + place}" for place in range(len(digests)))
+
+
+async def done_packets(db: Reads, until_us: int) -> list[str]:
+    """Digests of the files of packets that have done their work, in order."""
     found: set[str] = set()
-    for table, done in (("outgoing_packets", _OURS_DONE), ("incoming_packets", _THEIRS_DONE)):
+    for table, done in _DONE:
+        rows = await db.fetch_all(f"SELECT o.blob FROM {table} o WHERE o.dropped_us IS NULL AND {done}", until_us)
+        found |= {str(row["blob"]) for row in rows}
+    return sorted(found)
+
+
+async def named_elsewhere(db: Reads, digests: Sequence[str]) -> set[str]:
+    """Which of these a revision, a prepared revision or an image names: files are content-addressed.
+
+    No index leads to the last two from a digest: ask for many at once, and outside the writer's transactions.
+    """
+    some = _places(1, digests)
+    rows = await db.fetch_all(
+        f"SELECT digest FROM revisions WHERE digest IN ({some}) UNION SELECT blob FROM prepared_revisions WHERE blob IN ({some})"
+        f" UNION SELECT digest FROM page_images WHERE digest IN ({some})",
+        *digests,
+    )
+    return {str(row["digest"]) for row in rows}
+
+
+async def drop_packets(tx: Transaction, digests: Sequence[str], until_us: int, now_us: int) -> list[str]:
+    """Mark which of these are dropped; the digests that no packet needs any more."""
+    found: set[str] = set()
+    for table, done in _DONE:
         rows = await tx.fetch_all(
-            f"UPDATE {table} AS o SET dropped_us = $2 WHERE o.dropped_us IS NULL AND {done} AND NOT ({_NAMED}) RETURNING blob",
-            until_us, now_us,
+            f"UPDATE {table} AS o SET dropped_us = $2 WHERE o.dropped_us IS NULL AND o.blob IN ({_places(3, digests)}) AND {done}"
+            " AND NOT EXISTS (SELECT 1 FROM revisions r WHERE r.digest = o.blob) RETURNING blob",
+            until_us, now_us, *digests,
         )  # fmt: skip
         found |= {str(row["blob"]) for row in rows}
-    needed: set[str] = set()
-    for table in ("outgoing_packets", "incoming_packets"):
-        for digest in found:
-            if (
-                await tx.fetch_one(f"SELECT 1 AS one FROM {table} WHERE blob = $1 AND dropped_us IS NULL", digest)
-                is not None
-            ):
-                needed.add(digest)
-    return sorted(found - needed)
+    for table, _ in _DONE:
+        rows = await tx.fetch_all(
+            f"SELECT blob FROM {table} WHERE dropped_us IS NULL AND blob IN ({_places(1, digests)})", *digests
+        )
+        found -= {str(row["blob"]) for row in rows}
+    return sorted(found)

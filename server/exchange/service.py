@@ -6,7 +6,7 @@ it acts and after it was answered; what a crash interrupted is asked about at th
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import structlog
@@ -39,6 +39,7 @@ DOCUMENT = PacketKind.DOCUMENT.value
 _NOT_VALID = "personal-signature-missing"
 _ALIKE_S = 5.0
 _PROBE_US = 60_000_000
+_DROPPED_AT_ONCE = 90  # a statement takes 99 parameters at most
 _EVENT_OF = {
     Stage.SENDING: Event.SEND_STARTED,
     Stage.UNKNOWN: Event.SEND_POSTPONED,
@@ -348,7 +349,17 @@ class ExchangeService:
         others stay. A file that any row still needs is kept.
         """
         until_us = self._clock.now_us() - self._settings.keep_packets_days * 86_400_000_000
-        dropped = await self._db.transact(lambda tx: queries.drop_packets(tx, until_us, self._clock.now_us()))
+        done, count = await queries.done_packets(self._db, until_us), 0
+        for start in range(0, len(done), _DROPPED_AT_ONCE):
+            count += await self._drop(done[start : start + _DROPPED_AT_ONCE], until_us)
+        return count
+
+    async def _drop(self, some: Sequence[str], until_us: int) -> int:
+        named = await queries.named_elsewhere(self._db, some)
+        free = [digest for digest in some if digest not in named]
+        if not free:
+            return 0
+        dropped = await self._db.transact(lambda tx: queries.drop_packets(tx, free, until_us, self._clock.now_us()))
         for digest in dropped:
             await self._blobs.delete(digest)
         return len(dropped)

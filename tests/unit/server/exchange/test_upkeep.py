@@ -131,3 +131,46 @@ async def test_of_what_others_sent_only_applied_statuses_go(sqlite_db, tmp_path,
     assert await house.exchange.drop_packets() == 1
     left = [bool(list(house.blobs._root.rglob(digest))) for digest in blobs[:6]]
     assert left == [True, False, True, True, True, True]
+
+
+@pytest.mark.asyncio
+async def test_many_packets_go_some_at_a_time_and_nobody_waits_for_a_scan(db, tmp_path, clock, stage, monkeypatch):
+    """D13: no transaction, for which all writers wait, looks through every image and prepared revision for each packet."""
+    house = House(db, tmp_path, clock, stage.client("X01", send_s=1))
+    await house.found()
+
+    async def body(tx):
+        for n in range(200):
+            await tx.execute(
+                "INSERT INTO incoming_packets (axis_id, kind, sender, receiver, blob, state, error, received_us, confirmed_us)"
+                " VALUES ($1, 'status', 'X02', 'X01', $2, 'applied', '', 1, 1)",
+                f"a{n}", f"{n:064x}",
+            )  # fmt: skip
+
+    await db.transact(body)
+    marked, transact = [], db.transact
+
+    async def noted(body, **options):
+        async def within(tx):
+            result = await body(_Watched(tx))
+            marked.append(len(result))
+            return result
+
+        return await transact(within, **options)
+
+    monkeypatch.setattr(db, "transact", noted)
+    assert await house.exchange.drop_packets() == 200
+    assert sum(marked) == 200
+    assert max(marked) <= 90
+
+
+class _Watched:
+    """A transaction that refuses to read what no index leads to."""
+
+    def __init__(self, tx):
+        self._tx = tx
+
+    async def fetch_all(self, sql, *args):
+        assert "page_images" not in sql
+        assert "prepared_revisions" not in sql
+        return await self._tx.fetch_all(sql, *args)
