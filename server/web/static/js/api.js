@@ -29,6 +29,8 @@ export const events = new EventTarget();
 /** @param {string} name */
 const tell = (name) => events.dispatchEvent(new Event(name));
 
+let answered = false; // whether the server was heard since this window began
+
 let skew = 0; // the server's clock minus ours, milliseconds
 /** @returns {number} Milliseconds by the server's clock, as far as a refusal has taught it. */
 export const now = () => Date.now() + skew;
@@ -76,6 +78,7 @@ async function send(method, path, token, { json, form, headers = {}, jti, signal
       credentials: "omit", redirect: "error", cache: "no-store",
     });
     if (answer.ok) {
+      answered = true;
       const body = answer.status === 204 ? new ArrayBuffer(0) : await answer.arrayBuffer();
       tell("online");
       return body;
@@ -204,6 +207,15 @@ async function repeated(method, path, { tries = method === "GET" ? 3 : 1, ...opt
  * @returns {Promise<Api.AnswerOf<"GET", Path>>}
  */
 export const read = async (path, options) => decode(await call("GET", path, options));
+/**
+ * What was kept of a path, to be drawn until the first answer of the server since the start; the caller asks the server as well.
+ * @template {Api.PathOf<"GET">} Path @param {Path} path @returns {Promise<Api.AnswerOf<"GET", Path> | undefined>}
+ */
+export async function meanwhile(path) {
+  if (answered) return;
+  const found = await offline.kept(path).catch(() => undefined);
+  return found && !answered ? decode(found.body) : undefined;
+}
 /**
  * @template {Api.PathOf<"POST">} Path @param {Path} path @param {Api.BodyOf<"POST", Path>} [json]
  * @param {{tries?: number}} [options] @returns {Promise<Api.AnswerOf<"POST", Path>>}

@@ -1,5 +1,5 @@
 /** The start of the client: who is here, which screen, what has changed on the server. */
-import { Problem, events, flush, forget, pause, read, self } from "./api.js";
+import { Problem, events, flush, forget, meanwhile, pause, read, self } from "./api.js";
 import { approveScreen, batchScreen } from "./approve.js";
 import { documentScreen, giveBack } from "./document.js";
 import { frame, has, keepsPeople, nothing, panes, reads, trouble, waiting, wide } from "./frame.js";
@@ -13,6 +13,7 @@ import { dateTime, language, speak, t } from "./texts.js";
 import { fill, h, icon, say } from "./view.js";
 
 const LIVE_MS = 4000;
+const CALM_MS = 3000;
 const DOCUMENT = "([0-9a-f]{32})";
 
 /** What stands beside a document where there is room. @type {Record<string, (screen: import("./frame.js").Screen) => Promise<void>>} */
@@ -110,14 +111,21 @@ async function start() {
     say(t("pairKnown"));
   }
   fill(frame({ title: t("app"), kind: "lone" }).main, waiting());
+  // Asked before the copy is read; the first screen does not wait for the answer where there is a copy.
+  const asked = read("/api/v1/me", { kept: true });
+  asked.catch(() => {});
+  me ??= await meanwhile("/api/v1/me");
+  const early = me && JSON.stringify(me);
+  if (me && !ended) show();
   try {
-    me = await read("/api/v1/me", { kept: true });
+    me = await asked;
   } catch (error) {
-    if (me || ended) return;
-    fill(frame({ title: t("app"), kind: "lone" }).main, trouble(error, start));
-    return;
+    // With a copy the screens say for themselves what does not come, and the feed below goes on asking.
+    if (!me && !ended) fill(frame({ title: t("app"), kind: "lone" }).main, trouble(error, start));
+    if (!me) return;
   }
-  show();
+  if (ended) return;
+  if (JSON.stringify(me) !== early) show();
   if (me && reads(me)) follow();
   flush().then(renew).catch(() => {});
 }
@@ -204,7 +212,10 @@ start();
 if ("serviceWorker" in navigator) {
   // The one script address that the policy lets through (Trusted Types).
   const policy = /** @type {any} */ (window).trustedTypes?.createPolicy("hoatoc", { createScriptURL: (/** @type {string} */ url) => (url === "/sw.js" ? url : "") });
-  navigator.serviceWorker.register(policy ? policy.createScriptURL("/sw.js") : "/sw.js", { type: "module" }).catch(() => {});
+  const register = () => navigator.serviceWorker.register(policy ? policy.createScriptURL("/sw.js") : "/sw.js", { type: "module" }).catch(() => {});
+  // Looking for a newer worker fetches it and all that it draws in: that does not take the line from the first screen.
+  if (navigator.serviceWorker.controller) pause(CALM_MS).then(register);
+  else register();
   navigator.serviceWorker.addEventListener("message", ({ data }) => {
     if (data.go) go(data.go);
     if (data.changed) changed(new Set([data.changed]));

@@ -1,6 +1,6 @@
 /** A document: what it is, its pages as images of the exact bytes, its route, its files, and what may be done with it now. */
 import { Problem, call, pause, post, read } from "./api.js";
-import { chip, frame, has, nothing, pageLoader, trouble, waiting, words } from "./frame.js";
+import { chip, frame, has, heads, nothing, pageLoader, trouble, waiting, words } from "./frame.js";
 import { Differs, imageOf, read as readManifest } from "./manifest.js";
 import { purge } from "./offline.js";
 import { pageList } from "./pages.js";
@@ -9,6 +9,23 @@ import { download, fill, h, icon, outside, say } from "./view.js";
 
 /** Pages that are kept before they are looked at. */
 const AHEAD = 12;
+
+/** Width in pixels of a page on a phone. */
+const WIDTH = 720;
+
+/**
+ * The manifest and the first page of the revision that the list named, asked for beside the document: if it has another head by now they
+ * are dropped, and the page is checked against the manifest as any other.
+ * @param {string} id @param {AbortSignal} signal
+ */
+function begun(id, signal) {
+  const revision = heads.get(id);
+  if (!revision) return;
+  const manifest = call("GET", `/api/v1/documents/${id}/revisions/${revision}/manifest`, { signal, kept: true });
+  const first = pageLoader(id, revision)({ page: 1, width: WIDTH }, signal);
+  for (const one of [manifest, first]) one.catch(() => {});
+  return { revision, manifest, first };
+}
 
 /** The open step that is this person's to take now. @param {any} document @param {import("./frame.js").Me} me */
 export function myStep(document, me) {
@@ -28,6 +45,7 @@ export async function documentScreen({ me, signal, changed }, id) {
   let whole = false;
   const facts = h("div", { class: "before" });
 
+  let early = begun(id, signal);
   const load = async () => {
     try {
       const found = await read(`/api/v1/documents/${id}`, { signal, kept: true });
@@ -99,12 +117,20 @@ export async function documentScreen({ me, signal, changed }, id) {
     const path = `/api/v1/documents/${id}/revisions/${found.revision}`;
     const place = h("div", { class: "empty" }, h("span", { class: "spin" }));
     fill(main, h("div", { class: "reader" }, facts, place));
-    const { manifest } = await readManifest(await call("GET", `${path}/manifest`, { signal, kept: true }));
+    const ready = early?.revision === found.revision ? early : undefined;
+    early = undefined;
+    const asked = () => call("GET", `${path}/manifest`, { signal, kept: true });
+    const { manifest } = await readManifest(await (ready?.manifest.catch(asked) ?? asked()));
     if (manifest.revision !== found.revision || manifest.page_count !== found.page_count) throw new Differs("another revision");
     const turned = (/** @type {number} */ page) => fill(counter, t("docPage", { n: page, all: manifest.page_count }));
     let told = false;
     const list = pageList({
-      manifest, scroller: main, signal, turned, load: pageLoader(id, found.revision),
+      manifest, scroller: main, signal, turned, load: (image, stop) => {
+        const first = image.page === 1 && image.width === WIDTH && ready?.first;
+        const fetched = () => pageLoader(id, found.revision)(image, stop);
+        if (ready) ready.first = /** @type {any} */ (undefined);
+        return first ? first.catch(fetched) : fetched();
+      },
       failed: (error) => {
         if (told) return;
         told = true;
@@ -125,7 +151,7 @@ export async function documentScreen({ me, signal, changed }, id) {
     await pause(2500);
     const { effectiveType, saveData } = /** @type {any} */ (navigator).connection ?? {};
     if (effectiveType !== "4g" || saveData) return;
-    for (let page = 1; page <= Math.min(AHEAD, manifest.page_count) && !signal.aborted; page++) await pageLoader(id, revision)(imageOf(manifest, page, 720), signal);
+    for (let page = 1; page <= Math.min(AHEAD, manifest.page_count) && !signal.aborted; page++) await pageLoader(id, revision)(imageOf(manifest, page, WIDTH), signal);
   }
   changed((documents) => documents.has(id) && load());
   await load();

@@ -72,8 +72,12 @@ export function frame({ title, back, me, tab, kind = "", end, list }) {
   };
 }
 
+/** The newest revision of a document, as the lists last said. @type {Map<string, string>} */
+export const heads = new Map();
+
 /** A line of the inbox or of the seal queue. @param {any} item @param {string} hash */
 export function card(item, hash) {
+  if (item.revision) heads.set(item.id, item.revision);
   return h("a", { class: `card u${item.urgency}`, href: hash, "aria-current": location.hash.startsWith(hash) ? "page" : undefined }, lines(item));
 }
 

@@ -2,7 +2,7 @@
  * Inbox and seal queue: what waits first, most urgent first; several may be chosen, to be signed with one PIN. On a wide screen the list
  * stays beside what it opens, and the keyboard walks through it: j and k, Enter, Esc, and a sheet that lists the keys.
  */
-import { read } from "./api.js";
+import { meanwhile, read } from "./api.js";
 import { card, frame, lines, nothing, panes, signs, trouble, waiting } from "./frame.js";
 import { t } from "./texts.js";
 import { fill, h, icon } from "./view.js";
@@ -78,20 +78,33 @@ async function list({ me, signal, go, changed }, kind) {
     pick(false);
     go("#/batch");
   }
+  // Whether a copy alone is shown: it does not stand in for an answer that did not come.
+  let copied = false;
   const load = async () => {
     try {
-      const [page, keyless] = await Promise.all([read(sealing ? "/api/v1/seal-queue" : "/api/v1/inbox", { signal, kept: true }), !sealing && signs(me) && withoutKey(me.device).catch(() => false)]);
-      items = sealing ? page.items.map((/** @type {any} */ item) => ({ ...item, waiting: true })) : page.items;
-      next = page.next;
-      for (const id of picked ?? []) if (!items.some((item) => item.id === id)) picked?.delete(id);
-      needsKey = keyless;
-      if (signal.aborted) return;
-      draw();
-      offer();
+      const path = sealing ? "/api/v1/seal-queue" : "/api/v1/inbox";
+      const asked = Promise.all([read(path, { signal, kept: true }), !sealing && signs(me) && withoutKey(me.device).catch(() => false)]);
+      asked.catch(() => {});
+      const copy = items.length ? undefined : await meanwhile(path);
+      if (copy && !signal.aborted) take(copy, false);
+      copied = Boolean(copy);
+      const [page, keyless] = await asked;
+      copied = false;
+      if (signal.aborted || (copy && !keyless && JSON.stringify(copy) === JSON.stringify(page))) return;
+      take(page, keyless);
     } catch (error) {
-      if (!signal.aborted && !items.length) fill(main, trouble(error, load));
+      if (!signal.aborted && (copied || !items.length)) fill(main, trouble(error, load));
     }
   };
+  /** @param {any} page @param {boolean} keyless */
+  function take(page, keyless) {
+    items = sealing ? page.items.map((/** @type {any} */ item) => ({ ...item, waiting: true })) : page.items;
+    next = page.next;
+    for (const id of picked ?? []) if (!items.some((item) => item.id === id)) picked?.delete(id);
+    needsKey = keyless;
+    draw();
+    offer();
+  }
   const more = async () => {
     const page = await read(`/api/v1/inbox?cursor=${encodeURIComponent(next ?? "")}`);
     items.push(...page.items);

@@ -4,6 +4,8 @@ import { t } from "./texts.js";
 
 const MOST = 31;
 const LEAST = 6;
+/** Dots that stand there before a digit is entered. */
+const USUAL = 8;
 
 /**
  * @param {{label: string, deed: string, signal: AbortSignal, submit: (digits: Uint8Array<ArrayBuffer>) => Promise<unknown>}} given
@@ -14,7 +16,7 @@ export function pinPad({ label, deed, signal, submit }) {
   let count = 0;
   let open = true;
 
-  const dots = h("div", { class: "dots", "aria-hidden": "true" });
+  const dots = h("div", { class: "dots", "aria-hidden": "true" }, Array.from({ length: USUAL }, () => h("i", { class: "dot" })));
   const spoken = h("span", { class: "unseen", "aria-live": "polite" });
   const title = h("p", { class: "pin-title" }, label);
   const note = h("p", { class: "pin-note", role: "alert" });
@@ -53,10 +55,15 @@ export function pinPad({ label, deed, signal, submit }) {
     show();
   }
   function show() {
-    fill(dots, Array.from({ length: Math.max(count, 8) }, (_, index) => h("i", { class: index < count ? "dot full" : "dot" })));
+    // Only what differs: a slow phone lays out nothing anew for a digit.
+    const all = dots.children;
+    while (all.length < count) dots.append(h("i", { class: "dot" }));
+    while (all.length > Math.max(count, USUAL)) dots.lastChild?.remove();
+    for (let index = 0; index < all.length; index++) all[index].classList.toggle("full", index < count);
     fill(spoken, count ? t("pinCount", { n: count }) : "");
-    if (count) fill(note);
-    done.disabled = !open || count < LEAST;
+    if (count && note.firstChild) fill(note);
+    const shut = !open || count < LEAST;
+    if (done.disabled !== shut) done.disabled = shut;
   }
   async function send() {
     if (!open || count < LEAST) return;
