@@ -96,9 +96,13 @@ class RevocationService:
         path = self.path(certificate, pool)
         pairs = list(itertools.pairwise(path))
         if not pairs:
-            # Without its issuer nothing can be asked about a certificate.
-            now_us = self._clock.now_us()
-            return (not_checked(_hex(certificate), now_us, await queries.known(self._db, _hex(certificate))),)
+            # Without its issuer nothing can be asked about a certificate; since when stands written, or the grace would never end.
+            key, now_us = _hex(certificate), self._clock.now_us()
+            before = await queries.known(self._db, key)
+            found = not_checked(key, now_us, before)
+            if before is None and self._hosts:
+                await self._db.transact(lambda tx: queries.put_known(tx, found))
+            return (found,)
         return tuple(await asyncio.gather(*(self._one(own, above, since_us) for own, above in pairs)))
 
     async def data(self, found: Sequence[Known]) -> ValidationData:

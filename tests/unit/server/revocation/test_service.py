@@ -186,6 +186,26 @@ async def test_a_revocation_outlives_every_lesser_answer(bench: Bench, later: st
     assert kept["state"] == "revoked"
 
 
+async def test_the_grace_ends_for_a_certificate_whose_issuer_is_not_known(bench: Bench) -> None:
+    """SW-4, D6: fail closed, here too."""
+    rootless = RevocationService(
+        db=bench.db,
+        clock=bench.clock,
+        hosts=("ocsp.example",),
+        roots=(),
+        timeout_s=1,
+        fresh_us=HOUR_US,
+        grace_us=HOUR_US,
+    )
+    holder = leaf(f"{bench.responder.server.url}/ocsp")
+    assert rootless.require(await rootless.check(holder.der, ())).state is State.NOT_CHECKED
+    bench.clock.advance(HOUR_S + 1)
+    found = await rootless.check(holder.der, ())
+    with pytest.raises(Refused, match="certificate-status-unavailable"):
+        rootless.require(found)
+    await rootless.close()
+
+
 async def test_a_lifted_suspension_is_believed(bench: Bench) -> None:
     holder = leaf(f"{bench.responder.server.url}/ocsp")
     at_us = bench.clock.now_us()
