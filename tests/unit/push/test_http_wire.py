@@ -273,7 +273,7 @@ addresses = st.builds(
 WRITER = MessageWriter()
 
 
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(addresses, notices), min_size=1, max_size=4), st.sampled_from(Language))
 def test_bytes_written_from_a_shape_say_what_the_sdk_says(pairs, language):
     for address, notice in pairs:
