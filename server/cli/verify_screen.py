@@ -296,6 +296,31 @@ _PACKET_FIELDS = {
     "description": "Mô tả · Description", "at": "Lúc · At",
 }  # fmt: skip
 
+_FINDINGS = {
+    "text-corrupted": "Tệp hỏng: đã bị chuyển mã như văn bản",
+    "magic-mismatch": "Nội dung không đúng với phần mở rộng",
+    "wrong-content-type": "Loại khai báo không đúng với phần mở rộng",
+}
+_REPAIRS = {
+    "junk-before-xml": "Có dữ liệu thừa trước phần khai báo XML",
+    "junk-after-xml": "Có dữ liệu thừa sau phần tử gốc",
+    "missing-prefix": "Thiếu tiền tố edXML:",
+    "unbound-prefix": "Tiền tố chưa được khai báo",
+    "no-namespace": "Không có không gian tên",
+    "business-spelling": "Viết Business thay cho Bussiness",
+    "old-element-name": "Tên phần tử theo bản cũ",
+    "literal-null": "Giá trị là chữ null, đọc là trống",
+    "unreadable-value": "Ngày, giờ hoặc số không đọc được, để trống",
+    "no-trace": "Không có dấu vết đường đi (TraceHeader)",
+    "receiver-without-code": "Nơi nhận không có mã định danh, bỏ qua",
+    "status-without-zero": "Mã trạng thái thiếu số 0 ở đầu",
+    "repeated-entry": "Mục lặp lại, chỉ giữ một",
+    "reference-without-attachment": "Danh mục có tệp không đính kèm",
+    "attachment-without-reference": "Tệp không có trong danh mục",
+    "zip-not-declared": "Tệp nén nhưng không khai báo là zip",
+    "not-zipped": "Khai báo là zip nhưng tệp không nén",
+}
+
 
 def show_packet(file: Path, found: dict[str, Any]) -> None:
     from rich.console import Console
@@ -303,7 +328,7 @@ def show_packet(file: Path, found: dict[str, Any]) -> None:
 
     console = Console(highlight=False)
     if not found["readable"]:
-        where = f" ({found['line']})" if found["line"] else ""
+        where = f" (dòng · line {found['line']})" if found["line"] else ""
         console.print(Text(f"KHÔNG ĐỌC ĐƯỢC · cannot be read: {plain(file.name)}", style="bold red"))
         console.print(Text(plain(f"{found['code']}{where}: {found['reason']}")))
         return
@@ -312,15 +337,44 @@ def show_packet(file: Path, found: dict[str, Any]) -> None:
         value = found.get(name)
         if value not in (None, "", []):
             _pair(table, label, ", ".join(map(str, value)) if isinstance(value, list) else str(value))
-    for attachment in found.get("attachments", ()):
-        said = (
-            f"{attachment['name']} · {attachment['content_type']} · {attachment['size']} byte · {attachment['sha256']}"
-        )
-        _pair(table, "Tệp đính kèm · Attachment", said)
-        if attachment["findings"]:
-            _pair(table, "Dấu hiệu lạ · Findings", ", ".join(attachment["findings"]), "yellow")
-    for repair in found["repairs"]:
-        _pair(table, "Đã sửa để đọc · Repaired", f"{repair['code']} ({repair['element']}, {repair['line']})", "yellow")
     for field in found.get("too_long", ()):
         _pair(table, "Quá dài · Too long", json.dumps(field, ensure_ascii=False), "yellow")
     console.print(table)
+    if found.get("attachments"):
+        console.print(_attachments_table(found["attachments"]))
+    if found["repairs"]:
+        console.print(_repairs_table(found["repairs"]))
+
+
+def _attachments_table(attachments: "Sequence[dict[str, Any]]") -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text("Tệp đính kèm · Attachments"), title_justify="left", title_style="bold", show_lines=True)
+    for label in ("Tên, SHA-256 · Name, SHA-256", "Loại thật · Real type"):
+        table.add_column(label, overflow="fold")
+    table.add_column("byte", justify="right")
+    table.add_column("Dấu hiệu lạ · Findings", overflow="fold")
+    for file in attachments:
+        findings = [f"{_FINDINGS.get(code, '')}\n{code}".strip() for code in file["findings"]]
+        table.add_row(
+            Text.assemble(plain(file["name"]), "\n", (file["sha256"], "dim")),
+            Text(plain(file["real_type"])),
+            f"{file['size']:,}".replace(",", "."),
+            Text("\n".join(findings), style="yellow"),
+        )
+    return table
+
+
+def _repairs_table(repairs: "Sequence[dict[str, Any]]") -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text("Đã sửa để đọc · Repaired"), title_justify="left", title_style="bold")
+    table.add_column("Dòng · Line", justify="right")
+    table.add_column("Phần tử · Element", overflow="fold")
+    table.add_column("Lỗi · What was wrong", overflow="fold")
+    for repair in repairs:
+        said = Text.assemble((_REPAIRS.get(repair["code"], ""), "yellow"), "\n", (repair["code"], "dim"))
+        table.add_row(str(repair["line"] or ""), Text(plain(repair["element"])), said)
+    return table

@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from server.exchange import zips
+from server.exchange.filetypes import real_type
 from server.exchange.model import (
     Attachment,
     Business,
@@ -503,6 +504,7 @@ def _shown_document(packet: DocumentPacket) -> dict[str, object]:
             {
                 "name": file.name,
                 "content_type": file.content_type,
+                "real_type": real_type(file.path),
                 "size": file.size,
                 "sha256": file.sha256,
                 "findings": list(file.findings),

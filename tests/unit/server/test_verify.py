@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -432,6 +433,13 @@ def test_packets_are_shown(tmp_path):
     assert "Trích yếu" in shown.output
     assert shown.exit_code == 1  # its attachment is not what its name says
     assert "magic-mismatch" in shown.output
+    [file] = json.loads(packet(folder / "01_edoc_new.edxml", "--json").stdout)["attachments"]
+    assert (file["name"], file["real_type"]) == ("1896_QD-TTg_m_294779.doc", "application/xml")
+    repaired = packet(folder / "04_edoc_replacement.edxml")
+    assert "Mục lặp lại" in repaired.output
+    beyond = packet(folder / "05_edoc_load_test_template.edxml")
+    assert beyond.exit_code == 2
+    assert re.search(r"bad-base64 \(dòng · line \d+\)", beyond.output)
     (tmp_path / "no.edxml").write_text("no packet")
     done = packet(tmp_path / "no.edxml", "--json")
     assert (done.exit_code, json.loads(done.stdout)["readable"]) == (2, False)
