@@ -72,6 +72,20 @@ export type FcmAddress = { registration_token: string };
 /** Where a signature field shows on a page. `state`: `filled` is the stamp of this approval, `reserved` an empty field of a later signer or of the seal. `rect`: left, bottom, right, top in thousandths of a user-space unit, unrotated; all zero for an invisible field. */
 export type FieldArea = { name: string; page: number; rect: [number, number, number, number]; state: string };
 
+/** `authority` is what will stand on the page; `digest` the SHA-256 of the signed grant, which a grant passed on names. */
+export type GrantAnswer = { authority: string; digest: string; id: string };
+
+export type GrantPage = { items: GrantView[]; next: string | null };
+
+/** `grant`: compact JWS by the approval key of the grantor's device, `typ` `hoatoc-grant+jws`. Its payload is JSON without white space, these members in this order: `v` (1), `organisation` (exchange code), `form` (KT, TL, TUQ, TM, Q), `grantor`, `holder`, `line`, `paper`, `types` (names, empty: all), `urgency` (up to), `parent` (digest of a TL. grant that is passed on, or ""), `not_before`, `not_after` (microseconds UTC), `nonce` (16 bytes, base64url). */
+export type GrantRequest = { grant: string };
+
+/** `authority` is what stands on the page, a line each; `signed` the grant as its grantor's device signed it. */
+export type GrantView = { authority: string; created_at: string; digest: string; form: string; grantor: string; holder: string; id: string; not_after: string; not_before: string; paper: string; parent: string | null; revoked_at: string | null; signed: string; state: string; types: string[]; urgency: number; used_at: string | null };
+
+/** `grant`: the id of a grant that the deputy holds already. */
+export type HandOver = { grant: string };
+
 export type HandoverView = { credential: string; digest: string; newcomer: string; voucher: string };
 
 /** `holders`: ids of people; the seal may have several. */
@@ -184,8 +198,8 @@ export type SheetView = { certificate_status: CertificateStatusView; credential:
 /** One signature, or a document time stamp (`kind`: "signature" | "document_timestamp"). `indication`, `sub_indication`: EN 319 102-1. `organisation`: the certificate's managing unit. `time` is proven by a time stamp of `time_source` ("signature", "document", "" for none). `integrity`, `valid_at_signing`: None where that could not be read. `revocation`: "good", "revoked", "unknown" or "not-checked". `covers`: bytes of the file when it was signed; `whole_file`: nothing was added afterwards. */
 export type SignatureReport = { algorithm: string; certificate_sha256: string; covers: number; field: string; indication: string; integrity: boolean | null; issuer: string; kind: string; level: string; not_after: string | null; not_before: string | null; organisation: string; reasons: Sentence[]; revocation: string; serial: string; signer: string; sub_indication: string; time: string | null; time_source: string; valid_at_signing: boolean | null; whole_file: boolean };
 
-/** One person of the route, in order. `authority` is the line above the position, such as `KT. CHỦ TỊCH` (AUT-1). `field`: an empty signature field of the file to sign in; a certified file (DocMDP P=2) can be signed in such fields alone. */
-export type SignerStep = { authority?: string; field?: string; person: string; placement?: Placement | null };
+/** One person of the route, in order. `authority` is the line above the position, such as `KT. CHỦ TỊCH` (AUT-1). `grant`: the id of a grant of authority that gives this line instead (AUT-6); it is asked again at the signature. `field`: an empty signature field of the file to sign in; a certified file (DocMDP P=2) can be signed in such fields alone. */
+export type SignerStep = { authority?: string; field?: string; grant?: string; person: string; placement?: Placement | null };
 
 /** The image as it is kept, cut to its ink. Pixels; `diameter_mm` of the real seal, null for a person's signature. */
 export type StampImageView = { diameter_mm: number | null; height: number; width: number };
@@ -248,6 +262,7 @@ export type Operation =
   | { name: "readDocument"; method: "GET"; path: `/api/v1/documents/${string}`; body: undefined; answer: DocumentView }
   | { name: "readDeliveries"; method: "GET"; path: `/api/v1/documents/${string}/deliveries`; body: undefined; answer: DeliveriesView }
   | { name: "fetchFile"; method: "GET"; path: `/api/v1/documents/${string}/files/${string}`; body: undefined; answer: ArrayBuffer }
+  | { name: "handOverStep"; method: "POST"; path: `/api/v1/documents/${string}/hand-over`; body: HandOver; answer: StateView }
   | { name: "recallDocument"; method: "POST"; path: `/api/v1/documents/${string}/recall`; body: Reason; answer: StateView }
   | { name: "listReceipts"; method: "GET"; path: `/api/v1/documents/${string}/receipts`; body: undefined; answer: ReceiptLine[] }
   | { name: "readReceipt"; method: "GET"; path: `/api/v1/documents/${string}/receipts/${string}`; body: undefined; answer: Receipt }
@@ -257,6 +272,10 @@ export type Operation =
   | { name: "readManifest"; method: "GET"; path: `/api/v1/documents/${string}/revisions/${string}/manifest`; body: undefined; answer: RevisionManifest }
   | { name: "fetchPage"; method: "GET"; path: `/api/v1/documents/${string}/revisions/${string}/pages/${string}`; body: undefined; answer: ArrayBuffer }
   | { name: "openSheet"; method: "POST"; path: `/api/v1/documents/${string}/sheet`; body: undefined; answer: SheetView }
+  | { name: "listAuthority"; method: "GET"; path: `/api/v1/grants`; body: undefined; answer: GrantPage }
+  | { name: "giveAuthority"; method: "POST"; path: `/api/v1/grants`; body: GrantRequest; answer: GrantAnswer }
+  | { name: "readAuthority"; method: "GET"; path: `/api/v1/grants/${string}`; body: undefined; answer: GrantView }
+  | { name: "revokeAuthority"; method: "POST"; path: `/api/v1/grants/${string}/revocation`; body: undefined; answer: null }
   | { name: "readInbox"; method: "GET"; path: `/api/v1/inbox`; body: undefined; answer: InboxPage }
   | { name: "readLogHead"; method: "GET"; path: `/api/v1/log/head`; body: undefined; answer: LogHeadView }
   | { name: "getMe"; method: "GET"; path: `/api/v1/me`; body: undefined; answer: MeAnswer }

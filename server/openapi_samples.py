@@ -54,6 +54,17 @@ _DOCUMENT, _PERSON, _PREPARED = (
     "01a20121bcac756e949e03037675214e",
     "01a2012b03c27f3c8f1f0c3f2b8f4f11",
 )
+_GRANT_ID = "01a2012c11d47e5c8b1f5f0c2a9d7e31"
+_GRANT = (
+    "eyJhbGciOiJFUzI1NiIsInR5cCI6ImhvYXRvYy1ncmFudCtqd3MiLCJraWQiOiJsXzlzckN4dGduODFXVzdaMEhHZEZzX2pVOWdXUWFaZlBLUnZq"
+    "Y2I5bnFVIn0.eyJ2IjoxLCJvcmdhbmlzYXRpb24iOiJIMDEuMDEiLCJmb3JtIjoiS1QiLCJncmFudG9yIjoiMDFhMjAxMjFiY2FjNzU2ZTk0OWUw"
+    "MzAzNzY3NTIxNGUiLCJob2xkZXIiOiIwMWEyMDEyMWMwZGU3YjBmYTFiMmMzZDRlNWY2MDcxOCIsImxpbmUiOiJDSOG7piBU4buKQ0giLCJwYXBl"
+    "ciI6IlF1eeG6v3QgxJHhu4tuaCBz4buRIDEyL1HEkC1VQk5EIG5nw6B5IDAyLzExLzIwMjYiLCJ0eXBlcyI6WyJRdXnhur90IMSR4buLbmgiLCJD"
+    "w7RuZyB2xINuIl0sInVyZ2VuY3kiOjQsInBhcmVudCI6IiIsIm5vdF9iZWZvcmUiOjE3OTM1Nzc2MDAwMDAwMDAsIm5vdF9hZnRlciI6MTgyNTEx"
+    "MzYwMDAwMDAwMCwibm9uY2UiOiJBQUVDQXdRRkJnY0lDUW9MREEwT0R3In0.HJe5LO4_i_BfecEOuSDYLSQnvhcRjB5Pncxvi2uPoihGnxKCTuzV"
+    "PLuUFEq_ADxObt9J1WY6Mj1cIlPDLkewIg"
+)
+_GRANT_DIGEST = "f1ce387bcfe9b5de98007727bc4ce8662f71b0fee8fd40dd67845d776a119a42"
 _REVISION = "a2897b8a56b376e3e770deed42d136d32f61b51737ec8a85727a58a6d65c4e0a"
 _AT = "2026-11-22T02:43:07.060132Z"
 
@@ -118,6 +129,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "askChallenge": {"201": {"challenge": _CHALLENGE, "statement": _STATEMENT, "identity": _IDENTITY}},
     "approve": {"request": {"approval": _APPROVAL, "sealed_pin": _SEALED}, "200": {"documents": [_DOCUMENT]}},
+    "giveAuthority": {
+        "request": {"grant": _GRANT},
+        "201": {"id": _GRANT_ID, "digest": _GRANT_DIGEST, "authority": "KT. CHỦ TỊCH"},
+    },
+    "handOverStep": {"request": {"grant": _GRANT_ID}, "200": {"state": "in_review"}},
     "returnDocument": {"request": {"reason": "Đề nghị ghi rõ thời hạn ở Điều 2"}, "200": {"state": "returned"}},
     "carryVoucher": {
         "request": {"voucher": _VOUCHER, "purpose": "person"},
@@ -178,7 +194,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 _OUTCOME = ("signer-unavailable", "outcome-unknown")
 _PIN = ("pin-wrong", "pin-locked", "key-frozen", "key-destroyed")
 _INTAKE = (
-    "route-invalid", "receiver-unknown", "secret-document", "too-many-pages", "cannot-be-checked", "insufficient-storage", "placement-required", *sorted(REFUSALS),
+    "route-invalid", "authority-missing", "authority-required", "receiver-unknown", "secret-document", "too-many-pages", "cannot-be-checked", "insufficient-storage", "placement-required", *sorted(REFUSALS),
 )  # fmt: skip
 
 # operationId -> problem types of its own; what every guarded route may answer is added from its access and parameters.
@@ -195,14 +211,17 @@ PROBLEMS_OF: dict[str, tuple[str, ...]] = {
     "putSignatureImage": ("image-refused", "too-large", "busy"),
     "putSealImage": ("image-refused", "too-large", "busy"),
     "openSheet": (
+        "authority-missing",
         "placement-required", "not-your-turn", "document-signing", "credential-unavailable", "office-device-required", "key-frozen", "not-the-route", "time-stamps-overdue",
         "changed-beyond-signature", "personal-signature-missing", "conflict", "certificate-revoked", "certificate-status-unavailable",
     ),
     "askChallenge": ("key-frozen", "credential-unavailable", "device-not-admitted", "signer-unavailable"),
     "approve": (
         "approval-invalid", "approval-used", "challenge-expired", "prepared-expired", "device-not-admitted", "credential-unavailable",
-        "not-your-turn", "time-stamps-overdue", "certificate-revoked", "certificate-status-unavailable", *_PIN, *_OUTCOME, "signer-busy",
+        "not-your-turn", "authority-missing", "time-stamps-overdue", "certificate-revoked", "certificate-status-unavailable", *_PIN, *_OUTCOME, "signer-busy",
     ),
+    "giveAuthority": ("grant-invalid", "device-not-admitted", "conflict"),
+    "handOverStep": ("authority-missing", "not-your-turn", "document-signing", "route-invalid", "conflict"),
     "carryVoucher": ("voucher-invalid",),
     "enrol": ("voucher-invalid", "approval-invalid", "pin-weak", *_OUTCOME),
     "addDevice": ("voucher-invalid", "approval-invalid", "approval-used", "challenge-expired", *_PIN, *_OUTCOME),

@@ -244,6 +244,28 @@ PROBLEMS = _table(
         "A person is unknown, may not sign, or stands twice; or there is nobody to sign.",
     ),
     Problem(
+        "authority-required",
+        422,
+        "Cần giấy ủy quyền hoặc phân công ký trên hệ thống",
+        "A grant of authority is required",
+        "The route writes a line such as KT. or TUQ. without naming a grant, and this system takes no written ones (AUT-6).",
+    ),
+    # Authority.
+    Problem(
+        "grant-invalid",
+        422,
+        "Giấy giao quyền ký không hợp lệ",
+        "The grant of authority is not valid",
+        "Not signed by its grantor's admitted device, malformed, or not for these positions; `reason` names the part (AUT-1 to AUT-5).",
+    ),
+    Problem(
+        "authority-missing",
+        409,
+        "Không có quyền ký thay cho văn bản này",
+        "There is no authority for this signature",
+        "The grant is unknown, another person's, revoked, not yet or no longer in force, out of scope or passed on; `reason` says which (AUT-6). Nothing was signed.",
+    ),
+    Problem(
         "receiver-unknown",
         422,
         "Không rõ nơi nhận",

@@ -105,6 +105,7 @@ class SigningSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=
 
     `certify`: the first signature certifies (DocMDP P=2); `seal_locks`: the seal forbids every later change but the
     archive's; `allow_invisible`: a certified input without an empty field for the route is signed invisibly.
+    `free_authority`: a route may write a line of authority (KT., TL., TUQ., Q.); false: only a signed grant gives one (AUT-6).
     """
 
     prepared_lifetime_s: Positive = 900
@@ -117,6 +118,7 @@ class SigningSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=
     certify: bool = False
     seal_locks: bool = False
     allow_invisible: bool = False
+    free_authority: bool = True
 
 
 class ExchangeSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

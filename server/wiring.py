@@ -19,6 +19,7 @@ from server.approvals.service import ApprovalService, device_revoked
 from server.approvals.tasks import ApprovalTasks
 from server.audit.service import AuditService
 from server.audit.tasks import AuditTasks
+from server.authority.service import AuthorityService
 from server.clock import Clock, SystemClock
 from server.credentials.service import CredentialService, SignerAdapter
 from server.db import Database, Transaction, migrate, open_database
@@ -92,6 +93,7 @@ class Wiring:
     """Everything that one process of the server or a worker holds. Make it with `open`, end it with `close`."""
 
     DEPENDENCIES = (
+        "authority",
         "db", "blobs", "settings", "clock", "identity", "documents", "previews", "approvals", "credentials", "notices", "webhooks", "audit", "exchange", "agencies", "records", "validations",
         "stamp_images",
     )  # fmt: skip
@@ -166,7 +168,9 @@ class Wiring:
             clock,
             settings.exchange.organ_codes,
             self.stamp_images,
+            free_authority=settings.signing.free_authority,
         )
+        self.authority = AuthorityService(self.db, clock)
         self.validations = ValidationService(self.db, self.blobs, self.pdf, clock)
         self.previews = PreviewService(self.db, self.blobs, self.sandbox, clock)
         self.revocation = self._revocation()

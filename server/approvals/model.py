@@ -34,6 +34,7 @@ class PreparedRow(msgspec.Struct, frozen=True):
     state: PreparedState
     created_us: int
     expires_us: int
+    authority_grant: str | None = None
 
 
 class ItemRow(msgspec.Struct, frozen=True):

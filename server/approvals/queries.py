@@ -4,7 +4,7 @@ from server.approvals.model import ActivationRow, ActivationState, CredentialRow
 from server.db import Reads, Row, Transaction, into
 from server.identity.model import Actor
 
-_PREPARED = "id, document, position, person, credential, parent, blob, tbs, manifest, manifest_digest, assembly, state, created_us, expires_us"
+_PREPARED = "id, document, position, person, credential, parent, blob, tbs, manifest, manifest_digest, assembly, state, created_us, expires_us, authority_grant"
 _ITEM = "challenge, item, document, position, prepared, tbs, manifest_digest, cms, signed_us, stamped_us, revision"
 _CREDENTIAL = (
     "c.id, c.organisation, c.kind, c.person, c.key_type, c.subject, c.certificate, c.chain, c.not_after_us, c.state"
@@ -25,7 +25,7 @@ async def usable_credential(db: Reads, actor: Actor, kind: str) -> CredentialRow
 
 async def insert_prepared(tx: Transaction, row: PreparedRow) -> None:
     await tx.execute(
-        f"INSERT INTO prepared_revisions ({_PREPARED}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        f"INSERT INTO prepared_revisions ({_PREPARED}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         row.id,
         row.document,
         row.position,
@@ -40,6 +40,7 @@ async def insert_prepared(tx: Transaction, row: PreparedRow) -> None:
         row.state.value,
         row.created_us,
         row.expires_us,
+        row.authority_grant,
     )
 
 

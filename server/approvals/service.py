@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 import random
 from contextlib import AsyncExitStack
+from typing import TypedDict
 
 import msgspec
 import structlog
@@ -32,6 +33,7 @@ from server.approvals.model import (
     PreparedState,
     problem_of,
 )
+from server.authority import service as authority
 from server.clock import Clock
 from server.crash import point
 from server.db import Database, DatabaseError, Reads, Transaction
@@ -141,7 +143,7 @@ class ApprovalService:
         """Append the signature revision for this person, compare it with its parent, draw what changed, and keep it 15 minutes.
 
         Raises: Refused("not-your-turn", "document-signing", "credential-unavailable", "office-device-required",
-        "personal-signature-missing", "time-stamps-overdue", "cannot-be-shown", "certificate-revoked",
+        "personal-signature-missing", "time-stamps-overdue", "authority-missing", "cannot-be-shown", "certificate-revoked",
         "certificate-status-unavailable", "placement-required", PDF refusals).
         """
         row = await self._documents.get(actor, document)
@@ -151,6 +153,8 @@ class ApprovalService:
         await self._check_stamps_in_time(self._db)
         if step.kind is StepKind.SEAL:
             await self._check_seal(actor, row)
+        if step.authority_grant is not None:
+            await authority.check(self._db, row.organisation, step.authority_grant, **_signing(actor, row, self._clock))
         facts = await queries.signer_facts(self._db, actor)
         assert facts is not None
         certificate = credential.certificate or b""
@@ -184,7 +188,7 @@ class ApprovalService:
                     route=route,
                     position=step.position,
                     signer_name=facts["name"],
-                    signer_title=facts["position"],
+                    signer_title=await self._title(row, step, facts["position"]),
                     reference=f"{row.code_number}/{row.code_notation}",
                     certificate=certificate,
                     chain=credential.chain or b"",
@@ -212,12 +216,13 @@ class ApprovalService:
             state=PreparedState.READY,
             created_us=now_us,
             expires_us=now_us + self._prepared_life_us,
+            authority_grant=step.authority_grant,
         )
 
         async def body(tx: Transaction) -> None:
             again = await self._documents.get(actor, document, tx)
-            await turn_of(tx, actor, again)
-            if again.head != row.head:
+            now = await turn_of(tx, actor, again)
+            if again.head != row.head or now.authority_grant != step.authority_grant:
                 raise Refused("conflict")
             await queries.kill_prepared(tx, document, step.position, actor.id)
             await queries.insert_prepared(tx, made)
@@ -250,6 +255,10 @@ class ApprovalService:
             return None
         owner = row.organisation if step.person is None else step.person
         return await self._images.of(row.organisation, owner)
+
+    async def _title(self, row: DocumentRow, step: StepRow, position: str) -> str:
+        replaced = await authority.replaces_position(self._db, row.organisation, step.authority_grant)
+        return "" if replaced else position
 
     def _manifest(self, row: DocumentRow, prepared: PreparedPdf, images: tuple[object, ...]) -> PreparedManifest:
         return PreparedManifest(
@@ -448,8 +457,13 @@ class ApprovalService:
                 raise Refused("prepared-expired")
             document = await self._documents.get(actor, row.document, tx)
             step = await turn_of(tx, actor, document)
-            if document.head != row.parent or step.position != row.position:
+            if (document.head, step.position, step.authority_grant) != (row.parent, row.position, row.authority_grant):
                 raise Refused("prepared-expired")
+            if step.authority_grant is not None:
+                # AUT-6: asked now, not when the step was assigned.
+                await authority.spend(
+                    tx, document.organisation, step.authority_grant, **_signing(actor, document, self._clock)
+                )
             if step.kind is StepKind.SEAL:
                 await self._check_office(tx, actor)
             checked = await self._revocation.require_still(tx, row.id)
@@ -468,6 +482,7 @@ class ApprovalService:
                     "manifest": row.manifest_digest,
                     "credential": row.credential,
                     **checked,
+                    **await authority.evidence(tx, document.organisation, step.authority_grant),
                 },
             )
             await queries.insert_item(
@@ -641,6 +656,18 @@ async def device_revoked(tx: Transaction, device: Device) -> None:
             lane=jobs.Lane.URGENT,
             dedupe_key=f"approvals.fence:{challenge}",
         )
+
+
+class _Signing(TypedDict):
+    holder: str
+    type_name: str
+    urgency: int
+    now_us: int
+
+
+def _signing(actor: Actor, row: DocumentRow, clock: Clock) -> _Signing:
+    """Who signs what, as the scope of a grant sees it."""
+    return _Signing(holder=actor.id, type_name=row.type_name, urgency=row.urgency, now_us=clock.now_us())
 
 
 def refused(error: SignerError) -> Refused:

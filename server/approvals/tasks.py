@@ -11,6 +11,7 @@ from server import jobs
 from server.approvals import queries
 from server.approvals.model import ItemRow, PreparedRow
 from server.approvals.service import ApprovalService, Reconcile, Stamp
+from server.authority import service as authority
 from server.clock import Clock
 from server.crash import point
 from server.db import Database, Transaction
@@ -150,6 +151,7 @@ class ApprovalTasks:
             "cms": hashlib.sha256(cms).hexdigest(),
             "approval": hashlib.sha256(activation.approval.encode()).hexdigest(),
             "credential": activation.credential,
+            **await authority.evidence(tx, activation.organisation, prepared.authority_grant),
         }
         event = await advance(
             tx,

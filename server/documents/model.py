@@ -126,6 +126,7 @@ FieldName = Annotated[str, msgspec.Meta(max_length=64, pattern=r"^[^.\x00-\x1f\x
 class SignerStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One person of the route, in order. `authority` is the line above the position, such as `KT. CHỦ TỊCH` (AUT-1).
 
+    `grant`: the id of a grant of authority that gives this line instead (AUT-6); it is asked again at the signature.
     `field`: an empty signature field of the file to sign in; a certified file (DocMDP P=2) can be signed in such fields alone.
     """
 
@@ -133,6 +134,7 @@ class SignerStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     authority: Annotated[str, msgspec.Meta(max_length=100)] = ""
     placement: Placement | None = None
     field: FieldName = ""
+    grant: Annotated[str, msgspec.Meta(max_length=32, pattern="^([0-9a-f]{32})?$")] = ""
 
 
 class Receiver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -266,6 +268,7 @@ class StepRow(msgspec.Struct, frozen=True):
     state: StepState
     decided_by: str | None
     decided_us: int | None
+    authority_grant: str | None = None
 
 
 class InboxLine(msgspec.Struct, frozen=True, array_like=True):

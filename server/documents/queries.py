@@ -114,7 +114,7 @@ async def seal_queue(db: Reads, actor: Actor, *, limit: int) -> list[DocumentRow
 
 async def steps(db: Reads, document: str) -> list[StepRow]:
     rows = await db.fetch_all(
-        "SELECT document, position, kind, person, field_name, authority_line, placement, state, decided_by, decided_us FROM route_steps "
+        "SELECT document, position, kind, person, field_name, authority_line, placement, state, decided_by, decided_us, authority_grant FROM route_steps "
         "WHERE document = $1 ORDER BY position",
         document,
     )
@@ -229,7 +229,8 @@ async def insert_revision(
 
 async def insert_step(tx: Transaction, row: StepRow) -> None:
     await tx.execute(
-        "INSERT INTO route_steps (document, position, kind, person, field_name, authority_line, placement, state) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO route_steps (document, position, kind, person, field_name, authority_line, placement, state, authority_grant) "
+        "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         row.document,
         row.position,
         row.kind.value,
@@ -238,6 +239,19 @@ async def insert_step(tx: Transaction, row: StepRow) -> None:
         row.authority_line,
         row.placement,
         row.state.value,
+        row.authority_grant,
+    )
+
+
+async def hand_step(tx: Transaction, row: StepRow) -> int:
+    """The open step gets another person and another authority."""
+    return await tx.execute(
+        "UPDATE route_steps SET person = $3, authority_line = $4, authority_grant = $5 WHERE document = $1 AND position = $2 AND state = 'open'",
+        row.document,
+        row.position,
+        row.person,
+        row.authority_line,
+        row.authority_grant,
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import msgspec
 
 from server import audit, jobs
+from server.authority import service as authority
 from server.clock import Clock
 from server.db import Database, Reads, Transaction
 from server.documents import queries
@@ -335,8 +336,14 @@ class DocumentService:
         clock: Clock,
         organ_codes: Mapping[str, str] | None = None,
         layouts: Lays | None = None,
+        *,
+        free_authority: bool = True,
     ) -> None:
-        """`organ_codes`: from the code of an organisation here to the one that the exchange knows, where they differ."""
+        """`organ_codes`: from the code of an organisation here to the one that the exchange knows, where they differ.
+
+        `free_authority`: a route may write a line of authority (AUT-1) that no grant gives.
+        """
+        self._free_authority = free_authority
         self._organ_codes = organ_codes or {}
         self._db = db
         self._blobs = blobs
@@ -405,7 +412,7 @@ class DocumentService:
         if answered is not None:
             return answered
         # What can be refused is refused before anything is stored; the transaction asks again.
-        await self._check_route(self._db, actor, metadata)
+        await self._routed(self._db, actor, metadata)
         metadata, pages, rules = await self._inspect(actor, path, metadata)
         size = path.stat().st_size
         digest = await self._blobs.put_file(path)
@@ -416,14 +423,14 @@ class DocumentService:
             if replay is not None:
                 return replay
             now_us = self._clock.now_us()
-            await self._check_route(tx, actor, metadata)
+            routed = await self._routed(tx, actor, metadata)
             alike = await queries.duplicates(
                 tx, actor.organisation, metadata.number, metadata.notation, metadata.promulgation_date[:4]
             )
             row = self._new_row(actor, metadata, digest, pages, now_us, organisation_code)
             row = await _with_free_exchange_id(tx, row)
             await queries.insert_document(tx, row)
-            await self._first_revision(tx, row, metadata, digest, size, None, actor, now_us)
+            await self._first_revision(tx, row, routed, digest, size, None, actor, now_us)
             answer = IntakeAnswer(
                 id=row.id,
                 state=row.state.value,
@@ -473,7 +480,7 @@ class DocumentService:
                 row, version=fresh.version, urgency=fresh.urgency, source_reference=fresh.source_reference
             )
             await queries.forget_steps(tx, document)
-            route = route_of(document, metadata, row.version)
+            route = route_of(document, await self._routed(tx, actor, metadata), row.version)
             for step in route:
                 await queries.insert_step(tx, step)
             await queries.insert_revision(
@@ -521,10 +528,28 @@ class DocumentService:
             layout = await self._layouts.layout(self._db, actor.organisation, metadata)
         return await self._inspector.inspect(path, metadata, layout)
 
-    async def _check_route(self, reads: Reads, actor: Actor, metadata: Metadata) -> None:
+    async def _routed(self, reads: Reads, actor: Actor, metadata: Metadata) -> Metadata:
+        """The metadata with the line of authority of each grant that its route names.
+
+        Raises: Refused("route-invalid", "authority-missing", "authority-required").
+        """
         wanted = {step.person for step in metadata.signers}
         if await queries.signers(reads, actor.organisation, sorted(wanted)) != wanted:
             raise Refused("route-invalid", detail="a signer is unknown or not a leader of this organisation")
+        steps = []
+        for step in metadata.signers:
+            line = step.authority
+            if step.grant and line:
+                raise Refused("route-invalid", detail="a step names a grant or a line of authority, not both")
+            if step.grant:
+                now_us = self._clock.now_us()
+                line = (
+                    await authority.named(reads, actor.organisation, step.grant, step.person, now_us)
+                ).authority_line
+            elif not self._free_authority:
+                await authority.free_line(reads, actor.organisation, step.person, line)
+            steps.append(msgspec.structs.replace(step, authority=line))
+        return msgspec.structs.replace(metadata, signers=steps)
 
     async def _check_replaceable(self, reads: Reads, row: DocumentRow, metadata: Metadata) -> None:
         if row.state in IN_FLIGHT:
@@ -643,6 +668,71 @@ class DocumentService:
 
         return await self._db.transact(body)
 
+    async def hand_over(self, actor: Actor, document: str, grant: str, once: Once) -> bytes:
+        """Put a waiting step before the holder of a grant that exists already (PIN locked, on leave): by whoever drafted the document, or by the
+        person who hands it over.
+
+        Raises: Refused("authority-missing") where the grant does not reach this step, "not-your-turn", "document-signing",
+        "route-invalid" where the holder stands in the route already or is no leader any more.
+        """
+
+        async def body(tx: Transaction) -> bytes:
+            replay = await once.claim(tx)
+            if replay is not None:
+                return replay
+            now_us = self._clock.now_us()
+            row = await self.get(actor, document, tx)
+            step, route = await _handed(tx, actor, row)
+            given = await authority.deputises(
+                tx,
+                row.organisation,
+                grant,
+                person=step.person or "",
+                under=step.authority_grant,
+                line=step.authority_line,
+                now_us=now_us,
+            )
+            # What would not be signed is not handed over either.
+            await authority.check(
+                tx,
+                row.organisation,
+                grant,
+                holder=given.holder,
+                type_name=row.type_name,
+                urgency=row.urgency,
+                now_us=now_us,
+            )
+            if given.holder in {other.person for other in route} or given.holder not in await queries.signers(
+                tx, row.organisation, [given.holder]
+            ):
+                raise Refused("route-invalid", detail="the holder stands in the route already or is no leader")
+            fresh = msgspec.structs.replace(
+                step, person=given.holder, authority_line=given.authority_line, authority_grant=given.id
+            )
+            if not await queries.hand_step(tx, fresh):
+                raise Refused("conflict")
+            await move(
+                tx,
+                row,
+                State.IN_REVIEW,
+                actor=actor.id,
+                now_us=now_us,
+                step=step.position,
+                event="document.handed_over",
+                body={
+                    "step": step.position,
+                    "from_person": step.person,
+                    "to_person": given.holder,
+                    **await authority.evidence(tx, row.organisation, given.id),
+                },
+            )
+            await open_step(tx, row, fresh, now_us=now_us)
+            answer = msgspec.json.encode({"state": State.IN_REVIEW.value})
+            await once.settle(tx, answer)
+            return answer
+
+        return await self._db.transact(body)
+
     async def recall(self, actor: Actor, document: str, reason: str, once: Once) -> bytes:
         """The drafting system takes the document back; phones purge it (tombstone in the feed, EXC-5).
 
@@ -709,6 +799,7 @@ def route_of(document: str, metadata: Metadata, version: int = 1) -> list[StepRo
             person=step.person,
             field_name=step.field or f"{name}_S{index}",
             authority_line=step.authority,
+            authority_grant=step.grant or None,
             placement=placement(step.placement),
             state=StepState.OPEN if index == 1 else StepState.WAITING,
             decided_by=None,
@@ -750,6 +841,25 @@ async def turn_of(tx: Reads, actor: Actor, document: DocumentRow) -> StepRow:
     if not mine:
         raise Refused("not-your-turn")
     return step
+
+
+async def _handed(tx: Reads, actor: Actor, document: DocumentRow) -> tuple[StepRow, list[StepRow]]:
+    """The open step that a service of the organisation, or the step's own person, may hand over; and the route.
+
+    Raises: Refused("document-signing", "not-your-turn").
+    """
+    if actor.kind == "person":
+        step = await turn_of(tx, actor, document)
+        if step.kind is not StepKind.PERSON:
+            raise Refused("not-your-turn")
+        return step, await queries.steps(tx, document.id)
+    if document.state in IN_FLIGHT:
+        raise Refused("document-signing")
+    route = await queries.steps(tx, document.id)
+    found = next((step for step in route if step.position == document.step and step.state is StepState.OPEN), None)
+    if document.state is not State.IN_REVIEW or found is None or found.kind is not StepKind.PERSON:
+        raise Refused("not-your-turn")
+    return found, route
 
 
 async def documents_load(tx: Reads, document: str) -> DocumentRow | None:

@@ -504,7 +504,7 @@ class Placing:
 
 
 def _lines(*texts: str) -> list[str]:
-    return [text.strip() for text in texts if text.strip()]
+    return [line.strip() for text in texts for line in text.splitlines() if line.strip()]
 
 
 def _box(page: Page, rect: Rect) -> tuple[float, float]:

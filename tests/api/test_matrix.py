@@ -12,6 +12,7 @@ import pytest
 
 from server.app import schema_document
 from tests.api.conftest import World, code
+from tests.api.grants import deputy, granted
 from tests.fakes import pdfs
 from tests.fakes.stack import Caller
 
@@ -26,7 +27,7 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
 
 # What stands in for each path parameter: the other organisation's real thing, and one that never was.
 UNKNOWN = {
-    "document": "0" * 32, "prepared": "0" * 32, "receipt": "0" * 32, "webhook": "0" * 32, "person": "0" * 32, "device": "0" * 32, "client": "0" * 32,
+    "document": "0" * 32, "prepared": "0" * 32, "receipt": "0" * 32, "webhook": "0" * 32, "person": "0" * 32, "device": "0" * 32, "client": "0" * 32, "grant": "0" * 32,
     "notice": "A" * 22, "credential": "A" * 22, "digest": "0" * 64, "revision": "0" * 64,
 }  # fmt: skip
 FIXED = {"page": "1", "which": "original", "role": "leader", "code": "conflict"}
@@ -57,6 +58,8 @@ BODIES: dict[str, Any] = {
     "importCertificate": {"certificate": "A" * 200},
     "reportReceipts": {"reports": [{"notice": "A" * 22, "event": "shown", "at": "2026-11-22T01:02:03Z"}]},
     "registerWebhook": {"url": "http://127.0.0.1:9/x", "events": ["document.signed"]},
+    "giveAuthority": {"grant": JWS},
+    "handOverStep": {"grant": "0" * 32},
 }  # fmt: skip
 QUERIES = {"findAgencies": {"query": "BIMAT"}}
 MULTIPART = {"takeInDocument", "replaceDocument", "validateFile", "putSignatureImage", "putSealImage"}
@@ -69,10 +72,12 @@ OWN = {
     "listHandovers", "listMyCredentials", "createMyPairingCode", "changePin", "listNotices", "reportReceipts", "approve", "putSignatureImage", "deleteSignatureImage",
 }  # fmt: skip
 LISTS = {
+    "giveAuthority", "listAuthority",
     "listAwaitingDevices", "listPeople", "listClients", "listDocuments", "readInbox", "readChanges", "readSealQueue", "listPendingCredentials", "listCredentials", "listWebhooks",
     "createPerson", "createClient", "registerWebhook", "takeInDocument", "carryVoucher", "validateFile", "findAgencies", "putSealImage", "deleteSealImage",
 }  # fmt: skip
 OBJECTS = {
+    "readAuthority", "revokeAuthority", "handOverStep",
     "listDevicesOfPerson", "revokeDevice", "freezeKey", "unfreezeKey", "getPerson", "endPerson", "grantRole", "withdrawRole", "createPairingCode",
     "revokeClient", "replaceDocument", "readDocument", "fetchFile", "returnDocument", "recallDocument", "openSheet", "readPreparedManifest",
     "fetchPreparedImage", "askChallenge", "readManifest", "fetchPage", "enrol", "addDevice", "handOver", "readTries", "importCertificate", "fetchNotice",
@@ -125,7 +130,7 @@ async def target(world: World, kept: dict[str, Target]) -> Target:
     ids = {
         "document": waiting, "revision": sheet["parent"], "prepared": sheet["prepared"], "digest": voucher, "image": manifest["images"][0]["digest"],
         "credential": held[0]["id"], "notice": notice, "receipt": receipt, "signed": document, "webhook": hook["id"], "person": world.leader.person,
-        "device": world.leader.device, "client": client,
+        "device": world.leader.device, "client": client, "grant": (await granted(world.leader, await deputy(world), paper="BIMAT 7719"))["id"],
     }  # fmt: skip
     revoked = await world.stack.phone(world.leader.person)
     await world.leader.call("POST", f"/api/v1/devices/{revoked.device}/revocation", expect=200)
