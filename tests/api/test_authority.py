@@ -5,6 +5,8 @@ import base64
 import hashlib
 import json
 import os
+import subprocess
+import unicodedata
 from typing import Any
 
 import pytest
@@ -224,6 +226,14 @@ async def test_tm_stands_over_kt_and_q_stands_for_the_position(world: World) -> 
     for given in (collective, acting):
         document = await under(world, given, world.second)
         assert (await world.second.sign(document)).status_code == 200
+        await world.stack.until(document, "signed")
+        file = await world.second.call("GET", f"/api/v1/documents/{document}/files/signed", expect=200)
+        page = subprocess.run(["pdftotext", "-", "-"], input=file.content, capture_output=True, check=True)  # noqa: ASYNC221 - one page
+        lines = unicodedata.normalize("NFC", page.stdout.decode()).splitlines()
+        wanted = given["authority"].splitlines() + ([] if given is acting else ["PHÓ CHỦ TỊCH"])
+        at = lines.index(wanted[0])
+        assert [line for line in lines[at:] if line][: len(wanted)] == wanted
+        assert given is collective or "PHÓ CHỦ TỊCH" not in lines
 
 
 async def test_a_route_names_a_grant_or_writes_a_line(world: World) -> None:
