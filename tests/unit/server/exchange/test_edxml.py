@@ -323,6 +323,18 @@ def zipped(name, data=b"noi dung", method=zipfile.ZIP_DEFLATED):
     return buffer.getvalue()
 
 
+READABLE = [case for case in DEVIATIONS if "refused" not in case]
+
+
+@pytest.mark.parametrize("case", READABLE, ids=[case["name"] for case in READABLE])
+def test_a_repaired_packet_written_and_read_again_is_equal_and_needs_no_repair(tmp_path, case):
+    first = read(deviant(case, tmp_path), tmp_path).packet
+    edxml.write(first, tmp_path / "again")
+    again = read(tmp_path / "again", tmp_path)
+    assert bare(again.packet) == bare(first)
+    assert {repair.code for repair in again.repairs} <= {"no-trace"}  # a missing trace is not made up
+
+
 @pytest.mark.parametrize("case", DEVIATIONS, ids=[case["name"] for case in DEVIATIONS])
 def test_deviation(tmp_path, case):
     path = deviant(case, tmp_path)
