@@ -194,7 +194,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 _OUTCOME = ("signer-unavailable", "outcome-unknown")
 _PIN = ("pin-wrong", "pin-locked", "key-frozen", "key-destroyed")
 _INTAKE = (
-    "route-invalid", "authority-missing", "authority-required", "receiver-unknown", "secret-document", "too-many-pages", "cannot-be-checked", "insufficient-storage", "placement-required", *sorted(REFUSALS),
+    "route-invalid", "authority-missing", "authority-required", "receiver-unknown", "secret-document", "too-many-pages", "cannot-be-checked",
+    "insufficient-storage", "placement-required", *sorted(REFUSALS),
 )  # fmt: skip
 
 # operationId -> problem types of its own; what every guarded route may answer is added from its access and parameters.
