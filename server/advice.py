@@ -20,6 +20,10 @@ ADVICE: Final[dict[str, tuple[str, str]]] = {
         "Phiên làm việc đã kết thúc. Hãy mở lại ứng dụng.",
         "The session has ended. Open the application again.",
     ),
+    "authority-missing": (
+        "Giấy giao quyền ký không dùng được cho văn bản này. Chưa ký gì. Báo người giao quyền.",
+        "The grant does not cover this document. Nothing was signed. Tell whoever gave it.",
+    ),
     "busy": (
         "Máy chủ đang bận. Đợi một lát rồi thử lại.",
         "The server is busy. Wait a moment and try again.",
@@ -63,6 +67,10 @@ ADVICE: Final[dict[str, tuple[str, str]]] = {
     "forbidden": (
         "Vai trò của bạn không được làm việc này.",
         "Your role may not do this.",
+    ),
+    "grant-invalid": (
+        "Kiểm tra lại người giao, người nhận và thời hạn của giấy giao quyền.",
+        "Look again at who gives the grant, who holds it and how long it lasts.",
     ),
     "integrity-failed": (
         "Tệp lưu trữ bị hỏng. Không hiện, không ký. Báo quản trị viên.",
@@ -108,6 +116,10 @@ ADVICE: Final[dict[str, tuple[str, str]]] = {
         "Mã PIN này quá dễ đoán. Chọn mã khác.",
         "This PIN is too easy to guess. Choose another.",
     ),
+    "placement-required": (
+        "Người trình cần chỉ rõ chỗ ký và đóng dấu trên trang. Hãy báo người trình.",
+        "The drafter has to say where signature and seal stand. Tell the drafter.",
+    ),
     "prepared-expired": (
         "Bản trình ký đã cũ. Mở lại để xem và ký.",
         "The sheet is too old. Open it again to look and sign.",
@@ -115,6 +127,10 @@ ADVICE: Final[dict[str, tuple[str, str]]] = {
     "push-address-invalid": (
         "Máy này không nhận được thông báo đẩy.",
         "This device cannot receive push messages.",
+    ),
+    "route-invalid": (
+        "Luồng ký có người không ký được hoặc bị lặp. Hãy báo người trình.",
+        "The route names somebody who may not sign, or names one twice. Tell the drafter.",
     ),
     "signer-busy": (
         "Bộ ký số đang bận. Văn bản chưa được ký; đợi vài giây rồi ký lại.",

@@ -49,7 +49,15 @@ def test_what_signs_and_what_gives_tokens_has_its_own_limit() -> None:
         for method in handler.http_methods:
             found.setdefault(rate_of(handler.opt, method), set()).add(str(handler.operation_id))
     assert found[Rate.SESSION] == {"redeemPairing", "resumeSession", "issueToken"}
-    assert found[Rate.SIGN] == {"askChallenge", "approve", "enrol", "addDevice", "handOver", "changePin"}
+    assert found[Rate.SIGN] == {
+        "askChallenge",
+        "approve",
+        "enrol",
+        "addDevice",
+        "handOver",
+        "changePin",
+        "giveAuthority",
+    }
     assert found[Rate.INTAKE] == {"takeInDocument", "replaceDocument"}
     for handler in routes():
         access = access_of(handler.opt)

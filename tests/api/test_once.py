@@ -22,6 +22,7 @@ BY_NATURE = {
     "resumeSession": "the proof is single use; a further session ends the one before",
     "issueToken": "a further token; a refresh answers the same device alike for ten seconds (C4)",
     "revokeDevice": "revoking twice is one revocation",
+    "revokeAuthority": "revoking twice is one revocation",
     "openSheet": "a further prepared revision, of which one can be signed",
     "askChallenge": "a further challenge, of which each signs once",
     "approve": "the challenge is single use (A10)",

@@ -57,11 +57,17 @@ def b64u(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
+_RENEW_S = 400  # an access token lives ten minutes, a suite's stack longer
+
+
 class Caller:
-    """Whoever calls the API: a person's phone with DPoP, or a service with its bearer token."""
+    """Whoever calls the API: a person's phone with DPoP, or a service with its bearer token. Its token is renewed in time."""
 
     def __init__(self, http: AsyncClient) -> None:
         self.http = http
+        self._renewal: dict[str, str] = {}
+        self._renewed = time.monotonic()
+        self._renewing = asyncio.Lock()
         self.session = ECKey.generate_key("P-256")
         self.approval = device.new_key()
         self.access = ""
@@ -83,7 +89,26 @@ class Caller:
         registry = jws.JWSRegistry(algorithms=["ES256"], strict_check_header=False)
         return jws.serialize_compact(header, json.dumps(claims).encode(), self.session, registry=registry)
 
+    async def _in_time(self) -> None:
+        async with self._renewing:
+            if not self._renewal or time.monotonic() - self._renewed < _RENEW_S:
+                return
+            self._renewed = time.monotonic()
+            path = "/api/v1/oauth/token"
+            proof = {} if self.service else {"DPoP": self.proof("POST", path)}
+            answer = await self.http.post(path, data=self._renewal, headers=proof)
+            # Whoever was revoked keeps the old one, and is told so by the call itself.
+            if answer.status_code == 200:
+                self._take(answer.json(), self._renewal)
+
+    def _take(self, tokens: dict[str, Any], renewal: dict[str, str]) -> None:
+        self.access = tokens["access_token"]
+        if "refresh_token" in tokens:
+            renewal = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
+        self._renewal = renewal
+
     async def call(self, method: str, path: str, *, expect: int | None = None, **options: Any) -> Any:
+        await self._in_time()
         headers = dict(options.pop("headers", {}))
         if self.service:
             headers["Authorization"] = f"Bearer {self.access}"
@@ -109,7 +134,7 @@ class Caller:
         answer = await self.http.post(path, json=body, headers={"DPoP": self.proof("POST", path)})
         assert answer.status_code == 200, answer.text
         self.device = answer.json()["device"]["id"]
-        self.access = answer.json()["tokens"]["access_token"]
+        self._take(answer.json()["tokens"], {})
 
     # What a phone computes.
 
@@ -239,7 +264,7 @@ class Stack:
         form = {"grant_type": "client_credentials", "client_id": client.id, "client_secret": client.secret.reveal()}
         caller = Caller(self.http)
         caller.service = True
-        caller.access = (await self.http.post("/api/v1/oauth/token", data=form)).json()["access_token"]
+        caller._take((await self.http.post("/api/v1/oauth/token", data=form)).json(), form)
         return caller
 
     async def credential(self, caller: Caller, name: str, purpose: str = "person", pin: str = PIN) -> str:
