@@ -4,6 +4,7 @@ A voucher passes from the officer to the phone that it names, the phone's join a
 to the officer and the certificate back. Nothing here can make a credential or admit a key without an officer's signature.
 """
 
+import contextlib
 import hashlib
 
 import msgspec
@@ -19,6 +20,7 @@ from server.identity.model import Actor
 from server.identity.service import IdentityService
 from signing.client import Approval, Kind, PublicJwk, SignerClient, SignerError, Voucher, VoucherKind
 from signing.core.codec import CodecError, parse_jws, thumbprint, unb64u
+from signing.core.errors import UnknownDevice
 from signing.core.model import APPROVAL_TYP, VOUCHER_LIFE_US, VOUCHER_TYP
 
 PURPOSES = ("person", "seal")
@@ -266,7 +268,9 @@ class SignerAdapter:
     async def revoke_device(self, *, organisation: str, person: str, approval_key: str) -> None:
         """End the approval key in every credential that the person holds; nothing un-revokes."""
         for row in await queries.credentials_of(self._db, person, organisation):
-            await self._signer.revoke_device(row["id"], approval_key)
+            # A device is admitted to each credential by a voucher of its own: one that never met it must not shield the next (A1).
+            with contextlib.suppress(UnknownDevice):
+                await self._signer.revoke_device(row["id"], approval_key)
 
     async def set_frozen(self, *, organisation: str, person: str, frozen: bool) -> None:
         """The person's own credentials. The organisation's seal has other holders too: the server refuses this one's activations."""

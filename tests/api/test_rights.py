@@ -1,5 +1,6 @@
 """C1, C2: what a role had shown is gone with the role; and under whose code a document travels."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -68,3 +69,20 @@ async def test_a_document_travels_under_the_exchanges_code_of_its_organisation(t
         assert answer.status_code == 200
         again = (await stack.qlvb.json("GET", f"/api/v1/documents/{taken[0]}"))["exchange_id"]
         assert again == ids[0]
+
+
+@pytest.mark.asyncio(loop_scope="session")
+async def test_a_revoked_device_ends_at_the_signer_in_every_credential_it_was_admitted_to(world: World) -> None:
+    """A1: each of two credentials knows one of two devices; the credential that never met a device does not shield the other."""
+    stack = world.stack
+    first = await stack.person("Hồ Văn Mẫu", Role.LEADER)
+    second = await stack.phone(first.person)
+    held = [(phone, await stack.credential(phone, "Hồ Văn Mẫu")) for phone in (first, second)]
+    for phone, _ in held:
+        await stack.wiring.identity.revoke_device(stack.operator, phone.device)
+    for _ in range(600):
+        seen = [(await stack.wiring.signer.status(credential)).holders[0].devices[0].state for _, credential in held]
+        if seen == ["revoked", "revoked"]:
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail(f"a revoked device still stands at the signer: {seen}")
