@@ -3,6 +3,8 @@
 An unknown section, key or variable is an error that names it. What is left empty is derived from `state_dir`, the one
 folder that holds everything; `StateDir` documents its layout. `mode = "production"` refuses unsafe values, all of
 them at once, each with the name of its setting (threat C20); see `server.settings_production`.
+
+Longer than most because every setting stands here once, with its unit, its default and its reason.
 """
 
 import ipaddress

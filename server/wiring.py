@@ -1,4 +1,7 @@
-"""The composition root: the only place that chooses an adapter, and the order in which parts start and stop."""
+"""The composition root: the only place that chooses an adapter, and the order in which parts start and stop.
+
+Longer than most because the order of starting and stopping is read in one place.
+"""
 
 import asyncio
 from collections.abc import Mapping

@@ -2,6 +2,8 @@
 
 A document is handed in, recalled and fetched by the QLVB's driver, which has nothing but the public API. The other buttons are the world
 around the product: its time stamps, its line to the exchange, its worker's life, one byte of its disk.
+
+Longer than most: one method a button, and all of them change the same world.
 """
 
 import asyncio

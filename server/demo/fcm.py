@@ -11,6 +11,8 @@ over TLS (HTTP/2 or HTTP/1.1, as the client chooses) at "url"; the token endpoin
 * The oracle: `GET /_recorded?address=A&after=N&wait=S` gives all requests (N skips, S waits up to that many seconds for
   one more), `PUT /_script/{address}` with [{"answer": name, ...}] sets the next answers for an address (`*`: for all
   without an own script), `DELETE /_tokens` revokes all tokens, `PUT /_switch` {"tokens": "on" | "off" | "refuse"}.
+
+Longer than most: checks, script and record of one service.
 """
 
 import argparse

@@ -1,4 +1,7 @@
-"""All SQL of documents. Every read of user data takes the actor and joins the access rule (threat C1)."""
+"""All SQL of documents. Every read of user data takes the actor and joins the access rule (threat C1).
+
+Longer than most because it is one list of statements, each on its own.
+"""
 
 import msgspec
 

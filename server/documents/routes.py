@@ -1,4 +1,7 @@
-"""Documents over HTTP: intake by the document management system, inbox and documents for people, the changes feed."""
+"""Documents over HTTP: intake by the document management system, inbox and documents for people, the changes feed.
+
+Longer than most: intake and reading share their wire structs, and each handler carries its description of the API.
+"""
 
 from typing import Annotated, Any
 

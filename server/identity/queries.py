@@ -1,4 +1,7 @@
-"""All SQL of identity. Reads of a tenant's rows take the organisation; what is foreign is as absent as what is unknown (C1)."""
+"""All SQL of identity. Reads of a tenant's rows take the organisation; what is foreign is as absent as what is unknown (C1).
+
+Longer than most because it is one list of statements, each on its own.
+"""
 
 from collections.abc import Sequence
 from typing import Final

@@ -3,6 +3,8 @@
 A job whose worker dies is claimed again when its lease ends; that claim stays counted as a failure, so a job that
 kills its workers ends as a dead letter too (D14). A lease that could not be renewed cancels its handler: what the
 handler then still does to the database fails at `Context.finish`.
+
+Longer than most: claiming, keeping and settling a lease are one protocol.
 """
 
 import asyncio
