@@ -1,7 +1,7 @@
 """`python -m tests.bench [NAME]...`: every figure of the product, one JSON object a line.
 
-`{"bench", "ours", "against", "unit", "ratio", "goal", "met"}`, both sides measured in the same run, in turn, as medians. A NAME chooses benches by
-a part of their names; those that take minutes (`ON_REQUEST`) run only so. A bench that fails gives a row with `error`, and the others run. Ends with 1 if any failed, whatever was met: a
+`{"bench", "ours", "against", "unit", "ratio", "goal", "met"}`, both sides measured in the same run, in turn, as medians. NAMEs choose
+benches; those that take minutes (`ON_REQUEST`) run only so. A bench that fails gives a row with `error`, and the others run. Ends with 1 if any failed, whatever was met: a
 figure depends on the machine, only an error is a defect.
 """
 
@@ -36,10 +36,10 @@ def main(wanted: list[str]) -> int:
         wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    chosen = [name for name in BENCHES if any(one in name for one in wanted) or not (wanted or name in ON_REQUEST)]
-    if not chosen:
-        print(f"no such bench; there are: {', '.join(BENCHES)}", file=sys.stderr)
+    if unknown := set(wanted) - set(BENCHES):
+        print(f"no such bench: {', '.join(sorted(unknown))}; there are: {', '.join(BENCHES)}", file=sys.stderr)
         return 2
+    chosen = [name for name in BENCHES if name in wanted or not (wanted or name in ON_REQUEST)]
     failed = False
     for name in chosen:
         try:
