@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,15 @@ def chromium() -> str:
     if found is None:
         pytest.fail("chromium is missing: apt-get install chromium", pytrace=False)
     return found
+
+
+async def until(found: Callable[[], Awaitable[Any]], what: str) -> Any:
+    """What `found` gives, once it is anything; half a minute at least."""
+    for _ in range(600):
+        if value := await found():
+            return value
+        await asyncio.sleep(0.05)
+    pytest.fail(f"never: {what}")
 
 
 class Site:

@@ -1,8 +1,7 @@
 """What a phone keeps: readable without a network, unreadable in its files, bounded, and gone on recall, log-out and revocation."""
 
-import asyncio
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from server.identity.model import Role
 from server.identity.service import operator
 from tests.fakes import pdfs
 from tests.fakes.stack import Caller
-from tests.web.conftest import CONTROLLED, PHONE, Hand, Site, chromium, new_hand
+from tests.web.conftest import CONTROLLED, PHONE, Hand, Site, chromium, new_hand, until
 from tests.web.test_screens import faultless
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -47,14 +46,6 @@ ENTRIES = """async (store) => {
   const request = base.transaction(store).objectStore(store).getAll();
   return new Promise((resolve) => { request.onsuccess = () => { base.close(); resolve(request.result.map((one) => one.path ?? one.name ?? "entry")); }; });
 }"""
-
-
-async def until(found: Callable[[], Awaitable[Any]], what: str) -> Any:
-    for _ in range(600):
-        if value := await found():
-            return value
-        await asyncio.sleep(0.05)
-    pytest.fail(f"never: {what}")
 
 
 class Reader:

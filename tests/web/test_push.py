@@ -7,7 +7,7 @@ one at its vendor's; what that service decrypted is delivered to the service wor
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -17,7 +17,7 @@ from playwright.async_api import Browser, Worker, expect
 from server.identity.model import Role
 from tests.fakes import pdfs
 from tests.fakes.stack import Caller
-from tests.web.conftest import CONTROLLED, Hand, Site, new_hand
+from tests.web.conftest import CONTROLLED, Hand, Site, new_hand, until
 from tests.web.test_screens import faultless, refused
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -38,14 +38,6 @@ STUB = """() => {
     return held();
   };
 }"""
-
-
-async def until(found: Callable[[], Awaitable[Any]], what: str) -> Any:
-    for _ in range(600):
-        if value := await found():
-            return value
-        await asyncio.sleep(0.05)
-    pytest.fail(f"never: {what}")
 
 
 class Pushed:

@@ -179,7 +179,6 @@ export async function voucherScreen({ me, signal, go }, person, id) {
     fill(verdict, given.length >= 8 && [icon(same ? "check" : "warn"), t(same ? "voucherSame" : "voucherOther")]);
     verdict.className = same ? "verdict good" : "verdict late";
     form.hidden = button.disabled = !same;
-    form.hidden = !same;
   }
   async function act() {
     button.disabled = true;
