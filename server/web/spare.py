@@ -1,13 +1,15 @@
 """Scripts and style sheets without what only readers need: a third of what a slow network would carry.
 
 A lexer of ECMAScript (ECMA-262 §12), as far as it takes to tell comments and white space from strings, templates and regular
-expressions. Nothing is renamed or reordered: the tokens are those of the source. A line end stays wherever automatic semicolon
-insertion (§12.10) could see it.
+expressions. Nothing is reordered: the tokens are those of the source, private names by shorter ones (`names.py`). A line end stays
+wherever automatic semicolon insertion (§12.10) could see it.
 """
 
 import re
 from collections.abc import Iterator
 from typing import Final
+
+from server.web.names import shortened
 
 __all__ = ["script", "style", "tokens"]
 
@@ -15,6 +17,8 @@ _TOKEN: Final = re.compile(
     r"""(?P<space>(?:\s|//[^\n]*|/\*.*?\*/)+)|(?P<word>[\w$#]+)|(?P<string>"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|(?P<other>.)""",
     re.DOTALL,
 )
+# From a backtick or the end of a substitution to the next substitution or the closing backtick.
+_PIECE: Final = re.compile(r"[`}](?:\\.|\$(?!\{)|[^\\`$])*(?:`|\$\{)", re.DOTALL)
 _REGEX: Final = re.compile(r"/(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n\[])+/\w*")
 # A slash after one of these begins a regular expression; after a name, a number or a closing bracket it divides.
 _BEFORE_REGEX: Final = frozenset("(,=:[!&|?{};+-*%<>~^") | {
@@ -32,59 +36,62 @@ _OPEN: Final = frozenset("{([,;=:?&|<>*.")
 _CLOSE: Final = frozenset(")],;:?=&|<>*.")
 
 
-def tokens(source: str, at: int = 0, *, until: str = "") -> Iterator[tuple[str, str]]:
-    """Kind ("space", "word", "string", "template", "regex", "other") and text, to the end or to the unmatched `until`.
+def tokens(source: str) -> Iterator[tuple[str, str]]:
+    """Kind ("space", "word", "string", "template", "regex", "other") and text; of a template its pieces, the code in between as tokens.
 
     Raises: ValueError for a template or a regular expression without an end.
     """
-    before, depth = "", 0
+    at, before = 0, ""
+    # How many braces are open in each substitution of a template that is open.
+    open_: list[int] = []
     while at < len(source):
         char = source[at]
-        if char == "`":
-            kind, text = "template", source[at : _template_end(source, at)]
+        if char == "`" or (char == "}" and open_ and not open_[-1]):
+            kind, text = "template", _matched(_PIECE, source, at)
+            if char == "}":
+                open_.pop()
+            if text.endswith("${"):
+                open_.append(0)
         elif char == "/" and source[at + 1 : at + 2] not in {"/", "*"} and before in _BEFORE_REGEX:
-            found = _REGEX.match(source, at)
-            if found is None:
-                raise ValueError(f"a regular expression without an end at {at}")
-            kind, text = "regex", found[0]
+            kind, text = "regex", _matched(_REGEX, source, at)
         else:
             matched = _TOKEN.match(source, at)
             assert matched is not None
             kind, text = str(matched.lastgroup), matched[0]
-        if until and text == until and depth == 0:
-            return
-        depth += (text == "{") - (text == "}")
+            if open_ and kind == "other":
+                open_[-1] += (text == "{") - (text == "}")
         at += len(text)
         if kind != "space":
-            before = text if kind in {"word", "other"} else "literal"
+            before = text if kind in {"word", "other"} else "" if text.endswith("${") else "literal"
         yield kind, text
+    if open_:
+        raise ValueError("a template without an end")
 
 
-def _template_end(source: str, start: int) -> int:
-    """Behind the closing backtick; substitutions are code of their own, with strings and templates in them."""
-    at = start + 1
-    while at < len(source):
-        if source[at] == "`":
-            return at + 1
-        if source.startswith("${", at):
-            at += 2 + sum(len(text) for _, text in tokens(source, at + 2, until="}")) + 1
-        else:
-            at += 2 if source[at] == "\\" else 1
-    raise ValueError(f"a template without an end at {start}")
+def _matched(pattern: re.Pattern[str], source: str, at: int) -> str:
+    found = pattern.match(source, at)
+    if found is None:
+        raise ValueError(f"a template or a regular expression without an end at {at}")
+    return found[0]
 
 
 def script(source: bytes) -> bytes:
-    """The same tokens with no comment, and no white space but what keeps them apart."""
-    out: list[str] = []
+    """The same tokens with private names shortened, no comment, and no white space but what keeps them apart."""
+    kept: list[tuple[str, str]] = []
+    gaps: list[str] = []
     gap = ""
     for kind, text in tokens(source.decode()):
         if kind == "space":
             gap = "\n" if "\n" in text else " "
             continue
+        kept.append((kind, text))
+        gaps.append(gap)
+        gap = ""
+    out: list[str] = []
+    for text, gap in zip(shortened(kept), gaps, strict=True):
         if gap and out and _apart(out[-1], gap, text):
             out.append(gap)
         out.append(text)
-        gap = ""
     return "".join([*out, "\n"]).encode()
 
 

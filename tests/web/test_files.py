@@ -4,6 +4,7 @@ import gzip
 import json
 import re
 import struct
+import subprocess
 from pathlib import Path
 
 import brotli
@@ -62,15 +63,51 @@ async def test_the_page_names_every_module() -> None:
     assert set(shell["files"]) == set(files()) - {"/sw.js", "/pair"}
 
 
-async def test_what_is_sent_has_the_tokens_of_its_source() -> None:
-    """Only comments and white space stay at home; the browser's own tests judge that what is sent runs."""
+def judged(pairs: list[dict[str, str]]) -> list[str]:
+    """What differs beside the names of private bindings, by acorn and eslint-scope."""
+    folder = Path(__file__).parent
+    assert (folder / "node_modules" / "eslint-scope").exists(), "npm ci --prefix tests/web (make test does it)"
+    found = subprocess.run(
+        ["node", "scopes.mjs"],
+        cwd=folder,
+        input=json.dumps(pairs),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return list(json.loads(found.stdout))
+
+
+async def test_what_is_sent_is_its_source_but_for_private_names() -> None:
+    """The same tree, and every name bound to the same declaration; the browser's own tests judge that what is sent runs."""
     folder = REPOSITORY / "server" / "web" / "static"
+    pairs, shorter = [], 0
     for path in [*folder.glob("js/*.js"), folder / "sw.js"]:
         source, sent = path.read_bytes(), spare.script(path.read_bytes())
-        kept = [text for kind, text in spare.tokens(source.decode()) if kind != "space"]
-        assert [text for kind, text in spare.tokens(sent.decode()) if kind != "space"] == kept, path.name
-        assert spare.script(sent) == sent, path.name
+        pairs.append({"path": path.name, "source": source.decode(), "sent": sent.decode()})
+        bare = [text for kind, text in spare.tokens(source.decode()) if kind != "space"]
+        shorter += sum(map(len, bare)) - sum(len(text) for kind, text in spare.tokens(sent.decode()) if kind != "space")
         assert files()["/sw.js" if path.name == "sw.js" else f"/assets/js/{path.name}"].body.endswith(sent)
+    assert judged(pairs) == []
+    assert shorter > 10_000
+
+
+@pytest.mark.parametrize(
+    ("source", "sent"),
+    [
+        ("const own = 1; use(own);", "const a=1;use(own);"),
+        ("const own = 1; use(own);", "const use=1;use(use);"),
+        ("export const own = 1;", "export const a=1;"),
+        ('import { own } from "./x.js"; own();', 'import{a}from"./x.js";a();'),
+        ("const own = 1; use({ own });", "const a=1;use({a});"),
+        ("const one = 1; { const two = 2; use(one, two); }", "const a=1;{const a=2;use(a,a);}"),
+        ("use(own.name)", "use(own.a)"),
+    ],
+)
+async def test_the_judge_sees_a_wrong_name(source: str, sent: str) -> None:
+    assert judged([{"path": "x", "source": source, "sent": sent}])
+    assert judged([{"path": "x", "source": source, "sent": spare.script(source.encode()).decode()}]) == []
 
 
 @pytest.mark.parametrize(
@@ -78,7 +115,8 @@ async def test_what_is_sent_has_the_tokens_of_its_source() -> None:
     [
         ("a = b / c / d; // x", "a=b/c/d;"),
         ('if (/["/*]/.test(s)) return /`/g;', 'if(/["/*]/.test(s))return/`/g;'),
-        ("x = `a  ${ b ? `// ${'}'}` : '' }  c`; /* y */ z", "x=`a  ${ b ? `// ${'}'}` : '' }  c`;z"),
+        ("x = `a  ${ b ? `// ${'}'}` : '' }  c`; /* y */ z", "x=`a  ${b?`// ${'}'}`:''}  c`;z"),
+        ("f(`${ { a: 1 }.a } $ \\${`)", "f(`${{a:1}.a} $ \\${`)"),
         ("a\n++\nb", "a\n++\nb"),
         ("return a + +b - -c\n(d)", "return a+ +b- -c\n(d)"),
         ("x = {\n  // why\n  a,\n}\ny()", "x={a,}\ny()"),
@@ -88,6 +126,26 @@ async def test_what_is_sent_has_the_tokens_of_its_source() -> None:
 )
 async def test_a_lexer_tells_code_from_words(source: str, sent: str) -> None:
     """ECMA-262 §12: strings, templates in templates, regular expressions after what cannot be divided, semicolon insertion."""
+    assert spare.script(source.encode()).decode() == sent + "\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "sent"),
+    [
+        ("const long = 1; f(long, o.long, { long: 2 });", "const a=1;f(a,o.long,{long:2});"),
+        ("const long = 1; f({ long });", "const long=1;f({long});"),
+        ("const g = (document) => document.x; document.y();", "const g=(document)=>document.x;document.y();"),
+        ("export function first(second) { return second; }", "export function first(a){return a;}"),
+        ("for (const one of all) f(...one, `${one}`);", "for(const a of all)f(...a,`${a}`);"),
+        (
+            "const { key: name } = f(); try { g(); } catch (error) { f(error); }",
+            "const{key:name}=f();try{g();}catch(a){f(a);}",
+        ),
+        ("const h = async ([one, two]) => { a = one; b(two); };", "const h=async([c,d])=>{a=c;b(d);};"),
+    ],
+)
+async def test_private_names_become_short(source: str, sent: str) -> None:
+    """Members, shorthand, exports and what the browser may mean stay; a short name is no word of the file."""
     assert spare.script(source.encode()).decode() == sent + "\n"
 
 

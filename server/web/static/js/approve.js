@@ -56,7 +56,7 @@ async function stampedPage({ sheet, manifest }, signal) {
 
 /** @param {import("./frame.js").Screen} screen @param {string} id */
 export async function approveScreen({ me, signal, go, changed }, id) {
-  const view = frame({ title: t("signTitle"), back: `#/d/${id}`, kind: "sheet" });
+  const view = frame({ title: t("title_person"), back: `#/d/${id}`, kind: "sheet" });
   const { main } = view;
   fill(main, h("p", { class: "empty", role: "status" }, h("span", { class: "spin" }), t("signPreparing")));
   /** @type {any} */
@@ -70,10 +70,9 @@ export async function approveScreen({ me, signal, go, changed }, id) {
   const step = myStep(doc, me);
   if (!step) return go(`#/d/${id}`);
   const sealing = step.kind === "seal";
-  fill(view.heading, t(sealing ? "signSealTitle" : "signTitle"));
-  const words_ = {
-    pin: t(sealing ? "signPinSeal" : "signPin"), deed: t(sealing ? "signSealDo" : "signDo"), working: t(sealing ? "signSealWorking" : "signWorking"),
-  };
+  const { kind } = step;
+  fill(view.heading, t(`title_${kind}`));
+  const words_ = { pin: t(`pin_${kind}`), deed: t(`deed_${kind}`), working: t(`work_${kind}`) };
 
   const facts = h("div", { class: "facts" });
   const preview = h("div", { class: "stamped" }, h("span", { class: "spin" }));
@@ -125,7 +124,7 @@ export async function approveScreen({ me, signal, go, changed }, id) {
       if (signal.aborted) return;
       URL.revokeObjectURL(url);
       url = page.url;
-      const title = t(sealing ? "signSealed" : "signStamped", { n: sheet.page });
+      const title = t(`page_${kind}`, { n: sheet.page });
       fill(caption, title);
       fill(preview, page.button(title));
       // Only now, when everything that would be approved has been checked, may digits be entered.
@@ -230,9 +229,9 @@ export async function approveScreen({ me, signal, go, changed }, id) {
   /** @param {string} found */
   function result(found) {
     settled = found !== "open";
-    const [drawing, kind, title, help] = /** @type {Record<string, string[]>} */ ({
-      signed: ["check", "good", t(sealing ? "doneSealed" : "doneSigned"), t("doneStamped")],
-      stamping: ["check", "good", t(sealing ? "doneSealed" : "doneSigned"), t("doneStamping")],
+    const [drawing, mood, title, help] = /** @type {Record<string, string[]>} */ ({
+      signed: ["check", "good", t(`did_${kind}`), t("doneStamped")],
+      stamping: ["check", "good", t(`did_${kind}`), t("doneStamping")],
       open: ["cross", "bad", t("doneOpen"), t("doneOpenHelp")],
       unknown: ["wait", "", t("doneUnknown"), t("doneUnknownHelp")],
     })[found];
@@ -240,7 +239,7 @@ export async function approveScreen({ me, signal, go, changed }, id) {
     fill(
       main,
       h(
-        "div", { class: `empty ${kind}`, role: "status" }, icon(drawing), h("p", { class: "big" }, title), h("p", {}, help),
+        "div", { class: `empty ${mood}`, role: "status" }, icon(drawing), h("p", { class: "big" }, title), h("p", {}, help),
         h("p", { class: "soft" }, outside(`${doc.number}/${doc.notation}`)),
         sheet && h("p", { class: "soft" }, t("signCode"), " ", h("span", { class: "mono" }, codeOf(sheet.tbs))),
       ),
@@ -277,6 +276,7 @@ export async function batchScreen({ me, signal, go, changed }) {
   const rows = ids.map((id) => ({ id, doc: null, step: null, sheet: null, page: null, error: null, agreed: false, place: h("article", { class: "card", hidden: true }), state: "" }));
   const agreed = () => rows.filter((row) => row.agreed && row.sheet);
   const sealing = () => rows.some((row) => row.step?.kind === "seal");
+  const act = () => (sealing() ? "seal" : "person");
   let sent = false;
   let view = list();
   for (const row of rows) await prepare(row);
@@ -317,7 +317,7 @@ export async function batchScreen({ me, signal, go, changed }) {
   function draw(row) {
     const { doc, sheet, page, error } = row;
     const box = h("input", { type: "checkbox", checked: row.agreed, onchange: () => { row.agreed = box.checked; offer(); } });
-    const seal = row.step?.kind === "seal";
+    const kind = row.step?.kind;
     row.place.hidden = false;
     fill(
       row.place, doc && lines({ ...doc, at: doc.state_since }),
@@ -325,10 +325,10 @@ export async function batchScreen({ me, signal, go, changed }) {
       sheet && [
         h("p", { class: "meta" }, t("signCode"), h("strong", { class: "mono" }, codeOf(sheet.tbs))),
         statusWarning(sheet),
-        h("div", { class: "stamped" }, page.button(t(seal ? "signSealed" : "signStamped", { n: sheet.page }))),
+        h("div", { class: "stamped" }, page.button(t(`page_${kind}`, { n: sheet.page }))),
       ],
       h("a", { class: "plain slim", href: `#/d/${row.id}` }, t("batchRead")),
-      sheet && h("label", { class: "tickline" }, box, h("span", {}, t(seal ? "batchAgreeSeal" : "batchAgree"), h("span", { class: "unseen" }, ` ${doc.number}/${doc.notation}`))),
+      sheet && h("label", { class: "tickline" }, box, h("span", {}, t(`agree_${kind}`), h("span", { class: "unseen" }, ` ${doc.number}/${doc.notation}`))),
     );
   }
 
@@ -347,7 +347,7 @@ export async function batchScreen({ me, signal, go, changed }) {
     view = frame({ title, kind: "sheet", end: h("button", { class: "plain slim", onclick: back }, t("close")) });
     const what = h("div", { class: "what" });
     const show = () => fill(what, h("ol", { class: "chosen" }, chosen.map(({ doc, sheet }) => h("li", {}, outside(`${doc.number}/${doc.notation}`, "number"), h("span", { class: "mono soft" }, sheet && codeOf(sheet.tbs)), outside(doc.subject, "subject")))));
-    const pad = pinPad({ label: t(sealing() ? "signPinSeal" : "signPin"), deed: title, signal, submit });
+    const pad = pinPad({ label: t(`pin_${act()}`), deed: title, signal, submit });
     show();
     fill(view.main, what, pad.element);
     const { tries_left: left, locked_until: until } = await read(`/api/v1/me/credentials/${chosen[0].sheet?.credential}/tries`, { signal });
@@ -360,7 +360,7 @@ export async function batchScreen({ me, signal, go, changed }) {
     }
     /** @param {Uint8Array<ArrayBuffer>} digits */
     async function submit(digits) {
-      pad.label(t(sealing() ? "signSealWorking" : "signWorking"));
+      pad.label(t(`work_${act()}`));
       try {
         const body = await approve(chosen.map((row) => /** @type {import("./signing.js").Sheet} */ (row.sheet)), digits);
         const answer = await sendApproval(body, () => pad.label(t("signLost")));
@@ -376,7 +376,7 @@ export async function batchScreen({ me, signal, go, changed }) {
         for (const row of chosen) await prepare(row);
         if (chosen.some((row) => !row.agreed)) return back();
         show();
-        pad.label(t(sealing() ? "signPinSeal" : "signPin"));
+        pad.label(t(`pin_${act()}`));
         pad.enable(!error.body.locked_until);
         pad.note(words(error));
       }
@@ -393,9 +393,9 @@ export async function batchScreen({ me, signal, go, changed }) {
     for (const row of chosen) row.state = said ? "stamping" : "unknown";
     sessionStorage.removeItem("batch");
     for (let round = 0; !signal.aborted; round++) {
-      fill(list, chosen.map(({ doc, state }) => {
+      fill(list, chosen.map(({ doc, state, step }) => {
         const good = state === "signed" || state === "stamping";
-        const title = t(good ? (seal ? "doneSealed" : "doneSigned") : state === "open" ? "doneOpen" : "doneUnknown");
+        const title = t(good ? `did_${step.kind}` : state === "open" ? "doneOpen" : "doneUnknown");
         return h("li", { class: good ? "done" : "" }, icon(good ? "check" : state === "open" ? "cross" : "wait"), h("div", {}, outside(`${doc.number}/${doc.notation}`, "number"), h("div", {}, outside(doc.subject)), h("div", { class: "soft" }, `${title}. ${state === "stamping" ? t("doneStamping") : ""}`)));
       }));
       const open = chosen.filter((row) => row.state !== "signed" && (row.state !== "open" || round < 5));

@@ -30,7 +30,7 @@ function begun(id, signal) {
 /** The open step that is this person's to take now. @param {any} document @param {import("./frame.js").Me} me */
 export function myStep(document, me) {
   if (document.state === "in_review")
-    return document.route.find((/** @type {any} */ one) => one.state === "open" && one.kind === "person" && one.person === me.person.id);
+    return document.route.find((/** @type {any} */ one) => one.state === "open" && one.kind !== "seal" && one.person === me.person.id);
   if (document.state === "signed" && has(me, "clerk"))
     return document.route.find((/** @type {any} */ one) => one.state === "open" && one.kind === "seal");
 }
@@ -108,7 +108,7 @@ export async function documentScreen({ me, signal, changed }, id) {
     const step = myStep(found, me);
     deeds(
       step && h("a", { class: "plain", href: `#/d/${id}/return` }, icon("reply"), t("docReturn")),
-      step && h("a", { class: "main", href: `#/d/${id}/sign` }, icon(step.kind === "seal" ? "seal" : "pen"), t(step.kind === "seal" ? "docSealDo" : "docSign")),
+      step && h("a", { class: "main", href: `#/d/${id}/sign` }, icon(step.kind === "seal" ? "seal" : "pen"), t(`do_${step.kind}`)),
     );
   }
 
@@ -169,7 +169,7 @@ const route = (found) =>
         "li", { class: step.state }, icon(step.state === "done" ? "check" : step.state === "returned" ? "cross" : "wait"),
         h(
           "div", {},
-          step.kind === "seal" && h("strong", {}, t("docSeal")), step.authority && h("div", {}, outside(step.authority)),
+          step.kind !== "person" && h("strong", {}, t(`kind_${step.kind}`)), step.authority && h("div", {}, outside(step.authority)),
           step.name && h("div", {}, outside(step.name, "who"), step.title && [", ", outside(step.title)]),
           h("div", { class: "soft" }, t(`r_${step.state}`, { time: step.decided_at ? dateTime(step.decided_at) : "" })),
         ),
@@ -242,7 +242,7 @@ async function listReceipts(found, place) {
 
 /** Return a document with a reason. @param {import("./frame.js").Screen} screen @param {string} id */
 export async function giveBack({ signal, go }, id) {
-  const { main, deeds } = frame({ title: t("returnTitle"), back: `#/d/${id}`, kind: "lone" });
+  const { main, deeds } = frame({ title: t("returnDo"), back: `#/d/${id}`, kind: "lone" });
   const reason = h("textarea", { id: "reason", rows: "5", maxlength: "1000", "aria-describedby": "reason-help", autocomplete: "off" });
   const note = h("p", { class: "pin-note", role: "alert" });
   const act = async () => {

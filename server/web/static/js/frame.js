@@ -35,7 +35,7 @@ function tabs(me, current) {
     "nav", { class: "tabs" },
     reads(me) && tab("inbox", "#/", "inbox", t("navInbox")),
     has(me, "clerk") && tab("seal", "#/seal", "seal", t("navSeal")),
-    has(me, "registration_officer") ? tab("officer", "#/officer", "key", t("navOfficer")) : keepsPeople(me) && tab("people", "#/people", "people", t("navPeople")),
+    has(me, "registration_officer") ? tab("officer", "#/officer", "key", t("navOfficer")) : keepsPeople(me) && tab("people", "#/people", "people", t("peopleTitle")),
     tab("notices", "#/notices", "bell", t("navNotices")),
     tab("me", "#/me", "person", t("navMe")),
   );

@@ -20,7 +20,7 @@ async function list({ me, signal, go, changed }, kind) {
   const sealing = kind === "seal";
   const choose = h("button", { class: "round", hidden: true, "aria-label": t("pickSeveral"), "aria-pressed": "false", onclick: () => pick(!picked) }, icon("tick"));
   const keys = panes.on && h("button", { class: "round", "aria-label": t("keysTitle"), onclick: help }, icon("help"));
-  const { main, deeds } = frame({ title: t(sealing ? "sealTitle" : "inboxTitle"), me, tab: kind, list: true, end: [choose, keys] });
+  const { main, deeds } = frame({ title: t(sealing ? "sealTitle" : "navInbox"), me, tab: kind, list: true, end: [choose, keys] });
   fill(main, waiting());
   let needsKey = false;
   /** @type {any[]} */
@@ -30,7 +30,7 @@ async function list({ me, signal, go, changed }, kind) {
   /** What is chosen, while choosing. @type {Set<string> | null} */
   let picked = null;
 
-  const mine = (/** @type {any} */ item) => sealing || item.reason === "sign";
+  const mine = (/** @type {any} */ item) => sealing || item.reason !== "seal";
   /** @param {any} row */
   function entry(row) {
     if (!picked || !row.waiting || !mine(row)) return card(row, `#/d/${row.id}`);
@@ -143,7 +143,7 @@ const single = () => localStorage.getItem("keys") !== "off";
 /** Which keys there are. One-letter keys can be turned off (WCAG 2.1.4). */
 function help() {
   if (document.querySelector("dialog")) return;
-  const rows = [["J ↓", "keyNext"], ["K ↑", "keyPrevious"], ["Enter", "keyOpen"], ["Esc", "keyClose"], ["S", "keySign"], ["R", "keyReturn"], ["?", "keysTitle"]];
+  const rows = [["J ↓", "keyNext"], ["K ↑", "keyPrevious"], ["Enter", "keyOpen"], ["Esc", "keyClose"], ["S", "keySign"], ["R", "docReturn"], ["?", "keysTitle"]];
   const box = h("input", { type: "checkbox", checked: single(), onchange: () => localStorage.setItem("keys", box.checked ? "on" : "off") });
   const dialog = h(
     "dialog", { class: "ask", "aria-labelledby": "keys", onclose: () => dialog.remove() },

@@ -3,7 +3,7 @@
  * signing keys, PIN, emergency freeze, devices, settings.
  */
 import { Problem, call, keep, logOut, pair, pause, read, resume, self } from "./api.js";
-import { frame, keepsPeople, signs, trouble, waiting, words } from "./frame.js";
+import { frame, keepsPeople, reads, signs, trouble, waiting, words } from "./frame.js";
 import { shortCode } from "./jose.js";
 import { pushSettings } from "./notices.js";
 import { guessable } from "./pin.js";
@@ -240,7 +240,7 @@ function newPin(signal, submit) {
 
 /** @param {import("./frame.js").Screen} screen */
 export async function meScreen({ me, signal, go }) {
-  const { main } = frame({ title: t("meTitle"), me, tab: "me" });
+  const { main } = frame({ title: t("navMe"), me, tab: "me" });
   const keys = h("section", { class: "group" }, h("h2", {}, t("meKeys")), waiting());
   const devices = h("section", { class: "group" }, h("h2", {}, t("meDevices")), waiting());
   fill(
@@ -270,7 +270,7 @@ export async function meScreen({ me, signal, go }) {
       frozen && h("p", { class: "banner", role: "alert" }, icon("lock"), t("frozen")),
       held.length
         ? h("div", { class: "lines" }, held.map(key))
-        : signs(me) ? h("a", { class: "line", href: "#/enrol" }, icon("lock"), h("span", {}, t("enrolCard"))) : h("p", { class: "soft" }, t("meNoKeys")),
+        : reads(me) ? h("a", { class: "line", href: "#/enrol" }, icon("lock"), h("span", {}, t("enrolCard"))) : h("p", { class: "soft" }, t("meNoKeys")),
       vouchers.length > 0 && h("a", { class: "card call", href: "#/enrol" }, icon("key"), h("strong", {}, t("voucherHere"))),
       newcomers.map((/** @type {any} */ one) => h("a", { class: "card call", href: `#/handover/${one.digest}` }, icon("seal"), h("span", {}, h("strong", {}, t("handOverTitle")), h("br"), outside(one.newcomer)))),
       held.some((/** @type {any} */ one) => one.certificate) && !frozen && [

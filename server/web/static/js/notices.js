@@ -9,7 +9,7 @@ import { fill, h, icon, outside, say } from "./view.js";
 
 /** @param {import("./frame.js").Screen} screen */
 export async function noticesScreen({ me, signal, changed }) {
-  const { main } = frame({ title: t("noticesTitle"), me, tab: "notices" });
+  const { main } = frame({ title: t("navNotices"), me, tab: "notices" });
   fill(main, waiting());
   /** @type {any[]} */
   let items = [];

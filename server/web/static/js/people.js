@@ -266,7 +266,7 @@ export async function peopleScreen({ me, signal }) {
 
 /** @param {import("./frame.js").Screen} screen @param {string} id */
 export async function personScreen({ me, signal, go }, id) {
-  const { main } = frame({ title: t("personTitle"), back: "#/people", kind: "lone" });
+  const { main } = frame({ title: t("peopleTitle"), back: "#/people", kind: "lone" });
   fill(main, waiting());
   const [officer, duty, administrator] = ["registration_officer", "duty_officer", "administrator"].map((role) => has(me, role));
   const load = async () => {
