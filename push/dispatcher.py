@@ -12,7 +12,7 @@ import msgspec
 
 from push.model import Address, Lane, Language, Notice
 from push.outcome import Misconfigured, Outcome, Rejected, RetryAfter, RetryCause, Scope, Withheld
-from push.payload import NoticeExpiredError, Payload, PayloadTooLargeError, activation, build
+from push.payload import NoticeExpiredError, Payload, PayloadTooLargeError, activation, build, clearing
 
 __all__ = ["Dispatcher", "LaneSettings", "Transport"]
 
@@ -82,6 +82,14 @@ class Dispatcher:
             lambda now_us: activation(challenge, language=language, expires_us=expires_us, now_us=now_us),
             still_wanted,
         )
+
+    async def clear(self, address: Address, notice: Notice) -> Outcome:
+        """Take a notice's notification away from a device, silently. Whoever asks knows that it is to go: there is no last look."""
+
+        async def wanted() -> bool:
+            return True
+
+        return await self._send(Lane.NORMAL, address, lambda now_us: clearing(notice, now_us=now_us), wanted)
 
     async def _send(
         self,

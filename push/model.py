@@ -44,12 +44,15 @@ class InvalidNoticeError(PushError, ValueError):
 class AddressKind(StrEnum):
     """What an address is. FCM addresses are Firebase installation ids since SDK 7; tokens are still served.
 
-    A Web Push (or UnifiedPush) address is the subscription's JSON, `push.subscription.Subscription`.
+    A Web Push (or UnifiedPush) address is the subscription's JSON, `push.subscription.Subscription`. A phone number is
+    E.164 (`+84…`), an e-mail address one mailbox.
     """
 
     FID = "fid"
     TOKEN = "token"  # noqa: S105  # the field's name on the wire, no secret
     SUBSCRIPTION = "subscription"
+    PHONE = "phone"
+    EMAIL = "email"
 
 
 class Lane(StrEnum):
@@ -57,6 +60,7 @@ class Lane(StrEnum):
 
     URGENT = "u"
     NORMAL = "n"
+    BULK = "b"
 
 
 class Urgency(StrEnum):

@@ -20,6 +20,7 @@ __all__ = [
     "apns_payload",
     "build",
     "check_size",
+    "clearing",
 ]
 
 MAX_BYTES: Final = 4096
@@ -33,8 +34,10 @@ _NEUTRAL: Final = {
     (Lane.URGENT, Language.ENGLISH): "You have a new urgent notice",
     (Lane.NORMAL, Language.VIETNAMESE): "Bạn có thông báo mới",
     (Lane.NORMAL, Language.ENGLISH): "You have a new notice",
+    (Lane.BULK, Language.VIETNAMESE): "Bạn có thông báo mới",
+    (Lane.BULK, Language.ENGLISH): "You have a new notice",
 }
-_KEYS: Final = {Lane.URGENT: "notice_urgent", Lane.NORMAL: "notice_normal"}
+_KEYS: Final = {Lane.URGENT: "notice_urgent", Lane.NORMAL: "notice_normal", Lane.BULK: "notice_normal"}
 
 
 class NoticeExpiredError(PushError):
@@ -50,7 +53,10 @@ class PayloadTooLargeError(PushError):
 
 
 class Payload(msgspec.Struct, frozen=True, kw_only=True):
-    """One push, before any service's syntax. `data` holds strings only; `ttl_s` counts from when it was built."""
+    """One push, before any service's syntax. `data` holds strings only; `ttl_s` counts from when it was built.
+
+    A `silent` one shows nothing: it takes a notification away.
+    """
 
     data: dict[str, str]
     channel: str
@@ -63,6 +69,7 @@ class Payload(msgspec.Struct, frozen=True, kw_only=True):
     expires_s: int
     tag: str
     collapse_id: str | None
+    silent: bool = False
 
     @property
     def wakes(self) -> bool:
@@ -111,8 +118,20 @@ def activation(challenge: str, *, language: Language, expires_us: int, now_us: i
     return msgspec.structs.replace(built, data={"c": challenge, "x": built.data["x"]}, tag="activation")
 
 
+def clearing(notice: Notice, *, now_us: int) -> Payload:
+    """Tells a device that a notice was dealt with elsewhere: the app takes its notification away (`g`, gone) and shows nothing.
+
+    Only where the service knows silent pushes (FCM); browsers show something for every push. Raises `NoticeExpiredError`.
+    """
+    quiet = msgspec.structs.replace(notice, lane=Lane.NORMAL, urgency=Urgency.PASSIVE)
+    built = build(quiet, language=Language.VIETNAMESE, now_us=now_us)
+    return msgspec.structs.replace(built, data={**built.data, "g": "1"}, collapse_id=None, silent=True)
+
+
 def apns_payload(payload: Payload) -> dict[str, object]:
-    """The JSON that APNs gets. An alert that the app's service extension may rewrite, never a background push alone."""
+    """The JSON that APNs gets. An alert that the app's service extension may rewrite; a background push only to take one away."""
+    if payload.silent:
+        return {"aps": {"content-available": 1}, **payload.data}
     return {
         "aps": {
             "alert": {

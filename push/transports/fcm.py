@@ -270,7 +270,7 @@ def message_of(address: Address, payload: Payload) -> Any:
     headers = {
         "apns-priority": "10" if payload.wakes else "5",
         "apns-expiration": str(payload.expires_s),
-        "apns-push-type": "alert",
+        "apns-push-type": "background" if payload.silent else "alert",
     }
     if payload.collapse_id is not None:
         headers["apns-collapse-id"] = payload.collapse_id
@@ -282,15 +282,7 @@ def message_of(address: Address, payload: Payload) -> Any:
             priority="high" if payload.wakes else "normal",
             ttl=dt.timedelta(seconds=payload.ttl_s),
             collapse_key=payload.collapse_id,
-            notification=messaging.AndroidNotification(
-                title=payload.title,
-                body=payload.body,
-                title_loc_key=payload.title_key,
-                body_loc_key=payload.body_key,
-                tag=payload.tag,
-                channel_id=payload.channel,
-                visibility="private",
-            ),
+            notification=None if payload.silent else _android_notification(payload),
         ),
         apns=messaging.APNSConfig(headers=headers, payload=messaging.APNSPayload(_aps(aps), **apns)),
     )
@@ -302,7 +294,21 @@ def message_of(address: Address, payload: Payload) -> Any:
     return message
 
 
+def _android_notification(payload: Payload) -> Any:
+    return messaging.AndroidNotification(
+        title=payload.title,
+        body=payload.body,
+        title_loc_key=payload.title_key,
+        body_loc_key=payload.body_key,
+        tag=payload.tag,
+        channel_id=payload.channel,
+        visibility="private",
+    )
+
+
 def _aps(aps: Any) -> Any:
+    if "alert" not in aps:
+        return messaging.Aps(content_available=True)
     alert = aps["alert"]
     return messaging.Aps(
         alert=messaging.ApsAlert(

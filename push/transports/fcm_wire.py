@@ -168,7 +168,15 @@ def _shape(kind: AddressKind, payload: Payload) -> tuple[Any, ...]:
     key = len(notice_id) if _OPAQUE.fullmatch(notice_id) else notice_id
     tag = True if payload.tag == notice_id else payload.tag
     others = tuple([pair for pair in data.items() if pair[0] != "id"])
-    texts = (payload.title, payload.body, payload.title_key, payload.body_key, payload.channel, payload.collapse_id)
+    texts = (
+        payload.title,
+        payload.body,
+        payload.title_key,
+        payload.body_key,
+        payload.channel,
+        payload.collapse_id,
+        payload.silent,
+    )
     return (kind, key, tag, others, texts, payload.urgency, payload.ttl_s, payload.expires_s)
 
 

@@ -9,6 +9,7 @@ from push.model import Urgency
 from server.jobs import Lane
 
 HOUR_US = 3_600_000_000
+DAY_US = 24 * HOUR_US
 
 
 class NoticeKind(StrEnum):
@@ -22,6 +23,18 @@ class NoticeKind(StrEnum):
     REFUSED = "refused"
     RECALLED = "recalled"
     REPLACED = "replaced"
+    ARRIVED = "arrived"
+    ARRIVAL_ASKED = "arrival_asked"
+    RECALL_ANSWERED = "recall_answered"
+    STANDING_IN = "standing_in"
+    UNANSWERED = "unanswered"
+    MEETING_INVITED = "meeting_invited"
+    MEETING_CHANGED = "meeting_changed"
+    MEETING_CANCELLED = "meeting_cancelled"
+    MEETING_WITHDRAWN = "meeting_withdrawn"
+    MEETING_PAPERS = "meeting_papers"
+    MEETING_REMINDER = "meeting_reminder"
+    MEETING_ANSWERED = "meeting_answered"
 
 
 TITLES: dict[NoticeKind, tuple[str, str]] = {
@@ -35,7 +48,19 @@ TITLES: dict[NoticeKind, tuple[str, str]] = {
     NoticeKind.REFUSED: ("Nơi nhận từ chối văn bản", "A receiver refused the document"),
     NoticeKind.RECALLED: ("Văn bản đã thu hồi", "The document was recalled"),
     NoticeKind.REPLACED: ("Văn bản đã được thay thế", "The document was replaced"),
-}
+    NoticeKind.ARRIVED: ("Văn bản đến mới", "A document has arrived"),
+    NoticeKind.ARRIVAL_ASKED: ("Nơi gửi yêu cầu về văn bản đến", "A sender asks something about its document"),
+    NoticeKind.RECALL_ANSWERED: ("Nơi nhận trả lời yêu cầu thu hồi", "A receiver answered the recall"),
+    NoticeKind.STANDING_IN: ("Thông báo khẩn chưa có người xác nhận", "An urgent notice waits for somebody to acknowledge it"),
+    NoticeKind.UNANSWERED: ("Không ai xác nhận thông báo khẩn", "Nobody acknowledged an urgent notice"),
+    NoticeKind.MEETING_INVITED: ("Giấy mời họp", "You are invited to a meeting"),
+    NoticeKind.MEETING_CHANGED: ("Cuộc họp có thay đổi", "A meeting was changed"),
+    NoticeKind.MEETING_CANCELLED: ("Cuộc họp đã hủy", "A meeting was cancelled"),
+    NoticeKind.MEETING_WITHDRAWN: ("Bạn không còn trong thành phần họp", "You are no longer invited to a meeting"),
+    NoticeKind.MEETING_PAPERS: ("Tài liệu họp mới", "New papers for a meeting"),
+    NoticeKind.MEETING_REMINDER: ("Cuộc họp chờ trả lời", "A meeting waits for your answer"),
+    NoticeKind.MEETING_ANSWERED: ("Có trả lời giấy mời họp", "An invitation was answered"),
+}  # fmt: skip
 
 URGENCIES: tuple[tuple[str, str], ...] = (
     ("Thường", "Normal"),
@@ -46,6 +71,41 @@ URGENCIES: tuple[tuple[str, str], ...] = (
 )
 
 
+class NoticeState(StrEnum):
+    """`open` is the only one that is still pushed. `settled`: what it asked for was done without it."""
+
+    OPEN = "open"
+    ACKNOWLEDGED = "acknowledged"
+    SUPERSEDED = "superseded"
+    WITHDRAWN = "withdrawn"
+    SETTLED = "settled"
+
+
+class DeliveryState(StrEnum):
+    """What became of a delivery on its way to one device; `received`, `shown` and `read` are told by the device and have times of their own.
+
+    `held` waits for the end of quiet hours or of a storm; `folded` stays in the inbox and is not pushed by itself (C13).
+    """
+
+    QUEUED = "queued"
+    HELD = "held"
+    FOLDED = "folded"
+    ACCEPTED = "accepted"
+    EXPIRED = "expired"
+    SUPERSEDED = "superseded"
+    DEAD = "dead"
+    REJECTED = "rejected"
+    NO_TRANSPORT = "no_transport"
+    NO_ADDRESS = "no_address"
+
+
+class Purpose(StrEnum):
+    """`clear` takes a notification away from a device, because it was dealt with elsewhere."""
+
+    NOTICE = "notice"
+    CLEAR = "clear"
+
+
 class DeviceEvent(StrEnum):
     """What only the device can tell; a push service's 200 is none of these."""
 
@@ -54,25 +114,61 @@ class DeviceEvent(StrEnum):
     READ = "read"
 
 
-class Deliver(msgspec.Struct, frozen=True):
-    """Job `push.deliver`."""
+class NewNotice(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that one person is to be told.
 
-    delivery: str
+    `about` names its subject (`meeting:` and 32 hexadecimal digits): a notice with a higher `revision` of it supersedes what this person
+    was told before, sends in the queue included, and acknowledging one revision acknowledges no other. `expires_us` is when telling
+    becomes useless (a meeting's start). `headline` (to 300 characters) is shown by the app after it has fetched the notice, and never leaves
+    in a push. `urgency` is the grade 0 to 4; `lane` None is the grade's own. `sender` is the person who is told when nobody acknowledges.
+    """
+
+    organisation: str
+    person: str
+    kind: NoticeKind
+    urgency: int
+    about: str
+    expires_us: int
+    revision: int = 1
+    headline: str = ""
+    document: str | None = None
+    lane: Lane | None = None
+    sender: str | None = None
+
+
+class Deliver(msgspec.Struct, frozen=True):
+    """Job `push.deliver`: one delivery, or some that one broadcast made together."""
+
+    delivery: str = ""
+    deliveries: tuple[str, ...] = ()
+
+
+class Release(msgspec.Struct, frozen=True):
+    """Job `notices.release`: what was held for a person."""
+
+    person: str
+    lane: Lane
+
+
+class Escalate(msgspec.Struct, frozen=True):
+    """Job `notices.escalate`: the step at `position` of the chain that began with `notice`."""
+
+    notice: str
+    position: int
 
 
 def lane_of(urgency: int) -> Lane:
     return Lane.URGENT if urgency >= 1 else Lane.NORMAL
 
 
-def push_lane_of(urgency: int) -> PushLane:
-    return PushLane.URGENT if urgency >= 1 else PushLane.NORMAL
+PUSH_LANES = {Lane.URGENT: PushLane.URGENT, Lane.NORMAL: PushLane.NORMAL, Lane.BULK: PushLane.BULK}
 
 
-def interruption_of(urgency: int) -> Urgency:
-    """Khẩn and above may break through (TIM-1)."""
-    return Urgency.TIME_SENSITIVE if urgency >= 1 else Urgency.ACTIVE
+def interruption_of(urgency: int, lane: Lane) -> Urgency:
+    """Khẩn and above may break through (TIM-1); a broadcast never, or phones would lower the app's priority."""
+    return Urgency.TIME_SENSITIVE if urgency >= 1 and lane is Lane.URGENT else Urgency.ACTIVE
 
 
 def lifetime_us(kind: NoticeKind) -> int:
     """A notice of something to do is worth pushing for a week, one of something done for a day."""
-    return (7 * 24 if kind in {NoticeKind.TO_SIGN, NoticeKind.TO_SEAL} else 24) * HOUR_US
+    return 7 * DAY_US if kind in {NoticeKind.TO_SIGN, NoticeKind.TO_SEAL} else DAY_US

@@ -2,24 +2,18 @@
 
 from server.db import Reads, Row, Transaction
 from server.identity.model import Actor
+from server.jobs import Lane
+from server.notices.model import DeliveryState, NewNotice, NoticeState, Purpose
 
 
 async def insert_notice(
-    tx: Transaction,
-    *,
-    id_: str,
-    organisation: str,
-    person: str,
-    document: str | None,
-    kind: str,
-    urgency: int,
-    now_us: int,
-    expires_us: int,
-) -> None:
+    tx: Transaction, new: NewNotice, *, id_: str, lane: Lane, collapse: str, state: NoticeState, origin: str | None = None, now_us: int
+) -> None:  # fmt: skip
     await tx.execute(
-        "INSERT INTO notices (id, organisation, person, document, kind, urgency, collapse, revision, state, created_us, expires_us) "
-        "VALUES ($1, $2, $3, $4, $5, $6, '', 1, 'open', $7, $8)",
-        id_, organisation, person, document, kind, urgency, now_us, expires_us,
+        "INSERT INTO notices (id, organisation, person, document, kind, urgency, lane, about, headline, sender, origin, collapse, revision, state, created_us,"
+        " expires_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+        id_, new.organisation, new.person, new.document, new.kind.value, new.urgency, lane.value, new.about, new.headline, new.sender, origin, collapse,
+        new.revision, state.value, now_us, new.expires_us,
     )  # fmt: skip
 
 
@@ -32,37 +26,118 @@ async def addresses(tx: Reads, organisation: str, person: str) -> list[Row]:
     )  # fmt: skip
 
 
-async def insert_delivery(tx: Transaction, *, id_: str, notice: str, device: str, transport: str, now_us: int) -> None:
-    await tx.execute(
-        "INSERT INTO deliveries (id, notice, device, transport, state, attempts, queued_us) VALUES ($1, $2, $3, $4, 'queued', 0, $5)",
-        id_, notice, device, transport, now_us,
+async def rules(tx: Reads, organisation: str) -> str | None:
+    row = await tx.fetch_one("SELECT rules FROM notice_rules WHERE organisation = $1", organisation)
+    return None if row is None else str(row["rules"])
+
+
+async def insert_delivery(
+    tx: Transaction,
+    *,
+    id_: str,
+    notice: str,
+    device: str,
+    transport: str,
+    purpose: Purpose = Purpose.NOTICE,
+    step: int = 0,
+    state: DeliveryState = DeliveryState.QUEUED,
+    now_us: int,
+) -> int:
+    """0 when the same step has delivered the same there before."""
+    return await tx.execute(
+        "INSERT INTO deliveries (id, notice, device, transport, purpose, step, state, attempts, queued_us) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8)"
+        " ON CONFLICT (notice, device, transport, purpose, step) DO NOTHING",
+        id_, notice, device, transport, purpose.value, step, state.value, now_us,
     )  # fmt: skip
 
 
-async def outdate(tx: Transaction, person: str, document: str, now_us: int) -> None:
-    """What was said of a document before is overtaken by what is said now; queued pushes of it are not sent."""
-    await tx.execute(
-        "UPDATE notices SET state = 'superseded' WHERE person = $1 AND document = $2 AND state = 'open' AND created_us < $3",
-        person,
-        document,
-        now_us,
-    )
+async def told_about(tx: Reads, organisation: str, about: str, person: str) -> list[Row]:
+    return await tx.fetch_all(
+        "SELECT id, state, revision, collapse FROM notices WHERE organisation = $1 AND about = $2 AND person = $3 ORDER BY created_us DESC",
+        organisation, about, person,
+    )  # fmt: skip
+
+
+async def open_about(tx: Reads, organisation: str, about: str) -> list[Row]:
+    return await tx.fetch_all(
+        "SELECT id, person, kind FROM notices WHERE organisation = $1 AND about = $2 AND state = 'open'", organisation, about
+    )  # fmt: skip
+
+
+async def close(tx: Transaction, id_: str, state: str) -> int:
+    return await tx.execute("UPDATE notices SET state = $2 WHERE id = $1 AND state = 'open'", id_, state)
+
+
+async def notified(tx: Reads, notice: str) -> list[Row]:
+    """The devices whose push service took a push of this notice, where a push can take it away again.
+
+    Browsers show something for every push, so Web Push has no silent one.
+    """
+    return await tx.fetch_all(
+        "SELECT DISTINCT device, transport FROM deliveries WHERE notice = $1 AND purpose = 'notice' AND transport = 'fcm' AND state = 'accepted'"
+        " ORDER BY device",
+        notice,
+    )  # fmt: skip
+
+
+async def charge(tx: Transaction, person: str, lane: Lane, now_us: int, ended_us: int) -> tuple[int, int]:
+    """Count one push in the person's running hour; how many it has, and when it began."""
+    row = await tx.fetch_one(
+        "INSERT INTO push_budgets (person, lane, since_us, used) VALUES ($1, $2, $3, 1) ON CONFLICT (person, lane) DO UPDATE SET"
+        " used = CASE WHEN push_budgets.since_us > $4 THEN push_budgets.used + 1 ELSE 1 END,"
+        " since_us = CASE WHEN push_budgets.since_us > $4 THEN push_budgets.since_us ELSE excluded.since_us END RETURNING used, since_us",
+        person, lane.value, now_us, ended_us,
+    )  # fmt: skip
+    assert row is not None
+    return int(row["used"]), int(row["since_us"])
 
 
 async def delivery(db: Reads, id_: str) -> Row | None:
-    """A delivery with its notice and the address as it stands now."""
+    """A delivery with its notice, what decides whether it may go now, and the address as it stands now (C14)."""
     return await db.fetch_one(
-        "SELECT y.id, y.state, y.attempts, y.device, y.transport, n.id AS notice, n.urgency, n.kind, n.state AS notice_state, n.revision, n.expires_us, "
-        "n.person, p.locale, a.address, a.kind AS address_kind, a.value FROM deliveries y JOIN notices n ON n.id = y.notice "
-        "JOIN people p ON p.id = n.person JOIN devices d ON d.id = y.device AND d.state = 'active' "
-        "LEFT JOIN push_addresses a ON a.device = y.device AND a.transport = y.transport AND a.state = 'active' WHERE y.id = $1",
+        "SELECT y.id, y.state, y.attempts, y.device, y.transport, y.purpose, y.step, n.id AS notice, n.organisation, n.urgency, n.lane, n.kind, "
+        "n.state AS notice_state, n.revision, n.collapse, n.expires_us, n.person, p.locale, r.rules, s.quiet_from, s.quiet_to, a.address, "
+        "CASE y.transport WHEN 'sms' THEN 'phone' WHEN 'email' THEN 'email' ELSE a.kind END AS address_kind, "
+        "CASE y.transport WHEN 'sms' THEN NULLIF(s.phone, '') WHEN 'email' THEN NULLIF(s.email, '') ELSE a.value END AS value "
+        "FROM deliveries y JOIN notices n ON n.id = y.notice JOIN people p ON p.id = n.person AND p.state = 'active' "
+        "LEFT JOIN notice_rules r ON r.organisation = n.organisation LEFT JOIN notice_settings s ON s.person = n.person "
+        "LEFT JOIN devices d ON d.id = y.device AND d.state = 'active' AND d.person = n.person "
+        "LEFT JOIN push_addresses a ON a.device = d.id AND a.transport = y.transport AND a.state = 'active' WHERE y.id = $1",
         id_,
     )
 
 
-async def still_wanted(db: Reads, notice: str) -> bool:
-    row = await db.fetch_one("SELECT state FROM notices WHERE id = $1", notice)
-    return row is not None and row["state"] == "open"
+async def still_wanted(db: Reads, notice: str, step: int) -> bool:
+    """Whether the notice is open and, for a step of a chain, nobody stopped that (NOT-4)."""
+    row = await db.fetch_one(
+        "SELECT n.state, e.state AS chain FROM notices n LEFT JOIN escalations e ON e.notice = COALESCE(n.origin, n.id) WHERE n.id = $1", notice
+    )  # fmt: skip
+    return row is not None and row["state"] == "open" and (step == 0 or row["chain"] != "stopped")
+
+
+async def held(tx: Reads, person: str, lane: Lane) -> list[Row]:
+    """Open notices with held deliveries, oldest first."""
+    return await tx.fetch_all(
+        "SELECT n.id, n.organisation, n.person FROM notices n WHERE n.person = $1 AND n.lane = $2 AND n.state = 'open' AND EXISTS "
+        "(SELECT 1 FROM deliveries y WHERE y.notice = n.id AND y.state = 'held') ORDER BY n.created_us, n.id",
+        person, lane.value,
+    )  # fmt: skip
+
+
+async def free(tx: Transaction, notice: str) -> list[str]:
+    rows = await tx.fetch_all(
+        "UPDATE deliveries SET state = 'queued' WHERE notice = $1 AND state = 'held' RETURNING id", notice
+    )
+    return [str(row["id"]) for row in rows]
+
+
+async def fold(tx: Transaction, person: str, lane: Lane) -> None:
+    """What is still held stays in the inbox; what is overtaken says so."""
+    await tx.execute(
+        "UPDATE deliveries SET state = CASE (SELECT n.state FROM notices n WHERE n.id = deliveries.notice) WHEN 'open' THEN 'folded' ELSE 'superseded' END"
+        " WHERE state = 'held' AND notice IN (SELECT id FROM notices WHERE person = $1 AND lane = $2)",
+        person, lane.value,
+    )  # fmt: skip
 
 
 async def settle(tx: Transaction, id_: str, *, state: str, outcome: str, now_us: int | None) -> None:

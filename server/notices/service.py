@@ -1,43 +1,15 @@
 """Use cases of notices."""
 
-import secrets
-
-from push.model import new_notice_id
-from server import audit, jobs
+from server import audit
 from server.clock import Clock
 from server.db import Database, Row, Transaction
 from server.errors import Refused
 from server.identity.model import Actor
-from server.ids import new_id
 from server.notices import queries
-from server.notices.model import Deliver, DeviceEvent, NoticeKind, lane_of, lifetime_us
+from server.notices.model import DeviceEvent, NewNotice, NoticeKind
+from server.notices.telling import clear, notify, settle, tell, withdraw
 
-
-async def notify(
-    tx: Transaction, *, organisation: str, people: list[str], document: str | None, kind: str, urgency: int, now_us: int
-) -> None:
-    """Tell people in the caller's transaction: notice, deliveries to their devices, and the jobs that push."""
-    what = NoticeKind(kind)
-    for person in people:
-        notice = new_notice_id(secrets.token_bytes)
-        if document is not None:
-            await queries.outdate(tx, person, document, now_us)
-        await queries.insert_notice(
-            tx, id_=notice, organisation=organisation, person=person, document=document, kind=what.value, urgency=urgency, now_us=now_us,
-            expires_us=now_us + lifetime_us(what),
-        )  # fmt: skip
-        for address in await queries.addresses(tx, organisation, person):
-            delivery = new_id()
-            await queries.insert_delivery(
-                tx, id_=delivery, notice=notice, device=address["device"], transport=address["transport"], now_us=now_us
-            )
-            await jobs.enqueue(
-                tx,
-                "push.deliver",
-                Deliver(delivery=delivery),
-                lane=lane_of(urgency),
-                dedupe_key=f"push.deliver:{delivery}",
-            )
+__all__ = ["NewNotice", "NoticeKind", "NoticeService", "notify", "settle", "tell", "withdraw"]
 
 
 class NoticeService:
@@ -69,6 +41,7 @@ class NoticeService:
                 raise Refused("not-found")
             now_us = self._clock.now_us()
             if await queries.acknowledge(tx, actor, notice, now_us):
+                await clear(tx, notice, except_device=actor.device, now_us=now_us)
                 await audit.append(
                     tx, "notice.acknowledged", organisation=actor.organisation, actor=actor.id, subject=notice, body={"device": actor.device}, now_us=now_us
                 )  # fmt: skip

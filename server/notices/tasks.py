@@ -1,29 +1,45 @@
 """The job that pushes: outcomes of `push` become the state of a delivery (fcm.md §2)."""
 
+import asyncio
 import random
 from collections.abc import Mapping
 
+import msgspec
 import structlog
 
 from push.dispatcher import Dispatcher
 from push.model import Address, AddressKind, Language, Notice
 from push.outcome import Delivered, Misconfigured, Outcome, Rejected, RetryAfter, TokenDead, Withheld
 from push.schedule import next_attempt_us
-from server import audit
+from server import audit, jobs
 from server.clock import Clock
 from server.db import Database, Row, Transaction
 from server.identity.service import ACTIVATE_PUSH, ACTIVATION_US, ActivatePush, IdentityService
-from server.jobs import Bury, Context, Handler, Job, Periodic, Retry
+from server.jobs import Bury, Context, Handler, Job, Lane, Periodic, Retry
 from server.notices import queries
-from server.notices.model import Deliver, interruption_of, push_lane_of
+from server.notices.calendar import held_until
+from server.notices.model import PUSH_LANES, Deliver, DeliveryState, Purpose, Release, interruption_of
+from server.notices.rules import Hours, read
+from server.notices.telling import deliver_to_devices, hold, send, within_budget
 
 log = structlog.get_logger()
 
-_MISCONFIGURED_PAUSE_S = 60.0
+
+class _Again(msgspec.Struct, frozen=True):
+    """A delivery that waits for `at_us`."""
+
+    delivery: str
+    at_us: int
+    reason: str
+
+
+_MISCONFIGURED_PAUSE_US = 60_000_000
 _KINDS = {
     "registration_token": AddressKind.TOKEN,
     "installation": AddressKind.FID,
     "subscription": AddressKind.SUBSCRIPTION,
+    "phone": AddressKind.PHONE,
+    "email": AddressKind.EMAIL,
 }
 
 
@@ -39,34 +55,98 @@ class NoticeTasks:
         self._dispatchers = dispatchers
 
     def handlers(self) -> Mapping[str, Handler]:
-        return {"push.deliver": self.deliver, ACTIVATE_PUSH: self.activate}
+        return {"push.deliver": self.deliver, "notices.release": self.release, ACTIVATE_PUSH: self.activate}
 
     def periodic(self) -> list[Periodic]:
         return []
 
     async def deliver(self, job: Job, context: Context) -> None:
-        """Push one notice to one device. State and address are read now, not when it was queued (C14, NOT-4)."""
-        id_ = job.decode(Deliver).delivery
+        """Push deliveries side by side; each is settled by itself, so that a worker that dies repeats only those without an answer."""
+        asked = job.decode(Deliver)
+        left = await asyncio.gather(*(self._deliver(id_) for id_ in asked.deliveries or (asked.delivery,)))
+        again = [one for one in left if isinstance(one, _Again)]
+
+        async def body(tx: Transaction) -> None:
+            for one in again:
+                await queries.count_attempt(tx, one.delivery, one.reason)
+                await jobs.enqueue(
+                    tx, "push.deliver", Deliver(delivery=one.delivery), lane=job.lane, run_at_us=one.at_us
+                )
+            await context.finish(tx)
+
+        rejected = next((one for one in left if isinstance(one, str)), None)
+        if rejected is not None and not again:
+            raise Bury(rejected)
+        await self._db.transact(body)
+
+    async def _deliver(self, id_: str) -> "_Again | str | None":
+        """Send one delivery as things stand now: state, address, quiet hours, revision and expiry (C14, NOT-4).
+
+        None when it is settled, else when to send it again, or the reason why it was rejected.
+        """
         row = await queries.delivery(self._db, id_)
-        if row is None or row["state"] != "queued":
-            return
+        if row is None or row["state"] != DeliveryState.QUEUED:
+            return None
         dispatcher = self._dispatchers.get(row["transport"])
         if dispatcher is None or row["value"] is None:
-            state = "no_transport" if dispatcher is None else "no_address"
-            await self._settle(context, id_, state, state)
-            return
-        outcome = await dispatcher.deliver(
-            Address(kind=_KINDS[row["address_kind"]], value=row["value"]),
-            Notice(
-                notice_id=row["notice"], lane=push_lane_of(row["urgency"]), urgency=interruption_of(row["urgency"]), expires_us=row["expires_us"],
-                revision=row["revision"],
-            ),
-            language=_language(row),
-            still_wanted=lambda: queries.still_wanted(self._db, row["notice"]),
-        )  # fmt: skip
-        await self._apply(job, context, row, outcome)
+            state = DeliveryState.NO_TRANSPORT if dispatcher is None else DeliveryState.NO_ADDRESS
+            await self._settle(id_, state, state)
+            return None
+        until_us = held_until(self._clock.now_us(), Lane(row["lane"]), read(row["rules"]), _own_hours(row))
+        if until_us is not None and row["purpose"] == Purpose.NOTICE:
+            await self._hold(row, until_us)
+            return None
+        return await self._apply(row, await self._send(dispatcher, row))
 
-    async def activate(self, job: Job, context: Context) -> None:
+    async def _send(self, dispatcher: Dispatcher, row: Row) -> Outcome:
+        address = Address(kind=_KINDS[row["address_kind"]], value=row["value"])
+        lane = Lane(row["lane"])
+        notice = Notice(
+            notice_id=row["notice"], lane=PUSH_LANES[lane], urgency=interruption_of(row["urgency"], lane), expires_us=row["expires_us"],
+            revision=row["revision"], collapse_id=row["collapse"] or None,
+        )  # fmt: skip
+        if row["purpose"] == Purpose.CLEAR:
+            return await dispatcher.clear(address, notice)
+        return await dispatcher.deliver(
+            address,
+            notice,
+            language=_language(row),
+            still_wanted=lambda: queries.still_wanted(self._db, row["notice"], row["step"]),
+        )
+
+    async def _hold(self, row: Row, until_us: int) -> None:
+        async def body(tx: Transaction) -> None:
+            await queries.settle(tx, row["id"], state=DeliveryState.HELD, outcome="quiet-hours", now_us=None)
+            await hold(tx, row["person"], Lane(row["lane"]), until_us)
+
+        await self._db.transact(body)
+
+    async def release(self, job: Job, context: Context) -> None:
+        """Quiet hours or a storm are over: push what is still open. After a storm one push stands for all, because all is in the inbox (C13)."""
+        asked = job.decode(Release)
+
+        async def body(tx: Transaction) -> None:
+            now_us = self._clock.now_us()
+            held = await queries.held(tx, asked.person, asked.lane)
+            cap = 0 if not held else read(await queries.rules(tx, held[0]["organisation"])).caps.of(asked.lane)
+            if len(held) > cap:
+                held = held[-1:]
+            deliveries: list[str] = []
+            for notice in held:
+                until_us = await within_budget(tx, asked.person, asked.lane, cap, now_us)
+                if until_us is not None:
+                    break
+                deliveries += await queries.free(tx, notice["id"])
+                deliveries += await deliver_to_devices(
+                    tx, notice["id"], notice["organisation"], asked.person, step=0, held=False, now_us=now_us
+                )
+            await queries.fold(tx, asked.person, asked.lane)
+            await send(tx, asked.lane, deliveries)
+            await context.finish(tx)
+
+        await self._db.transact(body)
+
+    async def activate(self, job: Job, _context: Context) -> None:
         """Push its challenge to an address that a device named; it is used when the device gives it back."""
         address = job.decode(ActivatePush).address
         row = await self._identity.pending_address(self._db, address)
@@ -88,78 +168,70 @@ class NoticeTasks:
         )
         match outcome:
             case TokenDead(reason=reason):
-                await self._forget(context, row, reason)
+                await self._forget(row, reason)
             case RetryAfter():
-                at_us = self._next(job, outcome, expires_us)
+                at_us = self._next(job.attempt, outcome, expires_us)
                 if at_us is not None:
                     raise Retry((at_us - self._clock.now_us()) / 1e6, outcome.cause.value)
             case Misconfigured(reason=reason):
                 log.error("push-misconfigured", reason=reason)
-                raise Retry(_MISCONFIGURED_PAUSE_S, "misconfigured")
+                raise Retry(_MISCONFIGURED_PAUSE_US / 1e6, "misconfigured")
             case Rejected(reason=reason):
                 raise Bury(reason)
             case Delivered() | Withheld():
                 pass
 
-    async def _apply(self, job: Job, context: Context, row: Row, outcome: Outcome) -> None:
+    async def _apply(self, row: Row, outcome: Outcome) -> "_Again | str | None":
         id_ = str(row["id"])
         match outcome:
             case Delivered():
-                await self._settle(context, id_, "accepted", "delivered")
+                await self._settle(id_, DeliveryState.ACCEPTED, "delivered")
+            case TokenDead(reason=reason) if row["address"] is None:
+                await self._settle(id_, DeliveryState.DEAD, reason)
             case TokenDead(reason=reason):
-                await self._prune(context, row, reason)
+                await self._forget(row, reason, delivery=id_)
             case Withheld(reason=reason):
-                await self._settle(context, id_, reason, reason)
+                await self._settle(id_, DeliveryState(reason), reason)
             case RetryAfter():
-                await self._again(job, context, row, outcome)
+                at_us = self._next(row["attempts"] + 1, outcome, row["expires_us"])
+                if at_us is not None:
+                    return _Again(id_, at_us, outcome.cause.value)
+                await self._settle(id_, DeliveryState.EXPIRED, outcome.cause.value)
             case Misconfigured(reason=reason):
                 log.error("push-misconfigured", reason=reason)
-                await self._db.transact(lambda tx: queries.count_attempt(tx, id_, reason))
-                raise Retry(_MISCONFIGURED_PAUSE_S, "misconfigured")
+                return _Again(id_, self._clock.now_us() + _MISCONFIGURED_PAUSE_US, reason)
             case Rejected(reason=reason):
-                await self._settle(context, id_, "rejected", reason, finish=False)
-                raise Bury(reason)
+                await self._settle(id_, DeliveryState.REJECTED, reason)
+                return reason
+        return None
 
-    async def _again(self, job: Job, context: Context, row: Row, outcome: RetryAfter) -> None:
-        id_, now_us = str(row["id"]), self._clock.now_us()
-        at_us = self._next(job, outcome, row["expires_us"])
-        if at_us is None:
-            await self._settle(context, id_, "expired", outcome.cause.value)
-            return
-        await self._db.transact(lambda tx: queries.count_attempt(tx, id_, outcome.cause.value))
-        raise Retry((at_us - now_us) / 1e6, outcome.cause.value)
-
-    def _next(self, job: Job, outcome: RetryAfter, expires_us: int) -> int | None:
+    def _next(self, attempt: int, outcome: RetryAfter, expires_us: int) -> int | None:
         return next_attempt_us(
-            outcome, attempt=job.attempt, now_us=self._clock.now_us(), expires_us=expires_us, jitter=random.random()  # noqa: S311 - jitter
+            outcome, attempt=attempt, now_us=self._clock.now_us(), expires_us=expires_us, jitter=random.random()  # noqa: S311 - jitter
         )  # fmt: skip
 
-    async def _settle(self, context: Context, id_: str, state: str, outcome: str, *, finish: bool = True) -> None:
-        async def body(tx: Transaction) -> None:
-            accepted_us = self._clock.now_us() if state == "accepted" else None
-            await queries.settle(tx, id_, state=state, outcome=outcome, now_us=accepted_us)
-            if finish:
-                await context.finish(tx)
+    async def _settle(self, id_: str, state: DeliveryState, outcome: str) -> None:
+        accepted_us = self._clock.now_us() if state is DeliveryState.ACCEPTED else None
+        await self._db.transact(lambda tx: queries.settle(tx, id_, state=state, outcome=outcome, now_us=accepted_us))
 
-        await self._db.transact(body)
-
-    async def _prune(self, context: Context, row: Row, reason: str) -> None:
+    async def _forget(self, row: Row, reason: str, delivery: str = "") -> None:
         """The address is dead: forget it with an audit event; other devices have deliveries of their own."""
-        await self._forget(context, row, reason, delivery=str(row["id"]))
 
-    async def _forget(self, context: Context, row: Row, reason: str, delivery: str = "") -> None:
         async def body(tx: Transaction) -> None:
             now_us = self._clock.now_us()
             if delivery:
-                await queries.settle(tx, delivery, state="dead", outcome=reason, now_us=None)
+                await queries.settle(tx, delivery, state=DeliveryState.DEAD, outcome=reason, now_us=None)
             await self._identity.address_dead(tx, row["device"], row["transport"], row["address"])
             await audit.append(
                 tx, "push.address_dead", organisation="", actor="system", subject=row["device"], body={"transport": row["transport"], "reason": reason},
                 now_us=now_us,
             )  # fmt: skip
-            await context.finish(tx)
 
         await self._db.transact(body)
+
+
+def _own_hours(row: Row) -> Hours | None:
+    return None if row["quiet_from"] is None else Hours(start=row["quiet_from"], end=row["quiet_to"])
 
 
 def _language(row: Row) -> Language:

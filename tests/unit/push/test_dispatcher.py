@@ -38,6 +38,7 @@ class World:
             {
                 Lane.URGENT: LaneSettings(transport=self.urgent, concurrency=concurrency),
                 Lane.NORMAL: LaneSettings(transport=self.normal, concurrency=concurrency),
+                Lane.BULK: LaneSettings(transport=RecorderTransport(), concurrency=concurrency),
             },
             now_us=lambda: self.now_us,
             monotonic_us=lambda: self.monotonic_us,
@@ -149,6 +150,6 @@ async def test_a_failing_last_look_sends_nothing_and_reaches_the_caller():
 def test_lanes_must_not_share_a_transport():
     shared = LaneSettings(transport=RecorderTransport(), concurrency=1)
     with pytest.raises(ValueError, match="own"):
-        Dispatcher({Lane.URGENT: shared, Lane.NORMAL: shared}, now_us=lambda: 0, monotonic_us=lambda: 0)
+        Dispatcher(dict.fromkeys(Lane, shared), now_us=lambda: 0, monotonic_us=lambda: 0)
     with pytest.raises(ValueError, match="no transport"):
         Dispatcher({Lane.URGENT: shared}, now_us=lambda: 0, monotonic_us=lambda: 0)

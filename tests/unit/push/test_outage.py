@@ -30,6 +30,7 @@ async def run(scripts, dead, life_us, jitter):
         {
             Lane.NORMAL: LaneSettings(transport=transport, concurrency=8),
             Lane.URGENT: LaneSettings(transport=RecorderTransport(), concurrency=8),
+            Lane.BULK: LaneSettings(transport=RecorderTransport(), concurrency=8),
         },
         now_us=lambda: clock["us"],
         monotonic_us=lambda: clock["us"],

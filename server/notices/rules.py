@@ -1,0 +1,119 @@
+"""An organisation's rules of telling people, as data: hours, days, caps, chains of escalation."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+from server.jobs import Lane
+
+Minute = Annotated[int, msgspec.Meta(ge=0, le=1440)]
+"""A minute of the local day."""
+PersonId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+
+
+class Hours(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """From `start` to before `end`, in minutes of the local day; past midnight where the end is the smaller one."""
+
+    start: Minute
+    end: Minute
+
+
+class Target(StrEnum):
+    """Whom a step tells. `person`: the one that the notice is for. `sender`: whoever caused it, else the clerks."""
+
+    PERSON = "person"
+    DEPUTY = "deputy"
+    DUTY_OFFICER = "duty_officer"
+    SENDER = "sender"
+
+
+class Channel(StrEnum):
+    """`second` is SMS or, without a number, e-mail; `all` is push and second."""
+
+    PUSH = "push"
+    SECOND = "second"
+    ALL = "all"
+
+
+class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`after_s`: how long the step before may stay without an acknowledgement."""
+
+    after_s: Annotated[int, msgspec.Meta(ge=30, le=7 * 86_400)]
+    target: Target
+    channel: Channel
+
+
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A chain for notices of grade `urgency` and above, up to the next policy's.
+
+    `duty`: who is the duty officer, in order; empty: whoever has that role. With `working_time` waiting counts working hours alone.
+    """
+
+    urgency: Annotated[int, msgspec.Meta(ge=0, le=4)]
+    steps: Annotated[tuple[Step, ...], msgspec.Meta(max_length=20)]
+    duty: Annotated[tuple[PersonId, ...], msgspec.Meta(max_length=20)] = ()
+    working_time: bool = False
+
+
+EXPRESS = Policy(
+    urgency=3,
+    steps=(
+        Step(after_s=300, target=Target.PERSON, channel=Channel.PUSH),
+        Step(after_s=120, target=Target.PERSON, channel=Channel.SECOND),
+        Step(after_s=180, target=Target.DEPUTY, channel=Channel.ALL),
+        Step(after_s=300, target=Target.DUTY_OFFICER, channel=Channel.ALL),
+        Step(after_s=300, target=Target.SENDER, channel=Channel.PUSH),
+    ),
+)
+"""Hỏa tốc, where an organisation has said nothing else (NOT-4)."""
+
+
+class Caps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Pushes a person and hour; SMS and e-mail are counted apart. What is above waits in the inbox (C13)."""
+
+    urgent: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 120
+    normal: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 60
+    second: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 20
+
+    def of(self, lane: Lane) -> int:
+        return self.urgent if lane is Lane.URGENT else self.normal
+
+
+class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All of an organisation's rules. `days`: local days (`2026-08-22`) that are working days (true) or free (false) whatever the calendar says;
+    `quiet_off_days`: normal notices wait over days without work, too.
+    """
+
+    quiet: Hours | None = None
+    quiet_off_days: bool = False
+    work: Hours = Hours(start=450, end=1020)
+    days: Annotated[
+        dict[Annotated[str, msgspec.Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$")], bool], msgspec.Meta(max_length=400)
+    ] = {}
+    caps: Caps = Caps()
+    policies: Annotated[tuple[Policy, ...], msgspec.Meta(max_length=5)] = (EXPRESS,)
+
+    def policy(self, urgency: int) -> Policy | None:
+        """The policy of a grade: that of the highest grade not above it."""
+        return max((one for one in self.policies if one.urgency <= urgency), key=lambda one: one.urgency, default=None)
+
+
+DEFAULT = Rules()
+
+
+def read(text: str | None) -> Rules:
+    return DEFAULT if text is None else msgspec.json.decode(text, type=Rules)
+
+
+def faults(rules: Rules) -> str | None:
+    """What makes rules unusable, as a code of a problem; None where they can be saved."""
+    grades = [one.urgency for one in rules.policies]
+    if len(set(grades)) < len(grades) or rules.work.start >= rules.work.end:
+        return "notice-rules-unusable"
+    for one in rules.policies:
+        targets = [step.target for step in one.steps]
+        # The sender is told that nobody was reached; that is not a person who acts.
+        if Target.DUTY_OFFICER not in targets or targets[-1] not in (Target.DUTY_OFFICER, Target.SENDER):
+            return "escalation-ends-with-nobody"
+    return None
