@@ -21,7 +21,7 @@ from tests.fakes.stack import ORIGIN, Caller
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-EXAMPLES = int(os.environ.get("EXAMPLES") or 25)
+EXAMPLES = int(os.environ.get("EXAMPLES") or 12)
 DOCUMENT = json.loads(schema_document())
 for item in DOCUMENT["paths"].values():
     for described in item.values():
@@ -80,7 +80,7 @@ def explore(
     mode: schemathesis.GenerationMode,
 ) -> None:
     @hypothesis.settings(
-        max_examples=EXAMPLES, deadline=None, database=None, derandomize=EXAMPLES <= 25, suppress_health_check=list(hypothesis.HealthCheck),
+        max_examples=EXAMPLES, deadline=None, database=None, derandomize=EXAMPLES <= 12, suppress_health_check=list(hypothesis.HealthCheck),
         phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
     )  # fmt: skip
     @hypothesis.given(case=operation.as_strategy(generation_mode=mode), real=hypothesis.strategies.booleans())

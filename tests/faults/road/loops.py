@@ -86,7 +86,15 @@ async def _strike(process: Process, point: str, rng: random.Random, fired: colle
 
 
 async def kill_rounds(
-    base: Path, rounds: int, seed: int, database: str = "", *, servers: int = 1, workers: int = 0, epoch: int = 14
+    base: Path,
+    rounds: int,
+    seed: int,
+    database: str = "",
+    *,
+    servers: int = 1,
+    workers: int = 0,
+    epoch: int = 14,
+    journeys: int = 6,
 ) -> dict[str, int]:
     """D1, A7, A12: steady intake, signing and sealing; kill -9 at each named crash point in turn and at random moments.
 
@@ -99,7 +107,7 @@ async def kill_rounds(
         await load.prepare()
         plan = strikes(stack, rounds, rng)
         for first in range(0, len(plan), epoch):
-            load.start(journeys=6)
+            load.start(journeys=journeys)
             previous: Process | None = None
             for process, point in plan[first : first + epoch]:
                 if previous is not None and previous is not process:
@@ -251,7 +259,7 @@ async def database_restarts(base: Path, rounds: int, seed: int, cluster: Any, da
     return {"rounds": rounds, "seed": seed, "free_tries": 0, "internal": internal, **found, **answers}
 
 
-async def rolling_restarts(base: Path, rounds: int, seed: int, database: str) -> dict[str, int]:
+async def rolling_restarts(base: Path, rounds: int, seed: int, database: str, *, journeys: int = 5) -> dict[str, int]:
     """D11: one server after the other ends by SIGTERM under load and comes back; the other one serves meanwhile.
 
     `failed`: retry-safe requests that nobody answered. `killed`: servers that did not end within 20 s, or not with 0.
@@ -263,7 +271,7 @@ async def rolling_restarts(base: Path, rounds: int, seed: int, database: str) ->
         await load.prepare()
         for caller in (load.leader, load.clerk, stack.qlvb):
             caller.repeats = 2
-        load.start(journeys=5, guessing=False)
+        load.start(journeys=journeys, guessing=False)
         for number in range(rounds):
             await asyncio.sleep(rng.uniform(0.5, 1.5))
             server = stack.servers[number % 2]

@@ -21,7 +21,9 @@ async def test_kill_at_every_step_of_the_embedded_road(tmp_path):
 
 @pytest.mark.asyncio
 async def test_kill_two_servers_and_two_workers_on_postgresql(tmp_path, postgres_url):
-    result = await loops.kill_rounds(tmp_path / "h", rounds=4, seed=2, database=postgres_url, servers=2, workers=2)
+    result = await loops.kill_rounds(
+        tmp_path / "h", rounds=4, seed=2, database=postgres_url, servers=2, workers=2, journeys=2
+    )
     assert _zeros(result) == NOTHING, result
     assert result["signatures"] >= 2, result
 

@@ -24,7 +24,7 @@ async def test_a_database_that_restarts_three_times_loses_nothing(tmp_path, post
 
 @pytest.mark.asyncio
 async def test_servers_end_and_come_back_without_a_failed_request(tmp_path, postgres_url):
-    result = await loops.rolling_restarts(tmp_path / "h", 2, 5, postgres_url)
+    result = await loops.rolling_restarts(tmp_path / "h", 2, 5, postgres_url, journeys=2)
     assert {name: result[name] for name in (*loops.ZERO, "failed", "killed")} == {
         **NOTHING,
         "failed": 0,
