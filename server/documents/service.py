@@ -35,7 +35,8 @@ from server.documents.model import (
 from server.errors import Refused
 from server.identity.model import Actor, Role
 from server.ids import new_id
-from server.notices.service import notify
+from server.notices.model import NoticeKind
+from server.notices.service import about_document, notify, settle
 from server.once import Once
 from server.pdftasks import InspectResponse, LayoutFound, LayoutOrder
 from server.storage import Blobs
@@ -161,6 +162,11 @@ async def publish(
     )
 
 
+# Whoever was asked has answered: phones take the notice away, and nothing escalates (NOT-4).
+_ANSWERED = frozenset({State.SIGNED_PENDING_TIMESTAMP, State.SEALED_PENDING_TIMESTAMP, State.RETURNED})
+_REQUESTS = frozenset({NoticeKind.TO_SIGN, NoticeKind.TO_SEAL})
+
+
 async def move(
     tx: Transaction,
     document: DocumentRow,
@@ -192,6 +198,9 @@ async def move(
     )
     if not moved:
         raise Refused("conflict")
+    if to in _ANSWERED:
+        about = about_document(document.id)
+        await settle(tx, organisation=document.organisation, about=about, kinds=_REQUESTS, now_us=now_us)
     kind = event or f"document.{to.value}"
     detail = body or {}
     event_id = await audit.append(

@@ -62,6 +62,17 @@ TITLES: dict[NoticeKind, tuple[str, str]] = {
     NoticeKind.MEETING_ANSWERED: ("Có trả lời giấy mời họp", "An invitation was answered"),
 }  # fmt: skip
 
+ESCALATES = frozenset(
+    {
+        NoticeKind.TO_SIGN,
+        NoticeKind.TO_SEAL,
+        NoticeKind.MEETING_INVITED,
+        NoticeKind.MEETING_CHANGED,
+        NoticeKind.MEETING_CANCELLED,
+    }
+)
+"""Kinds that somebody has to acknowledge, where the organisation has a policy for their grade."""
+
 URGENCIES: tuple[tuple[str, str], ...] = (
     ("Thường", "Normal"),
     ("Khẩn", "Urgent"),

@@ -1,8 +1,11 @@
 """All SQL of notices and their deliveries."""
 
+import msgspec
+
 from server.db import Reads, Row, Transaction
-from server.identity.model import Actor
+from server.identity.model import Actor, Role
 from server.jobs import Lane
+from server.notices.escalation import Chain, Told
 from server.notices.model import DeliveryState, NewNotice, NoticeState, Purpose
 
 
@@ -80,13 +83,13 @@ async def notified(tx: Reads, notice: str) -> list[Row]:
     )  # fmt: skip
 
 
-async def charge(tx: Transaction, person: str, lane: Lane, now_us: int, ended_us: int) -> tuple[int, int]:
+async def charge(tx: Transaction, person: str, lane: str, now_us: int, ended_us: int) -> tuple[int, int]:
     """Count one push in the person's running hour; how many it has, and when it began."""
     row = await tx.fetch_one(
         "INSERT INTO push_budgets (person, lane, since_us, used) VALUES ($1, $2, $3, 1) ON CONFLICT (person, lane) DO UPDATE SET"
         " used = CASE WHEN push_budgets.since_us > $4 THEN push_budgets.used + 1 ELSE 1 END,"
         " since_us = CASE WHEN push_budgets.since_us > $4 THEN push_budgets.since_us ELSE excluded.since_us END RETURNING used, since_us",
-        person, lane.value, now_us, ended_us,
+        person, lane, now_us, ended_us,
     )  # fmt: skip
     assert row is not None
     return int(row["used"]), int(row["since_us"])
@@ -153,7 +156,10 @@ async def count_attempt(tx: Transaction, id_: str, outcome: str) -> None:
     )
 
 
-_NOTICE = "n.id, n.kind, n.urgency, n.state, n.document, n.created_us, n.expires_us, n.acknowledged_us, d.subject, d.code_number, d.code_notation, d.state AS document_state"
+_NOTICE = (
+    "n.id, n.kind, n.urgency, n.state, n.document, n.about, n.revision, n.headline, n.origin, n.created_us, n.expires_us, n.acknowledged_us, "
+    "d.subject, d.code_number, d.code_notation, d.state AS document_state"
+)
 
 
 async def listing(db: Reads, actor: Actor, *, before: tuple[int, str], limit: int) -> list[Row]:
@@ -193,3 +199,77 @@ async def device_event(tx: Transaction, device: str, notice_id: str, event: str,
         device,
         at_us,
     )
+
+
+# --- chains of escalation ---------------------------------------------------------------------------------------------
+
+
+async def insert_chain(tx: Transaction, new: NewNotice, id_: str, chain: Chain, now_us: int) -> None:
+    await tx.execute(
+        "INSERT INTO escalations (notice, organisation, person, policy, position, state, started_us, next_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        id_, new.organisation, new.person, msgspec.json.encode(chain.policy).decode(), chain.position, chain.state.value, now_us, chain.due_us,
+    )  # fmt: skip
+
+
+async def chain(tx: Reads, id_: str) -> Row | None:
+    """A chain with the notice that it began with."""
+    return await tx.fetch_one(
+        "SELECT e.notice, e.policy, e.position, e.state, e.next_us, n.organisation, n.person, n.urgency, n.lane, n.state AS notice_state, n.sender, n.expires_us,"
+        " p.name, p.position AS office FROM escalations e JOIN notices n ON n.id = e.notice JOIN people p ON p.id = n.person WHERE e.notice = $1",
+        id_,
+    )  # fmt: skip
+
+
+async def set_chain(tx: Transaction, id_: str, chain: Chain, *, expected: int) -> int:
+    return await tx.execute(
+        "UPDATE escalations SET position = $2, state = $3, next_us = $4 WHERE notice = $1 AND state = 'running' AND position = $5",
+        id_, chain.position, chain.state.value, chain.due_us, expected,
+    )  # fmt: skip
+
+
+async def stop_chain(tx: Transaction, id_: str, by: str, now_us: int) -> int:
+    return await tx.execute(
+        "UPDATE escalations SET state = 'stopped', next_us = NULL, ended_us = $2, ended_by = $3 WHERE notice = $1 AND state <> 'stopped'",
+        id_, now_us, by,
+    )  # fmt: skip
+
+
+async def insert_step(tx: Transaction, notice: str, place: int, line: Told, told: str | None, now_us: int) -> None:
+    await tx.execute(
+        "INSERT INTO escalation_steps (notice, position, place, target, person, channel, outcome, told, at_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        notice, line.position, place, line.target.value, line.person, line.way.value, line.outcome, told, now_us,
+    )  # fmt: skip
+
+
+async def derived(tx: Reads, origin: str) -> list[Row]:
+    """What others were told because of a chain."""
+    return await tx.fetch_all("SELECT id, person, state FROM notices WHERE origin = $1 ORDER BY id", origin)
+
+
+async def member(tx: Reads, organisation: str, person: str, now_us: int) -> Row | None:
+    """A person as reachable now; where two absences overlap, leave counts."""
+    return await tx.fetch_one(
+        "SELECT p.state, s.deputy AS standing, s.phone, s.email, b.kind, b.deputy, EXISTS (SELECT 1 FROM push_addresses a JOIN devices d ON d.id = a.device "
+        "WHERE d.person = p.id AND d.state = 'active' AND a.state = 'active') AS push FROM people p LEFT JOIN notice_settings s ON s.person = p.id "
+        "LEFT JOIN absences b ON b.person = p.id AND b.from_us <= $3 AND b.to_us > $3 AND b.ended_us IS NULL "
+        "WHERE p.id = $2 AND p.organisation = $1 ORDER BY b.kind, b.created_us DESC LIMIT 1",
+        organisation, person, now_us,
+    )  # fmt: skip
+
+
+async def with_role(tx: Reads, organisation: str, role: Role) -> list[str]:
+    rows = await tx.fetch_all(
+        "SELECT p.id FROM people p JOIN roles r ON r.person = p.id WHERE p.organisation = $1 AND r.role = $2 AND p.state = 'active' ORDER BY p.created_us, p.id",
+        organisation, role.value,
+    )  # fmt: skip
+    return [str(row["id"]) for row in rows]
+
+
+async def siblings(tx: Reads, notice: str) -> list[str]:
+    """Running chains of the same request to others who may answer it (clerks asked for one seal)."""
+    rows = await tx.fetch_all(
+        "SELECT o.id FROM notices n JOIN notices o ON o.organisation = n.organisation AND o.about = n.about AND o.kind = n.kind AND o.id <> n.id "
+        "JOIN escalations e ON e.notice = o.id AND e.state = 'running' WHERE n.id = $1 AND n.kind = 'to_seal'",
+        notice,
+    )
+    return [str(row["id"]) for row in rows]

@@ -5,11 +5,12 @@ from server.clock import Clock
 from server.db import Database, Row, Transaction
 from server.errors import Refused
 from server.identity.model import Actor
-from server.notices import queries
+from server.notices import chains, queries
+from server.notices.deliveries import clear
 from server.notices.model import DeviceEvent, NewNotice, NoticeKind
-from server.notices.telling import clear, notify, settle, tell, withdraw
+from server.notices.telling import about_document, notify, settle, tell, withdraw
 
-__all__ = ["NewNotice", "NoticeKind", "NoticeService", "notify", "settle", "tell", "withdraw"]
+__all__ = ["NewNotice", "NoticeKind", "NoticeService", "about_document", "notify", "settle", "tell", "withdraw"]
 
 
 class NoticeService:
@@ -34,14 +35,20 @@ class NoticeService:
         return row
 
     async def acknowledge(self, actor: Actor, notice: str) -> None:
-        """A named person has seen it; what is queued for it stops (NOT-4). Repeating changes nothing."""
+        """A named person has seen it; what is queued for it stops, the chain's steps included (NOT-4). Repeating changes nothing.
+
+        Whoever a chain told may acknowledge for the one who did not: the chain stops, that one's own notice stays open.
+        """
 
         async def body(tx: Transaction) -> None:
-            if await queries.notice(tx, actor, notice) is None:
+            row = await queries.notice(tx, actor, notice)
+            if row is None:
                 raise Refused("not-found")
             now_us = self._clock.now_us()
             if await queries.acknowledge(tx, actor, notice, now_us):
                 await clear(tx, notice, except_device=actor.device, now_us=now_us)
+                for chain in [row["origin"] or notice, *await queries.siblings(tx, notice)]:
+                    await chains.stop(tx, chain, by=actor.id, now_us=now_us, keep=notice)
                 await audit.append(
                     tx, "notice.acknowledged", organisation=actor.organisation, actor=actor.id, subject=notice, body={"device": actor.device}, now_us=now_us
                 )  # fmt: skip

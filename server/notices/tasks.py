@@ -11,16 +11,16 @@ from push.dispatcher import Dispatcher
 from push.model import Address, AddressKind, Language, Notice
 from push.outcome import Delivered, Misconfigured, Outcome, Rejected, RetryAfter, TokenDead, Withheld
 from push.schedule import next_attempt_us
-from server import audit, jobs
+from server import audit, crash, jobs
 from server.clock import Clock
 from server.db import Database, Row, Transaction
 from server.identity.service import ACTIVATE_PUSH, ACTIVATION_US, ActivatePush, IdentityService
 from server.jobs import Bury, Context, Handler, Job, Lane, Periodic, Retry
-from server.notices import queries
+from server.notices import chains, queries
 from server.notices.calendar import held_until
-from server.notices.model import PUSH_LANES, Deliver, DeliveryState, Purpose, Release, interruption_of
+from server.notices.deliveries import deliver_to_devices, hold, send, within_budget
+from server.notices.model import PUSH_LANES, Deliver, DeliveryState, Escalate, Purpose, Release, interruption_of
 from server.notices.rules import Hours, read
-from server.notices.telling import deliver_to_devices, hold, send, within_budget
 
 log = structlog.get_logger()
 
@@ -55,7 +55,12 @@ class NoticeTasks:
         self._dispatchers = dispatchers
 
     def handlers(self) -> Mapping[str, Handler]:
-        return {"push.deliver": self.deliver, "notices.release": self.release, ACTIVATE_PUSH: self.activate}
+        return {
+            "push.deliver": self.deliver,
+            "notices.release": self.release,
+            "notices.escalate": self.escalate,
+            ACTIVATE_PUSH: self.activate,
+        }
 
     def periodic(self) -> list[Periodic]:
         return []
@@ -142,6 +147,17 @@ class NoticeTasks:
                 )
             await queries.fold(tx, asked.person, asked.lane)
             await send(tx, asked.lane, deliveries)
+            await context.finish(tx)
+
+        await self._db.transact(body)
+
+    async def escalate(self, job: Job, context: Context) -> None:
+        """One step of a chain, with the next one's job, in one transaction."""
+        asked = job.decode(Escalate)
+
+        async def body(tx: Transaction) -> None:
+            await chains.step(tx, asked, self._clock.now_us())
+            crash.point("notices.escalated")
             await context.finish(tx)
 
         await self._db.transact(body)

@@ -4,26 +4,14 @@ import secrets
 from collections.abc import Collection, Sequence
 
 from push.model import new_notice_id
-from server import jobs
 from server.db import Transaction
-from server.ids import new_id
 from server.jobs import Lane
-from server.notices import queries
-from server.notices.model import (
-    HOUR_US,
-    Deliver,
-    DeliveryState,
-    NewNotice,
-    NoticeKind,
-    NoticeState,
-    Purpose,
-    Release,
-    lane_of,
-    lifetime_us,
-)
+from server.notices import chains, queries
+from server.notices.deliveries import clear, deliver_to_devices, hold, send, within_budget
+from server.notices.model import ESCALATES, NewNotice, NoticeKind, NoticeState, lane_of, lifetime_us
 from server.notices.rules import Rules, read
 
-_TOGETHER = 50
+SYSTEM = "system"
 
 
 async def tell(tx: Transaction, notices: Sequence[NewNotice], *, now_us: int) -> list[str]:
@@ -101,62 +89,10 @@ async def end(
     for row in await queries.open_about(tx, organisation, about):
         if (people is None or row["person"] in people) and (kinds is None or row["kind"] in kinds):
             await queries.close(tx, row["id"], state.value)
+            await chains.stop(tx, row["id"], by=SYSTEM, now_us=now_us)
             await clear(tx, row["id"], except_device=None, now_us=now_us)
             ended += 1
     return ended
-
-
-async def clear(tx: Transaction, notice: str, *, except_device: str | None, now_us: int) -> None:
-    """Take the notification away from the devices that have it, but for the one where it was dealt with."""
-    deliveries = []
-    for row in await queries.notified(tx, notice):
-        if row["device"] != except_device:
-            delivery = new_id()
-            if await queries.insert_delivery(
-                tx, id_=delivery, notice=notice, device=row["device"], transport=row["transport"], purpose=Purpose.CLEAR, now_us=now_us
-            ):  # fmt: skip
-                deliveries.append(delivery)
-    await send(tx, Lane.NORMAL, deliveries)
-
-
-async def send(tx: Transaction, lane: Lane, deliveries: Sequence[str]) -> None:
-    """Enqueue deliveries, fifty a job: a broadcast is some jobs, and one person's devices are one."""
-    for start in range(0, len(deliveries), _TOGETHER):
-        some = tuple(deliveries[start : start + _TOGETHER])
-        await jobs.enqueue(tx, "push.deliver", Deliver(deliveries=some), lane=lane)
-
-
-async def deliver_to_devices(
-    tx: Transaction, notice: str, organisation: str, person: str, *, step: int, held: bool, now_us: int
-) -> list[str]:
-    """Deliveries of a notice to the devices that its person has now; the ids of new ones."""
-    made = []
-    state = DeliveryState.HELD if held else DeliveryState.QUEUED
-    for address in await queries.addresses(tx, organisation, person):
-        delivery = new_id()
-        if await queries.insert_delivery(
-            tx, id_=delivery, notice=notice, device=address["device"], transport=address["transport"], step=step, state=state, now_us=now_us
-        ):  # fmt: skip
-            made.append(delivery)
-    return made
-
-
-async def hold(tx: Transaction, person: str, lane: Lane, until_us: int) -> None:
-    """One job a person and lane releases what was held."""
-    await jobs.enqueue(
-        tx,
-        "notices.release",
-        Release(person=person, lane=lane),
-        lane=lane,
-        run_at_us=until_us,
-        dedupe_key=f"notices.release:{person}:{lane}",
-    )
-
-
-async def within_budget(tx: Transaction, person: str, lane: Lane, cap: int, now_us: int) -> int | None:
-    """Charge a push to the person's hour: None when it may go, else when the next hour begins (C13)."""
-    used, since_us = await queries.charge(tx, person, lane, now_us, now_us - HOUR_US)
-    return None if used <= cap else since_us + HOUR_US
 
 
 async def _tell_one(tx: Transaction, new: NewNotice, rules: Rules, now_us: int) -> tuple[str, list[str]]:
@@ -164,11 +100,13 @@ async def _tell_one(tx: Transaction, new: NewNotice, rules: Rules, now_us: int) 
     lane = new.lane or lane_of(new.urgency)
     state, collapse = NoticeState.OPEN, ""
     if new.about:
-        overtaken, collapse = await _supersede(tx, new)
+        overtaken, collapse = await _supersede(tx, new, now_us)
         state = NoticeState.SUPERSEDED if overtaken else state
     await queries.insert_notice(tx, new, id_=id_, lane=lane, collapse=collapse, state=state, now_us=now_us)
     if state is not NoticeState.OPEN:
         return id_, []
+    if new.kind in ESCALATES:
+        await chains.begin(tx, new, id_, rules, now_us)
     until_us = await within_budget(tx, new.person, lane, rules.caps.of(lane), now_us)
     queued = await deliver_to_devices(
         tx, id_, new.organisation, new.person, step=0, held=until_us is not None, now_us=now_us
@@ -179,7 +117,7 @@ async def _tell_one(tx: Transaction, new: NewNotice, rules: Rules, now_us: int) 
     return id_, []
 
 
-async def _supersede(tx: Transaction, new: NewNotice) -> tuple[bool, str]:
+async def _supersede(tx: Transaction, new: NewNotice, now_us: int) -> tuple[bool, str]:
     """Close what this person was told of the subject before; whether a newer revision is known already, and the token its pushes share.
 
     A document's pushes share none: an Android phone keeps four collapse keys at most while it is offline.
@@ -188,6 +126,7 @@ async def _supersede(tx: Transaction, new: NewNotice) -> tuple[bool, str]:
     for row in before:
         if row["state"] == NoticeState.OPEN and row["revision"] <= new.revision:
             await queries.close(tx, row["id"], NoticeState.SUPERSEDED)
+            await chains.stop(tx, row["id"], by=SYSTEM, now_us=now_us)
     overtaken = any(row["revision"] > new.revision for row in before)
     if new.document is not None:
         return overtaken, ""

@@ -1,0 +1,67 @@
+"""Deliveries of notices to devices, and the jobs that push them; always in the caller's transaction."""
+
+from collections.abc import Sequence
+
+from server import jobs
+from server.db import Transaction
+from server.ids import new_id
+from server.jobs import Lane
+from server.notices import queries
+from server.notices.model import HOUR_US, Deliver, DeliveryState, Purpose, Release
+
+_TOGETHER = 50
+SECOND = "second"
+"""The budget of SMS and e-mail, beside those of the lanes."""
+
+
+async def clear(tx: Transaction, notice: str, *, except_device: str | None, now_us: int) -> None:
+    """Take the notification away from the devices that have it, but for the one where it was dealt with."""
+    deliveries = []
+    for row in await queries.notified(tx, notice):
+        if row["device"] != except_device:
+            delivery = new_id()
+            if await queries.insert_delivery(
+                tx, id_=delivery, notice=notice, device=row["device"], transport=row["transport"], purpose=Purpose.CLEAR, now_us=now_us
+            ):  # fmt: skip
+                deliveries.append(delivery)
+    await send(tx, Lane.NORMAL, deliveries)
+
+
+async def send(tx: Transaction, lane: Lane, deliveries: Sequence[str]) -> None:
+    """Enqueue deliveries, fifty a job: a broadcast is some jobs, and one person's devices are one."""
+    for start in range(0, len(deliveries), _TOGETHER):
+        some = tuple(deliveries[start : start + _TOGETHER])
+        await jobs.enqueue(tx, "push.deliver", Deliver(deliveries=some), lane=lane)
+
+
+async def deliver_to_devices(
+    tx: Transaction, notice: str, organisation: str, person: str, *, step: int, held: bool, now_us: int
+) -> list[str]:
+    """Deliveries of a notice to the devices that its person has now; the ids of new ones."""
+    made = []
+    state = DeliveryState.HELD if held else DeliveryState.QUEUED
+    for address in await queries.addresses(tx, organisation, person):
+        delivery = new_id()
+        if await queries.insert_delivery(
+            tx, id_=delivery, notice=notice, device=address["device"], transport=address["transport"], step=step, state=state, now_us=now_us
+        ):  # fmt: skip
+            made.append(delivery)
+    return made
+
+
+async def hold(tx: Transaction, person: str, lane: Lane, until_us: int) -> None:
+    """One job a person and lane releases what was held."""
+    await jobs.enqueue(
+        tx,
+        "notices.release",
+        Release(person=person, lane=lane),
+        lane=lane,
+        run_at_us=until_us,
+        dedupe_key=f"notices.release:{person}:{lane}",
+    )
+
+
+async def within_budget(tx: Transaction, person: str, budget: str, cap: int, now_us: int) -> int | None:
+    """Charge a lane's push, or `SECOND`, to the person's hour: None when it may go, else when the next hour begins (C13)."""
+    used, since_us = await queries.charge(tx, person, budget, now_us, now_us - HOUR_US)
+    return None if used <= cap else since_us + HOUR_US
