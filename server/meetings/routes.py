@@ -364,7 +364,7 @@ async def fetch_invitation(meeting: Id, actor: Given[Actor], meetings: Given[Mee
     "/api/v1/meetings/{meeting:str}/report",
     operation_id="exportAttendance",
     summary="Who was told, answered and came (CSV)",
-    tags=_TAGS,
+    tags=["meetings"],
     opt=_CALLERS,
     responses={200: ResponseSpec(bytes, generate_examples=False, media_type="text/csv")},
 )
@@ -385,7 +385,7 @@ def _file(body: bytes, media_type: str, name: str) -> Response[bytes]:
     "/api/v1/meetings/{meeting:str}/papers",
     operation_id="putPaper",
     summary="Add or replace a paper",
-    tags=_TAGS,
+    tags=["meetings"],
     status_code=201,
     opt={**_CALLERS, "idempotent": True, "rate": Rate.INTAKE},
     responses={201: ResponseSpec(PaperAnswer, generate_examples=False)},
