@@ -31,6 +31,9 @@ export type ClientAnswer = { client_id: string; created_at: string; name: string
 
 export type ClientCreated = { client_id: string; client_secret: string };
 
+/** How many of them are page images of that revision. */
+export type Counted = { counted: number };
+
 export type CreateClientRequest = { name: string; scopes: Scope[] };
 
 /** Lengths of the register of documents (DOC-7): these names travel in packets. */
@@ -55,8 +58,8 @@ export type DocumentLine = { created_at: string; id: string; notation: string; n
 
 export type DocumentPage = { items: DocumentLine[]; next: string | null };
 
-/** A document as its readers see it; `revision` is the head's SHA-256. */
-export type DocumentView = { created_at: string; due_date: string | null; exchange_id: string; id: string; notation: string; number: string; overdue_at: string | null; page_count: number; promulgation_date: string; promulgation_place: string; revision: string; revisions: { [name: string]: any }[]; route: StepView[]; source_reference: string | null; state: string; state_since: string; step: number | null; subject: string; type_name: string; urgency: number; version: number };
+/** A document as its readers see it; `revision` is the head's SHA-256. `open_every_page`: who signs or initials must have had every page on his screen (`reportOpenings`). */
+export type DocumentView = { created_at: string; due_date: string | null; exchange_id: string; id: string; notation: string; number: string; open_every_page: boolean; overdue_at: string | null; page_count: number; promulgation_date: string; promulgation_place: string; revision: string; revisions: { [name: string]: any }[]; route: StepView[]; source_reference: string | null; state: string; state_since: string; step: number | null; subject: string; type_name: string; urgency: number; version: number };
 
 /** `csr` (base64url DER) is there after `enrol`. */
 export type EnrolmentAnswer = { credential: string; csr: string | null; state: string };
@@ -114,8 +117,8 @@ export type LogHeadView = { head: string; log_key: { [name: string]: string } };
 
 export type MeAnswer = { device: string; organisation: string; organisation_code: string; organisation_name: string; person: PersonAnswer };
 
-/** What the document management system says of the document: the fields of an edXML MessageHeader (DOC-7 lengths). `urgency` 0 to 4 (thường, khẩn, thượng khẩn, hỏa tốc, hỏa tốc hẹn giờ). `secrecy` is declared so that it can be refused (SEC-1). Dates are `YYYY-MM-DD`. */
-export type Metadata = { content?: string; due_date?: string | null; notation: string; number: string; promulgation_date: string; promulgation_place: string; receivers: Receiver[]; seal_field?: string; seal_placement?: Placement | null; secrecy?: string; signers: SignerStep[]; source_reference?: string | null; subject: string; to_places?: string[]; type_name: string; urgency: number };
+/** What the document management system says of the document: the fields of an edXML MessageHeader (DOC-7 lengths). `urgency` 0 to 4 (thường, khẩn, thượng khẩn, hỏa tốc, hỏa tốc hẹn giờ). `secrecy` is declared so that it can be refused (SEC-1). Dates are `YYYY-MM-DD`. `open_every_page`: nobody signs or initials before his device has shown every page to him. */
+export type Metadata = { content?: string; due_date?: string | null; notation: string; number: string; open_every_page?: boolean; promulgation_date: string; promulgation_place: string; receivers: Receiver[]; seal_field?: string; seal_placement?: Placement | null; secrecy?: string; signers: SignerStep[]; source_reference?: string | null; subject: string; to_places?: string[]; type_name: string; urgency: number };
 
 export type NoticePage = { items: NoticeView[]; next: string | null };
 
@@ -192,14 +195,19 @@ export type Sentence = { code: string; en: string; vi: string };
 
 export type SessionAnswer = { device: DeviceAnswer; tokens: TokenAnswer };
 
-/** The approval sheet. The device recomputes `manifest_digest` from the manifest, checks the image digests, and signs both digests; `organisation` and `credential` go into the approval as they stand. */
-export type SheetView = { certificate_status: CertificateStatusView; credential: string; document: string; expires_at: string; field: string; manifest_digest: string; organisation: string; page: number; page_count: number; parent: string; prepared: string; subject: string; tbs: string };
+/** The approval sheet. The device recomputes `manifest_digest` from the manifest, checks the image digests, and signs both digests; `organisation` and `credential` go into the approval as they stand. `kind`: "person" (a signature), "initials" (ký nháy) or "seal". `unopened`: pages that the document wants opened first (`reportOpenings`); until it is empty the approval is refused. */
+export type SheetView = { certificate_status: CertificateStatusView; credential: string; document: string; expires_at: string; field: string; kind: string; manifest_digest: string; organisation: string; page: number; page_count: number; parent: string; prepared: string; subject: string; tbs: string; unopened: number[] };
 
-/** One signature, or a document time stamp (`kind`: "signature" | "document_timestamp"). `indication`, `sub_indication`: EN 319 102-1. `organisation`: the certificate's managing unit. `time` is proven by a time stamp of `time_source` ("signature", "document", "" for none). `integrity`, `valid_at_signing`: None where that could not be read. `revocation`: "good", "revoked", "unknown" or "not-checked". `covers`: bytes of the file when it was signed; `whole_file`: nothing was added afterwards. */
-export type SignatureReport = { algorithm: string; certificate_sha256: string; covers: number; field: string; indication: string; integrity: boolean | null; issuer: string; kind: string; level: string; not_after: string | null; not_before: string | null; organisation: string; reasons: Sentence[]; revocation: string; serial: string; signer: string; sub_indication: string; time: string | null; time_source: string; valid_at_signing: boolean | null; whole_file: boolean };
+/** `image`: SHA-256 of the image that was on the screen, as the manifest names it. */
+export type ShownPage = { image: string; page: number };
 
-/** One person of the route, in order. `authority` is the line above the position, such as `KT. CHỦ TỊCH` (AUT-1). `grant`: the id of a grant of authority that gives this line instead (AUT-6); it is asked again at the signature. `field`: an empty signature field of the file to sign in; a certified file (DocMDP P=2) can be signed in such fields alone. */
-export type SignerStep = { authority?: string; field?: string; grant?: string; person: string; placement?: Placement | null };
+export type ShownPages = { pages: ShownPage[] };
+
+/** One signature, or a document time stamp (`kind`: "signature" | "document_timestamp"). `indication`, `sub_indication`: EN 319 102-1. `organisation`: the certificate's managing unit. `time` is proven by a time stamp of `time_source` ("signature", "document", "" for none). `integrity`, `valid_at_signing`: None where that could not be read. `revocation`: "good", "revoked", "unknown" or "not-checked". `covers`: bytes of the file when it was signed; `whole_file`: nothing was added afterwards. `purpose`: what the signer wrote as the reason, his own word ("Ký nháy": initials). */
+export type SignatureReport = { algorithm: string; certificate_sha256: string; covers: number; field: string; indication: string; integrity: boolean | null; issuer: string; kind: string; level: string; not_after: string | null; not_before: string | null; organisation: string; purpose: string; reasons: Sentence[]; revocation: string; serial: string; signer: string; sub_indication: string; time: string | null; time_source: string; valid_at_signing: boolean | null; whole_file: boolean };
+
+/** One person of the route, in order. `authority` is the line above the position, such as `KT. CHỦ TỊCH` (AUT-1). `grant`: the id of a grant of authority that gives this line instead (AUT-6); it is asked again at the signature. `field`: an empty signature field of the file to sign in; a certified file (DocMDP P=2) can be signed in such fields alone. `initials`: ký nháy of whoever drafted or checked, before those who sign and without an authority of his own (SIG-10). */
+export type SignerStep = { authority?: string; field?: string; grant?: string; initials?: boolean; person: string; placement?: Placement | null };
 
 /** The image as it is kept, cut to its ink. Pixels; `diameter_mm` of the real seal, null for a person's signature. */
 export type StampImageView = { diameter_mm: number | null; height: number; width: number };
@@ -270,6 +278,7 @@ export type Operation =
   | { name: "replaceDocument"; method: "POST"; path: `/api/v1/documents/${string}/replacements`; body: ArrayBuffer; answer: IntakeAnswer }
   | { name: "returnDocument"; method: "POST"; path: `/api/v1/documents/${string}/return`; body: Reason; answer: StateView }
   | { name: "readManifest"; method: "GET"; path: `/api/v1/documents/${string}/revisions/${string}/manifest`; body: undefined; answer: RevisionManifest }
+  | { name: "reportOpenings"; method: "POST"; path: `/api/v1/documents/${string}/revisions/${string}/openings`; body: ShownPages; answer: Counted }
   | { name: "fetchPage"; method: "GET"; path: `/api/v1/documents/${string}/revisions/${string}/pages/${string}`; body: undefined; answer: ArrayBuffer }
   | { name: "openSheet"; method: "POST"; path: `/api/v1/documents/${string}/sheet`; body: undefined; answer: SheetView }
   | { name: "listAuthority"; method: "GET"; path: `/api/v1/grants`; body: undefined; answer: GrantPage }

@@ -120,6 +120,10 @@ ADVICE: Final[dict[str, tuple[str, str]]] = {
         "Người trình cần chỉ rõ chỗ ký và đóng dấu trên trang. Hãy báo người trình.",
         "The drafter has to say where signature and seal stand. Tell the drafter.",
     ),
+    "pages-unopened": (
+        "Văn bản này phải mở đủ mọi trang trước khi ký. Chưa ký gì. Mở các trang còn lại rồi ký.",
+        "Every page of this document must be opened before it is signed. Nothing was signed. Open the others, then sign.",
+    ),
     "prepared-expired": (
         "Bản trình ký đã cũ. Mở lại để xem và ký.",
         "The sheet is too old. Open it again to look and sign.",

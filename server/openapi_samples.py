@@ -121,12 +121,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "openSheet": {
         "201": {
-            "prepared": _PREPARED, "document": _DOCUMENT, "parent": _REVISION, "tbs": _TBS, "manifest_digest": _MANIFEST, "organisation": "H01.01",
-            "credential": _CREDENTIAL, "subject": "CN=Nguyễn Văn Mẫu,O=Cơ quan mẫu,C=VN", "field": "HT_4179e051_S1", "page": 1, "page_count": 1,
+            "prepared": _PREPARED, "document": _DOCUMENT, "kind": "person", "parent": _REVISION, "tbs": _TBS, "manifest_digest": _MANIFEST, "organisation": "H01.01",
+            "credential": _CREDENTIAL, "subject": "CN=Nguyễn Văn Mẫu,O=Cơ quan mẫu,C=VN", "field": "HT_4179e051_S1", "page": 1, "page_count": 1, "unopened": [],
             "expires_at": "2026-11-22T02:58:07.060132Z",
             "certificate_status": {"state": "good", "source": "ocsp", "checked_at": "2026-11-22T02:43:06.881004Z", "signing_stops_at": None},
         }
     },
+    "reportOpenings": {"request": {"pages": [{"page": 1, "image": _MANIFEST}]}, "200": {"counted": 1}},
     "askChallenge": {"201": {"challenge": _CHALLENGE, "statement": _STATEMENT, "identity": _IDENTITY}},
     "approve": {"request": {"approval": _APPROVAL, "sealed_pin": _SEALED}, "200": {"documents": [_DOCUMENT]}},
     "giveAuthority": {
@@ -158,7 +159,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
                     "signer": "Nguyễn Văn Mẫu", "organisation": "Cơ quan mẫu", "issuer": "CA mẫu", "serial": "1f2e3d", "algorithm": "ecdsa-sha256",
                     "certificate_sha256": _MANIFEST, "not_before": "2026-01-01T00:00:00.000000Z", "not_after": "2029-01-01T00:00:00.000000Z",
                     "time": _AT, "time_source": "signature", "integrity": True, "valid_at_signing": True, "revocation": "good", "covers": 90112,
-                    "whole_file": True, "reasons": [],
+                    "whole_file": True, "purpose": "", "reasons": [],
                 }
             ],
         },
@@ -219,7 +220,7 @@ PROBLEMS_OF: dict[str, tuple[str, ...]] = {
     "askChallenge": ("key-frozen", "credential-unavailable", "device-not-admitted", "signer-unavailable"),
     "approve": (
         "approval-invalid", "approval-used", "challenge-expired", "prepared-expired", "device-not-admitted", "credential-unavailable",
-        "not-your-turn", "authority-missing", "time-stamps-overdue", "certificate-revoked", "certificate-status-unavailable", *_PIN, *_OUTCOME, "signer-busy",
+        "not-your-turn", "pages-unopened", "authority-missing", "time-stamps-overdue", "certificate-revoked", "certificate-status-unavailable", *_PIN, *_OUTCOME, "signer-busy",
     ),
     "giveAuthority": ("grant-invalid", "device-not-admitted", "conflict"),
     "handOverStep": ("authority-missing", "not-your-turn", "document-signing", "route-invalid", "conflict"),

@@ -3,6 +3,7 @@
 Loaded by the sandbox's zygote: imports only `signing.pdf` and msgspec, the heavy part lazily.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -51,7 +52,8 @@ Millimetres = tuple[int, float, float, float, float]
 
 class SignerLook(msgspec.Struct, frozen=True):
     """A person of the route. `aspect`: of his image, 0 without one. `wanted`: the place is to be found; else `place` is the
-    drafter's, None where nothing needs one.
+    drafter's, None where nothing needs one. `initials`: a small mark where the text ends, laid out on the last page where
+    neither the text nor an image asks for more.
     """
 
     name: str
@@ -59,6 +61,7 @@ class SignerLook(msgspec.Struct, frozen=True):
     aspect: float
     wanted: bool
     place: Millimetres | None
+    initials: bool = False
 
 
 class LayoutOrder(msgspec.Struct, frozen=True):
@@ -124,6 +127,7 @@ class PrepareOrder(msgspec.Struct, frozen=True):
     allow_invisible: bool = False
     image: str = ""
     diameter_mm: float = 0.0
+    reason: str = ""
 
 
 class CompareOrder(msgspec.Struct, frozen=True):
@@ -262,10 +266,13 @@ def _layout(path: Path, order: LayoutOrder) -> LayoutFound:
 
     with open_document(path) as document:
         pages = list(document.pages())
+    marks = _marks(path, pages, [look for look in order.signers if look.initials and look.wanted])
     places: list[Millimetres | None] = []
     over: Place | None = None  # what the last person's signature covers
     for look in order.signers:
-        if look.wanted:
+        if look.initials:
+            places.append(next(marks) if look.wanted else None)
+        elif look.wanted:
             space = find_space(path, look.name, look.positions)
             if space is None:
                 raise PdfError("placement-required", "the text layer does not say where a person signs")
@@ -280,6 +287,16 @@ def _layout(path: Path, order: LayoutOrder) -> LayoutFound:
             raise PdfError("placement-required", "the seal has no signature to stand over")
         seal = _in_millimetres(pages[over.page], over_left(pages[over.page], over, order.seal_mm))
     return LayoutFound([*places, seal], check_first_page(path, order.number, order.urgency))
+
+
+def _marks(path: Path, pages: list[Page], looks: list[SignerLook]) -> Iterator[Millimetres | None]:
+    """Where the initials stand, in order. Raises `PdfError("placement-required")` where an image has no place."""
+    from signing.pdf.locate import find_end
+
+    found = find_end(path, len(looks)) if looks else None
+    if found is None and any(look.aspect for look in looks):
+        raise PdfError("placement-required", "the text layer does not say where the text ends")
+    yield from [None] * len(looks) if found is None else [_in_millimetres(pages[one.page], one) for one in found]
 
 
 _TEXT_ASPECT = 180 / 64  # of a text stamp
@@ -337,6 +354,7 @@ def prepare_file(order: PrepareOrder) -> Prepared:
         font=Path(order.font),
         certify=order.certify,
         allow_invisible=order.allow_invisible,
+        reason=order.reason,
         image=msgspec.msgpack.decode(Path(order.image).read_bytes(), type=StampImage) if order.image else None,
         diameter_mm=order.diameter_mm,
     )

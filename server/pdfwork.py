@@ -33,6 +33,7 @@ from server.pdftasks import (
 from server.previews.model import FieldArea
 from server.sandbox.model import Overloaded, Priority, SandboxFailure, SandboxRefused
 from server.sandbox.pool import Sandbox
+from signing.pdf.appearance import INITIALS
 from signing.pdf.archive import SignedWith
 from signing.pdf.assemble import assemble
 from signing.pdf.compare import Comparison, Expected
@@ -171,6 +172,8 @@ class PdfWork:
             allow_invisible=self._allow_invisible,
             image="" if image is None else str(image),
             diameter_mm=diameter_mm,
+            # Whoever validates the file alone must be able to tell initials from the signature of the competent person.
+            reason=INITIALS if route[mine].kind == "initials" else "",
         )
         reads = [parent, self._font] if image is None else [parent, self._font, image]
         file_mb = _megabytes(parent) + (0 if image is None else _megabytes(image))

@@ -288,6 +288,13 @@ PROBLEMS = _table(
         "It lives 15 minutes and dies when the document changes (A11).",
     ),
     Problem(
+        "pages-unopened",
+        409,
+        "Chưa mở hết các trang của văn bản",
+        "Not every page of the document was opened",
+        "The document is signed only by who has had every page on his screen; `pages` names those that are missing, the first hundred.",
+    ),
+    Problem(
         "document-signing",
         409,
         "Văn bản đang được ký",

@@ -55,7 +55,13 @@ MAX_PDF: Final = 512 << 20
 _MAX_PROOF: Final = 64
 _CHUNK: Final = 1 << 20
 _SIGNED_KINDS: Final = frozenset(
-    {"document.signed", "document.co_signed", "document.sealed", "document.sealed_pending_archive"}
+    {
+        "document.initialed",
+        "document.signed",
+        "document.co_signed",
+        "document.sealed",
+        "document.sealed_pending_archive",
+    }
 )
 
 

@@ -50,6 +50,7 @@ from server.pdfwork import PdfWork
 from server.preservation.record import RecordService
 from server.preservation.service import PreservationService
 from server.preservation.tasks import PreservationTasks
+from server.previews.openings import PageOpenings
 from server.previews.service import PreviewService
 from server.previews.tasks import PreviewTasks
 from server.revocation.service import RevocationService
@@ -96,7 +97,7 @@ class Wiring:
     """Everything that one process of the server or a worker holds. Make it with `open`, end it with `close`."""
 
     DEPENDENCIES = (
-        "authority",
+        "authority", "openings",
         "db", "blobs", "settings", "clock", "identity", "documents", "previews", "approvals", "credentials", "notices", "webhooks", "audit", "exchange", "agencies", "records", "validations",
         "stamp_images",
     )  # fmt: skip
@@ -176,6 +177,7 @@ class Wiring:
         self.authority = AuthorityService(self.db, clock)
         self.validations = ValidationService(self.db, self.blobs, self.pdf, clock)
         self.previews = PreviewService(self.db, self.blobs, self.sandbox, clock)
+        self.openings = PageOpenings(self.db, clock)
         self.revocation = self._revocation()
         self.approvals = ApprovalService(
             db=self.db,

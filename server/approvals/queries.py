@@ -271,6 +271,12 @@ async def insert_receipt(
     )
 
 
+async def step_kind(tx: Reads, document: str, position: int) -> str:
+    row = await tx.fetch_one("SELECT kind FROM route_steps WHERE document = $1 AND position = $2", document, position)
+    assert row is not None
+    return str(row["kind"])
+
+
 async def done_fields(db: Reads, document: str) -> list[str]:
     """Names of the signature fields of the route that are filled, in order."""
     rows = await db.fetch_all(

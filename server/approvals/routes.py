@@ -18,7 +18,8 @@ from server.previews.model import PreparedManifest, parse
 from server.storage import Blobs
 from server.wire import from_b64u, iso
 
-_SIGNERS = {Role.LEADER, Role.CLERK}
+_SIGNERS = {Role.LEADER, Role.CLERK, Role.STAFF}
+"""A staff member's are his initials; whose turn it is, and for what, the documents decide."""
 Sha256 = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$")]
 
 
@@ -38,11 +39,13 @@ class CertificateStatusView(msgspec.Struct, frozen=True):
 
 class SheetView(msgspec.Struct, frozen=True):
     """The approval sheet. The device recomputes `manifest_digest` from the manifest, checks the image digests, and signs both
-    digests; `organisation` and `credential` go into the approval as they stand.
+    digests; `organisation` and `credential` go into the approval as they stand. `kind`: "person" (a signature), "initials" (ký
+    nháy) or "seal". `unopened`: pages that the document wants opened first (`reportOpenings`); until it is empty the approval is refused.
     """
 
     prepared: str
     document: str
+    kind: str
     parent: str
     tbs: str
     manifest_digest: str
@@ -52,6 +55,7 @@ class SheetView(msgspec.Struct, frozen=True):
     field: str
     page: int
     page_count: int
+    unopened: list[int]
     expires_at: str
     certificate_status: CertificateStatusView
 
@@ -83,6 +87,7 @@ async def open_sheet(document: Id, actor: Given[Actor], approvals: Given[Approva
     return SheetView(
         prepared=sheet.prepared,
         document=sheet.document,
+        kind=sheet.kind.value,
         parent=sheet.parent,
         tbs=sheet.tbs,
         manifest_digest=sheet.manifest_digest,
@@ -92,6 +97,7 @@ async def open_sheet(document: Id, actor: Given[Actor], approvals: Given[Approva
         field=sheet.field,
         page=sheet.page,
         page_count=sheet.page_count,
+        unopened=sheet.unopened,
         expires_at=iso(sheet.expires_us),
         certificate_status=CertificateStatusView(
             state=sheet.certificate.state.value,

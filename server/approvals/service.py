@@ -44,6 +44,7 @@ from server.identity.model import Actor, Device
 from server.identity.proofs import Unspent
 from server.ids import new_id
 from server.pdfwork import PdfWork, PreparedPdf, RouteField
+from server.previews import openings
 from server.previews.model import PreparedManifest, encode, with_touched_pages
 from server.previews.service import PreviewService
 from server.revocation.model import Known
@@ -70,12 +71,14 @@ class Sheet(msgspec.Struct, frozen=True):
     """What the phone needs before it asks for a PIN. `tbs` and `manifest_digest` (hex) are what the approval names.
 
     `organisation` is the exchange code that vouchers and approvals use; `field` and `page` say where the stamp stands.
+    `unopened`: pages that must still be opened before the approval is taken; empty where the document does not ask for it.
     `certificate`: what is known of the signer's path (SW-4); `signing_stops_us`: until when one signs without a status, None
     where it is good or nobody can be asked.
     """
 
     prepared: str
     document: str
+    kind: StepKind
     parent: str
     tbs: str
     manifest_digest: str
@@ -85,6 +88,7 @@ class Sheet(msgspec.Struct, frozen=True):
     field: str
     page: int
     page_count: int
+    unopened: list[int]
     expires_us: int
     certificate: Known
     signing_stops_us: int | None
@@ -233,6 +237,7 @@ class ApprovalService:
         return Sheet(
             prepared=made.id,
             document=document,
+            kind=step.kind,
             parent=row.head,
             tbs=made.tbs,
             manifest_digest=made.manifest_digest,
@@ -242,6 +247,7 @@ class ApprovalService:
             field=filled.name,
             page=filled.page,
             page_count=row.page_count,
+            unopened=await self._unopened(actor, row, step),
             expires_us=made.expires_us,
             certificate=status,
             signing_stops_us=(
@@ -255,6 +261,13 @@ class ApprovalService:
             return None
         owner = row.organisation if step.person is None else step.person
         return await self._images.of(row.organisation, owner)
+
+    async def _unopened(self, actor: Actor, row: DocumentRow, step: StepRow) -> list[int]:
+        if not _asks_every_page(row, step):
+            return []
+        return await openings.unopened(
+            self._db, document=row.id, revision=row.head, person=actor.id, page_count=row.page_count
+        )
 
     async def _title(self, row: DocumentRow, step: StepRow, position: str) -> str:
         replaced = await authority.replaces_position(self._db, row.organisation, step.authority_grant)
@@ -285,7 +298,7 @@ class ApprovalService:
 
     async def _credential(self, actor: Actor, step: StepRow) -> CredentialRow:
         credential = await queries.usable_credential(
-            self._db, actor, "person" if step.kind is StepKind.PERSON else "seal"
+            self._db, actor, "seal" if step.kind is StepKind.SEAL else "person"
         )
         if credential is None or credential.certificate is None:
             raise Refused("credential-unavailable")
@@ -466,8 +479,18 @@ class ApprovalService:
                 )
             if step.kind is StepKind.SEAL:
                 await self._check_office(tx, actor)
+            opened: dict[str, str] = {}
+            if _asks_every_page(document, step):
+                opened = await openings.prove(
+                    tx,
+                    row.id,
+                    document=document.id,
+                    revision=document.head,
+                    person=actor.id,
+                    page_count=document.page_count,
+                )
             checked = await self._revocation.require_still(tx, row.id)
-            target = State.SIGNING if step.kind is StepKind.PERSON else State.SEALING
+            target = State.SEALING if step.kind is StepKind.SEAL else State.SIGNING
             await move(
                 tx,
                 document,
@@ -482,6 +505,7 @@ class ApprovalService:
                     "manifest": row.manifest_digest,
                     "credential": row.credential,
                     **checked,
+                    **opened,
                     **await authority.evidence(tx, document.organisation, step.authority_grant),
                 },
             )
@@ -656,6 +680,11 @@ async def device_revoked(tx: Transaction, device: Device) -> None:
             lane=jobs.Lane.URGENT,
             dedupe_key=f"approvals.fence:{challenge}",
         )
+
+
+def _asks_every_page(row: DocumentRow, step: StepRow) -> bool:
+    """The clerk seals what others answer for (AUT-8); they read it."""
+    return step.kind is not StepKind.SEAL and row.open_every_page
 
 
 class _Signing(TypedDict):

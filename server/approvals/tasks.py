@@ -15,12 +15,13 @@ from server.authority import service as authority
 from server.clock import Clock
 from server.crash import point
 from server.db import Database, Transaction
-from server.documents.model import State
+from server.documents.model import State, StepKind
 from server.documents.service import advance
 from server.errors import Refused
 from server.ids import new_id
 from server.jobs import Bury, Context, Handler, Job, Periodic, Retry
 from server.pdfwork import PdfWork
+from server.previews import openings
 from server.previews.model import PreparedManifest, parse
 from server.previews.service import PreviewService
 from server.storage import Blobs
@@ -152,7 +153,9 @@ class ApprovalTasks:
             "approval": hashlib.sha256(activation.approval.encode()).hexdigest(),
             "credential": activation.credential,
             **await authority.evidence(tx, activation.organisation, prepared.authority_grant),
+            **await openings.evidence(tx, prepared.id),
         }
+        kind = await queries.step_kind(tx, item.document, item.position)
         event = await advance(
             tx,
             item.document,
@@ -171,7 +174,7 @@ class ApprovalTasks:
             document=item.document,
             challenge=item.challenge,
             event=event,
-            kind="signature",
+            kind="initials" if kind == StepKind.INITIALS else "signature",
             now_us=now_us,
         )
         await jobs.enqueue(

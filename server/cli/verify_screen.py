@@ -206,6 +206,8 @@ def _signature_table(title: str, found: "SignatureResult") -> "Table":
     for code in found.reasons:
         _pair(table, "Lý do · Reason", " · ".join(text(code)), "red")
     _pair(table, "Người ký · Signer", found.signer)
+    if found.purpose:
+        _pair(table, "Người ký ghi lý do · Reason given", found.purpose)
     _pair(table, "Cơ quan quản lý · Managing unit", found.organisation)
     _pair(table, "Tổ chức cấp · Issuer", found.issuer)
     _pair(table, "Thời gian ký · Signing time", _when(found))

@@ -88,6 +88,9 @@ def due_us(state: State, urgency: int, now_us: int) -> int | None:
 
 
 class StepKind(StrEnum):
+    """Initials are signed with the person's own key and PIN like a signature, but are none: they give no document its value (DOC-9)."""
+
+    INITIALS = "initials"
     PERSON = "person"
     SEAL = "seal"
 
@@ -128,6 +131,7 @@ class SignerStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `grant`: the id of a grant of authority that gives this line instead (AUT-6); it is asked again at the signature.
     `field`: an empty signature field of the file to sign in; a certified file (DocMDP P=2) can be signed in such fields alone.
+    `initials`: ký nháy of whoever drafted or checked, before those who sign and without an authority of his own (SIG-10).
     """
 
     person: Annotated[str, msgspec.Meta(min_length=32, max_length=36)]
@@ -135,6 +139,7 @@ class SignerStep(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     placement: Placement | None = None
     field: FieldName = ""
     grant: Annotated[str, msgspec.Meta(max_length=32, pattern="^([0-9a-f]{32})?$")] = ""
+    initials: bool = False
 
 
 class Receiver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -146,7 +151,7 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the document management system says of the document: the fields of an edXML MessageHeader (DOC-7 lengths).
 
     `urgency` 0 to 4 (thường, khẩn, thượng khẩn, hỏa tốc, hỏa tốc hẹn giờ). `secrecy` is declared so that it can be refused (SEC-1).
-    Dates are `YYYY-MM-DD`.
+    Dates are `YYYY-MM-DD`. `open_every_page`: nobody signs or initials before his device has shown every page to him.
     """
 
     number: Annotated[str, msgspec.Meta(min_length=1, max_length=11)]
@@ -165,6 +170,7 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     to_places: Annotated[list[Text], msgspec.Meta(max_length=50)] = []
     secrecy: Annotated[str, msgspec.Meta(max_length=30)] = "none"
     source_reference: Annotated[str, msgspec.Meta(max_length=100)] | None = None
+    open_every_page: bool = False
 
     def route_fields(self) -> list[str]:
         """The file's own fields that the steps name, the seal's last; empty where one of ours is placed."""
@@ -201,6 +207,7 @@ def checked(metadata: Metadata, today: date) -> Metadata:
     people = [step.person for step in metadata.signers]
     if len(set(people)) != len(people):
         raise Refused("route-invalid", detail="a person stands twice in the route")
+    _check_initials(metadata.signers)
     named = [name for name in metadata.route_fields() if name]
     if len(set(named)) != len(named):
         raise Refused("route-invalid", detail="a signature field stands twice in the route")
@@ -224,6 +231,19 @@ def checked(metadata: Metadata, today: date) -> Metadata:
         to_places=[clean(place) for place in metadata.to_places],
         source_reference=None if metadata.source_reference is None else clean(metadata.source_reference),
     )
+
+
+def _check_initials(signers: list[SignerStep]) -> None:
+    """Initials come first (SIG-10), somebody signs behind them (DOC-9), and they are nobody else's to give (AUT-1).
+
+    Raises: Refused("route-invalid").
+    """
+    if signers[-1].initials or [step.initials for step in signers] != sorted(
+        (step.initials for step in signers), reverse=True
+    ):
+        raise Refused("route-invalid", detail="initials stand before every signature, and a signature behind them")
+    if any(step.initials and (step.authority or step.grant) for step in signers):
+        raise Refused("route-invalid", detail="initials carry no authority")
 
 
 class DocumentRow(msgspec.Struct, frozen=True):
@@ -255,6 +275,16 @@ class DocumentRow(msgspec.Struct, frozen=True):
 
     def metadata(self) -> Metadata:
         return msgspec.json.decode(self.header, type=Metadata)
+
+    @property
+    def open_every_page(self) -> bool:
+        return msgspec.json.decode(self.header, type=_Policy).open_every_page
+
+
+class _Policy(msgspec.Struct):
+    """The part of a header that every reading asks for; the rest of it, long lists among it, is passed over."""
+
+    open_every_page: bool = False
 
 
 class StepRow(msgspec.Struct, frozen=True):

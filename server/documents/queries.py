@@ -159,14 +159,15 @@ async def exchange_id_taken(tx: Reads, exchange_id: str, document: str) -> bool:
     return row is not None
 
 
-async def signers(tx: Reads, organisation: str, people: list[str]) -> set[str]:
-    """Those of `people` who are active members of the organisation and leaders."""
+async def signers(tx: Reads, organisation: str, people: list[str], also: str = "leader") -> set[str]:
+    """Those of `people` who are active members of the organisation and leaders, or have the role `also`."""
     found: set[str] = set()
     for person in people:
         row = await tx.fetch_one(
-            "SELECT p.id FROM people p JOIN roles r ON r.person = p.id WHERE p.id = $1 AND p.organisation = $2 AND p.state = 'active' AND r.role = 'leader'",
+            "SELECT p.id FROM people p JOIN roles r ON r.person = p.id WHERE p.id = $1 AND p.organisation = $2 AND p.state = 'active' AND r.role IN ('leader', $3)",
             person,
             organisation,
+            also,
         )
         if row is not None:
             found.add(person)

@@ -57,7 +57,9 @@ class StepView(msgspec.Struct, frozen=True):
 
 
 class DocumentView(msgspec.Struct, frozen=True):
-    """A document as its readers see it; `revision` is the head's SHA-256."""
+    """A document as its readers see it; `revision` is the head's SHA-256. `open_every_page`: who signs or initials must have had every
+    page on his screen (`reportOpenings`).
+    """
 
     id: str
     state: str
@@ -77,6 +79,7 @@ class DocumentView(msgspec.Struct, frozen=True):
     due_date: str | None
     source_reference: str | None
     exchange_id: str
+    open_every_page: bool
     created_at: str
     route: list[StepView]
     revisions: list[dict[str, Any]]
@@ -345,6 +348,7 @@ def view(row: DocumentRow, route: list[StepView], chain: list[dict[str, Any]]) -
         due_date=row.due_date,
         source_reference=row.source_reference,
         exchange_id=row.exchange_id,
+        open_every_page=row.open_every_page,
         created_at=iso(row.created_us),
         route=route,
         revisions=chain,
@@ -412,7 +416,7 @@ async def changes(
     summary="Return to the drafter with a reason",
     tags=["documents", "phone"],
     status_code=200,
-    opt={**allow(roles={Role.LEADER, Role.CLERK}), "idempotent": True},
+    opt={**allow(roles={Role.LEADER, Role.CLERK, Role.STAFF}), "idempotent": True},
     responses={200: ResponseSpec(StateView, generate_examples=False)},
 )
 async def give_back(

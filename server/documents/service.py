@@ -25,6 +25,7 @@ from server.documents.model import (
     DocumentRow,
     Metadata,
     Placement,
+    SignerStep,
     State,
     StepKind,
     StepRow,
@@ -224,14 +225,14 @@ async def move(
 async def open_step(tx: Transaction, document: DocumentRow, step: StepRow, *, now_us: int) -> None:
     """Put the document before the person whose turn it is, or before the clerks, and tell them."""
     await queries.nobody_waits(tx, document.id)
-    if step.kind is StepKind.PERSON:
+    if step.kind is not StepKind.SEAL:
         assert step.person is not None
         await queries.put_reader(
             tx,
             person=step.person,
             document=document.id,
             organisation=document.organisation,
-            reason="sign",
+            reason="initials" if step.kind is StepKind.INITIALS else "sign",
             waiting=1,
             urgency=document.urgency,
             now_us=now_us,
@@ -542,8 +543,12 @@ class DocumentService:
 
         Raises: Refused("route-invalid", "authority-missing", "authority-required").
         """
-        wanted = {step.person for step in metadata.signers}
-        if await queries.signers(reads, actor.organisation, sorted(wanted)) != wanted:
+        wanted = {step.person for step in metadata.signers if not step.initials}
+        initials = {step.person for step in metadata.signers if step.initials}
+        if (
+            await queries.signers(reads, actor.organisation, sorted(wanted)) != wanted
+            or await queries.signers(reads, actor.organisation, sorted(initials), "staff") != initials
+        ):
             raise Refused("route-invalid", detail="a signer is unknown or not a leader of this organisation")
         steps = []
         for step in metadata.signers:
@@ -565,8 +570,8 @@ class DocumentService:
             raise Refused("document-signing")
         if row.state not in {State.IN_REVIEW, State.RETURNED}:
             raise Refused("conflict")
-        route = [step.person for step in await queries.steps(reads, row.id) if step.kind is StepKind.PERSON]
-        if [step.person for step in metadata.signers] != route:
+        route = [(step.person, step.kind) for step in await queries.steps(reads, row.id)]
+        if [(step.person, _kind(step)) for step in metadata.signers] != route[:-1]:
             raise Refused("route-invalid", detail="a replacement keeps the route")
 
     async def _organisation_code(self, organisation: str) -> str:
@@ -789,6 +794,10 @@ async def _with_free_exchange_id(tx: Reads, row: DocumentRow) -> DocumentRow:
     return msgspec.structs.replace(row, exchange_id=f"{row.exchange_id}#{row.id}")
 
 
+def _kind(step: SignerStep) -> StepKind:
+    return StepKind.INITIALS if step.initials else StepKind.PERSON
+
+
 def route_of(document: str, metadata: Metadata, version: int = 1) -> list[StepRow]:
     """The route's steps: the people in order, the organisation's seal last (SIG-10).
 
@@ -804,7 +813,7 @@ def route_of(document: str, metadata: Metadata, version: int = 1) -> list[StepRo
         StepRow(
             document=document,
             position=index,
-            kind=StepKind.PERSON,
+            kind=_kind(step),
             person=step.person,
             field_name=step.field or f"{name}_S{index}",
             authority_line=step.authority,
@@ -844,12 +853,17 @@ async def turn_of(tx: Reads, actor: Actor, document: DocumentRow) -> StepRow:
     if step.state is not StepState.OPEN:
         raise Refused("not-your-turn")
     # The role is asked again, not only at intake: who is a leader no more signs no more (AUT-1).
-    mine = (
-        actor.id == step.person and "leader" in actor.roles if step.kind is StepKind.PERSON else "clerk" in actor.roles
-    )
-    if not mine:
+    mine = step.kind is StepKind.SEAL or actor.id == step.person
+    if not mine or not _ROLES[step.kind] & actor.roles:
         raise Refused("not-your-turn")
     return step
+
+
+_ROLES: dict[StepKind, frozenset[str]] = {
+    StepKind.INITIALS: frozenset({Role.LEADER, Role.STAFF}),
+    StepKind.PERSON: frozenset({Role.LEADER}),
+    StepKind.SEAL: frozenset({Role.CLERK}),
+}
 
 
 async def _handed(tx: Reads, actor: Actor, document: DocumentRow) -> tuple[StepRow, list[StepRow]]:
@@ -880,7 +894,7 @@ def state_after(step: StepRow, following: StepRow | None, sealed: State = State.
     """Where a stamped signature leads: to the next person, to the clerks, or out (SIG-10); `sealed` is where out begins."""
     if step.kind is StepKind.SEAL or following is None:
         return sealed
-    return State.IN_REVIEW if following.kind is StepKind.PERSON else State.SIGNED
+    return State.SIGNED if following.kind is StepKind.SEAL else State.IN_REVIEW
 
 
 async def advance(
@@ -910,7 +924,7 @@ async def advance(
         digest=digest,
         parent=row.head,
         size=size,
-        kind="seal" if step.kind is StepKind.SEAL else "signature",
+        kind="signature" if step.kind is StepKind.PERSON else step.kind.value,
         step=position,
         version=row.version,
         now_us=now_us,
@@ -927,7 +941,7 @@ async def advance(
         now_us=now_us,
         step=position if following is None else following.position,
         head=digest,
-        event="document.co_signed" if to is State.IN_REVIEW else None,
+        event=_EVENTS.get(step.kind) if to is State.IN_REVIEW else None,
         body={"revision": digest, "step": position, **evidence},
     )
     if following is not None:
@@ -940,6 +954,10 @@ async def advance(
         else:
             await release(tx, document, urgency=row.urgency)
     return event
+
+
+# Steps after which the route goes on to another person.
+_EVENTS = {StepKind.INITIALS: "document.initialed", StepKind.PERSON: "document.co_signed"}
 
 
 async def release(tx: Transaction, document: str, *, urgency: int) -> None:

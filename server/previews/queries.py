@@ -63,3 +63,63 @@ async def visible_revision(db: Reads, organisation: str, document: str, revision
         document,
         revision,
     )
+
+
+async def put_openings(
+    tx: Transaction,
+    *,
+    document: str,
+    revision: str,
+    person: str,
+    device: str,
+    pages: Iterable[tuple[int, str]],
+    now_us: int,
+) -> int:
+    """Keep the first opening of each page image that is one of the revision's; how many of `pages` (page, digest) are."""
+    known = 0
+    for page, image_digest in pages:
+        found = await tx.fetch_one(
+            "SELECT page FROM page_images WHERE revision = $1 AND page = $2 AND digest = $3 LIMIT 1",
+            revision,
+            page,
+            image_digest,
+        )
+        if found is None:
+            continue
+        known += 1
+        await tx.execute(
+            "INSERT INTO page_openings (document, person, page, image, device, at_us) VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+            document,
+            person,
+            page,
+            image_digest,
+            device,
+            now_us,
+        )
+    return known
+
+
+async def openings(db: Reads, *, document: str, revision: str, person: str) -> list[Row]:
+    """What this person opened of the pages as they stand in the revision, in their order, the earliest of a page first."""
+    return await db.fetch_all(
+        "SELECT DISTINCT o.page, o.image, o.device, o.at_us FROM page_openings o JOIN page_images i ON i.page = o.page AND i.digest = o.image "
+        "WHERE i.revision = $1 AND o.document = $2 AND o.person = $3 ORDER BY o.page, o.at_us, o.image",
+        revision,
+        document,
+        person,
+    )
+
+
+async def put_proof(tx: Transaction, prepared: str, *, digest: str, proof: bytes) -> None:
+    await tx.execute(
+        "INSERT INTO opening_proofs (prepared, digest, proof) VALUES ($1, $2, $3) "
+        "ON CONFLICT (prepared) DO UPDATE SET digest = excluded.digest, proof = excluded.proof",
+        prepared,
+        digest,
+        proof,
+    )
+
+
+async def proof(db: Reads, prepared: str) -> str | None:
+    row = await db.fetch_one("SELECT digest FROM opening_proofs WHERE prepared = $1", prepared)
+    return None if row is None else str(row["digest"])

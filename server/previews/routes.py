@@ -1,17 +1,19 @@
-"""Page images over HTTP: the manifest of a revision and its pages, one by one as a phone scrolls."""
+"""Page images over HTTP: the manifest of a revision, its pages one by one as a phone scrolls, and which of them were shown."""
 
 from typing import Annotated, Any
 
-from litestar import Request, Response, get
+import msgspec
+from litestar import Request, Response, get, post
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import PathParameter, QueryParameter
+from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from server.documents.service import DocumentService
 from server.errors import Refused
 from server.http import READERS, Given, Id, blob_answer, encoded
 from server.identity.guard import allow
 from server.identity.model import Actor
-from server.previews.model import RevisionManifest
+from server.previews.model import Digest, PageNumber, RevisionManifest
+from server.previews.openings import PageOpenings
 from server.previews.service import PreviewService
 from server.storage import Blobs
 
@@ -65,4 +67,43 @@ async def page(
     return await blob_answer(request, blobs, digest, media_type="image/jpeg", private_s=86_400)
 
 
-HANDLERS: list[Any] = [manifest, page]
+class ShownPage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`image`: SHA-256 of the image that was on the screen, as the manifest names it."""
+
+    page: PageNumber
+    image: Digest
+
+
+class ShownPages(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    pages: Annotated[list[ShownPage], msgspec.Meta(min_length=1, max_length=200)]
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """How many of them are page images of that revision."""
+
+    counted: int
+
+
+@post(
+    "/api/v1/documents/{document:str}/revisions/{revision:str}/openings",
+    operation_id="reportOpenings",
+    summary="Which pages stood on the screen",
+    tags=["previews", "phone"],
+    status_code=200,
+    opt={**allow(roles=READERS["roles"]), "problems": ("not-found",)},
+)
+async def openings(
+    document: Id,
+    revision: Sha256,
+    data: JSONBody[ShownPages],
+    actor: Given[Actor],
+    documents: Given[DocumentService],
+    openings: Given[PageOpenings],
+) -> Counted:
+    """For documents that are signed only after every page was opened. In batches, repeated as often as the network needs: each counts once."""
+    await documents.get(actor, document)
+    shown = [(one.page, one.image) for one in data.pages]
+    return Counted(counted=await openings.report(actor, document, revision, shown))
+
+
+HANDLERS: list[Any] = [manifest, page, openings]

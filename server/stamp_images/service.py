@@ -99,8 +99,9 @@ class StampImages:
                     name="" if person is None else str(person["name"]),
                     positions=["" if person is None else str(person["position"]), step.authority],
                     aspect=0.0 if image is None else image.aspect,
-                    wanted=given is None and not step.field and (image is not None or covered),
+                    wanted=given is None and not step.field and (image is not None or covered or step.initials),
                     place=None if given is None else given.sides(),
+                    initials=step.initials,
                 )
             )
         return LayoutOrder(

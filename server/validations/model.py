@@ -31,7 +31,7 @@ class SignatureReport(msgspec.Struct, frozen=True, kw_only=True):
     `indication`, `sub_indication`: EN 319 102-1. `organisation`: the certificate's managing unit. `time` is proven by a time
     stamp of `time_source` ("signature", "document", "" for none). `integrity`, `valid_at_signing`: None where that could not be
     read. `revocation`: "good", "revoked", "unknown" or "not-checked". `covers`: bytes of the file when it was signed;
-    `whole_file`: nothing was added afterwards.
+    `whole_file`: nothing was added afterwards. `purpose`: what the signer wrote as the reason, his own word ("Ký nháy": initials).
     """
 
     field: str
@@ -54,6 +54,7 @@ class SignatureReport(msgspec.Struct, frozen=True, kw_only=True):
     revocation: str
     covers: int
     whole_file: bool
+    purpose: str
     reasons: list[Sentence]
 
 
@@ -119,6 +120,7 @@ def _signature(found: SignatureResult, size: int) -> SignatureReport:
         revocation=found.revocation,
         covers=found.covers,
         whole_file=found.covers >= size - 2,
+        purpose=_printable(found.purpose),
         reasons=[sentence(code) for code in found.reasons],
     )
 

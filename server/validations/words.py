@@ -65,5 +65,6 @@ FIELDS: Final[tuple[tuple[str, str, Value], ...]] = (
     ("Thời hạn chứng thư", "Certificate's period", _period),
     ("Số hiệu chứng thư", "Serial number", lambda found, _: found.serial),
     ("Thuật toán, mức", "Algorithm, level", lambda found, _: " ".join(filter(None, (found.algorithm, found.level)))),
+    ("Người ký ghi lý do", "Reason given by the signer", lambda found, _: found.purpose),
     ("Ô ký", "Field", lambda found, _: found.field),
 )  # fmt: skip

@@ -35,6 +35,7 @@ __all__ = [
     "TextStamp",
     "check_font",
     "draw_image",
+    "draw_initials",
     "draw_note",
     "draw_seal",
     "draw_text",
@@ -57,6 +58,7 @@ VIETNAMESE_LETTERS: Final = _vietnamese()
 _BASE: Final = frozenset(VIETNAMESE_LETTERS) | frozenset(map(chr, range(0x20, 0x7F))) | frozenset("–—“”‘’…·№°")
 _NEEDED: Final = frozenset(VIETNAMESE_LETTERS) | frozenset(map(chr, range(0x20, 0x7F)))
 
+INITIALS: Final = "Ký nháy"
 PERSON_COLOUR: Final = (0.05, 0.18, 0.55)  # blue as ink, SIG-11
 SEAL_COLOUR: Final = (0.80, 0.0, 0.0)  # red, SIG-2
 
@@ -328,6 +330,14 @@ def draw_text(font: StampFont, stamp: TextStamp, width: float, height: float) ->
     hair = b"%s w %s %s %s %s re S" % _numbers(0.3 * unit, inner, inner, width - 2 * inner, height - 2 * inner)
     text = _text_block(font, lines, (width + clear) / 2, height / 2 + tall / 2)
     return b"\n".join([b"q", _paint(PERSON_COLOUR), frame, hair, text, b"Q"])
+
+
+def draw_initials(font: StampFont, name: str, width: float, height: float) -> bytes:
+    """The small mark of who drafted or checked, blue as ink and without a frame: it must not look like a signature (SIG-10)."""
+    unit = min(width / 56.7, height / 19.85)
+    lines = _fit(font, [(INITIALS, 6.0 * unit), (name, 8.0 * unit)], width, height)
+    tall = sum(line.size * _LEADING for line in lines)
+    return b"\n".join([b"q", _paint(PERSON_COLOUR), _text_block(font, lines, width / 2, height / 2 + tall / 2), b"Q"])
 
 
 def draw_image(width: float, height: float, drawn: tuple[float, float], top: float | None = None) -> bytes:

@@ -18,12 +18,16 @@ import msgspec
 
 from signing.pdf.placement import Place
 
-__all__ = ["SignatureSpace", "TextLine", "find_space", "fit", "fold", "lines_of"]
+__all__ = ["SignatureSpace", "TextLine", "find_end", "find_space", "fit", "fold", "lines_of"]
 
 MAX_PAGES: Final = 40  # the block of signatures is looked for on the last pages
 _MAX_CHARACTERS: Final = 40_000  # of one page
 _LEAST_GAP_MM: Final = 8.0
 _MOST_GAP_MM: Final = 90.0
+_END: Final = "./."  # what the text of a document ends with
+_MARK_MM: Final = (20.0, 7.0)
+_AIR_MM: Final = 1.0
+_EDGE_MM: Final = 5.0
 _MM: Final = 25.4 / 72
 
 
@@ -183,3 +187,62 @@ def fit(space: SignatureSpace, aspect: float, *, most_wide_mm: float = 60.0, mos
         wide / space.across,
         high / space.down,
     )
+
+
+def find_end(path: Path, count: int) -> list[Place] | None:
+    """Room for `count` marks of initials where the text ends ("./."): behind it, then in the line below, never over other text.
+
+    None where no line, or more than one of the last pages, ends so, and where there is no room.
+    """
+    import pypdfium2
+
+    document = pypdfium2.PdfDocument(str(path))
+    ends: list[tuple[int, TextLine, list[TextLine], tuple[float, float]]] = []
+    try:
+        for index in range(max(0, len(document) - MAX_PAGES), len(document)):
+            page = document[index]
+            if _says_end(page):
+                lines = lines_of(page)
+                width, height = (side * _MM for side in page.get_size())
+                ends += [(index, line, lines, (width, height)) for line in lines if line.text.endswith(_END)]
+            page.close()
+    finally:
+        document.close()
+    if len(ends) != 1:
+        return None
+    index, end, lines, (across, down) = ends[0]
+    wide, high = _MARK_MM
+    free = [
+        (left, top)
+        for left, top in _beside(end, across)
+        if top + high <= down - _EDGE_MM and not any(_covers(line, left, top) for line in lines if line is not end)
+    ]
+    if len(free) < count:
+        return None
+    return [Place(index, left / across, top / down, wide / across, high / down) for left, top in free[:count]]
+
+
+def _says_end(page: Any) -> bool:
+    text_page = page.get_textpage()
+    try:
+        return _END in text_page.get_text_range()
+    finally:
+        text_page.close()
+
+
+def _beside(end: TextLine, across: float) -> list[tuple[float, float]]:
+    """Upper left corners for marks, the best first: to the right of the line, then below it from the right to the left."""
+    wide, high = _MARK_MM
+    step = wide + _AIR_MM
+    level = (end.top + end.bottom) / 2 - high / 2
+    behind = int((across - _EDGE_MM - end.right - _AIR_MM) // step)
+    below = min(end.right, across - _EDGE_MM) - wide
+    return [
+        *((end.right + _AIR_MM + number * step, level) for number in range(max(0, behind))),
+        *((left, end.bottom + _AIR_MM) for number in range(6) if (left := below - number * step) >= _EDGE_MM),
+    ]
+
+
+def _covers(line: TextLine, left: float, top: float) -> bool:
+    wide, high = _MARK_MM
+    return line.left < left + wide and left < line.right and line.top < top + high and top < line.bottom

@@ -33,6 +33,7 @@ Rect = tuple[float, float, float, float]
 
 class FieldKind(StrEnum):
     PERSON = "person"
+    INITIALS = "initials"  # ký nháy: who drafted or checked, before the person who signs (SIG-10)
     SEAL = "seal"
     ANNEX = "annex"  # the organisation on an annex in its own file: text without a seal (SIG-4)
     COPY = "copy"  # the organisation on a copy: its seal with text (SIG-6)
@@ -51,8 +52,10 @@ class Place(msgspec.Struct, frozen=True):
     height: float
 
 
-# Points. A person's stamp is 63 x 22.5 mm; the seal 36 mm, the common diameter of a provincial agency's (SIG-2).
+# Points. A person's stamp is 63 x 22.5 mm, a mark of initials 20 x 7 mm; the seal 36 mm, the common diameter of a provincial
+# agency's (SIG-2).
 _PERSON: Final = (180.0, 64.0)
+_INITIALS: Final = (56.7, 19.85)
 _SEAL: Final = (102.05, 102.05)
 _MARGIN: Final = (42.5, 56.7)
 _GAP: Final = 22.0
@@ -119,14 +122,12 @@ def automatic(page: Page, kinds: list[FieldKind]) -> list[Place]:
     """Places for a route that names none, all on `page`, in the order of `kinds`.
 
     The first person (the leader) stands at the bottom right; further persons are stacked above, then in columns to the
-    left; a seal covers a third of the leader's stamp on its left side (SIG-2). On small pages, and for long routes,
-    all is scaled down together.
+    left; a seal covers a third of the leader's stamp on its left side (SIG-2); initials stand in rows above the first
+    column. On small pages, and for long routes, all is scaled down together.
     """
     points = [length * page.user_unit for length in seen_size(page)]
-    people = sum(kind is FieldKind.PERSON for kind in kinds)
-    seals = len(kinds) - people
     scale = 1.0
-    while not _fits(points[0], points[1], people, seals, scale) and scale > 0.02:
+    while not _fits(points[0], points[1], kinds, scale) and scale > 0.02:
         scale *= 0.95
     boxes = _layout(points[0], points[1], kinds, scale)
     return [Place(page.index, x / points[0], y / points[1], w / points[0], h / points[1]) for x, y, w, h in boxes]
@@ -155,32 +156,58 @@ def top_right(page: Page, width_mm: float, height_mm: float) -> Place:
 _MM: Final = 25.4 / 72
 
 
-def _columns(height: float, people: int, scale: float) -> tuple[int, int]:
-    rows = max(1, int((height - 2 * _MARGIN[1] * scale + _GAP * scale) // ((_PERSON[1] + _GAP) * scale)))
+def _columns(height: float, kinds: list[FieldKind], scale: float) -> tuple[int, int]:
+    """Rows of a column of persons, and how many columns they need."""
+    people = max(1, kinds.count(FieldKind.PERSON))
+    free = height - (2 * _MARGIN[1] + _marks(kinds)) * scale
+    rows = max(1, int((free + _GAP * scale) // ((_PERSON[1] + _GAP) * scale)))
     return rows, -(-people // rows)
 
 
-def _fits(width: float, height: float, people: int, seals: int, scale: float) -> bool:
-    _rows, columns = _columns(height, max(people, 1), scale)
+_MARKS_IN_ROW: Final = 3
+_MARK_GAP: Final = 4.0
+
+
+def _marks(kinds: list[FieldKind]) -> float:
+    """How high the rows of initials stand above the first column, in points at full size."""
+    return -(-kinds.count(FieldKind.INITIALS) // _MARKS_IN_ROW) * (_INITIALS[1] + _MARK_GAP)
+
+
+def _seals(kinds: list[FieldKind]) -> int:
+    return len(kinds) - kinds.count(FieldKind.PERSON) - kinds.count(FieldKind.INITIALS)
+
+
+def _fits(width: float, height: float, kinds: list[FieldKind], scale: float) -> bool:
+    rows, columns = _columns(height, kinds, scale)
     # Beside the leader's stamp the seal needs its two thirds to the left, and columns keep clear of it.
     pitch = (_PERSON[0] + _SEAL[0] * 2 / 3 + _GAP) * scale
-    wide = columns * pitch * max(seals, 1) + 2 * _MARGIN[0] * scale
-    return wide <= width and (_SEAL[1] + 2 * _MARGIN[1] / 2) * scale <= height
+    wide = columns * pitch * max(_seals(kinds), 1) + 2 * _MARGIN[0] * scale
+    first = min(rows, max(1, kinds.count(FieldKind.PERSON)))
+    tall = (first * (_PERSON[1] + _GAP) + _marks(kinds) + _MARGIN[1]) * scale
+    return wide <= width and (_SEAL[1] + 2 * _MARGIN[1] / 2) * scale <= height and tall <= height
 
 
 def _layout(width: float, height: float, kinds: list[FieldKind], scale: float) -> list[Rect]:
-    rows, _columns_used = _columns(height, max(1, len(kinds)), scale)
+    rows, _columns_used = _columns(height, kinds, scale)
     w, h = _PERSON[0] * scale, _PERSON[1] * scale
     side = _SEAL[0] * scale
     pitch = (_PERSON[0] + _SEAL[0] * 2 / 3 + _GAP) * scale
     right, bottom = width - _MARGIN[0] * scale, height - _MARGIN[1] * scale
+    first = min(rows, max(1, kinds.count(FieldKind.PERSON)))
+    above = bottom - first * (h + _GAP * scale) + (_GAP - _MARK_GAP) * scale
+    wide, high = (length * scale for length in _INITIALS)
     boxes: list[Rect] = []
-    person = seal = 0
+    person = seal = mark = 0
     for kind in kinds:
         if kind is FieldKind.PERSON:
             column, row = divmod(person, rows)
             boxes.append((right - w - column * pitch, bottom - h - row * (h + _GAP * scale), w, h))
             person += 1
+        elif kind is FieldKind.INITIALS:
+            row, place = divmod(mark, _MARKS_IN_ROW)
+            step = _MARK_GAP * scale
+            boxes.append((right - w + place * (wide + step), above - high - row * (high + step), wide, high))
+            mark += 1
         else:
             middle = bottom - h / 2
             # The seal's right edge lies a third into the leader's stamp.

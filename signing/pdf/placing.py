@@ -337,6 +337,9 @@ class Placing:
             seal = SealStamp(text.name, tuple(_lines(text.position, text.reference, signed_at)))
             font = appearance.stamp_font(self.request.font, [seal.name, seal.name.upper(), *seal.footer])
             drawn = appearance.draw_seal(font, seal, wide, high)
+        elif self.target.kind is FieldKind.INITIALS:
+            font = appearance.stamp_font(self.request.font, [appearance.INITIALS, text.name])
+            drawn = appearance.draw_initials(font, text.name, wide, high)
         else:
             heading = tuple(_lines(text.authority, text.position))
             footer = tuple(_lines(text.reference, signed_at))
@@ -352,7 +355,7 @@ class Placing:
         Raises `placement-required` where the seal is larger than its rectangle.
         """
         wide, high = _box(page, rect)
-        if self.target.kind is not FieldKind.PERSON:
+        if self.target.kind not in {FieldKind.PERSON, FieldKind.INITIALS}:
             side = self.request.diameter_mm * _POINTS_PER_MM / page.user_unit
             if side > wide + 0.05 or side > high + 0.05:
                 raise PdfError("placement-required", "the seal is larger than its rectangle")

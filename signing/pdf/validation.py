@@ -26,7 +26,7 @@ import msgspec
 from signing.pdf.cms_validation import HASHES, Finding, Indication, Signed, check_path, doubt, names_of, read_cms
 from signing.pdf.compare import compare_revisions
 from signing.pdf.errors import MACHINE, PdfError
-from signing.pdf.fields import FormField, form_fields
+from signing.pdf.fields import FormField, decode_text, form_fields
 from signing.pdf.later import check_later
 from signing.pdf.locks import byte_range
 from signing.pdf.objects import Name, Ref, dictionary_spans
@@ -39,6 +39,7 @@ __all__ = ["Indication", "SignatureResult", "Trust", "ValidationResult", "valida
 
 _BLANK: Final = b"\0\t\n\f\r "
 _SKEW_US: Final = 60_000_000
+_MAX_PURPOSE: Final = 200
 _PADES: Final = "ETSI.CAdES.detached"
 _KINDS: Final = frozenset({_PADES, "adbe.pkcs7.detached"})
 
@@ -61,7 +62,7 @@ class SignatureResult(msgspec.Struct, frozen=True, kw_only=True):
     period (rule SW-7). `time_source`: "signature" or "document", whichever time stamp proves `time_us`, else empty.
     `revocation` of the signer's path: "good", "revoked", "unknown" (the file's validation data do not tell of all of it),
     "not-checked" (the file has none). `level`: B-B, B-T, B-LT, B-LTA; empty for a document time stamp and for a signature
-    that is no PAdES.
+    that is no PAdES. `purpose`: what the signer wrote as `/Reason`, his own word and covered by his signature; initials say so.
     """
 
     field: str
@@ -82,6 +83,7 @@ class SignatureResult(msgspec.Struct, frozen=True, kw_only=True):
     level: str = ""
     time_source: str = ""
     revocation: str = "not-checked"
+    purpose: str = ""
 
 
 class ValidationResult(msgspec.Struct, frozen=True):
@@ -381,6 +383,8 @@ def _place(document: Document, field: FormField, seen: dict[str, Any]) -> _Place
         raise Finding("malformed", "FORMAT_FAILURE")
     kind = value.get(Name("SubFilter"))
     seen["timestamp"] = kind == "ETSI.RFC3161"
+    purpose = view.resolve(value.get(Name("Reason")))
+    seen["purpose"] = decode_text(purpose)[:_MAX_PURPOSE] if isinstance(purpose, bytes) else ""
     ranges = byte_range(view, value, field.ref)
     seen["covers"] = ranges[2] + ranges[3]
     spans = {key: (start, end) for key, _at, start, end in dictionary_spans(found.data, found.start)}

@@ -47,6 +47,7 @@ BODIES: dict[str, Any] = {
     "createPerson": {"name": "Người mẫu"},
     "createPairingCode": {"office": False},
     "createClient": {"name": "x", "scopes": ["documents:read"]},
+    "reportOpenings": {"pages": [{"page": 1, "image": "0" * 64}]},
     "returnDocument": {"reason": "x"},
     "recallDocument": {"reason": "x"},
     "approve": {"approval": JWS, "sealed_pin": SEALED},
@@ -80,7 +81,7 @@ OBJECTS = {
     "readAuthority", "revokeAuthority", "handOverStep",
     "listDevicesOfPerson", "revokeDevice", "freezeKey", "unfreezeKey", "getPerson", "endPerson", "grantRole", "withdrawRole", "createPairingCode",
     "revokeClient", "replaceDocument", "readDocument", "fetchFile", "returnDocument", "recallDocument", "openSheet", "readPreparedManifest",
-    "fetchPreparedImage", "askChallenge", "readManifest", "fetchPage", "enrol", "addDevice", "handOver", "readTries", "importCertificate", "fetchNotice",
+    "fetchPreparedImage", "askChallenge", "readManifest", "fetchPage", "reportOpenings", "enrol", "addDevice", "handOver", "readTries", "importCertificate", "fetchNotice",
     "acknowledgeNotice", "endWebhook", "listReceipts", "readReceipt", "readDeliveries", "exportRecord",
 }  # fmt: skip
 # Reads of one's own organisation that every member has by his role; `same organisation, other person` may see these.

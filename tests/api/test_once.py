@@ -23,6 +23,7 @@ BY_NATURE = {
     "issueToken": "a further token; a refresh answers the same device alike for ten seconds (C4)",
     "revokeDevice": "revoking twice is one revocation",
     "revokeAuthority": "revoking twice is one revocation",
+    "reportOpenings": "the first opening of a page counts, however often it is told",
     "openSheet": "a further prepared revision, of which one can be signed",
     "askChallenge": "a further challenge, of which each signs once",
     "approve": "the challenge is single use (A10)",

@@ -3,7 +3,7 @@
  * and for several with one PIN, each shown and consented to by itself.
  */
 import { Problem, call, pause, read } from "./api.js";
-import { myStep } from "./document.js";
+import { myStep, openAt, told } from "./document.js";
 import { chip, frame, lines, trouble, waiting, words } from "./frame.js";
 import { commonName } from "./me.js";
 import { check, imageOf } from "./manifest.js";
@@ -24,6 +24,22 @@ function statusWarning(sheet) {
   if (!status || status.state === "good") return null;
   const until = status.signing_stops_at;
   return h("p", { class: "late", role: "alert" }, t("certUnchecked"), until && ` ${t("certStops", { time: dateTime(until) })}`);
+}
+
+/** Pages that must be opened before one may sign, and the way there; nothing where all were. @param {import("./signing.js").Sheet} sheet */
+function unopened({ document: id, unopened: pages }) {
+  if (!pages.length) return null;
+  /** @type {number[][]} */
+  const runs = [];
+  for (const page of pages) {
+    const run = runs[runs.length - 1];
+    if (run?.[1] === page - 1) run[1] = page;
+    else runs.push([page, page]);
+  }
+  return [
+    h("p", { class: "late", role: "alert" }, t("openAll", { pages: runs.map(([from, to]) => (from < to ? `${from}–${to}` : from)).join(", ") })),
+    h("a", { class: "main", href: `#/d/${id}`, onclick: () => openAt.set(id, pages[0]) }, t("openPage", { n: pages[0] })),
+  ];
 }
 
 /** A page by itself, to be moved about with a finger. @param {HTMLElement} picture */
@@ -116,6 +132,7 @@ export async function approveScreen({ me, signal, go, changed }, id) {
 
   async function prepare() {
     try {
+      await told;
       const opened = await openSheet(id, doc.revision);
       if (signal.aborted) return;
       sheet = opened.sheet;
@@ -127,6 +144,11 @@ export async function approveScreen({ me, signal, go, changed }, id) {
       const title = t(`page_${kind}`, { n: sheet.page });
       fill(caption, title);
       fill(preview, page.button(title));
+      const missing = unopened(sheet);
+      if (missing) {
+        pad.element.replaceWith(missing[0]);
+        return view.deeds(missing[1]);
+      }
       // Only now, when everything that would be approved has been checked, may digits be entered.
       showTries(left);
     } catch (error) {
@@ -263,7 +285,7 @@ export async function approveScreen({ me, signal, go, changed }, id) {
 }
 
 /**
- * @typedef {{id: string, doc: any, step: any, sheet: import("./signing.js").Sheet | null, page: any, error: any, agreed: boolean, place: HTMLElement, state: string}} Row
+ * @typedef {{id: string, doc: any, step: any, sheet: import("./signing.js").Sheet | null, page: any, error: any, missing: HTMLElement[] | null, agreed: boolean, place: HTMLElement, state: string}} Row
  *   `agreed`: the person said yes to this document. `state`: an outcome, once it was sent.
  */
 
@@ -273,7 +295,7 @@ export async function batchScreen({ me, signal, go, changed }) {
   const ids = JSON.parse(sessionStorage.getItem("batch") ?? "[]");
   if (!ids.length) return go("#/");
   /** @type {Row[]} */
-  const rows = ids.map((id) => ({ id, doc: null, step: null, sheet: null, page: null, error: null, agreed: false, place: h("article", { class: "card", hidden: true }), state: "" }));
+  const rows = ids.map((id) => ({ id, doc: null, step: null, sheet: null, page: null, error: null, missing: null, agreed: false, place: h("article", { class: "card", hidden: true }), state: "" }));
   const agreed = () => rows.filter((row) => row.agreed && row.sheet);
   const sealing = () => rows.some((row) => row.step?.kind === "seal");
   const act = () => (sealing() ? "seal" : "person");
@@ -300,9 +322,11 @@ export async function batchScreen({ me, signal, go, changed }) {
       if (before !== row.doc.revision) row.agreed = false;
       row.step = myStep(row.doc, me);
       if (!row.step) throw new Problem(409, { code: "not-your-turn", title: t("notYourTurn") });
+      await told;
       const opened = await openSheet(row.id, row.doc.revision);
+      row.missing = unopened(opened.sheet);
       row.page = await stampedPage(opened, signal);
-      row.sheet = opened.sheet;
+      row.sheet = row.missing ? null : opened.sheet;
       row.error = null;
     } catch (error) {
       row.error = error;
@@ -321,7 +345,7 @@ export async function batchScreen({ me, signal, go, changed }) {
     row.place.hidden = false;
     fill(
       row.place, doc && lines({ ...doc, at: doc.state_since }),
-      error && h("p", { class: "late" }, words(error)),
+      error && h("p", { class: "late" }, words(error)), row.missing,
       sheet && [
         h("p", { class: "meta" }, t("signCode"), h("strong", { class: "mono" }, codeOf(sheet.tbs))),
         statusWarning(sheet),
@@ -334,7 +358,7 @@ export async function batchScreen({ me, signal, go, changed }) {
 
   function offer() {
     if (sent) return;
-    const ready = rows.filter((row) => row.sheet || row.error).length;
+    const ready = rows.filter((row) => row.sheet || row.missing || row.error).length;
     const count = agreed().length;
     const text = ready < rows.length ? t("batchPreparing", { n: ready, all: rows.length }) : t(sealing() ? "batchSeal" : "batchSign", { n: count });
     view.deeds(h("button", { class: "main", disabled: ready < rows.length || !count, onclick: ask }, text));

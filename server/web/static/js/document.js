@@ -1,5 +1,5 @@
 /** A document: what it is, its pages as images of the exact bytes, its route, its files, and what may be done with it now. */
-import { Problem, call, pause, post, read } from "./api.js";
+import { Problem, call, later, pause, post, read } from "./api.js";
 import { chip, frame, has, heads, nothing, pageLoader, trouble, waiting, words } from "./frame.js";
 import { Differs, imageOf, read as readManifest } from "./manifest.js";
 import { purge } from "./offline.js";
@@ -33,6 +33,34 @@ export function myStep(document, me) {
     return document.route.find((/** @type {any} */ one) => one.state === "open" && one.kind !== "seal" && one.person === me.person.id);
   if (document.state === "signed" && has(me, "clerk"))
     return document.route.find((/** @type {any} */ one) => one.state === "open" && one.kind === "seal");
+}
+
+/** Ends when the server was told of every page that was opened, or there is no network. @type {Promise<unknown>} */
+export let told = Promise.resolve();
+/** The page at which a document is to be opened next. @type {Map<string, number>} */
+export const openAt = new Map();
+
+/** Tells the server, some pages at a time, what stood on the screen. @param {any} found @param {AbortSignal} signal */
+function teller({ id, revision }, signal) {
+  const known = new Set();
+  /** @type {{page: number, image: string}[]} */
+  let fresh = [];
+  /** @type {any} */
+  let timer;
+  const send = () => {
+    clearTimeout(timer);
+    if (fresh.length) told = later(`open-${revision}-${fresh[0].page}`, `/api/v1/documents/${id}/revisions/${revision}/openings`, { pages: fresh });
+    fresh = [];
+  };
+  signal.addEventListener("abort", send);
+  return (/** @type {import("./manifest.js").PageImage} */ { page, digest: image }) => {
+    if (known.has(page)) return;
+    known.add(page);
+    fresh.push({ page, image });
+    clearTimeout(timer);
+    if (fresh.length > 99 || signal.aborted) send();
+    else timer = setTimeout(send, 700);
+  };
 }
 
 /** @param {import("./frame.js").Screen} screen @param {string} id */
@@ -125,7 +153,7 @@ export async function documentScreen({ me, signal, changed }, id) {
     const turned = (/** @type {number} */ page) => fill(counter, t("docPage", { n: page, all: manifest.page_count }));
     let told = false;
     const list = pageList({
-      manifest, scroller: main, signal, turned, load: (image, stop) => {
+      manifest, scroller: main, signal, turned, opened: found.open_every_page && myStep(found, me) ? teller(found, signal) : undefined, load: (image, stop) => {
         const first = image.page === 1 && image.width === WIDTH && ready?.first;
         const fetched = () => pageLoader(id, found.revision)(image, stop);
         if (ready) ready.first = /** @type {any} */ (undefined);
@@ -143,6 +171,8 @@ export async function documentScreen({ me, signal, changed }, id) {
     });
     turned(1);
     place.replaceWith(list.element);
+    list.element.children[(openAt.get(id) ?? 0) - 1]?.scrollIntoView();
+    openAt.delete(id);
     ahead(found.revision, manifest).catch(() => {});
   }
 

@@ -13,10 +13,11 @@ const MOST_ZOOM = 4;
  * @param {{
  *   manifest: import("./manifest.js").Manifest, scroller: HTMLElement, signal: AbortSignal,
  *   load: (image: import("./manifest.js").PageImage, signal: AbortSignal) => Promise<ArrayBuffer>,
- *   turned: (page: number) => void, failed: (error: unknown) => void,
- * }} given `turned`: another page is in the middle. `failed`: an image did not come, or is not the manifest's.
+ *   turned: (page: number) => void, failed: (error: unknown) => void, opened?: (image: import("./manifest.js").PageImage) => void,
+ * }} given `turned`: another page is in the middle. `failed`: an image did not come, or is not the manifest's. `opened`: it is there, and
+ *   half of its page, or its page in the middle, is on the screen.
  */
-export function pageList({ manifest, scroller, signal, load, turned, failed }) {
+export function pageList({ manifest, scroller, signal, load, turned, failed, opened }) {
   const zoomer = (/** @type {string} */ name, /** @type {string} */ drawing, /** @type {number} */ factor) =>
     h("button", { class: "round", "aria-label": t(name), onclick: () => zoomTo(zoom * factor) }, icon(drawing));
   const controls = h("div", { class: "zoom" }, zoomer("zoomIn", "plus", 1.5), zoomer("zoomOut", "minus", 1 / 1.5));
@@ -29,14 +30,14 @@ export function pageList({ manifest, scroller, signal, load, turned, failed }) {
   let zoom = 1;
   let current = 1;
 
-  /** @typedef {{page: number, element: HTMLElement, near: boolean, width: number, url: string, abort: AbortController | null}} Place */
+  /** @typedef {{page: number, element: HTMLElement, near: boolean, half: boolean, width: number, image: import("./manifest.js").PageImage | null, url: string, abort: AbortController | null}} Place */
 
   for (let page = 1; page <= manifest.page_count; page++) {
     const { width, height } = imageOf(manifest, page, 720);
     const element = h("div", { class: "page" });
     element.style.aspectRatio = `${width} / ${height}`;
     list.append(element);
-    places.set(element, { page, element, near: false, width: 0, url: "", abort: null });
+    places.set(element, { page, element, near: false, half: false, width: 0, image: null, url: "", abort: null });
   }
   list.append(controls);
   scroller.style.setProperty("--zoom", "1");
@@ -57,20 +58,30 @@ export function pageList({ manifest, scroller, signal, load, turned, failed }) {
       if (!isIntersecting) continue;
       current = /** @type {Place} */ (places.get(target)).page;
       turned(current);
+      tell(/** @type {Place} */ (places.get(target)));
     }
   }, { root: scroller, rootMargin: "-45% 0px -45% 0px" });
-  for (const element of places.keys()) {
-    watcher.observe(element);
-    middle.observe(element);
-  }
+  const halves = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      const place = /** @type {Place} */ (places.get(target));
+      place.half = isIntersecting;
+      tell(place);
+    }
+  }, { root: scroller, threshold: 0.5 });
+  for (const element of places.keys()) [watcher, middle, ...(opened ? [halves] : [])].forEach((one) => one.observe(element));
   signal.addEventListener("abort", () => {
     watcher.disconnect();
     middle.disconnect();
+    halves.disconnect();
     for (const place of places.values()) drop(place);
   });
 
   /** @param {Place} place */
+  const tell = ({ page, half, image }) => image && (half || page === current) && opened?.(image);
+
+  /** @param {Place} place */
   function drop(place) {
+    place.image = null;
     wanted.delete(place);
     place.abort?.abort();
     place.abort = null;
@@ -110,6 +121,8 @@ export function pageList({ manifest, scroller, signal, load, turned, failed }) {
       if (place.url) URL.revokeObjectURL(place.url);
       place.url = url;
       place.width = image.width;
+      place.image = image;
+      tell(place);
     } catch (error) {
       if (!abort.signal.aborted) failed(error);
     }

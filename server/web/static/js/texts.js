@@ -183,6 +183,8 @@ const TEXTS = {
   work_person: ["Đang ký…", "Signing…"],
   work_initials: ["Đang ký nháy…", "Initialling…"],
   work_seal: ["Đang đóng dấu…", "Sealing…"],
+  openAll: ["Phải mở đủ mọi trang rồi mới ký. Chưa mở: trang {pages}", "Every page must be opened before you sign. Not yet: page {pages}"],
+  openPage: ["Mở trang {n}", "Open page {n}"],
   signLost: [
     "Mất mạng khi đang gửi. Đừng ký lại: đang hỏi kết quả…",
     "The network was lost while sending. Do not sign again: asking for the outcome…",
