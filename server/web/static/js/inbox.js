@@ -51,7 +51,7 @@ async function list({ me, signal, go, changed }, kind) {
       open.length ? [4, 3, 2, 1, 0].map((urgency) => {
         const rows = open.filter((item) => item.urgency === urgency);
         return group(`${t(`u${urgency}`)} · ${rows.length}`, rows);
-      }) : nothing("check", t(sealing ? "sealEmpty" : items.length ? "inboxEmpty" : "inboxNone")),
+      }) : nothing("check", t(sealing ? "sealEmpty" : "inboxEmpty")),
       group(t("inboxDone"), done),
       next && h("button", { class: "plain", onclick: more }, t("more")),
     );
@@ -142,7 +142,7 @@ const single = () => localStorage.getItem("keys") !== "off";
 
 /** Which keys there are. One-letter keys can be turned off (WCAG 2.1.4). */
 function help() {
-  if (document.querySelector("dialog")) return;
+  if (document.querySelector("dialog[open]")) return;
   const rows = [["J ↓", "keyNext"], ["K ↑", "keyPrevious"], ["Enter", "keyOpen"], ["Esc", "keyClose"], ["S", "keySign"], ["R", "docReturn"], ["?", "keysTitle"]];
   const box = h("input", { type: "checkbox", checked: single(), onchange: () => localStorage.setItem("keys", box.checked ? "on" : "off") });
   const dialog = h(
@@ -163,7 +163,7 @@ const press = (selector) => /** @type {HTMLElement | null} */ (document.querySel
 export function listen({ go, list }) {
   document.addEventListener("keydown", (event) => {
     const target = /** @type {HTMLElement} */ (event.target);
-    if (!panes.on || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog")) return;
+    if (!panes.on || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     const { key } = event;
     const document_ = /^#\/d\/[0-9a-f]{32}/.exec(location.hash)?.[0];
     const inside = document.getElementById("app")?.contains(target);
