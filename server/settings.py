@@ -146,6 +146,10 @@ class PushSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     start, else no Web Push. A new key ends every subscription. `vapid_contact` (`mailto:` or `https:`) is told to the push services.
     `webpush_hosts` are the push services that a device may name (threat C10); `webpush_private_origins` are exact origins that may
     have any port and address: an own UnifiedPush server, a double.
+
+    SMS and e-mail are channels of escalation. `sms_url`: the gateway that takes one JSON POST a message, `sms_token_file` its bearer token.
+    `smtp_url`: `smtp://host:587` (STARTTLS) or `smtps://host:465`, with `smtp_user` and `smtp_password_file`; `email_from` is the sender's
+    mailbox. Empty: no such channel.
     """
 
     fcm_credentials: str = ""
@@ -154,6 +158,12 @@ class PushSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     vapid_contact: str = ""
     webpush_hosts: tuple[str, ...] = PUSH_SERVICES
     webpush_private_origins: tuple[str, ...] = ()
+    sms_url: str = ""
+    sms_token_file: str = ""
+    smtp_url: str = ""
+    smtp_user: str = ""
+    smtp_password_file: str = ""
+    email_from: str = ""
 
 
 class TsaSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -421,6 +431,8 @@ def _check(settings: Settings) -> None:
         ("push.fcm_url", settings.push.fcm_url, ("http://", "https://")),
         *(("tsa.urls", url, ("http://", "https://")) for url in settings.tsa.urls),
         ("push.vapid_contact", settings.push.vapid_contact, ("", "mailto:", "https:")),
+        ("push.sms_url", settings.push.sms_url, ("", "http://", "https://")),
+        ("push.smtp_url", settings.push.smtp_url, ("", "smtp://", "smtps://")),
         *(
             ("push.webpush_private_origins", url, ("http://", "https://"))
             for url in settings.push.webpush_private_origins
@@ -437,6 +449,10 @@ def _check(settings: Settings) -> None:
             ) from None
     if settings.exchange.url and not (settings.exchange.system_id and settings.exchange.secret_file):
         raise SettingsError("exchange.url needs exchange.system_id and exchange.secret_file")
+    if bool(settings.push.smtp_url) != bool(settings.push.email_from):
+        raise SettingsError("push.smtp_url and push.email_from go together")
+    if settings.push.smtp_user and not settings.push.smtp_password_file:
+        raise SettingsError("push.smtp_user needs push.smtp_password_file")
     if bool(settings.server.tls_certificate_file) != bool(settings.server.tls_key_file):
         raise SettingsError("server.tls_certificate_file and server.tls_key_file go together")
     if settings.signing.level not in ("B-T", "B-LT", "B-LTA"):

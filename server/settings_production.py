@@ -116,6 +116,14 @@ def _push(settings: Settings) -> Problems:
         yield f"push.vapid_key_file {problem}"
     if push.vapid_key_file and not push.vapid_contact:
         yield "push.vapid_contact is missing: push services refuse a sender whom they cannot reach"
+    if push.sms_url and not push.sms_url.startswith("https://"):
+        yield "push.sms_url must be https: telephone numbers pass through it"
+    for name, file in (
+        ("push.sms_token_file", push.sms_token_file),
+        ("push.smtp_password_file", push.smtp_password_file),
+    ):
+        if file and (problem := secret_file_problem(file)):
+            yield f"{name} {problem}"
     if any(not origin.startswith("https://") for origin in push.webpush_private_origins):
         yield "push.webpush_private_origins must be https"
     if any(not pattern.strip("*.").count(".") for pattern in push.webpush_hosts):

@@ -15,7 +15,7 @@ import structlog
 from push.dispatcher import Dispatcher, LaneSettings, Transport
 from push.model import Lane as PushLane
 from push.subscription import EndpointPolicy
-from push.transports import open_fcm, open_webpush
+from push.transports import MailServer, open_email, open_fcm, open_sms, open_webpush
 from push.vapid import VapidKey
 from server import audit
 from server.approvals.service import ApprovalService, device_revoked
@@ -55,7 +55,7 @@ from server.previews.service import PreviewService
 from server.previews.tasks import PreviewTasks
 from server.revocation.service import RevocationService
 from server.sandbox.pool import Sandbox
-from server.settings import FCM_URL, Mode, Settings
+from server.settings import FCM_URL, Mode, Settings, read_secret
 from server.stamp_images.service import StampImages
 from server.storage import Blobs
 from server.storage.files import FileBlobs
@@ -352,6 +352,12 @@ class Wiring:
             services["fcm"] = await open_fcm(Path(push.fcm_credentials), base_url=base_url)
         if self.vapid is not None:
             services["webpush"] = open_webpush(self.vapid, self._push_endpoints())
+        if push.sms_url:
+            services["sms"] = await open_sms(push.sms_url, _secret_text(push.sms_token_file))
+        if push.smtp_url:
+            password = _secret_text(push.smtp_password_file)
+            server = MailServer(url=push.smtp_url, sender=push.email_from, user=push.smtp_user, password=password)
+            services["email"] = open_email(server)
         return {name: self._dispatcher(lanes) for name, lanes in services.items()}
 
     def _dispatcher(self, lanes: Mapping[PushLane, Transport]) -> Dispatcher:
@@ -413,6 +419,10 @@ class Wiring:
         """Finish what runs, release leases, close stores."""
         await self.stop_worker()
         await self._stack.aclose()
+
+
+def _secret_text(path: str) -> str:
+    return read_secret(path).decode("ascii") if path else ""
 
 
 def _certificates(path: str) -> tuple[bytes, ...]:

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from push.model import Lane
 from push.subscription import EndpointPolicy
+from push.transports.email import EmailTransport, MailServer
 from push.vapid import VapidKey
 
 if TYPE_CHECKING:
     from push.transports.fcm import FcmTransport
     from push.transports.fcm_wire import FcmWireTransport
+    from push.transports.sms import SmsTransport
     from push.transports.webpush import WebPushTransport
 
-__all__ = ["FcmWire", "open_fcm", "open_webpush"]
+__all__ = ["FcmWire", "MailServer", "open_email", "open_fcm", "open_sms", "open_webpush"]
 
 
 class FcmWire(StrEnum):
@@ -50,3 +52,17 @@ def open_webpush(vapid: VapidKey, policy: EndpointPolicy, *, timeout_s: float = 
     from push.transports.webpush import WebPushTransport
 
     return {lane: WebPushTransport(vapid, policy, timeout_s=timeout_s) for lane in Lane}
+
+
+async def open_sms(url: str, token: str, *, timeout_s: float = 10.0) -> "dict[Lane, SmsTransport]":
+    """One client of the SMS gateway per lane. Raises ValueError for a URL that is none."""
+    from push.transports.http import origin_of
+    from push.transports.sms import SmsTransport
+
+    origin = await asyncio.to_thread(origin_of, url)
+    return {lane: SmsTransport(origin, url, token, timeout_s=timeout_s) for lane in Lane}
+
+
+def open_email(server: MailServer, *, timeout_s: float = 15.0) -> dict[Lane, EmailTransport]:
+    """One sender of e-mail per lane."""
+    return {lane: EmailTransport(server, timeout_s=timeout_s) for lane in Lane}

@@ -21,7 +21,7 @@ from push.model import Address, AddressKind, Lane
 from push.outcome import Delivered, Misconfigured, Outcome, Rejected, RetryAfter, RetryCause, SenderProof
 from push.payload import Payload, PayloadTooLargeError, check_size
 from push.transports.fcm import Bearer, TransportUnavailableError, fcm_code_of, judge, message_of, open_account
-from push.transports.http import Answer, HttpClient, NoAnswerError, Origin, client_tls, outbound_proxy
+from push.transports.http import Answer, HttpClient, NoAnswerError, origin_of
 
 __all__ = ["FcmWireTransport", "MessageWriter", "open_lanes"]
 
@@ -49,23 +49,13 @@ async def open_lanes(
     bearer, project_id = await open_account(service_account)
     try:
         # Reading the authorities takes 20 ms and more.
-        origin = await asyncio.to_thread(_origin, base_url or _GOOGLE)
+        origin = await asyncio.to_thread(origin_of, base_url or _GOOGLE)
     except (OSError, ValueError) as error:
         raise TransportUnavailableError(f"base URL, proxy or authorities do not fit ({type(error).__name__})") from None
     path = f"{urlsplit(base_url or _GOOGLE).path.rstrip('/')}/v1/projects/{project_id}/messages:send"
     return {
         lane: FcmWireTransport(HttpClient(origin, timeout_s=timeout_s), bearer, origin.authority, path) for lane in Lane
     }
-
-
-def _origin(base_url: str) -> Origin:
-    parts = urlsplit(base_url)
-    if parts.scheme not in {"https", "http"} or not parts.hostname:
-        raise ValueError("the base URL is http or https and has a host")
-    if parts.scheme == "http":
-        return Origin(host=parts.hostname, port=parts.port or 80, tls=None)
-    proxy = outbound_proxy(parts.hostname)
-    return Origin(host=parts.hostname, port=parts.port or 443, tls=client_tls(), proxy=proxy)
 
 
 class FcmWireTransport:

@@ -25,7 +25,7 @@ from push.transports.http1 import Http1Connection
 from push.transports.http2 import Http2Connection
 from push.transports.pending import Answer, LostError, UnsentError
 
-__all__ = ["Answer", "HttpClient", "NoAnswerError", "Origin", "client_tls", "outbound_proxy"]
+__all__ = ["Answer", "HttpClient", "NoAnswerError", "Origin", "client_tls", "origin_of", "outbound_proxy"]
 
 _RESENDS = 3
 _MAX_CONNECT_ANSWER = 16 * 1024
@@ -56,6 +56,17 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     def authority(self) -> str:
         name = f"[{self.host}]" if ":" in self.host else self.host
         return name if self.port == (80 if self.tls is None else 443) else f"{name}:{self.port}"
+
+
+def origin_of(base_url: str) -> Origin:
+    """The origin of a URL, with this process's authorities and outbound proxy where it is https. Raises ValueError, OSError."""
+    parts = urlsplit(base_url)
+    if parts.scheme not in {"https", "http"} or not parts.hostname:
+        raise ValueError("the base URL is http or https and has a host")
+    if parts.scheme == "http":
+        return Origin(host=parts.hostname, port=parts.port or 80, tls=None)
+    proxy = outbound_proxy(parts.hostname)
+    return Origin(host=parts.hostname, port=parts.port or 443, tls=client_tls(), proxy=proxy)
 
 
 class _Connection(Protocol):

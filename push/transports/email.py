@@ -1,0 +1,111 @@
+"""E-mail by SMTP (RFC 5321): a channel of escalation, as content-free as a push (NOT-3, C12).
+
+smtplib in a thread, one connection a message: escalations are few. Passwords and messages go over TLS, from the start (`smtps:`) or by
+STARTTLS, which a server without it is refused for; only a server on this machine may do without.
+"""
+
+import asyncio
+import ipaddress
+import re
+import smtplib
+import ssl
+from email.message import EmailMessage
+from email.utils import formatdate
+from urllib.parse import urlsplit
+
+import msgspec
+
+from push.model import Address, AddressKind
+from push.outcome import Delivered, Misconfigured, Outcome, Rejected, RetryAfter, RetryCause, TokenDead
+from push.payload import Payload
+
+__all__ = ["MAILBOX", "EmailTransport", "MailServer"]
+
+MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+")
+_NO_MAILBOX = {550, 551, 553}
+
+
+class MailServer(msgspec.Struct, frozen=True, kw_only=True):
+    """`url`: `smtp://host:587` (STARTTLS) or `smtps://host:465`. `sender` is the mailbox in From."""
+
+    url: str
+    sender: str
+    user: str = ""
+    password: str = ""
+
+    def __repr__(self) -> str:
+        return f"MailServer({urlsplit(self.url).hostname})"
+
+    @property
+    def local(self) -> bool:
+        host = urlsplit(self.url).hostname or ""
+        try:
+            return ipaddress.ip_address(host).is_loopback
+        except ValueError:
+            return host == "localhost"
+
+
+class EmailTransport:
+    """Sends through one server, which answers each phase within `timeout_s`."""
+
+    def __init__(self, server: MailServer, *, timeout_s: float) -> None:
+        self._server = server
+        self._timeout_s = timeout_s
+
+    async def send(self, address: Address, payload: Payload) -> Outcome:
+        """Send once. The Message-ID is made of the notice's opaque id, so that a mail server can drop what it has."""
+        if address.kind is not AddressKind.EMAIL or not MAILBOX.fullmatch(address.value) or payload.silent:
+            return Rejected("not-a-mailbox")
+        message = _message(self._server.sender, address.value, payload)
+        try:
+            return await asyncio.to_thread(self._send, message)
+        except (OSError, smtplib.SMTPServerDisconnected):
+            return RetryAfter(RetryCause.UNREACHABLE)
+
+    async def close(self) -> None:
+        """Nothing is held between messages."""
+
+    def _send(self, message: EmailMessage) -> Outcome:
+        parts = urlsplit(self._server.url)
+        host, secure = parts.hostname or "", parts.scheme == "smtps"
+        context = ssl.create_default_context()
+        try:
+            with (
+                smtplib.SMTP_SSL(host, parts.port or 465, timeout=self._timeout_s, context=context)
+                if secure
+                else smtplib.SMTP(host, parts.port or 587, timeout=self._timeout_s)
+            ) as smtp:
+                smtp.ehlo()
+                if not secure and (smtp.has_extn("starttls") or not self._server.local):
+                    smtp.starttls(context=context)
+                if self._server.user:
+                    smtp.login(self._server.user, self._server.password)
+                smtp.send_message(message)
+        except smtplib.SMTPRecipientsRefused as refused:
+            return _judge(next(iter(refused.recipients.values()))[0], recipient=True)
+        except (smtplib.SMTPAuthenticationError, smtplib.SMTPNotSupportedError):
+            return Misconfigured("mail-server-refused")
+        except smtplib.SMTPSenderRefused as refused:
+            return Misconfigured("sender-refused") if refused.smtp_code >= 500 else RetryAfter(RetryCause.UNAVAILABLE)
+        except smtplib.SMTPResponseException as refused:
+            return _judge(refused.smtp_code, recipient=False)
+        return Delivered("email")
+
+
+def _judge(code: int, *, recipient: bool) -> Outcome:
+    """RFC 5321 §4.2.1: 4yz may be tried again, 5yz not."""
+    if code < 500:
+        return RetryAfter(RetryCause.UNAVAILABLE)
+    return TokenDead("no-mailbox") if recipient and code in _NO_MAILBOX else Rejected("mail-refused")
+
+
+def _message(sender: str, to: str, payload: Payload) -> EmailMessage:
+    message = EmailMessage()
+    message["From"] = f"{payload.title} <{sender}>"
+    message["To"] = to
+    message["Subject"] = payload.body
+    message["Date"] = formatdate()
+    message["Message-ID"] = f"<{payload.data['id']}@{sender.partition('@')[2]}>"
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers, please
+    message.set_content(f"{payload.title}: {payload.body}.\n")
+    return message
