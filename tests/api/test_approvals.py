@@ -261,7 +261,7 @@ async def test_no_seal_without_the_personal_signature(world: World) -> None:
     assert code(await world.clerk.call("POST", f"/api/v1/documents/{document}/sheet")) == "not-your-turn"
     document = await world.signed(world.leader)
     head = (await world.qlvb.json("GET", f"/api/v1/documents/{document}"))["revision"]
-    for _ in range(200):
+    for _ in range(1200):
         if await world.count("validations", "revision = $1", head):
             break
         await asyncio.sleep(0.05)
@@ -409,7 +409,7 @@ async def test_freeze_by_the_owner_and_unfreeze_by_an_officer(world: World) -> N
     assert code(await leader.call("POST", f"/api/v1/credentials/{credential}/challenge")) == "key-frozen"
     assert code(await leader.call("DELETE", f"/api/v1/people/{leader.person}/key-freeze")) == "forbidden"
     await world.duty.call("DELETE", f"/api/v1/people/{leader.person}/key-freeze", expect=204)
-    for _ in range(100):
+    for _ in range(600):
         answer = await leader.approve(sheet)
         if answer.status_code == 200:
             return

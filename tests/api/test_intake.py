@@ -124,7 +124,7 @@ async def traces(world: World) -> tuple[Any, ...]:
 
 async def quiet(world: World) -> None:
     """Until no job runs, so that what is counted is this test's alone."""
-    for _ in range(400):
+    for _ in range(1200):
         if not await world.count(
             "jobs",
             "state IN ('waiting', 'running') AND kind IN ('previews.warm', 'approvals.stamp', 'approvals.validate')",

@@ -95,7 +95,7 @@ async def test_a_document_goes_all_the_way(tmp_path: Path) -> None:
 
 
 async def pushed(stack: Stack, count: int) -> None:
-    for _ in range(200):
+    for _ in range(1200):
         if len(stack.fcm.records) >= count:
             return
         await asyncio.sleep(0.05)

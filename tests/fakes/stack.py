@@ -321,7 +321,7 @@ class Stack:
     async def state(self, document: str) -> str:
         return str((await self.qlvb.json("GET", f"/api/v1/documents/{document}"))["state"])
 
-    async def until(self, document: str, *states: str, within_s: float = 30.0) -> str:
+    async def until(self, document: str, *states: str, within_s: float = 90.0) -> str:
         deadline = time.monotonic() + within_s
         while (state := await self.state(document)) not in states:
             assert time.monotonic() < deadline, f"still {state}, not {states}"

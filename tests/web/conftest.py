@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 from granian.constants import Interfaces
 from granian.server.embed import Server
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from server.app import create_app
 from server.identity.model import Role
@@ -34,6 +34,8 @@ CONTROLLED = (
     "async () => { while (!navigator.serviceWorker.controller) await new Promise((later) => setTimeout(later, 20)); }"
 )
 PHONE = {"width": 390, "height": 844}
+# A condition that does come, on a machine that does much else, has come by then.
+expect.set_options(timeout=60_000)
 
 
 def chromium() -> str:
@@ -44,8 +46,8 @@ def chromium() -> str:
 
 
 async def until(found: Callable[[], Awaitable[Any]], what: str) -> Any:
-    """What `found` gives, once it is anything; half a minute at least."""
-    for _ in range(600):
+    """What `found` gives, once it is anything; a minute and a half at least."""
+    for _ in range(1800):
         if value := await found():
             return value
         await asyncio.sleep(0.05)
@@ -179,7 +181,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
 
 
 async def until_open(port: int) -> None:
-    for _ in range(200):
+    for _ in range(1200):
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:
@@ -206,7 +208,7 @@ async def new_hand(browser: Browser, site: Site, **options: Any) -> Hand:
         " (event) => window.refusals.push(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`));"
     )
     page = await context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(60_000)
     hand = Hand(site, context, page)
     page.on("pageerror", lambda error: hand.complaints.append(str(error)))
     page.on(

@@ -193,7 +193,7 @@ async def test_the_sheet_closes_when_the_document_goes(people: People) -> None:
     document = await people.taken(number="514", subject="Bị thu hồi khi đang xem")
     await opened(leader, document)
     await stack.qlvb.call("POST", f"/api/v1/documents/{document}/recall", expect=200, json={"reason": "Gửi nhầm"})
-    await leader.page.get_by_text("Văn bản đã bị thu hồi").wait_for(timeout=20_000)
+    await leader.page.get_by_text("Văn bản đã bị thu hồi").wait_for(timeout=60_000)
     assert await leader.page.locator(".keys").count() == 0
     tries = await leader.call("GET", f"/api/v1/me/credentials/{leader.credential}/tries")
     assert tries["tries_left"] == 3

@@ -120,7 +120,7 @@ async def test_the_judge_sees_a_wrong_name(source: str, sent: str) -> None:
         ("a\n++\nb", "a\n++\nb"),
         ("return a + +b - -c\n(d)", "return a+ +b- -c\n(d)"),
         ("x = {\n  // why\n  a,\n}\ny()", "x={a,}\ny()"),
-        ('const url = "http://x"; /** @type {any} */ (url)', 'const url="http://x";(url)'),
+        ('const url = "http://x"; /** @type {any} */ (url)', 'const a="http://x";(a)'),
         ("for (const [a] of [1 .toFixed()]) a\n  ?.b()", "for(const[a]of[1 .toFixed()])a?.b()"),
     ],
 )

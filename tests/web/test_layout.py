@@ -100,7 +100,7 @@ async def judged(page: Page) -> list[str]:
 async def settled(page: Page, path: str) -> None:
     await page.locator("main").first.wait_for()
     if path.partition("#")[2] != "/enrol":
-        await expect(page.locator(".spin")).to_have_count(0, timeout=20_000)
+        await expect(page.locator(".spin")).to_have_count(0, timeout=60_000)
 
 
 async def looked_at(hand: Hand, screens: dict[str, str]) -> None:

@@ -129,7 +129,7 @@ async def test_inbox_and_opened_documents_are_read_without_a_network(reader: Rea
     await page.get_by_text(SUBJECT).wait_for()
     await reader.restore()
     await reader.taken(number="511", subject="Văn bản đến trong lúc mất mạng")
-    await page.get_by_text("Văn bản đến trong lúc mất mạng").wait_for(timeout=30_000)
+    await page.get_by_text("Văn bản đến trong lúc mất mạng").wait_for(timeout=60_000)
     await expect(page.locator("#offline")).to_be_hidden()
     assert reader.hand.complaints == []
 

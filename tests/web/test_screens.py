@@ -106,7 +106,7 @@ async def test_the_inbox_follows_what_happens(people: People) -> None:
     await page.goto("/#/")
     await page.get_by_text("Việc thường ngày").wait_for()
     document = await people.taken(number="302", subject="Việc hỏa tốc mới đến", urgency=3)
-    await page.get_by_text("Việc hỏa tốc mới đến").wait_for(timeout=20_000)
+    await page.get_by_text("Việc hỏa tốc mới đến").wait_for(timeout=60_000)
     order = await page.locator(".card .subject").all_text_contents()
     assert order.index("Việc hỏa tốc mới đến") < order.index("Việc thường ngày")
     await people.leader.shot("02-inbox")
@@ -115,7 +115,7 @@ async def test_the_inbox_follows_what_happens(people: People) -> None:
     await people.site.stack.qlvb.call(
         "POST", f"/api/v1/documents/{document}/recall", expect=200, json={"reason": "Gửi nhầm"}
     )
-    await page.get_by_text("Văn bản đã bị thu hồi").wait_for(timeout=20_000)
+    await page.get_by_text("Văn bản đã bị thu hồi").wait_for(timeout=60_000)
     assert await page.locator(".page").count() == 0
 
 
@@ -293,7 +293,7 @@ async def test_tokens_rotate_and_a_session_is_revived(browser: Browser, site: Si
     hand = await new_hand(browser, site)
     await hand.pair("Lê Văn Mẫu", Role.STAFF, position="Chuyên viên")
     await hand.page.goto("/#/")
-    await hand.page.get_by_text("Hộp thư trống").wait_for()
+    await hand.page.get_by_text("Không có văn bản nào chờ bạn").wait_for()
     identity, db = site.stack.wiring.identity, site.stack.wiring.db
     tokens = "async () => (await (await import('/assets/js/store.js')).get('tokens'))"
     first = await hand.page.evaluate(tokens)
@@ -301,7 +301,7 @@ async def test_tokens_rotate_and_a_session_is_revived(browser: Browser, site: Si
         "async () => { const s = await import('/assets/js/store.js'); await s.put('tokens', {...await s.get('tokens'), ends: 0}); }"
     )
     await hand.page.reload()
-    await hand.page.get_by_text("Hộp thư trống").wait_for()
+    await hand.page.get_by_text("Không có văn bản nào chờ bạn").wait_for()
     second = await hand.page.evaluate(tokens)
     assert second["access"] != first["access"]
     assert second["refresh"] != first["refresh"]

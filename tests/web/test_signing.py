@@ -103,7 +103,7 @@ async def test_a_lost_answer_is_not_taken_for_a_no(people: People) -> None:
     await leader.page.route("**/api/v1/approvals", cut)
     await leader.enter(PIN, "Ký văn bản này")
     await leader.page.get_by_text("Mất mạng khi đang gửi").wait_for()
-    await leader.page.get_by_text("Chữ ký và dấu thời gian đã được ghi.").wait_for(timeout=30_000)
+    await leader.page.get_by_text("Chữ ký và dấu thời gian đã được ghi.").wait_for(timeout=60_000)
     await leader.page.unroute("**/api/v1/approvals")
     assert lost >= 1
     read = await leader.call("GET", f"/api/v1/documents/{document}")
@@ -124,7 +124,7 @@ async def test_an_approval_that_never_arrived_is_sent_again(people: People) -> N
 
     await leader.page.route("**/api/v1/approvals", drop)
     await leader.enter(PIN, "Ký văn bản này")
-    await leader.page.get_by_text("Chữ ký và dấu thời gian đã được ghi.").wait_for(timeout=30_000)
+    await leader.page.get_by_text("Chữ ký và dấu thời gian đã được ghi.").wait_for(timeout=60_000)
     await leader.page.unroute("**/api/v1/approvals")
     assert cut == 2
     await stack.until(document, "signed")
@@ -183,11 +183,11 @@ async def test_a_busy_signer_costs_a_new_sheet_and_no_try(people: People) -> Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SignerClient, "activate", busy)
         await leader.enter(PIN, "Ký văn bản này")
-        await leader.page.get_by_text("Văn bản chưa được ký; đợi vài giây").wait_for(timeout=30_000)
+        await leader.page.get_by_text("Văn bản chưa được ký; đợi vài giây").wait_for(timeout=60_000)
     assert await stack.state(document) == "in_review"
-    await leader.page.locator(".keys button:enabled").first.wait_for(timeout=30_000)
+    await leader.page.locator(".keys button:enabled").first.wait_for(timeout=60_000)
     tries = await leader.call("GET", f"/api/v1/me/credentials/{leader.credential}/tries")
     assert tries["tries_left"] == 3
     await leader.enter(PIN, "Ký văn bản này")
-    await leader.page.get_by_text("Chữ ký và dấu thời gian đã được ghi.").wait_for(timeout=30_000)
+    await leader.page.get_by_text("Chữ ký và dấu thời gian đã được ghi.").wait_for(timeout=60_000)
     await stack.until(document, "signed")

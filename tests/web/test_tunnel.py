@@ -100,12 +100,12 @@ class Road:
     async def reach(self, goal: Locator) -> None:
         """The goal by itself, or by one tap on "again" once the network is back."""
         again = self.page.get_by_role("button", name="Thử lại", exact=True)
-        await goal.or_(again).first.wait_for(timeout=40_000)
+        await goal.or_(again).first.wait_for(timeout=60_000)
         if await again.count() and await again.is_visible():
             self.tunnel.over()
             self.retries += 1
             await again.tap()
-            await goal.wait_for(timeout=40_000)
+            await goal.wait_for(timeout=60_000)
 
     async def walk(self, title: str) -> None:
         page = self.page
@@ -129,7 +129,7 @@ class Road:
                     break
             await done.wait_for()
             self.tunnel.over()
-            await page.get_by_text("Chữ ký và dấu thời gian đã được ghi.").wait_for(timeout=40_000)
+            await page.get_by_text("Chữ ký và dấu thời gian đã được ghi.").wait_for(timeout=60_000)
         finally:
             await page.unroute("**/api/v1/**")
 

@@ -35,7 +35,7 @@ class Stage:
     async def oracle(self):
         return (await self.get("_oracle")).json()
 
-    async def until(self, what, seconds=10):
+    async def until(self, what, seconds=60):
         deadline = asyncio.get_running_loop().time() + seconds
         while not (found := await what()):
             assert asyncio.get_running_loop().time() < deadline, "nothing came"
