@@ -16,6 +16,18 @@ ADVICE: Final[dict[str, tuple[str, str]]] = {
         "Lần ký này đã được gửi rồi. Xem trạng thái văn bản, đừng ký lại.",
         "This approval was sent already. Look at the document's state; do not sign again.",
     ),
+    "arrival-asked-back": (
+        "Nơi gửi đang xin lấy lại văn bản. Hãy trả lời yêu cầu đó trước.",
+        "Its sender asks for the document back. Answer that request first.",
+    ),
+    "arrival-not-judged": (
+        "Chữ ký đang được kiểm tra. Đợi một lát rồi thử lại.",
+        "The signatures are being verified. Wait a moment and try again.",
+    ),
+    "arrival-not-valid": (
+        "Chữ ký không hợp lệ. Trả lại nơi gửi, hoặc ghi rõ lý do vẫn vào sổ.",
+        "The signatures are not valid. Return it, or say why it is registered all the same.",
+    ),
     "authentication-required": (
         "Phiên làm việc đã kết thúc. Hãy mở lại ứng dụng.",
         "The session has ended. Open the application again.",

@@ -19,6 +19,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from server import api_page, problems
 from server.approvals.routes import HANDLERS as APPROVALS
+from server.arrivals.routes import HANDLERS as ARRIVALS
 from server.audit.routes import HANDLERS as AUDIT
 from server.authority.routes import HANDLERS as AUTHORITY
 from server.credentials.routes import HANDLERS as CREDENTIALS
@@ -190,7 +191,7 @@ def routes() -> list[HTTPRouteHandler]:
         livez, readyz, metrics, openapi_document, problem,
         _static("/api", api_page.text("page.html"), "text/html"), _static("/api/page.js", api_page.text("page.js"), "text/javascript"),
         _static("/api/page.css", api_page.text("page.css"), "text/css"),
-        *IDENTITY, *DOCUMENTS, *APPROVALS, *AUTHORITY, *PRESERVATION, *PREVIEWS, *CREDENTIALS, *NOTICES, *WEBHOOKS, *AUDIT, *EXCHANGE, *VALIDATIONS, *STAMP_IMAGES, *WEB,
+        *IDENTITY, *DOCUMENTS, *APPROVALS, *AUTHORITY, *PRESERVATION, *PREVIEWS, *CREDENTIALS, *NOTICES, *WEBHOOKS, *AUDIT, *EXCHANGE, *ARRIVALS, *VALIDATIONS, *STAMP_IMAGES, *WEB,
     ]  # fmt: skip
     for handler in handlers:
         if access_of(handler.opt) is None:

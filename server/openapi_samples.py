@@ -95,6 +95,12 @@ _LINE = {
     "overdue_at": "2026-11-22T06:43:07.060132Z", "at": _AT,
 }  # fmt: skip
 
+_ARRIVAL = {
+    "id": "01a2012d33e07d1b9c5a0b7e64f1c2d8", "kind": "new", "state": "waiting", "about": None, "sender": "H01.02", "sender_name": "Cơ quan Mẫu Hai",
+    "reference": "57/CV-CQM", "subject": "Về việc phối hợp công tác mẫu", "type_name": "Công văn", "urgency": 2, "promulgation_date": "2026-11-20",
+    "due_date": None, "year": None, "number": None, "own_number": None, "received_at": _AT,
+}  # fmt: skip
+
 # operationId -> "request" or a status -> the body.
 EXAMPLES: dict[str, dict[str, Any]] = {
     "issueToken": {
@@ -105,6 +111,21 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "request": {"metadata": json.dumps(METADATA, ensure_ascii=False), "file": "%PDF-1.7 …"},
         "201": {"id": _DOCUMENT, "state": "in_review", "revision": _REVISION, "page_count": 1, "duplicates": [], "warnings": []},
     },
+    "listArrivals": {"200": {"items": [_ARRIVAL], "next": None}},
+    "readArrival": {
+        "200": {
+            "arrival": _ARRIVAL, "receiver": "H01.01", "exchange_id": "H01.02,2026/11/20,57/CV-CQM", "asked": "", "judgement": "valid",
+            "files": [{
+                "position": 1, "name": "Công văn mẫu.pdf", "content_type": "application/pdf", "sha256": _REVISION, "size": 48211, "pdf": True,
+                "verdict": "valid", "findings": [],
+            }],
+            "related": [], "decided_at": None, "remark": "", "header": {"document_id": "H01.02,2026/11/20,57/CV-CQM", "number": "57"},
+        },
+    },
+    "registerArrival": {"request": {"despite": ""}, "200": {"state": "registered", "number": 118, "year": 2026}},
+    "returnArrival": {"request": {"reason": "Gửi nhầm nơi nhận"}, "200": {"state": "returned"}},
+    "answerArrival": {"request": {"agree": False, "reason": "Văn bản đã xử lý xong"}, "200": {"state": "refused"}},
+    "numberArrival": {"request": {"number": "118"}},
     "putSignatureImage": {"request": {"file": "PNG …"}, "200": {"width": 600, "height": 240, "diameter_mm": None}},
     "putSealImage": {"request": {"file": "PNG …"}, "200": {"width": 1000, "height": 1000, "diameter_mm": 36.0}},
     "readInbox": {"200": {"items": [_LINE], "next": None}},

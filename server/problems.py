@@ -301,6 +301,29 @@ PROBLEMS = _table(
         "The document is being signed",
         "It cannot be replaced or recalled until the signature is settled.",
     ),
+    # What came over the exchange.
+    Problem(
+        "arrival-not-judged",
+        409,
+        "Chữ ký của văn bản đến đang được kiểm tra",
+        "The signatures of the arrival are still being verified",
+        "No document is registered before its files were judged (EXC-2).",
+        retry=True,
+    ),
+    Problem(
+        "arrival-not-valid",
+        409,
+        "Chữ ký của văn bản đến không hợp lệ",
+        "The arrival's signatures are not valid",
+        "Return it with a reason, or register it with `despite` saying why (EXC-2, EXC-3).",
+    ),
+    Problem(
+        "arrival-asked-back",
+        409,
+        "Nơi gửi đang yêu cầu thu hồi văn bản này",
+        "Its sender asks this document back",
+        "Answer the request first (EXC-5).",
+    ),
     Problem(
         "credential-unavailable",
         409,

@@ -20,6 +20,7 @@ from push.vapid import VapidKey
 from server import audit
 from server.approvals.service import ApprovalService, device_revoked
 from server.approvals.tasks import ApprovalTasks
+from server.arrivals.service import ArrivalService
 from server.audit.service import AuditService
 from server.audit.tasks import AuditTasks
 from server.authority.service import AuthorityService
@@ -98,7 +99,7 @@ class Wiring:
 
     DEPENDENCIES = (
         "authority", "openings",
-        "db", "blobs", "settings", "clock", "identity", "documents", "previews", "approvals", "credentials", "notices", "webhooks", "audit", "exchange", "agencies", "records", "validations",
+        "db", "blobs", "settings", "clock", "identity", "documents", "previews", "approvals", "credentials", "notices", "webhooks", "audit", "exchange", "agencies", "arrivals", "records", "validations",
         "stamp_images",
     )  # fmt: skip
 
@@ -202,10 +203,14 @@ class Wiring:
         )
         self._stack.push_async_callback(self.stamps.close)
         self.axis = self._axis()
+        self.arrivals = ArrivalService(
+            self.db, self.blobs, self.previews, clock, max_pages=settings.limits.document_pages
+        )
         self.exchange = ExchangeService(
             db=self.db,
             blobs=self.blobs,
             axis=self.axis,
+            arrivals=self.arrivals,
             approvals=self.approvals,
             documents=self.documents,
             clock=clock,

@@ -21,6 +21,12 @@ _READABLE = (
     "OR EXISTS (SELECT 1 FROM roles r WHERE r.person = $3 AND r.role = 'clerk'))"
 )
 
+# What came from others, for the same callers: services and clerks.
+_ARRIVED = (
+    "EXISTS (SELECT 1 FROM arrivals b WHERE b.id = c.document AND b.organisation = $1) "
+    "AND ($2 = 'service' OR EXISTS (SELECT 1 FROM roles r WHERE r.person = $3 AND r.role = 'clerk'))"
+)
+
 
 def _who(actor: Actor) -> tuple[str, str, str]:
     return actor.organisation, str(actor.kind), actor.id
@@ -413,8 +419,8 @@ async def insert_change(
 async def changes(db: Reads, actor: Actor, *, after: int, limit: int) -> list[Row]:
     """The feed after a place, in order, joined with the access rule."""
     return await db.fetch_all(
-        "SELECT c.seq, c.document, c.kind, c.tombstone, c.state, c.detail, c.at_us FROM changes c JOIN documents d ON d.id = c.document "
-        f"WHERE c.organisation = $1 AND {_READABLE} AND c.seq > $4 ORDER BY c.seq LIMIT $5",
+        "SELECT c.seq, c.document, c.kind, c.tombstone, c.state, c.detail, c.at_us FROM changes c LEFT JOIN documents d ON d.id = c.document "
+        f"WHERE c.organisation = $1 AND (({_READABLE}) OR (d.id IS NULL AND {_ARRIVED})) AND c.seq > $4 ORDER BY c.seq LIMIT $5",
         *_who(actor),
         after,
         limit,

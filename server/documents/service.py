@@ -135,30 +135,50 @@ async def publish(
     tombstone: bool = False,
 ) -> None:
     """Append to the organisation's feed and to the webhooks that listen."""
-    seq = await queries.next_change(tx, document.organisation)
+    await announce(
+        tx,
+        document.id,
+        kind,
+        state.value,
+        organisation=document.organisation,
+        data={"document": document.id, "source_reference": document.source_reference},
+        detail=detail,
+        now_us=now_us,
+        tombstone=tombstone,
+    )
+
+
+async def announce(
+    tx: Transaction,
+    subject: str,
+    kind: str,
+    state: str,
+    *,
+    organisation: str,
+    data: dict[str, Any],
+    detail: dict[str, Any],
+    now_us: int,
+    tombstone: bool = False,
+) -> None:
+    """The same for whatever has an id in the feed; `data` says in a webhook what it is."""
+    seq = await queries.next_change(tx, organisation)
     await queries.insert_change(
         tx,
-        organisation=document.organisation,
+        organisation=organisation,
         seq=seq,
-        document=document.id,
+        document=subject,
         kind=kind,
         tombstone=int(tombstone),
-        state=state.value,
+        state=state,
         detail=msgspec.json.encode(detail),
         now_us=now_us,
     )
     await webhooks.enqueue(
         tx,
-        organisation=document.organisation,
+        organisation=organisation,
         event=kind,
-        document=document.id,
-        data={
-            "document": document.id,
-            "source_reference": document.source_reference,
-            "state": state.value,
-            "seq": seq,
-            **detail,
-        },
+        document=subject,
+        data={**data, "state": state, "seq": seq, **detail},
         now_us=now_us,
     )
 

@@ -1,14 +1,15 @@
 """What the axis holds for us: stored raw, taken into effect, and only then confirmed there (reference §7.2).
 
 A packet is listed until it is confirmed, so a crash at any place means that it is seen again; its row, unique by the axis' id,
-makes its effect happen once. Statuses come late, out of order, repeated, and from whoever can reach the axis.
+makes its effect happen once. Statuses come late, out of order, repeated, and from whoever can reach the axis. What cannot be read,
+or fails every time, is parked with its raw bytes and an alarm, and confirmed as failed: it holds up nobody (D14).
 """
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
@@ -21,38 +22,87 @@ from server.documents.model import FOLLOWS, State, clean
 from server.documents.service import SYSTEM, documents_load, move, publish
 from server.errors import Refused
 from server.exchange import edxml, queries
-from server.exchange.agencies import Agencies
 from server.exchange.axis import Axis, AxisRefused, AxisUnavailable, ReceivedItem
 from server.exchange.delivery import RANK, Delivery, on_status
 from server.exchange.delivery import State as DeliveryState
-from server.exchange.model import PacketKind, StatusPacket, same_organ
+from server.exchange.directory import queries as directory
+from server.exchange.model import (
+    DocumentPacket,
+    Organisation,
+    Packet,
+    PacketKind,
+    ResponseFor,
+    StatusCode,
+    StatusPacket,
+    same_organ,
+)
 from server.exchange.queries import PacketRow, ReceiverRow
 from server.ids import new_id
 from server.notices.service import notify
 from server.storage import Blobs
-from server.validations.service import IncomingPacket, validate_later
+from server.validations.service import IncomingPacket, is_pdf, validate_later
 from server.wire import iso
 
 log = structlog.get_logger()
 
-Same = Callable[[str, str], bool]
-
 _BATCH: Final = 500
 _MAX_PAUSE_US: Final = 60_000_000
-_AGENCIES_US: Final = 3_600_000_000
 _SHUN_US: Final = 900_000_000
 _PASS_US: Final = 30_000_000
+_TRIES: Final = 3
 _REASON: Final = 1000
 _SENT: Final = frozenset({State.FORWARDED, State.DELIVERED, State.ACCEPTED, State.REFUSED})
 
 
+class _NoListYetError(Exception):
+    """An answer comes from a code that only the agency list could explain, and there is none."""
+
+
 class Settled(msgspec.Struct, frozen=True):
-    """What became of an incoming packet: `stored`, `applied`, `repeated`, `unmatched` or `unreadable`, and why."""
+    """What became of an incoming packet, and why: `stored`, `applied`, `repeated`, `unmatched`, or parked as `unreadable` or `unaddressed`."""
 
     state: str
     error: str = ""
     organisation: str | None = None
     document: str | None = None
+
+
+PARKED: Final = frozenset({"unreadable", "unaddressed"})
+"""Confirmed as failed: no effect was had, and a person must look."""
+
+
+class Enclosure(msgspec.Struct, frozen=True):
+    """A file of a packet that came, stored: exact bytes by their SHA-256. `pdf`: by its bytes, whatever it is called."""
+
+    name: str
+    content_type: str
+    digest: str
+    size: int
+    pdf: bool
+    findings: tuple[str, ...]
+
+
+class Came(msgspec.Struct, frozen=True, kw_only=True):
+    """A document packet for one organisation of ours. `addressed` is the element To that named it."""
+
+    axis_id: str
+    blob: str
+    packet: DocumentPacket
+    enclosures: tuple[Enclosure, ...]
+    organisation: str
+    addressed: Organisation
+
+
+class Arrivals(Protocol):
+    """Who takes in documents of others; both in the transaction that stores the packet."""
+
+    async def came(self, tx: Transaction, came: Came, *, now_us: int) -> Settled:
+        """A document packet, new, repeated, or about an earlier one."""
+
+    async def taken_back(
+        self, tx: Transaction, axis_id: str, blob: str, organisation: str, status: StatusPacket, *, now_us: int
+    ) -> Settled:
+        """Its sender asks a document back (status 13)."""
 
 
 def reached(deliveries: Iterable[Delivery]) -> State:
@@ -102,6 +152,7 @@ class Incoming:
         db: Database,
         blobs: Blobs,
         axis: Axis | None,
+        arrivals: Arrivals,
         clock: Clock,
         *,
         organ_codes: Mapping[str, str],
@@ -110,14 +161,14 @@ class Incoming:
         self._db = db
         self._blobs = blobs
         self._axis = axis
+        self._arrivals = arrivals
         self._clock = clock
         self._ours = {theirs.casefold(): ours for ours, theirs in organ_codes.items()}
         self._poll_us = max(round(poll_s * 1e6), 1_000_000)
         self._failures = 0
         self._quiet_until_us = 0
         self._shunned: dict[str, int] = {}
-        self._agencies: Agencies | None = None
-        self._agencies_us = 0
+        self._failed: dict[str, int] = {}
 
     async def poll(self, kind: PacketKind) -> int:
         """Take in what is listed, up to a batch; how many packets were new. An axis that is down is asked ever more seldom (D3)."""
@@ -138,12 +189,16 @@ class Incoming:
         listed = {item.doc_id: item for item in await axis.received(kind)}
         now_us = self._clock.monotonic_us()
         self._shunned = {axis_id: until_us for axis_id, until_us in self._shunned.items() if until_us > now_us}
+        self._failed = {axis_id: times for axis_id, times in self._failed.items() if axis_id in listed}
         taken = 0
         for item in [item for item in listed.values() if item.doc_id not in self._shunned][:_BATCH]:
             try:
                 taken += await self._take(axis, kind, item)
             except DatabaseError:
                 raise
+            except _NoListYetError:
+                log.error("incoming-without-agencies", axis_id=item.doc_id)  # noqa: TRY400 - no defect of ours
+                self._shunned[item.doc_id] = self._clock.monotonic_us() + _PASS_US
             except AxisUnavailable:
                 # If this one packet is the trouble, the next poll passes it over for a while.
                 self._shunned[item.doc_id] = self._clock.monotonic_us() + _PASS_US
@@ -152,10 +207,13 @@ class Incoming:
                 # The volume is full (D8): nothing was confirmed, so the axis keeps what we cannot.
                 log.error("incoming-not-stored", code=refused.code)  # noqa: TRY400 - no trace: it may quote the packet
                 return taken
-            except Exception as error:  # one packet must not hold up the others (D14); it stays listed
+            except (
+                Exception
+            ) as error:  # one packet must not hold up the others (D14); it stays listed until it is parked
                 code = error.code if isinstance(error, AxisRefused) else type(error).__name__
                 log.error("incoming-packet-failed", axis_id=item.doc_id, code=code)  # noqa: TRY400 - as above
                 self._shunned[item.doc_id] = self._clock.monotonic_us() + _SHUN_US
+                self._failed[item.doc_id] = self._failed.get(item.doc_id, 0) + 1
         await self._close(kind, listed.keys())
         return taken
 
@@ -163,10 +221,11 @@ class Incoming:
         """Store, apply, commit; then confirm. A packet that is stored already is only confirmed again."""
         known = await queries.incoming(self._db, item.doc_id)
         if known is not None:
-            failed = str(known["error"]) if known["state"] == "unreadable" else None
+            failed = str(known["error"]) if known["state"] in PARKED else None
         else:
             settled = await self._store(axis, kind, item)
-            failed = settled.error if settled.state == "unreadable" else None
+            failed = settled.error if settled.state in PARKED else None
+            self._failed.pop(item.doc_id, None)
             point("status-stored")
         await axis.confirm(item.doc_id, failed)
         await self._db.transact(lambda tx: queries.mark_confirmed(tx, item.doc_id, self._clock.now_us()))
@@ -174,56 +233,100 @@ class Incoming:
 
     async def _store(self, axis: Axis, kind: PacketKind, item: ReceivedItem) -> Settled:
         with tempfile.TemporaryDirectory(dir=self._blobs.scratch(), prefix="incoming-") as folder:
-            path = Path(folder) / "packet"
+            path, files = Path(folder) / "packet", Path(folder) / "files"
             await axis.fetch(item.doc_id, path)
-            read: StatusPacket | Settled = Settled("stored")
-            if kind is PacketKind.STATUS:
-                read = await asyncio.to_thread(_read_status, path)
-            same = await self._comparison(axis, read) if isinstance(read, StatusPacket) else same_organ
+            if self._failed.get(item.doc_id, 0) >= _TRIES:
+                read: Packet | Settled = Settled("unreadable", "failed-again-and-again")
+            else:
+                read = await asyncio.to_thread(_read, path, files, kind)
+            enclosures = await self._enclosed(read) if isinstance(read, DocumentPacket) else ()
             blob = await self._blobs.put_file(path)
 
         async def body(tx: Transaction) -> Settled:
             now_us = self._clock.now_us()
+            receiver = self._ours.get(item.receiver.casefold(), item.receiver)
             if not await queries.insert_incoming(
-                tx, axis_id=item.doc_id, kind=kind.value, sender=item.sender, receiver=item.receiver,
-                organisation_code=self._ours.get(item.receiver.casefold(), item.receiver), blob=blob, now_us=now_us,
+                tx, axis_id=item.doc_id, kind=kind.value, sender=item.sender, receiver=item.receiver, organisation_code=receiver, blob=blob, now_us=now_us
             ):  # fmt: skip
                 return Settled("repeated")
-            settled = read if isinstance(read, Settled) else await self._apply(tx, item.doc_id, read, same, now_us)
+            if isinstance(read, DocumentPacket):
+                settled = await self._came(tx, item.doc_id, blob, read, enclosures, now_us)
+            elif isinstance(read, StatusPacket):
+                settled = await self._apply(tx, item.doc_id, blob, read, now_us)
+            else:
+                settled = read
             if settled != Settled("stored"):
                 await queries.settle_incoming(
                     tx, item.doc_id, state=settled.state, error=settled.error, organisation=settled.organisation, document=settled.document
                 )  # fmt: skip
             if settled.error:
                 await self._alarm(tx, item.doc_id, settled, now_us)
-            if kind is PacketKind.DOCUMENT:
-                receiver = self._ours.get(item.receiver.casefold(), item.receiver)
-                await validate_later(tx, IncomingPacket(source=item.doc_id, organisation=receiver, blob=blob))
+            if settled.state == "stored":
+                urgent = isinstance(read, DocumentPacket) and read.header.other.priority != 0
+                incoming = IncomingPacket(source=item.doc_id, organisation=receiver, blob=blob)
+                await validate_later(tx, incoming, urgent=urgent)
             return settled
 
         return await self._db.transact(body)
 
-    async def _comparison(self, axis: Axis, status: StatusPacket) -> Same:
-        """Codes as spelled where that is enough; else by the axis' own list, since old codes still travel (reference §6.6)."""
-        packet = await queries.packet_by_document_id(
-            self._db, status.response_for.document_id, PacketKind.DOCUMENT.value
-        )
-        if packet is not None:
-            receivers = await queries.receivers(self._db, packet.id)
-            if any(same_organ(to.organ_id, status.sender.organ_id) for to in receivers):
-                return same_organ
-        now_us = self._clock.monotonic_us()
-        if self._agencies is None or now_us - self._agencies_us > _AGENCIES_US:
-            self._agencies = Agencies(await axis.agencies())
-            self._agencies_us = now_us
-        return self._agencies.same
+    async def _enclosed(self, packet: DocumentPacket) -> tuple[Enclosure, ...]:
+        """The packet's files, durable before the transaction that names them."""
+        found = []
+        for file in packet.attachments:
+            pdf = await asyncio.to_thread(is_pdf, file.path)
+            digest = await self._blobs.put_file(file.path)
+            found.append(
+                Enclosure(clean(file.safe_name)[:200], file.content_type, digest, file.size, pdf, file.findings)
+            )
+        return tuple(found)
 
-    async def _apply(self, tx: Transaction, axis_id: str, status: StatusPacket, same: Same, now_us: int) -> Settled:
-        packet = await self._answered(tx, status, same)
+    async def _came(
+        self,
+        tx: Transaction,
+        axis_id: str,
+        blob: str,
+        packet: DocumentPacket,
+        enclosures: tuple[Enclosure, ...],
+        now_us: int,
+    ) -> Settled:
+        """Hand the packet to each of our organisations that it names; a copy for one may bring the others' along."""
+        settled: list[Settled] = []
+        for to in packet.header.receivers:
+            organisation = await self._organisation(tx, to.organ_id)
+            if organisation is not None:
+                came = Came(
+                    axis_id=axis_id,
+                    blob=blob,
+                    packet=packet,
+                    enclosures=enclosures,
+                    organisation=organisation,
+                    addressed=to,
+                )
+                settled.append(await self._arrivals.came(tx, came, now_us=now_us))
+        if not settled:
+            return Settled("unaddressed", "not-addressed")
+        flag = next((one.error for one in settled if one.error), "")
+        fresh = next((one for one in settled if one.state == "stored"), settled[0])
+        return msgspec.structs.replace(fresh, error=flag)
+
+    async def _organisation(self, tx: Transaction, code: str) -> str | None:
+        """The organisation of ours that a code names: as spelled, by the settings' mapping, or by the kept list (old codes, mergers)."""
+        for name in await directory.names(tx, code):
+            found = await queries.organisation_by_code(tx, self._ours.get(name, name))
+            if found is not None:
+                return found
+        return None
+
+    async def _apply(self, tx: Transaction, axis_id: str, blob: str, status: StatusPacket, now_us: int) -> Settled:
+        if status.status == StatusCode.TAKE_BACK:
+            organisation = await self._organisation(tx, status.response_for.organ_id)
+            if organisation is None:
+                return Settled("unaddressed", "not-addressed")
+            return await self._arrivals.taken_back(tx, axis_id, blob, organisation, status, now_us=now_us)
+        packet = await self._answered(tx, status.response_for)
         if packet is None:
             return Settled("unmatched", "document-unknown")
-        receivers = await queries.receivers(tx, packet.id)
-        receiver = next((to for to in receivers if same(to.organ_id, status.sender.organ_id)), None)
+        receiver = await self._receiver(tx, packet, status.sender.organ_id)
         settled = Settled("applied", "", packet.organisation, packet.document)
         if receiver is None:
             return msgspec.structs.replace(settled, state="unmatched", error="receiver-unknown")
@@ -243,18 +346,32 @@ class Incoming:
         flag = await self._progress(tx, packet, receiver, status, now_us)
         return msgspec.structs.replace(settled, error=flag)
 
-    async def _answered(self, tx: Transaction, status: StatusPacket, same: Same) -> PacketRow | None:
+    async def _receiver(self, tx: Transaction, packet: PacketRow, code: str) -> ReceiverRow | None:
+        """Who answers: by the code as spelled, else by the kept list, since old codes still travel and units merge (reference §6.6).
+
+        Raises: _NoListYetError: without a list nothing is guessed, and the packet stays at the axis.
+        """
+        receivers = await queries.receivers(tx, packet.id)
+        for receiver in receivers:
+            if same_organ(receiver.organ_id, code):
+                return receiver
+        if await directory.synchronised_us(tx) is None:
+            raise _NoListYetError
+        for receiver in receivers:
+            if await directory.same(tx, receiver.organ_id, code):
+                return receiver
+        return None
+
+    async def _answered(self, tx: Transaction, answered: ResponseFor) -> PacketRow | None:
         """The packet of ours that is answered: by DocumentId, else by number, notation and day of the same agency (reference §5)."""
-        answered = status.response_for
         packet = await queries.packet_by_document_id(tx, answered.document_id, PacketKind.DOCUMENT.value)
         if packet is not None or not answered.code or answered.promulgated is None:
             return packet
+        day = answered.promulgated.isoformat()
         alike = [
             one
-            for one in await queries.packets_by_reference(
-                tx, answered.code, answered.promulgated.isoformat(), PacketKind.DOCUMENT.value
-            )
-            if same(one.sender, answered.organ_id)
+            for one in await queries.packets_by_reference(tx, answered.code, day, PacketKind.DOCUMENT.value)
+            if await directory.same(tx, one.sender, answered.organ_id)
         ]
         return alike[0] if len(alike) == 1 else None
 
@@ -301,10 +418,10 @@ class Incoming:
                 )
 
 
-def _read_status(path: Path) -> StatusPacket | Settled:
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        try:
-            packet = edxml.parse(path, Path(folder)).packet
-        except edxml.Unreadable as error:
-            return Settled("unreadable", error.code)
-    return packet if isinstance(packet, StatusPacket) else Settled("stored", "kind-differs")
+def _read(path: Path, files: Path, kind: PacketKind) -> Packet | Settled:
+    files.mkdir()
+    try:
+        packet = edxml.parse(path, files).packet
+    except edxml.Unreadable as error:
+        return Settled("unreadable", error.code)
+    return packet if packet.kind is kind else Settled("unreadable", "kind-differs")

@@ -125,12 +125,21 @@ async def insert_receiver(
 
 async def set_forwarding(tx: Transaction, packet: str, before: Forwarding, after: Forwarding, now_us: int) -> int:
     """0 when somebody else made a step since `before` was read. A packet is accepted once, whoever hears of it first."""
+    return await _step(tx, "outgoing_packets", packet, before, after, now_us)
+
+
+async def set_message(tx: Transaction, message: str, before: Forwarding, after: Forwarding, now_us: int) -> int:
+    """The same for a message."""
+    return await _step(tx, "outgoing_messages", message, before, after, now_us)
+
+
+async def _step(tx: Transaction, table: str, id_: str, before: Forwarding, after: Forwarding, now_us: int) -> int:
     return await tx.execute(
-        "UPDATE outgoing_packets SET stage = $4, attempts = $5, not_before_us = $6, doc_id = $7, code = $8, description = $9, "
+        f"UPDATE {table} SET stage = $4, attempts = $5, not_before_us = $6, doc_id = $7, code = $8, description = $9, "
         "sent_us = CASE WHEN $4 = 'sending' THEN $10 ELSE sent_us END, "
         "accepted_us = CASE WHEN $4 = 'accepted' THEN $10 ELSE accepted_us END "
         "WHERE id = $1 AND stage = $2 AND attempts = $3",
-        packet,
+        id_,
         before.stage.value,
         before.attempts,
         after.stage.value,
@@ -143,22 +152,87 @@ async def set_forwarding(tx: Transaction, packet: str, before: Forwarding, after
     )
 
 
-async def known_ids(db: Reads, packet: PacketRow) -> list[str]:
-    """Ids that the axis gave to other packets with this reference."""
+_MESSAGE = (
+    "id, organisation, subject, kind, what, reference, receivers, packet, stage, attempts, not_before_us, doc_id, code, description, "
+    "created_us, sent_us, accepted_us"
+)
+
+
+class MessageRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A message of ours beside a document's own packet; `packet` is a `messages.Letter`, `receivers` a list, both as JSON."""
+
+    id: str
+    organisation: str
+    subject: str
+    kind: str
+    what: str
+    reference: str
+    receivers: str
+    packet: bytes
+    stage: Stage
+    attempts: int
+    not_before_us: int
+    doc_id: str
+    code: str
+    description: str
+    created_us: int
+    sent_us: int | None = None
+    accepted_us: int | None = None
+
+    @property
+    def forwarding(self) -> Forwarding:
+        return Forwarding(
+            stage=self.stage,
+            attempts=self.attempts,
+            not_before_us=self.not_before_us,
+            doc_id=self.doc_id,
+            code=self.code,
+            description=self.description,
+        )
+
+
+async def insert_message(tx: Transaction, row: MessageRow, distinct: str) -> int:
+    """0 when the same was queued before."""
+    return await tx.execute(
+        "INSERT INTO outgoing_messages (id, organisation, subject, kind, what, distinct_key, reference, receivers, packet, stage, attempts, "
+        "not_before_us, doc_id, code, description, created_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 0, 0, '', '', '', $11) "
+        "ON CONFLICT (subject, what, distinct_key) DO NOTHING",
+        row.id, row.organisation, row.subject, row.kind, row.what, distinct, row.reference, row.receivers, row.packet, row.stage.value,
+        row.created_us,
+    )  # fmt: skip
+
+
+async def message(db: Reads, id_: str) -> MessageRow | None:
+    row = await db.fetch_one(f"SELECT {_MESSAGE} FROM outgoing_messages WHERE id = $1", id_)
+    return None if row is None else into(row, MessageRow)
+
+
+async def messages(db: Reads, subject: str) -> list[MessageRow]:
+    """What was said beside the document's own packet, in order."""
     rows = await db.fetch_all(
-        "SELECT doc_id FROM outgoing_packets WHERE reference = $1 AND id <> $2 AND doc_id <> ''",
-        packet.reference,
-        packet.id,
+        f"SELECT {_MESSAGE} FROM outgoing_messages WHERE subject = $1 ORDER BY created_us, id", subject
+    )
+    return [into(row, MessageRow) for row in rows]
+
+
+async def known_ids(db: Reads, reference: str, id_: str) -> list[str]:
+    """Ids that the axis gave to other packets and messages with this reference."""
+    rows = await db.fetch_all(
+        "SELECT doc_id FROM outgoing_packets WHERE reference = $1 AND id <> $2 AND doc_id <> '' "
+        "UNION SELECT doc_id FROM outgoing_messages WHERE reference = $1 AND id <> $2 AND doc_id <> ''",
+        reference,
+        id_,
     )
     return [str(row["doc_id"]) for row in rows]
 
 
-async def unsettled_alike(tx: Reads, packet: PacketRow) -> bool:
-    """Whether another packet with this reference may be at the axis without us knowing its id."""
+async def unsettled_alike(tx: Reads, reference: str, id_: str) -> bool:
+    """Whether another packet or message with this reference may be at the axis without us knowing its id."""
     row = await tx.fetch_one(
-        "SELECT 1 AS one FROM outgoing_packets WHERE reference = $1 AND id <> $2 AND stage IN ('sending', 'unknown') LIMIT 1",
-        packet.reference,
-        packet.id,
+        "SELECT 1 AS one FROM outgoing_packets WHERE reference = $1 AND id <> $2 AND stage IN ('sending', 'unknown') "
+        "UNION SELECT 1 AS one FROM outgoing_messages WHERE reference = $1 AND id <> $2 AND stage IN ('sending', 'unknown')",
+        reference,
+        id_,
     )
     return row is not None
 
@@ -230,6 +304,11 @@ async def insert_incoming(
         now_us,
         organisation_code,
     )
+
+
+async def organisation_by_code(tx: Reads, code: str) -> str | None:
+    row = await tx.fetch_one("SELECT id FROM organisations WHERE lower(code) = lower($1)", code)
+    return None if row is None else str(row["id"])
 
 
 async def settle_incoming(
@@ -372,7 +451,8 @@ async def named_elsewhere(db: Reads, digests: Sequence[str]) -> set[str]:
     some = _places(1, digests)
     rows = await db.fetch_all(
         f"SELECT digest FROM revisions WHERE digest IN ({some}) UNION SELECT blob FROM prepared_revisions WHERE blob IN ({some})"
-        f" UNION SELECT digest FROM page_images WHERE digest IN ({some})",
+        f" UNION SELECT digest FROM page_images WHERE digest IN ({some}) UNION SELECT digest FROM arrival_files WHERE digest IN ({some})"
+        f" UNION SELECT blob FROM arrivals WHERE blob IN ({some})",
         *digests,
     )
     return {str(row["digest"]) for row in rows}

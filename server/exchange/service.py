@@ -21,10 +21,12 @@ from server.documents.service import SYSTEM, DocumentService, documents_load, mo
 from server.errors import Refused
 from server.exchange import forward, queries
 from server.exchange.axis import Axis, SentKey
+from server.exchange.breaker import Breaker
 from server.exchange.compose import Sender, header_of, write_packet
 from server.exchange.delivery import Event, on_event
 from server.exchange.forward import Action, Forwarding, Parcel, Stage
-from server.exchange.incoming import Incoming, follow
+from server.exchange.incoming import Arrivals, Incoming, follow
+from server.exchange.messages import Messages
 from server.exchange.model import ExchangeError, PacketKind, Signer, too_long
 from server.exchange.queries import PacketRow, ReceiverRow
 from server.identity.model import Actor
@@ -38,7 +40,6 @@ log = structlog.get_logger()
 DOCUMENT = PacketKind.DOCUMENT.value
 _NOT_VALID = "personal-signature-missing"
 _ALIKE_S = 5.0
-_PROBE_US = 60_000_000
 _DROPPED_AT_ONCE = 90  # a statement takes 99 parameters at most
 _EVENT_OF = {
     Stage.SENDING: Event.SEND_STARTED,
@@ -57,49 +58,6 @@ class Deliveries(msgspec.Struct, frozen=True):
     statuses: list[Row]
 
 
-class _Breaker:
-    """One axis that is down is probed at most once a minute, however many documents wait and processes work (D3).
-
-    What is known of it stands in one row. Times are of the wall clock, since processes share them; a clock that was set back
-    closes nothing for longer than the usual minute (D7).
-    """
-
-    def __init__(self, db: Database, clock: Clock, axis: str) -> None:
-        self._db = db
-        self._clock = clock
-        self._axis = axis
-
-    async def admit(self, jitter: float) -> None:
-        """Let this one pass. Raises: Retry while the axis is taken to be down."""
-        known = await queries.axis_health(self._db, self._axis)
-        if known is None or not known.failures:
-            return
-        now_us = self._clock.now_us()
-        wait_us = known.closed_until_us - now_us
-        if 0 < wait_us <= _PROBE_US:
-            raise Retry(wait_us / 1e6 + 5 * jitter, "exchange-down")
-        # This one probes; the others wait for what it finds.
-        probing = self._closed_until(known.failures, now_us)
-        if not await self._db.transact(lambda tx: queries.take_probe(tx, self._axis, known, probing)):
-            raise Retry(1 + 5 * jitter, "exchange-down")
-
-    async def heard(self, before: Forwarding, after: Forwarding) -> None:
-        """Whether the axis was there: a send that it cannot have had and a question without answer say no."""
-        unsent = before.stage is Stage.SENDING and after.stage is Stage.READY and bool(after.code)
-        unanswered = before.stage is after.stage and after.attempts > before.attempts
-        known = await queries.axis_health(self._db, self._axis)
-        failures = 0 if known is None else known.failures
-        if unsent or unanswered:
-            closed_until_us = self._closed_until(failures + 1, self._clock.now_us())
-            await self._db.transact(lambda tx: queries.axis_failed(tx, self._axis, closed_until_us))
-        elif failures and after.stage is not Stage.UNKNOWN:
-            await self._db.transact(lambda tx: queries.axis_answers(tx, self._axis))
-
-    @staticmethod
-    def _closed_until(failures: int, now_us: int) -> int:
-        return now_us + min(1_000_000 << min(failures, 6), _PROBE_US)
-
-
 class ExchangeService:
     """`axis` None: no exchange is configured; sealed documents wait, and their alarm tells."""
 
@@ -109,6 +67,7 @@ class ExchangeService:
         db: Database,
         blobs: Blobs,
         axis: Axis | None,
+        arrivals: Arrivals,
         approvals: ApprovalService,
         documents: DocumentService,
         clock: Clock,
@@ -123,8 +82,11 @@ class ExchangeService:
         self._clock = clock
         self._settings = settings
         self._jitter = jitter
-        self._breaker = _Breaker(db, clock, settings.url)
-        self._incoming = Incoming(db, blobs, axis, clock, organ_codes=settings.organ_codes, poll_s=settings.poll_s)
+        self._breaker = Breaker(db, clock, settings.url)
+        self._messages = Messages(db, blobs, axis, self._breaker, clock.now_us, jitter, settings)
+        self._incoming = Incoming(
+            db, blobs, axis, arrivals, clock, organ_codes=settings.organ_codes, poll_s=settings.poll_s
+        )
         self.poll_s = settings.poll_s
 
     async def deliveries(self, actor: Actor, document: str) -> Deliveries:
@@ -143,6 +105,10 @@ class ExchangeService:
     async def poll(self, kind: PacketKind) -> int:
         """Take in what waits for us at the axis; how many packets were new."""
         return await self._incoming.poll(kind)
+
+    async def send_message(self, message: str, context: Context, *, revived: bool = False) -> None:
+        """Send what stands in the outbox under this id. Raises: Retry, Bury."""
+        await self._messages.send(message, context, revived=revived)
 
     # Forwarding.
 
@@ -294,7 +260,7 @@ class ExchangeService:
 
         async with self._blobs.local(packet.blob) as path:
             while (due := forward.action(state, self._clock.now_us())) in {Action.SEND, Action.ASK}:
-                known = await queries.known_ids(self._db, packet)
+                known = await queries.known_ids(self._db, packet.reference, packet.id)
                 parcel = Parcel(
                     kind=PacketKind.DOCUMENT, file=path, sender=self._settings.system_id, key=key, known=known
                 )
@@ -339,7 +305,7 @@ class ExchangeService:
         """
         if row.state is not State.SEALED:
             raise Retry(0.0, "document-changed")
-        if await queries.unsettled_alike(tx, packet):
+        if await queries.unsettled_alike(tx, packet.reference, packet.id):
             raise Retry(_ALIKE_S, "reference-in-flight")
 
     async def drop_packets(self) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from server.documents.service import Forward
+from server.exchange import messages
 from server.exchange.directory.service import AgencyDirectory
 from server.exchange.model import PacketKind
 from server.exchange.service import ExchangeService
@@ -16,7 +17,7 @@ class ExchangeTasks:
         self._exchange = exchange
 
     def handlers(self) -> Mapping[str, Handler]:
-        return {"exchange.forward": self.forward}
+        return {"exchange.forward": self.forward, messages.JOB: self.message}
 
     def periodic(self) -> list[Periodic]:
         every_s = max(1, round(self._exchange.poll_s))
@@ -29,6 +30,9 @@ class ExchangeTasks:
     async def forward(self, job: Job, context: Context) -> None:
         # A job that an operator revived counts its attempts from the start again.
         await self._exchange.forward(job.decode(Forward).document, context, revived=job.attempt == 1)
+
+    async def message(self, job: Job, context: Context) -> None:
+        await self._exchange.send_message(job.decode(messages.Send).message, context, revived=job.attempt == 1)
 
     async def drop_packets(self, _job: Job, _context: Context) -> None:
         await self._exchange.drop_packets()

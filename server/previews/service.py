@@ -44,17 +44,19 @@ class PreviewService:
         self._making: dict[str, asyncio.Task[tuple[PageImage, ...]]] = {}
         self.renderer = RENDERER
 
-    async def images(self, revision: str, priority: Priority = Priority.INTERACTIVE) -> tuple[PageImage, ...]:
-        """All page images of a stored revision, drawn now if they are not there yet.
+    async def images(
+        self, revision: str, priority: Priority = Priority.INTERACTIVE, most: int | None = None
+    ) -> tuple[PageImage, ...]:
+        """All page images of a stored revision, drawn now if they are not there yet; `most`: the pages that are drawn at all.
 
-        Raises: Refused("cannot-be-shown"), Refused("busy").
+        Raises: Refused("cannot-be-shown"), Refused("busy"), Refused("too-many-pages").
         """
         known = await self._known(revision)
         if known:
             return known
         task = self._making.get(revision)
         if task is None:
-            task = asyncio.create_task(self._make(revision, priority))
+            task = asyncio.create_task(self._make(revision, priority, most))
             self._making[revision] = task
             task.add_done_callback(lambda _: self._making.pop(revision, None))
         return await asyncio.shield(task)
@@ -78,12 +80,12 @@ class PreviewService:
     async def _verdict(self, revision: str) -> str | None:
         return await queries.verdict(self._db, revision, self._clock.now_us() - _TRY_AGAIN_US)
 
-    async def _make(self, revision: str, priority: Priority) -> tuple[PageImage, ...]:
+    async def _make(self, revision: str, priority: Priority, most: int | None = None) -> tuple[PageImage, ...]:
         if await self._verdict(revision) == "cannot-be-shown":
             raise Refused("cannot-be-shown")
         try:
             async with self._blobs.local(revision) as path:
-                made = await self.draw(path, revision, None, priority)
+                made = await self.draw(path, revision, None, priority, most)
         except Refused as error:
             if error.code == "cannot-be-shown":
                 await self._db.transact(
@@ -104,14 +106,21 @@ class PreviewService:
         await queries.put_verdict(tx, revision, "complete", self._clock.now_us())
 
     async def draw(
-        self, path: Path, revision: str, pages: list[int] | None, priority: Priority = Priority.INTERACTIVE
+        self,
+        path: Path,
+        revision: str,
+        pages: list[int] | None,
+        priority: Priority = Priority.INTERACTIVE,
+        most: int | None = None,
     ) -> tuple[PageImage, ...]:
         """Draw the pages (all if None) of a file and store the images; `revision` is the file's SHA-256.
 
-        Raises: Refused("cannot-be-shown") when the child gives up, Refused("busy").
+        Raises: Refused("cannot-be-shown") when the child gives up, Refused("busy"), Refused("too-many-pages") beyond `most`.
         """
         if pages is None:
             first = await self._slice(path, revision, 1, _SLICE, priority)
+            if most is not None and first[1] > most:
+                raise Refused("too-many-pages", limit=most)
             slices = [(start, start + _SLICE - 1) for start in range(_SLICE + 1, first[1] + 1, _SLICE)]
             made = list(first[0])
         else:
@@ -184,6 +193,14 @@ class PreviewService:
             )
         )
 
+    async def manifest_of(self, revision: str, length: int, *, most: int) -> bytes:
+        """The canonical manifest of a stored file of others, whose pages nobody has counted yet."""
+        images = await self.images(revision, most=most)
+        count = max((image.page for image in images), default=0)
+        return encode(
+            RevisionManifest(v=1, revision=revision, length=length, renderer=RENDERER, page_count=count, images=images)
+        )
+
     async def belongs(self, organisation: str, document: str, revision: str) -> bool:
         return await queries.visible_revision(self._db, organisation, document, revision) is not None
 
@@ -193,7 +210,19 @@ class PreviewService:
         Raises: Refused("not-found"), Refused("cannot-be-shown").
         """
         known = await queries.visible_revision(self._db, organisation, document, revision)
-        if known is None or width not in WIDTHS or not 1 <= page <= known["page_count"]:
+        if known is None:
+            raise Refused("not-found")
+        return await self.image(revision, known["page_count"], page, width)
+
+    async def image(self, revision: str, page_count: int, page: int, width: int) -> tuple[str, int]:
+        """As `page`, for a stored file that the caller may see. Raises: Refused("not-found"), Refused("cannot-be-shown")."""
+        if width not in WIDTHS or not 1 <= page <= page_count:
+            raise Refused("not-found")
+        return await self.drawn(revision, page, width)
+
+    async def drawn(self, revision: str, page: int, width: int) -> tuple[str, int]:
+        """The same for a file that the caller may see. Raises: Refused("not-found") for a page that it has not."""
+        if width not in WIDTHS:
             raise Refused("not-found")
         row = await queries.image(self._db, revision, RENDERER, page, width)
         if row is None:
@@ -201,6 +230,8 @@ class PreviewService:
             async with self._blobs.local(revision) as path:
                 drawn = await self.draw(path, revision, [page])
             await self._db.transact(lambda tx: queries.put(tx, revision, RENDERER, drawn))
-            found = next(image for image in drawn if image.width == width)
+            found = next((image for image in drawn if image.width == width), None)
+            if found is None:
+                raise Refused("not-found")
             return found.digest, found.size
         return str(row["digest"]), int(row["size"])

@@ -13,14 +13,14 @@ from server.documents.model import clean
 from server.exchange import edxml
 from server.exchange.model import DocumentPacket
 from server.ids import new_id
-from server.jobs import enqueue
+from server.jobs import Lane, enqueue
 from server.jobs.model import Retry
 from server.pdfwork import PdfWork
 from server.storage import Blobs
 from server.validations import queries
 from server.validations.model import Report, report_of
 
-__all__ = ["IncomingFile", "IncomingPacket", "ValidationService", "validate_later"]
+__all__ = ["IncomingFile", "IncomingPacket", "ValidationService", "is_pdf", "validate_later"]
 
 _JOB = "validations.incoming"
 _BUSY_AGAIN_S = 15.0
@@ -44,9 +44,10 @@ class IncomingFile(msgspec.Struct, frozen=True):
     judged_us: int
 
 
-async def validate_later(tx: Transaction, packet: IncomingPacket) -> None:
-    """For the exchange, in the transaction that stores a document packet: its files will be judged (EXC-2)."""
-    await enqueue(tx, _JOB, packet, dedupe_key=f"{_JOB}:{packet.source}")
+async def validate_later(tx: Transaction, packet: IncomingPacket, *, urgent: bool = False) -> None:
+    """For the exchange, in the transaction that stores a document packet: its files will be judged (EXC-2), urgent ones first (TIM-1)."""
+    lane = Lane.URGENT if urgent else Lane.NORMAL
+    await enqueue(tx, _JOB, packet, lane=lane, dedupe_key=f"{_JOB}:{packet.source}")
 
 
 class ValidationService:
@@ -80,7 +81,7 @@ class ValidationService:
             if not isinstance(parsed.packet, DocumentPacket):
                 return
             for attachment in parsed.packet.attachments:
-                if await asyncio.to_thread(_is_pdf, attachment.path):
+                if await asyncio.to_thread(is_pdf, attachment.path):
                     await self._judge_attachment(packet, attachment.path, attachment.sha256, attachment.safe_name)
 
     async def _judge_attachment(self, packet: IncomingPacket, path: Path, digest: str, name: str) -> None:
@@ -119,7 +120,7 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _is_pdf(path: Path) -> bool:
+def is_pdf(path: Path) -> bool:
     """By its bytes, not by its sender's words; readers take a header anywhere in the first kilobyte for a PDF."""
     with path.open("rb") as file:
         return b"%PDF-" in file.read(1024)

@@ -30,6 +30,7 @@ from server.wire import iso
 
 EVENTS = (
     "document.returned", "document.refused", "document.signed", "document.sealed", "document.forwarded", "document.delivered", "document.accepted",
+    "document.receivers_changed", "arrival.arrived", "arrival.registered", "arrival.returned", "arrival.answered", "arrival.recalled", "arrival.replaced",
     "document.recalled",
 )  # fmt: skip
 

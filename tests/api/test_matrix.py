@@ -14,6 +14,7 @@ from server.app import schema_document
 from tests.api.conftest import World, code
 from tests.api.grants import deputy, granted
 from tests.fakes import pdfs
+from tests.fakes.arrivals import arrived
 from tests.fakes.stack import Caller
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -28,9 +29,9 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
 # What stands in for each path parameter: the other organisation's real thing, and one that never was.
 UNKNOWN = {
     "document": "0" * 32, "prepared": "0" * 32, "receipt": "0" * 32, "webhook": "0" * 32, "person": "0" * 32, "device": "0" * 32, "client": "0" * 32, "grant": "0" * 32,
-    "notice": "A" * 22, "credential": "A" * 22, "digest": "0" * 64, "revision": "0" * 64,
+    "arrival": "0" * 32, "notice": "A" * 22, "credential": "A" * 22, "digest": "0" * 64, "revision": "0" * 64,
 }  # fmt: skip
-FIXED = {"page": "1", "which": "original", "role": "leader", "code": "conflict"}
+FIXED = {"page": "1", "position": "1", "which": "original", "role": "leader", "code": "conflict"}
 
 JWS = "a" * 120
 SEALED = "A" * 200
@@ -61,6 +62,10 @@ BODIES: dict[str, Any] = {
     "registerWebhook": {"url": "http://127.0.0.1:9/x", "events": ["document.signed"]},
     "giveAuthority": {"grant": JWS},
     "handOverStep": {"grant": "0" * 32},
+    "registerArrival": {"despite": "x"},
+    "returnArrival": {"reason": "x"},
+    "answerArrival": {"agree": True},
+    "numberArrival": {"number": "1"},
 }  # fmt: skip
 QUERIES = {"findAgencies": {"query": "BIMAT"}}
 MULTIPART = {"takeInDocument", "replaceDocument", "validateFile", "putSignatureImage", "putSealImage"}
@@ -73,11 +78,14 @@ OWN = {
     "listHandovers", "listMyCredentials", "createMyPairingCode", "changePin", "listNotices", "reportReceipts", "approve", "putSignatureImage", "deleteSignatureImage",
 }  # fmt: skip
 LISTS = {
+    "listArrivals",
     "giveAuthority", "listAuthority",
     "listAwaitingDevices", "listPeople", "listClients", "listDocuments", "readInbox", "readChanges", "readSealQueue", "listPendingCredentials", "listCredentials", "listWebhooks",
     "createPerson", "createClient", "registerWebhook", "takeInDocument", "carryVoucher", "validateFile", "findAgencies", "putSealImage", "deleteSealImage",
 }  # fmt: skip
 OBJECTS = {
+    "readArrival", "fetchArrivalFile", "readArrivalValidation", "readArrivalManifest", "fetchArrivalPage", "registerArrival", "returnArrival",
+    "answerArrival", "numberArrival",
     "readAuthority", "revokeAuthority", "handOverStep",
     "listDevicesOfPerson", "revokeDevice", "freezeKey", "unfreezeKey", "getPerson", "endPerson", "grantRole", "withdrawRole", "createPairingCode",
     "revokeClient", "replaceDocument", "readDocument", "fetchFile", "returnDocument", "recallDocument", "openSheet", "readPreparedManifest",
@@ -129,6 +137,7 @@ async def target(world: World, kept: dict[str, Target]) -> Target:
     client = (await world.administrator.json("GET", "/api/v1/clients"))[0]["client_id"]
     voucher = (await world.rows("SELECT digest FROM vouchers WHERE person = $1", world.leader.person))[0]["digest"]
     ids = {
+        "arrival": await arrived(world.stack, page.classic(), subject=subject),
         "document": waiting, "revision": sheet["parent"], "prepared": sheet["prepared"], "digest": voucher, "image": manifest["images"][0]["digest"],
         "credential": held[0]["id"], "notice": notice, "receipt": receipt, "signed": document, "webhook": hook["id"], "person": world.leader.person,
         "device": world.leader.device, "client": client, "grant": (await granted(world.leader, await deputy(world), paper="BIMAT 7719"))["id"],
@@ -309,6 +318,7 @@ async def test_an_unknown_field_is_refused(world: World, prepared_target: dict[s
     """C2: mass assignment; also every field that only the server sets."""
     aim = await target(world, prepared_target)
     callers = {
+        "registerArrival": world.clerk, "returnArrival": world.clerk, "answerArrival": world.clerk, "numberArrival": world.qlvb,
         "createPerson": world.administrator, "createPairingCode": world.administrator, "createClient": world.administrator, "carryVoucher": world.officer,
         "importCertificate": world.officer, "recallDocument": world.qlvb, "registerWebhook": world.qlvb,
     }  # fmt: skip

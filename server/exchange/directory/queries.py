@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from server.db import Dialect, Reads, Transaction, into
+from server.exchange.directory import changes
 from server.exchange.directory.changes import Ended, Entry, Known
 
 _FIELDS: Final = Entry.__struct_fields__
@@ -120,6 +121,36 @@ async def by_code(db: Reads, code_key: str) -> list[AgencyRow]:
         code_key,
     )
     return [into(row, AgencyRow) for row in rows]
+
+
+async def names(db: Reads, code: str) -> list[str]:
+    """Keys of the codes that name the agency of `code`, its own first: the list's old code, and who has the unit now (reference §6.6)."""
+    asked = changes.key(code)
+    rows = await db.fetch_all(
+        "SELECT code_key, old_key, closed, successor FROM agencies WHERE code_key = $1 OR old_key = $1", asked
+    )
+    exact = [row for row in rows if row["code_key"] == asked]
+    found = [asked]
+    # An old code that the list gives to several agencies names none of them.
+    for row in exact or (rows if len(rows) == 1 else ()):
+        successor = changes.key(row["successor"]) if row["closed"] else ""
+        found += [name for name in (row["code_key"], row["old_key"], successor) if name]
+    return list(dict.fromkeys(found))
+
+
+async def same(db: Reads, one: str, other: str) -> bool:
+    """Whether two codes name one agency, by spelling or by the kept list."""
+    if changes.key(one) == changes.key(other):
+        return True
+    return changes.key(other) in await names(db, one) or changes.key(one) in await names(db, other)
+
+
+async def current(db: Reads, code: str) -> str:
+    """The code to send to: that of who has the unit now where the list shows that this one is closed, else `code` as it stands."""
+    row = await db.fetch_one(
+        "SELECT successor FROM agencies WHERE code_key = $1 AND closed = 1 AND successor <> ''", changes.key(code)
+    )
+    return code if row is None else str(row["successor"])
 
 
 async def search(db: Reads, dialect: Dialect, words: Sequence[str], limit: int) -> list[AgencyRow]:

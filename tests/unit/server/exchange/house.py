@@ -7,12 +7,14 @@ from pathlib import Path
 import msgspec
 
 from server import jobs
+from server.arrivals.service import ArrivalService
 from server.crash import point
 from server.documents import queries as document_queries
 from server.documents.model import DocumentRow, Metadata, Receiver, SignerStep, State, StepState, due_us
 from server.documents.service import DocumentService, Forward, route_of
 from server.errors import Refused
 from server.exchange.axis import AxisLimits, VxpAxis
+from server.exchange.directory.service import AgencyDirectory
 from server.exchange.service import ExchangeService
 from server.exchange.tasks import ExchangeTasks
 from server.identity.model import Actor
@@ -49,10 +51,12 @@ class House:
 
     def restart(self):
         """A new process: nothing but the stores is left."""
+        self.arrivals = ArrivalService(self.db, self.blobs, None, self.clock, max_pages=100)
         self.exchange = ExchangeService(
-            db=self.db, blobs=self.blobs, axis=self.axis, approvals=self.approvals, documents=self.documents,
+            db=self.db, blobs=self.blobs, axis=self.axis, arrivals=self.arrivals, approvals=self.approvals, documents=self.documents,
             clock=self.clock, settings=self.settings, jitter=self.jitter,
         )  # fmt: skip
+        self.agencies = AgencyDirectory(self.db, self.axis, self.clock, name="axis")
         self.tasks = ExchangeTasks(self.exchange)
 
     async def found(self):
@@ -120,26 +124,29 @@ class House:
         await self.db.transact(body)
         return document
 
-    async def claimed(self):
-        """A due forwarding job, or None."""
+    async def claimed(self, lane=jobs.Lane.NORMAL):
+        """A due job of the lane, or None."""
 
         async def body(tx):
             return await job_queries.claim(
-                tx, self.db.dialect, jobs.Lane.NORMAL, owner=uuid.uuid4().hex, limit=1, now_us=self.clock.now_us(),
+                tx, self.db.dialect, lane, owner=uuid.uuid4().hex, limit=1, now_us=self.clock.now_us(),
                 lease_end_us=self.clock.now_us() + 60_000_000, timed_first=False,
             )  # fmt: skip
 
         found = await self.db.transact(body)
         return found[0] if found else None
 
-    async def run(self):
-        """One attempt at one due job: "none", "done", ("retry", seconds, reason) or ("buried", reason)."""
-        job = await self.claimed()
+    async def run(self, lane=jobs.Lane.NORMAL):
+        """One attempt at one due job: "none", "done", ("retry", seconds, reason) or ("buried", reason); others' jobs are let go."""
+        job = await self.claimed(lane)
         if job is None:
             return "none"
+        if job.kind not in self.tasks.handlers():
+            await self.db.transact(lambda tx: job_queries.finish(tx, job))
+            return "done"
         context = jobs.Context(self.db, self.clock, job, job_queries.finish)
         try:
-            await self.tasks.forward(job, context)
+            await self.tasks.handlers()[job.kind](job, context)
         except jobs.Retry as raised:
             retry = raised
             due_us = self.clock.now_us() + round((retry.after_s or 0) * 1e6)

@@ -156,6 +156,7 @@ async def test_late_repeated_and_lower_statuses_go_into_the_history_only(house, 
 async def test_what_answers_nothing_of_ours_is_kept_alarmed_and_confirmed(house, sends):
     """Unknown document, a receiver that was never addressed, an unknown code: no transition, nothing lost, no blocked queue."""
     document = await forwarded(house)
+    await house.agencies.synchronise()
     await sends("X02", "03", number="99", document_id="X09,2026/01/01,99/KHAC")
     await sends("X03", "03")
     await sends("X02", "09")
@@ -183,13 +184,13 @@ async def test_what_answers_nothing_of_ours_is_kept_alarmed_and_confirmed(house,
 
 
 @pytest.mark.asyncio
-async def test_codes_are_compared_by_the_axis_list_and_answers_without_our_id_by_reference(house, sends, stage):
+async def test_codes_are_compared_by_the_kept_list_and_answers_without_our_id_by_reference(house, sends):
     """Reference §5, §6.6: old codes still travel, and some answers quote number and day only."""
     document = await forwarded(house)
     await sends("X02", "01", spelled="000.00.00.x02")
-    await stage.put("_faults", [{"fault": "500-before", "call": "getAgenciesListQD20"}])
     assert await house.exchange.poll(STATUS) == 0  # without the list nothing is guessed; the packet stays at the axis
     assert await incoming(house) == []
+    await house.agencies.synchronise()
     house.clock.advance(120)
     assert await house.exchange.poll(STATUS) == 1
     assert await house.state(document) == "delivered"

@@ -1,0 +1,52 @@
+"""What is known of an axis that does not answer, shared by all processes in one row."""
+
+from server.clock import Clock
+from server.db import Database
+from server.exchange import queries
+from server.exchange.forward import Forwarding, Stage
+from server.jobs import Retry
+
+_PROBE_US = 60_000_000
+
+
+class Breaker:
+    """One axis that is down is probed at most once a minute, however many documents wait and processes work (D3).
+
+    What is known of it stands in one row. Times are of the wall clock, since processes share them; a clock that was set back
+    closes nothing for longer than the usual minute (D7).
+    """
+
+    def __init__(self, db: Database, clock: Clock, axis: str) -> None:
+        self._db = db
+        self._clock = clock
+        self._axis = axis
+
+    async def admit(self, jitter: float) -> None:
+        """Let this one pass. Raises: Retry while the axis is taken to be down."""
+        known = await queries.axis_health(self._db, self._axis)
+        if known is None or not known.failures:
+            return
+        now_us = self._clock.now_us()
+        wait_us = known.closed_until_us - now_us
+        if 0 < wait_us <= _PROBE_US:
+            raise Retry(wait_us / 1e6 + 5 * jitter, "exchange-down")
+        # This one probes; the others wait for what it finds.
+        probing = self._closed_until(known.failures, now_us)
+        if not await self._db.transact(lambda tx: queries.take_probe(tx, self._axis, known, probing)):
+            raise Retry(1 + 5 * jitter, "exchange-down")
+
+    async def heard(self, before: Forwarding, after: Forwarding) -> None:
+        """Whether the axis was there: a send that it cannot have had and a question without answer say no."""
+        unsent = before.stage is Stage.SENDING and after.stage is Stage.READY and bool(after.code)
+        unanswered = before.stage is after.stage and after.attempts > before.attempts
+        known = await queries.axis_health(self._db, self._axis)
+        failures = 0 if known is None else known.failures
+        if unsent or unanswered:
+            closed_until_us = self._closed_until(failures + 1, self._clock.now_us())
+            await self._db.transact(lambda tx: queries.axis_failed(tx, self._axis, closed_until_us))
+        elif failures and after.stage is not Stage.UNKNOWN:
+            await self._db.transact(lambda tx: queries.axis_answers(tx, self._axis))
+
+    @staticmethod
+    def _closed_until(failures: int, now_us: int) -> int:
+        return now_us + min(1_000_000 << min(failures, 6), _PROBE_US)

@@ -1,0 +1,275 @@
+"""What is sent beside a document's own packet: business statuses, revocations, updates, late receivers (reference §10, outbox).
+
+`queue` keeps the typed packet in the transaction of whoever acts; the job `exchange.message` writes the file from it, the same bytes each
+time, and sends it under the policy of `forward`. The messages of one document go in order, none before the document itself.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from server import audit
+from server.crash import point
+from server.db import Database, Transaction
+from server.exchange import edxml, forward, queries
+from server.exchange.axis import Axis, SentKey
+from server.exchange.breaker import Breaker
+from server.exchange.delivery import Event, on_event
+from server.exchange.forward import Action, Forwarding, Parcel, Stage
+from server.exchange.model import (
+    Attachment,
+    Business,
+    BusinessKind,
+    DocumentPacket,
+    ExchangeError,
+    MessageHeader,
+    PacketKind,
+    StatusCode,
+    StatusPacket,
+    TraceHeader,
+    receivers,
+)
+from server.exchange.queries import MessageRow
+from server.ids import new_id
+from server.jobs import Bury, Context, Lane, Retry, enqueue
+from server.settings import ExchangeSettings
+from server.storage import Blobs
+
+log = structlog.get_logger()
+
+JOB = "exchange.message"
+_SYSTEM = "system"
+_ALIKE_S = 5.0
+_TAKES_BACK = frozenset({StatusCode.TAKE_BACK.value, BusinessKind.REVOKE.name.lower()})
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Job `exchange.message`."""
+
+    message: str
+
+
+class Enclosed(msgspec.Struct, frozen=True):
+    """A file of a message: the blob with this digest, under the name and id that receivers see."""
+
+    digest: str
+    size: int
+    name: str
+    content_type: str
+    content_id: str
+
+
+class Letter(msgspec.Struct, frozen=True, kw_only=True):
+    """A packet without its bytes: either `status`, or `header` with what belongs to a document packet."""
+
+    status: StatusPacket | None = None
+    header: MessageHeader | None = None
+    business: Business | None = None
+    traces: tuple[TraceHeader, ...] = ()
+    enclosed: tuple[Enclosed, ...] = ()
+
+    @property
+    def kind(self) -> PacketKind:
+        return PacketKind.DOCUMENT if self.status is None else PacketKind.STATUS
+
+    def packet(self, files: Sequence[Attachment] = ()) -> DocumentPacket | StatusPacket:
+        if self.status is not None:
+            return self.status
+        assert self.header is not None
+        return DocumentPacket(header=self.header, business=self.business, traces=self.traces, attachments=tuple(files))
+
+
+async def queue(
+    tx: Transaction,
+    letter: Letter,
+    *,
+    organisation: str,
+    subject: str,
+    what: str,
+    distinct: str = "",
+    urgent: bool = False,
+    now_us: int,
+) -> bool:
+    """Send `letter` once it is this one's turn among those of `subject`; False when the same was said before.
+
+    `what` names the message in the outbox: a status code, or the kind of business. `distinct` tells repeated ones apart.
+    """
+    packet = letter.packet()
+    reference = packet.response_for.code if isinstance(packet, StatusPacket) else packet.header.code
+    id_ = new_id()
+    fresh = await queries.insert_message(
+        tx,
+        MessageRow(
+            id=id_,
+            organisation=organisation,
+            subject=subject,
+            kind=letter.kind.value,
+            what=what,
+            reference=reference,
+            receivers=msgspec.json.encode(receivers(packet)).decode(),
+            packet=msgspec.json.encode(letter),
+            stage=Stage.READY,
+            attempts=0,
+            not_before_us=0,
+            doc_id="",
+            code="",
+            description="",
+            created_us=now_us,
+        ),
+        distinct,
+    )
+    if fresh:
+        await enqueue(
+            tx,
+            JOB,
+            Send(message=id_),
+            lane=Lane.URGENT if urgent else Lane.NORMAL,
+            ordering_key=f"exchange:{subject}",
+            dedupe_key=f"{JOB}:{id_}",
+        )
+    return bool(fresh)
+
+
+class Messages:
+    """The sender of queued messages. `axis` None: they wait, as documents do."""
+
+    def __init__(
+        self,
+        db: Database,
+        blobs: Blobs,
+        axis: Axis | None,
+        breaker: Breaker,
+        now_us: Callable[[], int],
+        jitter: Callable[[], float],
+        settings: ExchangeSettings,
+    ) -> None:
+        self._db = db
+        self._blobs = blobs
+        self._axis = axis
+        self._breaker = breaker
+        self._now_us = now_us
+        self._jitter = jitter
+        self._settings = settings
+
+    async def send(self, id_: str, context: Context, *, revived: bool = False) -> None:
+        """Make the steps that are due until the axis has the message; ends with the job finished in the last transaction.
+
+        Raises: Retry (with its delay) while the outcome is open, Bury when a person must look.
+        """
+        row = await queries.message(self._db, id_)
+        if row is None or row.stage is Stage.ACCEPTED:
+            return
+        if self._axis is None:
+            raise Retry(reason="exchange-not-configured")
+        state = row.forwarding
+        if state.stage is Stage.REFUSED and revived:
+            state = await self._requeue(row)
+        path = self._blobs.scratch() / f"message-{new_id()}.edxml"
+        try:
+            await self._write(msgspec.json.decode(row.packet, type=Letter), path)
+            state = await self._steps(self._axis, row, state, path, context)
+        except ExchangeError as error:
+            raise Bury(error.code) from None
+        finally:
+            path.unlink(missing_ok=True)
+        if state.stage is Stage.REFUSED:
+            raise Bury(f"axis-refused-{state.code}")
+        if state.stage is not Stage.ACCEPTED:
+            raise Retry((state.not_before_us - self._now_us()) / 1e6, state.code or state.stage.value)
+
+    async def _requeue(self, row: MessageRow) -> Forwarding:
+        again = msgspec.structs.replace(row.forwarding, stage=Stage.READY, attempts=0, not_before_us=0)
+
+        async def body(tx: Transaction) -> None:
+            if not await queries.set_message(tx, row.id, row.forwarding, again, self._now_us()):
+                raise Retry(0.0, "message-changed")
+
+        await self._db.transact(body)
+        return again
+
+    async def _write(self, letter: Letter, path: Path) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            files = [
+                Attachment(
+                    content_id=one.content_id,
+                    name=one.name,
+                    content_type=one.content_type,
+                    size=one.size,
+                    sha256=one.digest,
+                    path=await stack.enter_async_context(self._blobs.local(one.digest)),
+                )
+                for one in letter.enclosed
+            ]
+            # The writer itself refuses a file whose bytes are not those of its digest.
+            await asyncio.to_thread(edxml.write, letter.packet(files), path)
+
+    async def _steps(self, axis: Axis, row: MessageRow, state: Forwarding, path: Path, context: Context) -> Forwarding:
+        if forward.action(state, self._now_us()) in {Action.SEND, Action.ASK}:
+            await self._breaker.admit(self._jitter())
+        letter = msgspec.json.decode(row.packet, type=Letter)
+        title = "" if letter.header is None else letter.header.subject
+        addressed = tuple(msgspec.json.decode(row.receivers, type=list[str]))
+        key = SentKey(notation=row.reference, receivers=addressed, title=title)
+
+        async def store(after: Forwarding) -> None:
+            nonlocal state
+            if after.stage is not Stage.SENDING:
+                point("message-sent")
+                await self._breaker.heard(state, after)
+            await self._db.transact(lambda tx: self._store(tx, row, state, after, context))
+            state = after
+
+        while forward.action(state, self._now_us()) in {Action.SEND, Action.ASK}:
+            known = await queries.known_ids(self._db, row.reference, row.id)
+            parcel = Parcel(kind=PacketKind(row.kind), file=path, sender=self._settings.system_id, key=key, known=known)
+            await forward.forward_once(
+                axis,
+                parcel,
+                state,
+                now_us=self._now_us,
+                jitter=self._jitter,
+                store=store,
+                settle_us=round(self._settings.settle_s * 1e6),
+            )
+        return state
+
+    async def _store(
+        self, tx: Transaction, row: MessageRow, before: Forwarding, after: Forwarding, context: Context
+    ) -> None:
+        now_us = self._now_us()
+        if after.stage is Stage.SENDING and await queries.unsettled_alike(tx, row.reference, row.id):
+            raise Retry(_ALIKE_S, "reference-in-flight")
+        if not await queries.set_message(tx, row.id, before, after, now_us):
+            raise Retry(_ALIKE_S, "message-changed")
+        if after.stage is Stage.REFUSED:
+            await self._audit(tx, row, "exchange.message_failed", {"code": after.code}, now_us)
+            tx.after_commit(lambda: log.error("message-failed", subject=row.subject, what=row.what, code=after.code))
+        if after.stage is Stage.ACCEPTED:
+            await self._audit(tx, row, "exchange.message_sent", {"axis_id": after.doc_id}, now_us)
+            if row.what in _TAKES_BACK:
+                await self._taken_back(tx, row, now_us)
+            await context.finish(tx)
+
+    async def _taken_back(self, tx: Transaction, row: MessageRow, now_us: int) -> None:
+        """The receivers were asked: each is in that state until it answers with 15 or 16."""
+        packet = await queries.outgoing(tx, row.subject, PacketKind.DOCUMENT.value)
+        asked = {code.casefold() for code in msgspec.json.decode(row.receivers, type=list[str])}
+        for receiver in [] if packet is None else await queries.receivers(tx, packet.id):
+            if receiver.organ_id.casefold() in asked:
+                after = on_event(receiver.delivery, Event.TAKE_BACK_SENT).delivery
+                await queries.set_receiver(tx, receiver, after, receiver.status_code, now_us)
+
+    async def _audit(self, tx: Transaction, row: MessageRow, kind: str, body: dict[str, str], now_us: int) -> None:
+        await audit.append(
+            tx,
+            kind,
+            organisation=row.organisation,
+            actor=_SYSTEM,
+            subject=row.subject,
+            body={"message": row.id, "what": row.what, **body},
+            now_us=now_us,
+        )

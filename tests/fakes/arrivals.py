@@ -1,0 +1,62 @@
+"""A neighbour on the axis that sends documents to the stack's organisation."""
+
+import asyncio
+import secrets
+import time
+import uuid
+from pathlib import Path
+
+import msgspec
+
+from server.exchange import edxml
+from server.exchange.axis import VxpAxis
+from server.exchange.business import Meaning, New, business
+from server.exchange.model import DocumentPacket, MessageHeader, Organisation, OtherInfo, document_id
+from tests.fakes.stack import ORGANISATION, Stack
+from tests.unit.server.exchange.samples import DAY
+
+SENDER = "X02"
+
+
+def now_us() -> int:
+    return time.time_ns() // 1000
+
+
+async def send(stack: Stack, pdf: bytes, *, asked: Meaning | None = None, number: str = "", **header: object) -> str:
+    """Send a packet of `X02` to the stack's organisation; its DocumentId."""
+    number = number or str(secrets.randbelow(10**6))
+    folder = stack.folder / f"sent-{uuid.uuid4().hex}"
+    folder.mkdir()
+    (folder / "file").write_bytes(pdf)
+    attachment = edxml.attachment(folder / "file", "Công văn mẫu.pdf", "application/pdf", content_id=str(uuid.uuid4()))
+    values = MessageHeader(
+        sender=Organisation(organ_id=SENDER, name="Cơ quan Mẫu Hai"), receivers=(Organisation(organ_id=ORGANISATION),),
+        document_id=document_id(SENDER, DAY, number, "CV-CQM"), number=number, notation="CV-CQM", promulgated=DAY, type_name="Công văn",
+        subject="Về việc phối hợp công tác mẫu", other=OtherInfo(priority=1),
+    )  # fmt: skip
+    values = msgspec.structs.replace(values, **header)
+    packet = DocumentPacket(header=values, business=business(asked or New()), attachments=(attachment,))
+    await _deliver(stack, packet, folder)
+    return values.document_id
+
+
+async def _deliver(stack: Stack, packet: DocumentPacket, folder: Path) -> None:
+    edxml.write(packet, folder / "packet")
+    axis = VxpAxis(stack.axis_url, SENDER, stack.axis.secrets[SENDER], now_us)
+    try:
+        outcome = await axis.send(packet.kind, folder / "packet", SENDER, [ORGANISATION])
+        assert getattr(outcome, "doc_id", ""), outcome
+    finally:
+        await axis.close()
+
+
+async def arrived(stack: Stack, pdf: bytes, *, within_s: float = 60.0, **packet: object) -> str:
+    """Send a packet and wait until it stands in the organisation's list; the arrival's id."""
+    exchange_id = await send(stack, pdf, **packet)  # type: ignore[arg-type]
+    deadline = time.monotonic() + within_s
+    while True:
+        row = await stack.wiring.db.fetch_one("SELECT id FROM arrivals WHERE exchange_id = $1", exchange_id)
+        if row is not None:
+            return str(row["id"])
+        assert time.monotonic() < deadline, "nothing arrived"
+        await asyncio.sleep(0.05)
