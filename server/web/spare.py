@@ -31,6 +31,7 @@ _BEFORE_REGEX: Final = frozenset("(,=:[!&|?{};+-*%<>~^") | {
     "await",
     "yield",
 }
+_CLOSING: Final = frozenset(")]}")
 # No statement ends behind the first ones or before the second ones, so no semicolon can be inserted there.
 _OPEN: Final = frozenset("{([,;=:?&|<>*.")
 _CLOSE: Final = frozenset(")],;:?=&|<>*.")
@@ -88,9 +89,16 @@ def script(source: bytes) -> bytes:
         gaps.append(gap)
         gap = ""
     out: list[str] = []
-    for text, gap in zip(shortened(kept), gaps, strict=True):
-        if gap and out and _apart(out[-1], gap, text):
+    texts = shortened(kept)
+    dropped = False
+    for text, gap, after in zip(texts, gaps, [*texts[1:], ""], strict=True):
+        # A last comma says nothing, except behind another one: a hole in an array.
+        if text == "," and after in _CLOSING and out[-1] not in {",", "["}:
+            dropped = True
+            continue
+        if gap and out and not dropped and _apart(out[-1], gap, text):
             out.append(gap)
+        dropped = False
         out.append(text)
     return "".join([*out, "\n"]).encode()
 

@@ -99,6 +99,8 @@ async def judged(page: Page) -> list[str]:
 
 async def settled(page: Page, path: str) -> None:
     await page.locator("main").first.wait_for()
+    # The client hears of another width with the next frame, and then draws its panes.
+    await page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     if path.partition("#")[2] != "/enrol":
         await expect(page.locator(".spin")).to_have_count(0, timeout=60_000)
 

@@ -207,6 +207,16 @@ async function repeated(method, path, { tries = method === "GET" ? 3 : 1, ...opt
  * @returns {Promise<Api.AnswerOf<"GET", Path>>}
  */
 export const read = async (path, options) => decode(await call("GET", path, options));
+/** Every row of a list that comes in pages. @param {"/api/v1/people" | "/api/v1/grants"} path @param {AbortSignal} signal @returns {Promise<any[]>} */
+export async function every(path, signal) {
+  const rows = [];
+  for (let cursor = "", first = true; first || cursor; first = false) {
+    const page = decode(await call("GET", `${path}?limit=200${cursor && `&cursor=${encodeURIComponent(cursor)}`}`, { signal }));
+    rows.push(...page.items);
+    cursor = page.next_cursor ?? page.next ?? "";
+  }
+  return rows;
+}
 /**
  * What was kept of a path, to be drawn until the first answer of the server since the start; the caller asks the server as well.
  * @template {Api.PathOf<"GET">} Path @param {Path} path @returns {Promise<Api.AnswerOf<"GET", Path> | undefined>}

@@ -38,6 +38,11 @@ const SCREENS = [
   [new RegExp(`^#/people/${DOCUMENT}/${DOCUMENT}$`), async (screen, id, device) => (await import("./people.js")).voucherScreen(screen, id, device)],
   [/^#\/device$/, async () => (await import("./people.js")).furtherDevice()],
   [/^#\/handover\/([0-9a-f]{64})$/, async (screen, id) => (await import("./people.js")).handOverScreen(screen, id)],
+  [/^#\/authority$/, async (screen) => (await import("./authority.js")).authorityScreen(screen)],
+  [/^#\/authority\/new$/, async (screen) => (await import("./authority.js")).grantScreen(screen)],
+  [new RegExp(`^#/d/${DOCUMENT}/deputy$`), async (screen, id) => (await import("./authority.js")).deputyScreen(screen, id)],
+  [/^#\/image\/(mine|seal)$/, async (screen, which) => (await import("./authority.js")).imageScreen(screen, which)],
+  [/^#\/m(?:\/([0-9a-z/]+))?$/, async (screen, rest) => (await import("./meetings.js")).meetings(screen, rest)],
   [/^#\/verify$/, async (screen) => (await import("./verify.js")).verifyScreen(screen)],
 ];
 
@@ -68,7 +73,11 @@ function aside(hash) {
   side.hidden = !panes.on;
   document.body.classList.toggle("desk", panes.on);
   const now = `${wanted} ${language()}`;
-  if (!panes.on) beside.abort();
+  if (!panes.on) {
+    // A list that was still being fetched would stay there, half drawn, behind whatever comes.
+    beside.abort();
+    fill(side);
+  }
   if (!panes.on || now === list) return;
   list = now;
   beside.abort();
@@ -203,7 +212,8 @@ events.addEventListener("online", back);
 window.addEventListener("online", () => flush().catch(() => {}));
 listen({ go, list: () => list.split(" ")[0] });
 window.addEventListener("hashchange", show);
-wide.addEventListener("change", show);
+// Who has no panes keeps what is on the screen, and what is being entered there.
+wide.addEventListener("change", () => me && reads(me) && show());
 
 speak(language());
 dress();

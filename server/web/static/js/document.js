@@ -112,6 +112,7 @@ export async function documentScreen({ me, signal, changed }, id) {
   /** @param {any} found */
   function summary(found) {
     const opened = facts.querySelector("details")?.open;
+    const step = myStep(found, me);
     fill(
       facts,
       h(
@@ -129,11 +130,11 @@ export async function documentScreen({ me, signal, changed }, id) {
             found.due_date && row("docDue", date(found.due_date)),
           ),
           h("h3", {}, t("docRoute")), route(found),
+          step?.kind === "person" && h("a", { class: "line", href: `#/d/${id}/deputy` }, icon("person"), t("deputyTitle"), icon("right")),
           h("h3", {}, t("docFiles")), files(found),
         ),
       ),
     );
-    const step = myStep(found, me);
     deeds(
       step && h("a", { class: "plain", href: `#/d/${id}/return` }, icon("reply"), t("docReturn")),
       step && h("a", { class: "main", href: `#/d/${id}/sign` }, icon(step.kind === "seal" ? "seal" : "pen"), t(`do_${step.kind}`)),
@@ -235,15 +236,15 @@ async function fetchFile(found, which) {
 
 /** The words for a receiver's states that differ for whoever sent the document. @type {Record<string, string>} */
 const RECEIVER = {
-  failed: "failed", accepted_by_exchange: "accepted_by_exchange", delivered: "delivered", arrived: "delivered", accepted: "accepted",
-  assigned: "accepted", in_progress: "accepted", finished: "accepted", rejected: "rejected", taken_back: "taken_back",
+  failed: "to_failed", accepted_by_exchange: "to_exchange", delivered: "s_delivered", arrived: "s_delivered", accepted: "s_accepted",
+  assigned: "s_accepted", in_progress: "s_accepted", finished: "s_accepted", rejected: "s_refused", taken_back: "s_recalled",
 };
 
 /** What became of it at its receivers. @param {any} found @param {HTMLElement} place */
 async function listReceivers(found, place) {
   try {
     const { receivers } = await read(`/api/v1/documents/${found.id}/deliveries`);
-    place.replaceWith(...receivers.map((/** @type {any} */ one) => h("div", { class: "line" }, icon("inbox"), h("div", {}, outside(one.name, "who"), h("div", { class: "soft" }, t(`to_${RECEIVER[one.state] ?? "waiting"}`))))));
+    place.replaceWith(...receivers.map((/** @type {any} */ one) => h("div", { class: "line" }, icon("inbox"), h("div", {}, outside(one.name, "who"), h("div", { class: "soft" }, t(RECEIVER[one.state] ?? "to_waiting"))))));
   } catch (error) {
     say(words(error));
   }

@@ -16,6 +16,7 @@ const ORDER = {
   "hoatoc-voucher+jws": ["v", "kind", "organisation", "person", "credential", "key_type", "subject", "approval_key", "pin_forbidden", "not_after", "nonce"],
   "hoatoc-sealing-key+jws": ["v", "key", "id", "not_after"],
   "hoatoc-head+jws": ["v", "sequence", "log_size", "root", "sum", "time"],
+  "hoatoc-grant+jws": ["v", "organisation", "form", "grantor", "holder", "line", "paper", "types", "urgency", "parent", "not_before", "not_after", "nonce"],
   "hoatoc-session+jws": ["v", "device", "session_key", "jti"],
 };
 

@@ -3,7 +3,7 @@
  * signing keys, PIN, emergency freeze, devices, settings.
  */
 import { Problem, call, keep, logOut, pair, pause, read, resume, self } from "./api.js";
-import { frame, keepsPeople, reads, signs, trouble, waiting, words } from "./frame.js";
+import { frame, has, keepsPeople, reads, signs, trouble, waiting, words } from "./frame.js";
 import { shortCode } from "./jose.js";
 import { pushSettings } from "./notices.js";
 import { guessable } from "./pin.js";
@@ -12,7 +12,7 @@ import { leave as leavePush } from "./push.js";
 import { Unsafe, addDevice, changePin, enrol, voucherOf } from "./signing.js";
 import { newKey } from "./store.js";
 import { date, dateTime, language, speak, t } from "./texts.js";
-import { ask, fill, h, icon, outside, say } from "./view.js";
+import { ask, choice, fill, h, icon, outside, say } from "./view.js";
 
 /** The parts of a pairing link; both stand behind the `#`, which no request carries. */
 export function pairingLink() {
@@ -238,6 +238,9 @@ function newPin(signal, submit) {
   return { element: pad.element, restart: start };
 }
 
+/** @param {string} href @param {string} drawing @param {string} text */
+const way = (href, drawing, text) => h("a", { class: "line", href }, icon(drawing), t(text), icon("right"));
+
 /** @param {import("./frame.js").Screen} screen */
 export async function meScreen({ me, signal, go }) {
   const { main } = frame({ title: t("navMe"), me, tab: "me" });
@@ -252,8 +255,10 @@ export async function meScreen({ me, signal, go }) {
     keys, devices,
     h(
       "section", { class: "group lines" },
-      keepsPeople(me) && h("a", { class: "line", href: "#/people" }, icon("people"), t("peopleTitle"), icon("right")),
-      h("a", { class: "line", href: "#/verify" }, icon("tick"), t("verifyTitle"), icon("right")),
+      (has(me, "leader") || has(me, "administrator")) && way("#/authority", "pen", "authTitle"),
+      signs(me) && way("#/image/mine", "pen", "imageMine"),
+      (has(me, "registration_officer") || has(me, "administrator")) && way("#/image/seal", "seal", "imageSeal"),
+      keepsPeople(me) && way("#/people", "people", "peopleTitle"), way("#/verify", "tick", "verifyTitle"),
     ),
     settings(go, signal), h("p", { class: "soft small" }, t("trust")),
   );
@@ -274,7 +279,7 @@ export async function meScreen({ me, signal, go }) {
       vouchers.length > 0 && h("a", { class: "card call", href: "#/enrol" }, icon("key"), h("strong", {}, t("voucherHere"))),
       newcomers.map((/** @type {any} */ one) => h("a", { class: "card call", href: `#/handover/${one.digest}` }, icon("seal"), h("span", {}, h("strong", {}, t("handOverTitle")), h("br"), outside(one.newcomer)))),
       held.some((/** @type {any} */ one) => one.certificate) && !frozen && [
-        h("a", { class: "line", href: "#/pin" }, icon("pen"), t("pinChange"), icon("right")),
+        way("#/pin", "lock", "pinChange"),
         h("button", { class: "plain danger", onclick: freeze }, icon("lock"), t("freeze")),
         h("p", { class: "soft small" }, t("freezeHelp")),
       ],
@@ -292,7 +297,7 @@ export async function meScreen({ me, signal, go }) {
   const loadDevices = async () => {
     const mine = await read("/api/v1/me/devices", { signal });
     fill(devices, h("h2", {}, t("meDevices")), h("div", { class: "lines" }, mine.map(device)),
-      h("a", { class: "line", href: "#/device" }, icon("plus"), t("deviceAdd"), icon("right")));
+      way("#/device", "plus", "deviceAdd"));
   };
   /** @param {any} one */
   function device(one) {
@@ -344,16 +349,6 @@ const key = (one) =>
 
 /** @param {(hash: string) => void} go @param {AbortSignal} signal */
 function settings(go, signal) {
-  const choice = (/** @type {string} */ title, /** @type {string} */ now, /** @type {[string, string][]} */ all, /** @type {(value: any) => void} */ act) =>
-    h(
-      "fieldset", {}, h("legend", {}, title),
-      h(
-        "div", { class: "choices" },
-        all.map(([value, text]) =>
-          h("label", { class: "choice" }, h("input", { type: "radio", name: title, value, checked: value === now, onchange: () => act(value) }), h("span", {}, text)),
-        ),
-      ),
-    );
   const leave = async () => {
     if (!(await ask({ title: t("logOutAsk"), deed: t("logOut"), leave: t("cancel") }))) return;
     try {
@@ -366,14 +361,14 @@ function settings(go, signal) {
   };
   return h(
     "section", { class: "group" }, h("h2", {}, t("settings")),
-    choice(t("lang"), language(), [["vi", "Tiếng Việt"], ["en", "English"]], (value) => {
-      speak(value);
+    choice(t("lang"), [["vi", "Tiếng Việt"], ["en", "English"]], language(), (value) => {
+      speak(/** @type {any} */ (value));
       go("#/me");
-    }),
-    choice(t("theme"), localStorage.getItem("theme") ?? "auto", [["auto", t("themeAuto")], ["light", t("themeLight")], ["dark", t("themeDark")]], (value) => {
+    }, "choices"),
+    choice(t("theme"), [["auto", t("themeAuto")], ["light", t("themeLight")], ["dark", t("themeDark")]], localStorage.getItem("theme") ?? "auto", (value) => {
       localStorage.setItem("theme", value);
       dress();
-    }),
+    }, "choices"),
     pushSettings(signal),
     h("button", { class: "plain", onclick: leave }, t("logOut")),
   );

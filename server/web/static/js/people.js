@@ -4,7 +4,7 @@
  * (signer.md). Duty officers freeze and revoke, administrators make pairing codes. Also: one's own further device, and the holder who hands
  * a seal over. Long because these screens share their words, lines and calls, and a phone that signs never loads them.
  */
-import { call, now, pause, post, read } from "./api.js";
+import { call, every, now, pause, post, read } from "./api.js";
 import { random, unb64u } from "./codec.js";
 import { frame, has, nothing, trouble, waiting, words } from "./frame.js";
 import { commonName } from "./me.js";
@@ -13,7 +13,7 @@ import { pinPad } from "./pinpad.js";
 import { Unsafe, handOver } from "./signing.js";
 import * as store from "./store.js";
 import { dateTime, t } from "./texts.js";
-import { ask, download, field, fill, h, icon, outside, say } from "./view.js";
+import { ask, choice, download, field, fill, h, icon, outside, say } from "./view.js";
 
 const TYP = "hoatoc-voucher+jws";
 const LIFE_US = 3.5 * 86_400e6; // the signer takes at most 7 days
@@ -24,7 +24,7 @@ const voucher = (officer, said) =>
 
 /** @param {import("./frame.js").Screen} screen */
 export async function officerScreen({ me, signal }) {
-  const { main } = frame({ title: t("officerTitle"), me, tab: "officer" });
+  const { main } = frame({ title: t("navOfficer"), me, tab: "officer" });
   const own = h("section", { class: "group" });
   const devices = h("section", {}, waiting());
   const certificates = h("section", {});
@@ -119,7 +119,7 @@ export async function voucherScreen({ me, signal, go }, person, id) {
   const { main, deeds } = frame({ title: t("voucherTitle"), back: "#/officer", kind: "lone" });
   fill(main, waiting());
   const officer = /** @type {store.DeviceKey | undefined} */ (await store.get("officer"));
-  const [{ name }, devices, held] = await Promise.all([
+  const [{ name, position }, devices, held] = await Promise.all([
     read(`/api/v1/people/${person}`, { signal }), read(`/api/v1/people/${person}/devices`, { signal }), read("/api/v1/credentials", { signal }),
   ]);
   const device = /** @type {NonNullable<typeof devices[0]>} */ (devices.find((/** @type {any} */ one) => one.id === id && !one.revoked_at));
@@ -140,7 +140,7 @@ export async function voucherScreen({ me, signal, go }, person, id) {
   const note = h("p", { class: "pin-note", role: "alert" });
   fill(
     main,
-    h("section", { class: "group" }, outside(name, "big"), h("p", { class: "soft" }, outside(device.label), device.office && ` · ${t("deviceOffice")}`)),
+    h("section", { class: "group" }, outside(name, "big"), h("p", { class: "soft" }, outside(position), position && " · ", outside(device.label), device.office && ` · ${t("deviceOffice")}`)),
     h("section", {}, field(t("voucherCode"), typed, t("voucherCodeHelp")), verdict), form, note,
   );
   const button = h("button", { class: "main", disabled: true, onclick: act }, icon("key"), t("voucherDo"));
@@ -161,9 +161,7 @@ export async function voucherScreen({ me, signal, go }, person, id) {
   const subjectField = field(t("voucherSubject"), subject, t("voucherSubjectHelp"));
   const keyField = field(t("voucherKeyType"), rsa);
   const pinField = field(t("voucherForbidden"), forbidden, t("voucherForbiddenHelp"));
-  const option = (/** @type {typeof chosen} */ one) =>
-    h("label", { class: "choice" }, h("input", { type: "radio", name: "what", checked: one === chosen, onchange: () => choose(one) }), h("span", {}, outside(one.text)));
-  fill(form, h("fieldset", {}, h("legend", {}, t("voucherWhat")), h("div", { class: "choices tall" }, choices.map(option))), subjectField, keyField, pinField);
+  fill(form, choice(t("voucherWhat"), choices.map((one) => [one, outside(one.text)]), chosen, choose), subjectField, keyField, pinField);
   choose(chosen);
 
   /** @param {typeof chosen} one */
@@ -191,7 +189,7 @@ export async function voucherScreen({ me, signal, go }, person, id) {
       };
       await post("/api/v1/vouchers", { voucher: await voucher(/** @type {store.DeviceKey} */ (officer), said), purpose: chosen.purpose }, { tries: 3 });
       fill(main, h("div", { class: "empty good", role: "status" }, icon("check"), h("p", { class: "big" }, t("voucherDone")), h("p", { class: "soft" }, t(chosen.kind === "enrol" ? "voucherDoneEnrol" : "voucherDoneAdd"))));
-      deeds(h("a", { class: "main", href: "#/officer" }, t("officerTitle")));
+      deeds(h("a", { class: "main", href: "#/officer" }, t("navOfficer")));
     } catch (error) {
       if (signal.aborted) return;
       button.disabled = false;
@@ -239,13 +237,7 @@ export async function handOverScreen({ me, signal, go }, digest) {
 export async function peopleScreen({ me, signal }) {
   const { main } = frame({ title: t("peopleTitle"), me, tab: "people", back: has(me, "registration_officer") ? "#/officer" : "#/me" });
   fill(main, waiting());
-  /** @type {any[]} */
-  const people = [];
-  for (let cursor = "", first = true; (first || cursor) && !signal.aborted; first = false) {
-    const page = await read(`/api/v1/people?limit=200${cursor && `&cursor=${encodeURIComponent(cursor)}`}`, { signal });
-    people.push(...page.items);
-    cursor = page.next_cursor ?? "";
-  }
+  const people = await every("/api/v1/people", signal);
   if (signal.aborted) return;
   const plain = (/** @type {string} */ text) => text.normalize("NFD").replace(/\p{M}/gu, "").replace(/đ/gi, "d").toLowerCase();
   const search = h("input", { type: "search", "aria-label": t("peopleSearch"), placeholder: t("peopleSearch"), autocomplete: "off", oninput: draw });

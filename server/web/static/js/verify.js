@@ -4,7 +4,7 @@
  */
 import { call, read } from "./api.js";
 import { concat, fromUtf8, hex, sha256, unb64u, utf8 } from "./codec.js";
-import { frame, words } from "./frame.js";
+import { frame, waiting, words } from "./frame.js";
 import { thumbprint, verifyJws } from "./jose.js";
 import { dateTime, language, t } from "./texts.js";
 import { fill, h, icon, outside } from "./view.js";
@@ -96,7 +96,7 @@ export async function verifyScreen({ signal }) {
 
   /** @param {File[]} files */
   async function check(files) {
-    fill(place, h("p", { class: "empty", role: "status" }, h("span", { class: "spin" }), t("verifyWorking")));
+    fill(place, waiting());
     /** @type {import("./view.js").Child[]} */
     const found = [];
     /** @type {any} */

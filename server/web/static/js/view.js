@@ -50,6 +50,16 @@ export function field(name, control, help) {
   return h("div", { class: "field" }, h("label", { for: control.id }, name), control, help && h("p", { class: "soft small", id: `${control.id}-help` }, help));
 }
 
+/**
+ * One of several, each with its words. @template T @param {string} legend @param {[T, Child][]} rows @param {T} now @param {(value: T) => void} act
+ * @param {string} [kind]
+ */
+export const choice = (legend, rows, now, act, kind = "choices tall") =>
+  h(
+    "fieldset", {}, h("legend", {}, legend),
+    h("div", { class: kind }, rows.map(([value, text]) => h("label", { class: "choice" }, h("input", { type: "radio", name: legend, checked: value === now, onchange: () => act(value) }), h("span", {}, text)))),
+  );
+
 /** A text from outside, with its own direction. @param {string | null | undefined} text @param {string} [name] */
 export const outside = (text, name) => h("bdi", { class: name, dir: "auto" }, text);
 
