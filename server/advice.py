@@ -56,6 +56,10 @@ ADVICE: Final[dict[str, tuple[str, str]]] = {
         "Văn bản vừa thay đổi. Hãy mở lại.",
         "The document has just changed. Open it again.",
     ),
+    "deputy-unusable": (
+        "Hãy chọn một người khác đang làm việc trong cơ quan.",
+        "Choose another person who works in the organisation.",
+    ),
     "credential-unavailable": (
         "Bạn chưa có chứng thư số còn hạn. Liên hệ cán bộ đăng ký.",
         "You have no certificate in force. Ask the registration officer.",

@@ -92,6 +92,27 @@ PROBLEMS = _table(
         "Somebody else changed the thing in the meantime; read it again.",
     ),
     Problem(
+        "deputy-unusable",
+        422,
+        "Người thay không dùng được",
+        "This person cannot stand in",
+        "A deputy is another person of the same organisation who is in office.",
+    ),
+    Problem(
+        "notice-rules-unusable",
+        422,
+        "Quy tắc thông báo không dùng được",
+        "These rules cannot be used",
+        "Working hours end after they begin, and each grade has one policy at most.",
+    ),
+    Problem(
+        "escalation-ends-with-nobody",
+        422,
+        "Chuỗi báo khẩn phải kết thúc ở một người",
+        "An escalation must end at a person",
+        "Each policy has a step to a duty officer who is in office, after which at most the sender is told (NOT-4).",
+    ),
+    Problem(
         "rate-limited",
         429,
         "Quá nhiều yêu cầu, xin chờ rồi thử lại",

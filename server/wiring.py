@@ -45,6 +45,7 @@ from server.jobs.wakeup import LocalWakeup, Wakeup, connect
 from server.jobs.worker import Outcome, Worker, WorkerSettings
 from server.limits import Limits, MemoryWindows, Windows
 from server.metrics import Metrics
+from server.notices.arrangements import ArrangementService
 from server.notices.service import NoticeService
 from server.notices.tasks import NoticeTasks
 from server.pdfwork import PdfWork
@@ -98,7 +99,7 @@ class Wiring:
     """Everything that one process of the server or a worker holds. Make it with `open`, end it with `close`."""
 
     DEPENDENCIES = (
-        "authority", "openings",
+        "arrangements", "authority", "openings",
         "db", "blobs", "settings", "clock", "identity", "documents", "previews", "approvals", "credentials", "notices", "webhooks", "audit", "exchange", "agencies", "arrivals", "records", "validations",
         "stamp_images",
     )  # fmt: skip
@@ -147,6 +148,7 @@ class Wiring:
         check_font(font)
         self.audit = AuditService(self.db, clock, settings.state.secrets / "log_key.pem")
         self.notices = NoticeService(self.db, clock)
+        self.arrangements = ArrangementService(self.db, clock)
         self.webhooks = WebhookService(self.db, clock, settings.webhooks)
         self._stack.push_async_callback(self.webhooks.close)
         self.vapid = self._vapid()

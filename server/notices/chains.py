@@ -11,7 +11,7 @@ import msgspec
 
 from push.model import new_notice_id
 from server import jobs
-from server.db import Row, Transaction
+from server.db import Reads, Row, Transaction
 from server.identity.model import Role
 from server.ids import new_id
 from server.jobs import Lane
@@ -65,6 +65,13 @@ async def step(tx: Transaction, asked: Escalate, now_us: int) -> None:
         await queries.insert_step(tx, asked.notice, place, line, told, now_us)
     await queries.set_chain(tx, asked.notice, chain, expected=asked.position)
     await _enqueue(tx, asked.notice, chain)
+
+
+async def foresee(db: Reads, row: Row, now_us: int) -> tuple[Told, ...]:
+    """What the next step of a running chain would do, as people are reachable now."""
+    policy = msgspec.json.decode(row["policy"], type=Policy)
+    chain = Chain(policy=policy, position=row["position"], state=ChainState.RUNNING, due_us=row["next_us"])
+    return escalation.advance(chain, await _office(db, row, policy, now_us), now_us, lambda at_us, _seconds: at_us)[1]
 
 
 async def _enqueue(tx: Transaction, notice: str, chain: Chain) -> None:
@@ -123,7 +130,7 @@ async def _derived(tx: Transaction, origin: Row, line: Told, now_us: int) -> str
     return notice
 
 
-async def _office(tx: Transaction, row: Row, policy: Policy, now_us: int) -> Office:
+async def _office(tx: Reads, row: Row, policy: Policy, now_us: int) -> Office:
     """Who is there now: resolved at each step, because people leave and come back while a chain runs."""
     organisation = row["organisation"]
     members: dict[str, Member] = {}
@@ -144,7 +151,7 @@ async def _office(tx: Transaction, row: Row, policy: Policy, now_us: int) -> Off
     return Office(person=row["person"], members=members, duty=duty, senders=there)
 
 
-async def _member(tx: Transaction, organisation: str, person: str, now_us: int) -> Member:
+async def _member(tx: Reads, organisation: str, person: str, now_us: int) -> Member:
     row = await queries.member(tx, organisation, person, now_us)
     if row is None or row["state"] != "active":
         return Member(left=True)

@@ -147,6 +147,16 @@ class NewNotice(msgspec.Struct, frozen=True, kw_only=True):
     sender: str | None = None
 
 
+class OwnSettings(msgspec.Struct, frozen=True):
+    """A person's own. Quiet hours in minutes of the local day; `deputy` stands in whenever no absence names another."""
+
+    quiet_from: int | None
+    quiet_to: int | None
+    deputy: str | None
+    phone: str
+    email: str
+
+
 class Deliver(msgspec.Struct, frozen=True):
     """Job `push.deliver`: one delivery, or some that one broadcast made together."""
 

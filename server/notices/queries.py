@@ -6,7 +6,7 @@ from server.db import Reads, Row, Transaction
 from server.identity.model import Actor, Role
 from server.jobs import Lane
 from server.notices.escalation import Chain, Told
-from server.notices.model import DeliveryState, NewNotice, NoticeState, Purpose
+from server.notices.model import DeliveryState, NewNotice, NoticeState, OwnSettings, Purpose
 
 
 async def insert_notice(
@@ -158,13 +158,14 @@ async def count_attempt(tx: Transaction, id_: str, outcome: str) -> None:
 
 _NOTICE = (
     "n.id, n.kind, n.urgency, n.state, n.document, n.about, n.revision, n.headline, n.origin, n.created_us, n.expires_us, n.acknowledged_us, "
-    "d.subject, d.code_number, d.code_notation, d.state AS document_state"
+    "d.subject, d.code_number, d.code_notation, d.state AS document_state, e.next_us, e.position AS step, e.policy"
 )
+_SOURCE = "notices n LEFT JOIN documents d ON d.id = n.document LEFT JOIN escalations e ON e.notice = n.id AND e.state = 'running'"
 
 
 async def listing(db: Reads, actor: Actor, *, before: tuple[int, str], limit: int) -> list[Row]:
     return await db.fetch_all(
-        f"SELECT {_NOTICE} FROM notices n LEFT JOIN documents d ON d.id = n.document WHERE n.person = $1 AND n.organisation = $2 "
+        f"SELECT {_NOTICE} FROM {_SOURCE} WHERE n.person = $1 AND n.organisation = $2 "
         "AND (n.created_us < $3 OR (n.created_us = $3 AND n.id < $4)) ORDER BY n.created_us DESC, n.id DESC LIMIT $5",
         actor.id, actor.organisation, *before, limit,
     )  # fmt: skip
@@ -172,7 +173,7 @@ async def listing(db: Reads, actor: Actor, *, before: tuple[int, str], limit: in
 
 async def notice(db: Reads, actor: Actor, id_: str) -> Row | None:
     return await db.fetch_one(
-        f"SELECT {_NOTICE} FROM notices n LEFT JOIN documents d ON d.id = n.document WHERE n.id = $1 AND n.person = $2 AND n.organisation = $3",
+        f"SELECT {_NOTICE} FROM {_SOURCE} WHERE n.id = $1 AND n.person = $2 AND n.organisation = $3",
         id_, actor.id, actor.organisation,
     )  # fmt: skip
 
@@ -273,3 +274,99 @@ async def siblings(tx: Reads, notice: str) -> list[str]:
         notice,
     )
     return [str(row["id"]) for row in rows]
+
+
+async def root(db: Reads, organisation: str, notice: str) -> Row | None:
+    """The notice that a chain began with, for any notice of that chain."""
+    return await db.fetch_one(
+        "SELECT r.id, r.person, r.sender, r.kind, r.state, r.urgency, r.created_us, r.acknowledged_us, p.name, p.position FROM notices n "
+        "JOIN notices r ON r.id = COALESCE(n.origin, n.id) JOIN people p ON p.id = r.person WHERE n.id = $1 AND n.organisation = $2",
+        notice, organisation,
+    )  # fmt: skip
+
+
+async def told_lines(db: Reads, origin: str) -> list[Row]:
+    """Deliveries of a notice and of what its chain told others, and the steps that told nobody by a channel; in the order of time."""
+    return await db.fetch_all(
+        "SELECT y.queued_us AS at_us, y.step, n.person, p.name, p.position, y.transport AS channel, y.state AS outcome, y.accepted_us, y.received_us, "
+        "y.shown_us, y.read_us, n.acknowledged_us FROM notices n JOIN deliveries y ON y.notice = n.id AND y.purpose = 'notice' JOIN people p ON p.id = n.person "
+        "WHERE n.id = $1 OR n.origin = $1 "
+        "UNION ALL SELECT s.at_us, s.position + 1, s.person, p.name, p.position, s.channel, CASE s.outcome WHEN 'told' THEN 'inbox' ELSE s.outcome END, "
+        "NULL, NULL, NULL, NULL, n.acknowledged_us FROM escalation_steps s LEFT JOIN people p ON p.id = s.person LEFT JOIN notices n ON n.id = s.told "
+        "WHERE s.notice = $1 AND (s.outcome <> 'told' OR s.channel = 'inbox') ORDER BY 1, 2, 4",
+        origin,
+    )  # fmt: skip
+
+
+async def chains(db: Reads, actor: Actor, *, everything: bool, before: tuple[int, str], limit: int) -> list[Row]:
+    return await db.fetch_all(
+        "SELECT e.notice, e.state, e.position, e.policy, e.started_us, e.next_us, e.ended_us, e.ended_by, n.kind, n.urgency, n.state AS notice_state, p.name, "
+        "p.position AS office FROM escalations e JOIN notices n ON n.id = e.notice JOIN people p ON p.id = e.person WHERE e.organisation = $1 "
+        "AND (CAST($2 AS BIGINT) = 1 OR e.person = $3 OR n.sender = $3) AND (e.started_us < $4 OR (e.started_us = $4 AND e.notice < $5)) "
+        "ORDER BY e.started_us DESC, e.notice DESC LIMIT $6",
+        actor.organisation, int(everything), actor.id, *before, limit,
+    )  # fmt: skip
+
+
+async def name_of(db: Reads, person: str | None) -> str:
+    row = None if person is None else await db.fetch_one("SELECT name FROM people WHERE id = $1", person)
+    return "" if row is None else str(row["name"])
+
+
+# --- what people and organisations arrange ----------------------------------------------------------------------------
+
+
+async def own_settings(db: Reads, actor: Actor) -> Row | None:
+    return await db.fetch_one(
+        "SELECT quiet_from, quiet_to, deputy, phone, email FROM notice_settings WHERE person = $1 AND organisation = $2",
+        actor.id, actor.organisation,
+    )  # fmt: skip
+
+
+async def put_settings(tx: Transaction, actor: Actor, own: OwnSettings, now_us: int) -> None:
+    await tx.execute(
+        "INSERT INTO notice_settings (person, organisation, quiet_from, quiet_to, deputy, phone, email, updated_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+        " ON CONFLICT (person) DO UPDATE SET quiet_from = excluded.quiet_from, quiet_to = excluded.quiet_to, deputy = excluded.deputy,"
+        " phone = excluded.phone, email = excluded.email, updated_us = excluded.updated_us",
+        actor.id, actor.organisation, own.quiet_from, own.quiet_to, own.deputy, own.phone, own.email, now_us,
+    )  # fmt: skip
+
+
+async def absence(db: Reads, actor: Actor, now_us: int) -> Row | None:
+    return await db.fetch_one(
+        "SELECT kind, from_us, to_us, deputy FROM absences WHERE person = $1 AND organisation = $2 AND to_us > $3 AND ended_us IS NULL ORDER BY from_us LIMIT 1",
+        actor.id, actor.organisation, now_us,
+    )  # fmt: skip
+
+
+async def insert_absence(
+    tx: Transaction, actor: Actor, id_: str, kind: str, from_us: int, to_us: int, deputy: str, now_us: int
+) -> None:
+    await tx.execute(
+        "INSERT INTO absences (id, organisation, person, kind, from_us, to_us, deputy, created_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        id_, actor.organisation, actor.id, kind, from_us, to_us, deputy, now_us,
+    )  # fmt: skip
+
+
+async def end_absences(tx: Transaction, actor: Actor, now_us: int) -> int:
+    return await tx.execute(
+        "UPDATE absences SET ended_us = $2 WHERE person = $1 AND ended_us IS NULL AND to_us > $2", actor.id, now_us
+    )
+
+
+async def active_people(tx: Reads, organisation: str, people: list[str]) -> list[str]:
+    rows = [
+        await tx.fetch_one(
+            "SELECT id FROM people WHERE id = $1 AND organisation = $2 AND state = 'active'", one, organisation
+        )
+        for one in dict.fromkeys(people)
+    ]
+    return [str(row["id"]) for row in rows if row is not None]
+
+
+async def put_rules(tx: Transaction, actor: Actor, rules_: str, now_us: int) -> None:
+    await tx.execute(
+        "INSERT INTO notice_rules (organisation, rules, updated_by, updated_us) VALUES ($1, $2, $3, $4) ON CONFLICT (organisation) DO UPDATE SET"
+        " rules = excluded.rules, updated_by = excluded.updated_by, updated_us = excluded.updated_us",
+        actor.organisation, rules_, actor.id, now_us,
+    )  # fmt: skip

@@ -1,25 +1,40 @@
-"""Notices over HTTP: the list, one by its opaque id, acknowledgement, and what devices report."""
+"""Notices over HTTP: the list, one by its opaque id, acknowledgement, what devices report, who was told, and what people arrange."""
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
-from litestar import get, post
+from litestar import delete, get, post, put
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
 from server.db import Row
 from server.http import Given, Key, Whole, cursor, from_cursor
 from server.identity.guard import PERSON, allow
-from server.identity.model import Actor
-from server.notices.model import TITLES, URGENCIES, DeviceEvent, NoticeKind
+from server.identity.model import Actor, Role
+from server.notices.arrangements import ArrangementService, Report
+from server.notices.model import TITLES, URGENCIES, DeviceEvent, NoticeKind, OwnSettings
+from server.notices.rules import Hours, PersonId, Policy, Rules
 from server.notices.service import NoticeService
 from server.wire import iso, iso_or_none
 
 NoticeId = Annotated[str, PathParameter(pattern="^[A-Za-z0-9_-]{22}$")]
 
 
+class NextStep(msgspec.Struct, frozen=True):
+    """Who is told next when nobody acknowledges, and when: `person` (the same again), `deputy`, `duty_officer` or `sender`."""
+
+    at: str
+    target: str
+
+
 class NoticeView(msgspec.Struct, frozen=True):
-    """A notice with its texts; `subject` and `number` only reach a phone through this answer, never through a push."""
+    """A notice with its texts; `subject`, `number` and `headline` only reach a phone through this answer, never through a push.
+
+    `about` names what it is about (`document:…`, `meeting:…`, `escalation:…`); of one `about` the highest `revision` counts. `state` is open,
+    acknowledged, superseded, withdrawn or settled (what it asked for was done). Who is told in another's place reads in `headline` whom they
+    stand in for, and acknowledges for that person.
+    """
 
     id: str
     kind: str
@@ -31,9 +46,13 @@ class NoticeView(msgspec.Struct, frozen=True):
     document: str | None
     subject: str | None
     number: str | None
+    about: str
+    revision: int
+    headline: str
     created_at: str
     expires_at: str
     acknowledged_at: str | None
+    next: NextStep | None
 
 
 class NoticePage(msgspec.Struct, frozen=True):
@@ -111,6 +130,237 @@ async def report(data: JSONBody[DeviceReports], actor: Given[Actor], notices: Gi
     return Recorded(recorded=await notices.report(actor, events))
 
 
+class Told(msgspec.Struct, frozen=True):
+    """One telling, with its receipts. `channel`: fcm, webpush, sms, email, inbox or none. `step` 0 is the notice itself.
+
+    `outcome`: queued, held (quiet hours, a storm), accepted (by the push service, gateway or mail server), dead, expired, superseded …; where
+    `channel` is none, why nobody was told: absent, on-leave, no-deputy, no-such-channel.
+    """
+
+    at: str
+    step: int
+    person: str | None
+    name: str | None
+    position: str | None
+    channel: str
+    outcome: str
+    accepted_at: str | None
+    received_at: str | None
+    shown_at: str | None
+    read_at: str | None
+    acknowledged_at: str | None
+
+
+class Foreseen(msgspec.Struct, frozen=True):
+    """Whom the next step would tell, as people are reachable now."""
+
+    at: str
+    target: str
+    name: str
+    channel: str
+
+
+class ToldView(msgspec.Struct, frozen=True):
+    """Who was told of one notice, when, by which channel. `chain`: none, running, stopped or exhausted."""
+
+    notice: str
+    person: str
+    name: str
+    position: str
+    urgency: int
+    state: str
+    chain: str
+    told: list[Told]
+    next: list[Foreseen]
+
+
+class ChainView(msgspec.Struct, frozen=True):
+    """`state`: running, stopped (acknowledged, answered or withdrawn) or exhausted. `ended_by`: a person, or `system`."""
+
+    notice: str
+    kind: str
+    title: str
+    urgency: int
+    name: str
+    position: str
+    state: str
+    started_at: str
+    ended_at: str | None
+    ended_by: str | None
+    next: NextStep | None
+
+
+class ChainPage(msgspec.Struct, frozen=True):
+    items: list[ChainView]
+    next: str | None
+
+
+class AbsenceKind(StrEnum):
+    """On `leave` nobody is waited for; who travels reads and signs on the phone."""
+
+    LEAVE = "leave"
+    TRAVEL = "travel"
+
+
+class Absence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`deputy`: a person of the same organisation, who is told in one's place."""
+
+    kind: AbsenceKind
+    from_: datetime = msgspec.field(name="from")
+    to: datetime
+    deputy: PersonId
+
+
+class AbsenceView(msgspec.Struct, frozen=True):
+    kind: str
+    from_: str = msgspec.field(name="from")
+    to: str
+    deputy: str
+
+
+class NoticeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`quiet`: no notices below khẩn are pushed then; they come at its end. `deputy` stands in whenever no absence names another. `phone` (E.164) and
+    `email` are told of notices that nobody acknowledges, without a word of what they are about; empty: not.
+    """
+
+    quiet: Hours | None = None
+    deputy: PersonId | None = None
+    phone: Annotated[str, msgspec.Meta(pattern=r"^(\+[1-9][0-9]{7,14})?$")] = ""
+    email: Annotated[
+        str,
+        msgspec.Meta(
+            max_length=254, pattern=r"^([A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)?$"
+        ),
+    ] = ""
+
+
+class OwnView(msgspec.Struct, frozen=True):
+    quiet: Hours | None
+    deputy: str | None
+    phone: str
+    email: str
+    absence: AbsenceView | None
+
+
+@get(
+    "/api/v1/notices/{notice:str}/told",
+    operation_id="whoWasTold",
+    summary="Who was told, when, by which channel",
+    tags=["notices", "phone"],
+    opt={**allow(roles=PERSON), "problems": ("not-found",)},
+)
+async def told(notice: NoticeId, actor: Given[Actor], arrangements: Given[ArrangementService]) -> ToldView:
+    """For whom it was for, who sent it, whom its chain told, and the duty officer (NOT-4)."""
+    return _told(await arrangements.told(actor, notice))
+
+
+@get(
+    "/api/v1/escalations",
+    operation_id="listEscalations",
+    summary="Notices that somebody has to acknowledge, newest first",
+    tags=["notices", "phone"],
+    opt={**allow(roles=PERSON), "problems": ("invalid-request",)},
+)
+async def escalations(
+    actor: Given[Actor], arrangements: Given[ArrangementService], cursor_: Annotated[str | None, QueryParameter(name="cursor", max_length=400)] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
+) -> ChainPage:  # fmt: skip
+    """A person sees those sent to and by him or her; duty officer and administrator see the organisation's."""
+    rows = await arrangements.chains(actor, before=from_cursor(cursor_, tuple[Whole, Key], (2**62, "")), limit=limit)
+    last = rows[-1] if len(rows) == limit else None
+    return ChainPage(
+        items=[_chain(row) for row in rows],
+        next=None if last is None else cursor((last["started_us"], last["notice"])),
+    )
+
+
+@get(
+    "/api/v1/me/notice-settings",
+    operation_id="readNoticeSettings",
+    summary="My quiet hours, channels, deputy and absence",
+    tags=["notices", "phone"],
+    opt=allow(roles=PERSON),
+)
+async def own(actor: Given[Actor], arrangements: Given[ArrangementService]) -> OwnView:
+    settings, absence = await arrangements.own(actor)
+    away = None
+    if absence is not None:
+        away = AbsenceView(
+            kind=absence["kind"], from_=iso(absence["from_us"]), to=iso(absence["to_us"]), deputy=absence["deputy"]
+        )
+    if settings is None:
+        return OwnView(quiet=None, deputy=None, phone="", email="", absence=away)
+    quiet = None if settings["quiet_from"] is None else Hours(start=settings["quiet_from"], end=settings["quiet_to"])
+    return OwnView(
+        quiet=quiet, deputy=settings["deputy"], phone=settings["phone"], email=settings["email"], absence=away
+    )
+
+
+@put(
+    "/api/v1/me/notice-settings",
+    operation_id="setNoticeSettings",
+    summary="Set my quiet hours, channels and deputy",
+    tags=["notices", "phone"],
+    status_code=204,
+    opt={**allow(roles=PERSON), "problems": ("deputy-unusable",)},
+)
+async def set_own(data: JSONBody[NoticeSettings], actor: Given[Actor], arrangements: Given[ArrangementService]) -> None:
+    start, end = (None, None) if data.quiet is None else (data.quiet.start, data.quiet.end)
+    await arrangements.set_own(
+        actor, OwnSettings(quiet_from=start, quiet_to=end, deputy=data.deputy, phone=data.phone, email=data.email)
+    )
+
+
+@put(
+    "/api/v1/me/absence",
+    operation_id="setAbsence",
+    summary="I am on leave or travelling, and who stands in",
+    tags=["notices", "phone"],
+    status_code=204,
+    opt={**allow(roles=PERSON), "problems": ("invalid-request", "deputy-unusable")},
+)
+async def set_absence(data: JSONBody[Absence], actor: Given[Actor], arrangements: Given[ArrangementService]) -> None:
+    """In the place of the one before. It gives nobody authority to sign (that is a grant)."""
+    await arrangements.set_absence(
+        actor, kind=data.kind.value, from_us=_us(data.from_), to_us=_us(data.to), deputy=data.deputy
+    )
+
+
+@delete(
+    "/api/v1/me/absence",
+    operation_id="endAbsence",
+    summary="I am back",
+    tags=["notices", "phone"],
+    opt=allow(roles=PERSON),
+)
+async def end_absence(actor: Given[Actor], arrangements: Given[ArrangementService]) -> None:
+    await arrangements.end_absence(actor)
+
+
+@get(
+    "/api/v1/notice-rules",
+    operation_id="readNoticeRules",
+    summary="The organisation's quiet hours, calendar, caps and escalation policies",
+    tags=["notices"],
+    opt=allow(roles={Role.ADMINISTRATOR, Role.DUTY_OFFICER}),
+)
+async def rules(actor: Given[Actor], arrangements: Given[ArrangementService]) -> Rules:
+    return await arrangements.rules(actor)
+
+
+@put(
+    "/api/v1/notice-rules",
+    operation_id="setNoticeRules",
+    summary="Set them",
+    tags=["notices"],
+    status_code=204,
+    opt={**allow(roles={Role.ADMINISTRATOR}), "problems": ("notice-rules-unusable", "escalation-ends-with-nobody")},
+)
+async def set_rules(data: JSONBody[Rules], actor: Given[Actor], arrangements: Given[ArrangementService]) -> None:
+    """A policy whose chain ends with nobody is refused: its last human step is a duty officer who is in office (NOT-4)."""
+    await arrangements.set_rules(actor, data)
+
+
 def _us(at: datetime) -> int:
     return int((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp() * 1e6)
 
@@ -118,12 +368,50 @@ def _us(at: datetime) -> int:
 def _view(row: Row) -> NoticeView:
     title_vi, title_en = TITLES[NoticeKind(row["kind"])]
     gone = row["document_state"] == "recalled"
+    following = None
+    if row["next_us"] is not None and row["acknowledged_us"] is None:
+        policy = msgspec.json.decode(row["policy"], type=Policy)
+        following = NextStep(at=iso(row["next_us"]), target=policy.steps[row["step"]].target.value)
     return NoticeView(
         id=row["id"], kind=row["kind"], state=row["state"], urgency=row["urgency"], urgency_name=URGENCIES[row["urgency"]][0], title=title_vi,
         title_en=title_en, document=row["document"], subject=None if gone else row["subject"],
-        number=None if gone or row["code_number"] is None else f"{row['code_number']}/{row['code_notation']}", created_at=iso(row["created_us"]),
+        number=None if gone or row["code_number"] is None else f"{row['code_number']}/{row['code_notation']}", about=row["about"], revision=row["revision"],
+        headline=row["headline"], next=following, created_at=iso(row["created_us"]),
         expires_at=iso(row["expires_us"]), acknowledged_at=iso_or_none(row["acknowledged_us"]),
     )  # fmt: skip
 
 
-HANDLERS: list[Any] = [listing, fetch, acknowledge, report]
+def _told(report: Report) -> ToldView:
+    notice, chain = report.notice, report.chain
+    return ToldView(
+        notice=notice["id"], person=notice["person"], name=notice["name"], position=notice["position"], urgency=notice["urgency"], state=notice["state"],
+        chain="none" if chain is None else chain["state"],
+        told=[
+            Told(
+                at=iso(row["at_us"]), step=row["step"], person=row["person"], name=row["name"], position=row["position"], channel=row["channel"],
+                outcome=row["outcome"], accepted_at=iso_or_none(row["accepted_us"]), received_at=iso_or_none(row["received_us"]),
+                shown_at=iso_or_none(row["shown_us"]), read_at=iso_or_none(row["read_us"]), acknowledged_at=iso_or_none(row["acknowledged_us"]),
+            )
+            for row in report.lines
+        ],
+        next=[
+            Foreseen(at="" if chain is None else iso(chain["next_us"]), target=line.target.value, name=name, channel=line.way.value)
+            for line, name in report.next_lines
+        ],
+    )  # fmt: skip
+
+
+def _chain(row: Row) -> ChainView:
+    steps = msgspec.json.decode(row["policy"], type=Policy).steps
+    following = (
+        None if row["next_us"] is None else NextStep(at=iso(row["next_us"]), target=steps[row["position"]].target.value)
+    )
+    return ChainView(
+        notice=row["notice"], kind=row["kind"], title=TITLES[NoticeKind(row["kind"])][0], urgency=row["urgency"], name=row["name"], position=row["office"],
+        state=row["state"], started_at=iso(row["started_us"]), ended_at=iso_or_none(row["ended_us"]), ended_by=row["ended_by"], next=following,
+    )  # fmt: skip
+
+
+HANDLERS: list[Any] = [
+    listing, fetch, acknowledge, report, told, escalations, own, set_own, set_absence, end_absence, rules, set_rules,
+]  # fmt: skip

@@ -87,12 +87,14 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     quiet: Hours | None = None
     quiet_off_days: bool = False
-    work: Hours = Hours(start=450, end=1020)
+    work: Hours = msgspec.field(default_factory=lambda: Hours(start=450, end=1020))
     days: Annotated[
         dict[Annotated[str, msgspec.Meta(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$")], bool], msgspec.Meta(max_length=400)
     ] = {}
-    caps: Caps = Caps()
-    policies: Annotated[tuple[Policy, ...], msgspec.Meta(max_length=5)] = (EXPRESS,)
+    caps: Caps = msgspec.field(default_factory=Caps)
+    policies: Annotated[tuple[Policy, ...], msgspec.Meta(max_length=5)] = msgspec.field(
+        default_factory=lambda: (EXPRESS,)
+    )
 
     def policy(self, urgency: int) -> Policy | None:
         """The policy of a grade: that of the highest grade not above it."""
