@@ -102,6 +102,11 @@ _TOKEN = re.compile(
     rb"|(?P<string>\()"
     rb")"
 )
+# Whole arrays of numbers or of references, which page trees and cross-reference streams have by the thousand.
+_NUMBERS = re.compile(rb"(?:[\t\n\f\r ]*+\d{1,19}(?=[\t\n\f\r \]]))*+[\t\n\f\r ]*+\]")
+_REFERENCES = re.compile(
+    rb"(?:[\t\n\f\r ]*+\d{1,8}[\t\n\f\r ]++\d{1,5}[\t\n\f\r ]++R(?=[\t\n\f\r \]]))*+[\t\n\f\r ]*+\]"
+)
 _ESCAPED_NAME = re.compile(rb"#([0-9A-Fa-f]{2})")
 _STRING_STEP = re.compile(rb"[^()\\\r]*+(?:\\(?:[0-7]{1,3}|\r\n|.)|\r\n?|[()])", re.DOTALL)
 _ESCAPES = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f", b"\n": b"", b"\r": b"", b"\r\n": b""}
@@ -201,6 +206,12 @@ def parse_object(data: Buffer, at: int, depth: int = 0) -> tuple[PdfObject, int]
 
 
 def _array(data: Buffer, at: int, depth: int) -> tuple[list[PdfObject], int]:
+    if depth < MAX_DEPTH:
+        if alike := _NUMBERS.match(data, at):
+            return [int(number) for number in alike[0][:-1].split()], alike.end()
+        if alike := _REFERENCES.match(data, at):
+            numbers = map(int, alike[0][:-1].replace(b"R", b"").split())
+            return [Ref(number, generation) for number, generation in zip(numbers, numbers, strict=True)], alike.end()
     items: list[PdfObject] = []
     while True:
         start = skip_space(data, at)

@@ -116,7 +116,18 @@ class _Rows(NamedTuple):
 class Section:
     """One cross-reference section: a table, a stream, or a table with the stream that `/XRefStm` names."""
 
-    __slots__ = ("_lines", "_rows", "end", "kind", "offset", "startxref", "stream_ref", "trailer", "trailer_span")
+    __slots__ = (
+        "_lines",
+        "_rows",
+        "end",
+        "highest",
+        "kind",
+        "offset",
+        "startxref",
+        "stream_ref",
+        "trailer",
+        "trailer_span",
+    )
 
     def __init__(self, offset: int, kind: str, trailer: dict[Name, PdfObject], trailer_span: tuple[int, int]) -> None:
         self.offset = offset
@@ -126,6 +137,7 @@ class Section:
         self.end = 0  # behind %%EOF
         self.startxref = 0  # the number that stands before that %%EOF
         self.stream_ref: Ref | None = None
+        self.highest = 0  # number of an object, once settled
         self._lines: list[_Lines] = []
         self._rows: list[_Rows] = []
 
@@ -153,6 +165,7 @@ class Section:
         for span in spans:
             if any(first + total > after for (first, total), (after, _total) in itertools.pairwise(span)):
                 raise _broken("a cross-reference section lists an object twice", self.offset)
+        self.highest = max((sum(span[-1]) - 1 for span in spans if span), default=0)
 
     def numbers(self) -> Iterator[int]:
         for first, total in self._ranges():
@@ -160,10 +173,6 @@ class Section:
 
     def _ranges(self) -> list[tuple[int, int]]:
         return [(p.first, p.total) for p in self._lines] + [(p.first, p.total) for p in self._rows]
-
-    @property
-    def highest(self) -> int:
-        return max((first + total - 1 for first, total in self._ranges()), default=0)
 
     @property
     def count(self) -> int:

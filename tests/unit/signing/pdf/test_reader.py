@@ -140,6 +140,24 @@ def test_whatever_is_written_is_read_back(value: object) -> None:
     assert parse(_write(value)) == value
 
 
+_spaces = st.sampled_from([b" ", b"\n", b"\r\n ", b"\t", b"\0", b"\f"])
+
+
+@given(
+    st.lists(st.integers(0, 10**15) | st.builds(Ref, st.integers(0, 10**7), st.integers(0, 65535)), max_size=6),
+    st.data(),
+)
+def test_an_array_reads_the_same_however_it_is_spaced(items: list[int | Ref], data: st.DataObject) -> None:
+    """Arrays of numbers alone or of references alone are read all at once, others token by token."""
+    text = b"["
+    for item in items:
+        for token in _write(item).split():
+            text += token + data.draw(_spaces)
+        text += data.draw(st.sampled_from([b"", b"%12 0 R]\n"]))
+    text += b"]/Next"
+    assert parse_object(text, 0) == (items, len(text) - len(b"/Next"))
+
+
 @given(st.binary(max_size=300))
 def test_any_bytes_are_an_object_or_refused(data: bytes) -> None:
     try:
