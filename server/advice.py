@@ -100,6 +100,22 @@ ADVICE: Final[dict[str, tuple[str, str]]] = {
         "Khóa ký đang bị tạm khóa. Liên hệ cán bộ đăng ký hoặc trực ban để mở lại.",
         "Your key is frozen. The registration or duty officer can lift it.",
     ),
+    "meeting-changed": (
+        "Cuộc họp vừa có thay đổi. Xem lại rồi trả lời.",
+        "The meeting has just changed. Look again, then answer.",
+    ),
+    "meeting-over": (
+        "Cuộc họp đã bắt đầu hoặc đã hủy nên không đổi được nữa.",
+        "The meeting has started or was cancelled; nothing can be changed.",
+    ),
+    "answer-invalid": (
+        "Vắng mặt cần nêu lý do; người dự thay phải thuộc cơ quan và chưa có trong thành phần họp.",
+        "Say why you do not come; a substitute belongs to the organisation and is not on the list.",
+    ),
+    "attendee-unknown": (
+        "Chọn lại thành phần họp: chỉ mời được người đang công tác tại cơ quan.",
+        "Choose the attendees again: only active members of the organisation can be invited.",
+    ),
     "not-found": (
         "Không còn tìm thấy, hoặc bạn không có quyền xem.",
         "It is not there any more, or you may not see it.",

@@ -32,6 +32,7 @@ from server.identity.routes import HANDLERS as IDENTITY
 from server.ids import new_id
 from server.limits import RateLimits, is_local
 from server.logs import bind_request
+from server.meetings.routes import HANDLERS as MEETINGS
 from server.metrics import Metrics
 from server.notices.routes import HANDLERS as NOTICES
 from server.preservation.routes import HANDLERS as PRESERVATION
@@ -191,7 +192,7 @@ def routes() -> list[HTTPRouteHandler]:
         livez, readyz, metrics, openapi_document, problem,
         _static("/api", api_page.text("page.html"), "text/html"), _static("/api/page.js", api_page.text("page.js"), "text/javascript"),
         _static("/api/page.css", api_page.text("page.css"), "text/css"),
-        *IDENTITY, *DOCUMENTS, *APPROVALS, *AUTHORITY, *PRESERVATION, *PREVIEWS, *CREDENTIALS, *NOTICES, *WEBHOOKS, *AUDIT, *EXCHANGE, *ARRIVALS, *VALIDATIONS, *STAMP_IMAGES, *WEB,
+        *IDENTITY, *DOCUMENTS, *APPROVALS, *AUTHORITY, *PRESERVATION, *PREVIEWS, *CREDENTIALS, *NOTICES, *MEETINGS, *WEBHOOKS, *AUDIT, *EXCHANGE, *ARRIVALS, *VALIDATIONS, *STAMP_IMAGES, *WEB,
     ]  # fmt: skip
     for handler in handlers:
         if access_of(handler.opt) is None:

@@ -68,6 +68,12 @@ _GRANT_DIGEST = "f1ce387bcfe9b5de98007727bc4ce8662f71b0fee8fd40dd67845d776a119a4
 _REVISION = "a2897b8a56b376e3e770deed42d136d32f61b51737ec8a85727a58a6d65c4e0a"
 _AT = "2026-11-22T02:43:07.060132Z"
 
+_MEETING_ID = "01a2012d3a5f7b1c9e0d4f6a8b2c1d3e"
+_MEETING: dict[str, Any] = {
+    "title": "Giao ban tháng 12", "place": "Phòng họp A", "starts_at": "2026-12-01T08:00:00+07:00", "ends_at": "2026-12-01T10:00:00+07:00",
+    "chair": _PERSON, "attendees": ["01a20121c0de7b0fa1b2c3d4e5f60718"], "agenda": "1. Kết quả tháng 11", "asked": "Chuẩn bị báo cáo của đơn vị",
+}  # fmt: skip
+
 METADATA: dict[str, Any] = {
     "number": "31", "notation": "QĐ-UBND", "subject": "Về việc phân công trực", "type_name": "Quyết định", "urgency": 2,
     "promulgation_place": "Xã Mẫu", "promulgation_date": "2026-11-22", "due_date": "2026-11-25",
@@ -126,6 +132,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "returnArrival": {"request": {"reason": "Gửi nhầm nơi nhận"}, "200": {"state": "returned"}},
     "answerArrival": {"request": {"agree": False, "reason": "Văn bản đã xử lý xong"}, "200": {"state": "refused"}},
     "numberArrival": {"request": {"number": "118"}},
+    "changeReceivers": {
+        "request": {"add": [{"organ_id": "H01.03", "name": "Cơ quan Mẫu Ba"}], "remove": ["H01.02"]}, "200": {"receivers": ["H01.03"]},
+    },
+    "reportPurges": {"request": {"documents": [_DOCUMENT]}, "200": {"recorded": 1}},
     "putSignatureImage": {"request": {"file": "PNG …"}, "200": {"width": 600, "height": 240, "diameter_mm": None}},
     "putSealImage": {"request": {"file": "PNG …"}, "200": {"width": 1000, "height": 1000, "diameter_mm": 36.0}},
     "readInbox": {"200": {"items": [_LINE], "next": None}},
@@ -211,6 +221,31 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         }
     },
     "activateWebPushAddress": {"request": {"challenge": "AAECAwQFBgcICQoLDA0ODw"}},
+    "conveneMeeting": {
+        "request": {**_MEETING, "source_reference": "lich-2026-0131"},
+        "201": {"id": _MEETING_ID, "sequence": 0, "state": "planned", "urgency": 0},
+    },
+    "changeMeeting": {
+        "request": {**_MEETING, "place": "Phòng họp B", "sequence": 0},
+        "200": {"id": _MEETING_ID, "sequence": 1, "state": "planned", "urgency": 1},
+    },
+    "answerMeeting": {
+        "request": {"sequence": 1, "answer": "decline", "reason": "Đi công tác theo Kế hoạch số 12"},
+        "200": {"id": _MEETING_ID, "sequence": 1, "state": "planned", "urgency": 1},
+    },
+    "listMeetings": {
+        "200": {
+            "items": [
+                {
+                    "id": _MEETING_ID, "state": "planned", "sequence": 1, "title": "Giao ban tháng 12", "place": "Phòng họp B",
+                    "starts_at": "2026-12-01T01:00:00.000000Z", "ends_at": "2026-12-01T03:00:00.000000Z", "time": "08:00–10:00 01/12/2026", "urgency": 1,
+                    "open": True, "managed": False, "attends": True, "answer": "", "silent": None,
+                    "changes": [{"field": "place", "name": "Địa điểm", "name_en": "Place", "before": "Phòng họp A", "after": "Phòng họp B"}],
+                }
+            ],
+            "next": None,
+        }
+    },
 }  # fmt: skip
 
 _OUTCOME = ("signer-unavailable", "outcome-unknown")
@@ -252,4 +287,13 @@ PROBLEMS_OF: dict[str, tuple[str, ...]] = {
     "changePin": ("approval-invalid", "approval-used", "challenge-expired", "pin-weak", *_PIN, *_OUTCOME),
     "importCertificate": ("certificate-invalid", "signer-unavailable"),
     "registerWebhook": ("webhook-url-invalid",),
+    "conveneMeeting": ("attendee-unknown",),
+    "changeMeeting": ("meeting-over", "meeting-changed", "attendee-unknown"),
+    "cancelMeeting": ("meeting-over", "meeting-changed"),
+    "answerMeeting": ("meeting-over", "meeting-changed", "answer-invalid"),
+    "checkIn": ("meeting-over", "attendee-unknown"),
+    "putPaper": ("meeting-over", "too-large", "secret-document", "too-many-pages", "cannot-be-checked", "busy", "insufficient-storage", *sorted(REFUSALS)),
+    "readPaperManifest": ("cannot-be-shown", "busy"),
+    "fetchPaperPage": ("cannot-be-shown", "busy"),
+    "fetchPaper": ("integrity-failed",),
 }  # fmt: skip

@@ -293,6 +293,35 @@ PROBLEMS = _table(
         "A receiver is unknown",
         "A receiver's code is missing or malformed.",
     ),
+    # Meetings.
+    Problem(
+        "meeting-over",
+        409,
+        "Cuộc họp đã bắt đầu hoặc đã hủy",
+        "The meeting has started or was cancelled",
+        "Nothing is changed, answered or told once a meeting has started; who came is written down from two hours before its start to a week after its end (MTG-5).",
+    ),
+    Problem(
+        "meeting-changed",
+        409,
+        "Cuộc họp vừa thay đổi",
+        "The meeting has changed",
+        "An answer and a change are for the newest revision; `sequence` is its number (MTG-5).",
+    ),
+    Problem(
+        "attendee-unknown",
+        422,
+        "Có người không thuộc cơ quan hoặc không có trong thành phần họp",
+        "An attendee is unknown",
+        "The chair and every attendee are active members of the organisation (MTG-6); only who is on the list can be checked in.",
+    ),
+    Problem(
+        "answer-invalid",
+        422,
+        "Trả lời giấy mời chưa hợp lệ",
+        "The answer is not valid",
+        "`reason`: answer, reason (a refusal says why), substitute (an active member of the organisation who is not on the list), substitute-of-substitute (MTG-6).",
+    ),
     # Approval.
     Problem(
         "not-your-turn",

@@ -44,6 +44,9 @@ from server.jobs.queries import backlog
 from server.jobs.wakeup import LocalWakeup, Wakeup, connect
 from server.jobs.worker import Outcome, Worker, WorkerSettings
 from server.limits import Limits, MemoryWindows, Windows
+from server.meetings.calendar import CalendarService
+from server.meetings.papers import PaperService
+from server.meetings.service import MeetingService
 from server.metrics import Metrics
 from server.notices.arrangements import ArrangementService
 from server.notices.service import NoticeService
@@ -101,7 +104,7 @@ class Wiring:
     DEPENDENCIES = (
         "arrangements", "authority", "openings",
         "db", "blobs", "settings", "clock", "identity", "documents", "previews", "approvals", "credentials", "notices", "webhooks", "audit", "exchange", "agencies", "arrivals", "records", "validations",
-        "stamp_images",
+        "stamp_images", "meetings", "meeting_papers", "calendars",
     )  # fmt: skip
 
     settings: Settings
@@ -181,6 +184,13 @@ class Wiring:
         self.validations = ValidationService(self.db, self.blobs, self.pdf, clock)
         self.previews = PreviewService(self.db, self.blobs, self.sandbox, clock)
         self.openings = PageOpenings(self.db, clock)
+        self.meetings = MeetingService(self.db, clock)
+        self.meeting_papers = PaperService(
+            self.db, self.blobs, self.pdf, self.previews, self.meetings, clock, max_pages=settings.limits.document_pages
+        )
+        self.calendars = CalendarService(
+            self.db, clock, TokenKeys.load_or_create(settings.state.secrets / "token_keys"), settings.server.public_url
+        )
         self.revocation = self._revocation()
         self.approvals = ApprovalService(
             db=self.db,

@@ -90,14 +90,6 @@ class AttendeeRow(msgspec.Struct, frozen=True):
         return self.answer if self.answered == sequence else Answer.NONE
 
 
-class Told(msgspec.Struct, frozen=True):
-    """What became of a notice: made, on a device, shown or acknowledged there (NOT-4); microseconds UTC."""
-
-    told_us: int
-    received_us: int | None
-    seen_us: int | None
-
-
 class Difference(msgspec.Struct, frozen=True):
     """One thing before and after: of `time` (starts, ends) in microseconds UTC, of `attendees` the ids that left and the ids that came,
     else the field of `Details`.

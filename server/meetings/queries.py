@@ -4,7 +4,7 @@ import msgspec
 
 from server.db import Reads, Row, Transaction, into
 from server.identity.model import Actor
-from server.meetings.model import AttendeeRow, Details, MeetingRow, RevisionKind, Told
+from server.meetings.model import AttendeeRow, Details, MeetingRow, RevisionKind
 
 _MEETING = "m.id, m.organisation, m.uid, m.organiser, m.client, m.source_reference, m.state, m.sequence, m.starts_us, m.ends_us, m.created_us"
 # $1 organisation, $2 kind of actor, $3 actor. A meeting is managed by whoever called it, and by the organisation's clerks; a service
@@ -202,16 +202,6 @@ async def silent(db: Reads, meetings: list[str]) -> dict[str, int]:
         assert row is not None
         found[meeting] = int(row["n"])
     return found
-
-
-async def told(db: Reads, organisation: str, about: str, revision: int) -> dict[str, Told]:
-    """By person: the first notice of this revision, and the first device that had it."""
-    rows = await db.fetch_all(
-        "SELECT n.person, min(n.created_us) AS told_us, min(y.received_us) AS received_us, min(coalesce(n.acknowledged_us, y.shown_us)) AS seen_us "
-        "FROM notices n LEFT JOIN deliveries y ON y.notice = n.id WHERE n.organisation = $1 AND n.about = $2 AND n.revision = $3 GROUP BY n.person",
-        organisation, about, revision,
-    )  # fmt: skip
-    return {str(row["person"]): Told(row["told_us"], row["received_us"], row["seen_us"]) for row in rows}
 
 
 # Papers.

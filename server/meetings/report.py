@@ -4,8 +4,9 @@ import csv
 import io
 from datetime import datetime
 
-from server.meetings.model import Answer, AttendeeRow, Told
+from server.meetings.model import Answer, AttendeeRow
 from server.meetings.words import ZONE
+from server.notices.model import Course
 
 _HEAD = (
     "Họ và tên", "Chức vụ", "Được báo lúc", "Máy nhận lúc", "Đã xem lúc", "Trả lời", "Trả lời lúc", "Lý do", "Người dự thay", "Dự thay cho", "Có mặt lúc",
@@ -18,7 +19,7 @@ _ANSWERS = {
 }
 
 
-def table(sequence: int, attendees: list[AttendeeRow], told: dict[str, Told]) -> bytes:
+def table(sequence: int, attendees: list[AttendeeRow], told: dict[str, Course]) -> bytes:
     """UTF-8 with a byte-order mark, times as in Vietnam, one line a person on the list; answers for the newest revision alone."""
     names = {one.person: one.name for one in attendees}
     out = io.StringIO()

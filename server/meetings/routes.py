@@ -106,7 +106,7 @@ class PaperForm(msgspec.Struct):
 class MeetingLine(msgspec.Struct, frozen=True):
     """A meeting in a list. `state`: planned, cancelled, or withdrawn for whoever was taken off.
 
-    `answer` counts for revision `sequence`; `open`: it can still be answered and changed. `changes`: since the caller's last answer, else since the
+    `time` is start and end as in Vietnam. `answer` counts for revision `sequence`; `open`: it can still be answered and changed. `changes`: since the caller's last answer, else since the
     revision before. `silent`: how many have not answered, for whoever manages the meeting.
     """
 
@@ -159,12 +159,11 @@ class PaperView(msgspec.Struct, frozen=True):
 
 
 class ConflictView(msgspec.Struct, frozen=True):
-    """Another meeting of this person at the same time; its id and title only where it is the caller's own."""
+    """Another meeting of this person at the same time; its id and title only where it is the caller's own. `time` as in Vietnam."""
 
     person: str
     name: str
-    starts_at: str
-    ends_at: str
+    time: str
     meeting: str | None
     title: str | None
 
@@ -275,7 +274,7 @@ async def read(
         changed_at=iso(row["changed_us"]), organiser=row["organiser"], source_reference=row["source_reference"] if managed else None,
         mine=views.get(actor.id), attendees=list(views.values()), papers=[_paper(one) for one in await meeting_papers.of(row)],
         conflicts=[
-            ConflictView(one.person, one.name, iso(one.starts_us), iso(one.ends_us), one.meeting, one.title) for one in shown.conflicts
+            ConflictView(one.person, one.name, one.time, one.meeting, one.title) for one in shown.conflicts
         ],
     )  # fmt: skip
 

@@ -26,7 +26,6 @@ from server.meetings.model import (
     MeetingRow,
     MeetingState,
     RevisionKind,
-    Told,
     check_answer,
     check_in_open,
     checked,
@@ -35,8 +34,8 @@ from server.meetings.model import (
     urgency_of,
 )
 from server.meetings.words import ChangeView, changes, people_in, span
-from server.notices.model import NewNotice, NoticeKind
-from server.notices.telling import settle
+from server.notices.model import Course, NewNotice, NoticeKind
+from server.notices.telling import courses, settle
 from server.notices.telling import tell as notify
 from server.once import Once
 from server.webhooks import service as webhooks
@@ -68,8 +67,7 @@ class Conflict(msgspec.Struct, frozen=True):
 
     person: str
     name: str
-    starts_us: int
-    ends_us: int
+    time: str
     meeting: str | None
     title: str | None
 
@@ -130,10 +128,10 @@ class MeetingService:
         found = [_conflict(one, names, own=one["person"] == actor.id) for one in conflicts]
         return msgspec.structs.replace(shown, attendees=on, conflicts=found, organisation=organisation)
 
-    async def course(self, actor: Actor, meeting: str) -> tuple[MeetingRow, list[AttendeeRow], dict[str, Told]]:
+    async def course(self, actor: Actor, meeting: str) -> tuple[MeetingRow, list[AttendeeRow], dict[str, Course]]:
         """The list and what became of the notices of the newest revision, a person each. Raises: Refused("not-found")."""
         row = await self.managed(actor, meeting)
-        told = await queries.told(self._db, row.organisation, about(row.id), row.sequence + 1)
+        told = await courses(self._db, row.organisation, about(row.id), row.sequence + 1)
         return row, await queries.attendees(self._db, meeting), told
 
     async def get(self, actor: Actor, meeting: str, reads: Reads | None = None) -> Row:
@@ -417,7 +415,7 @@ def _shown(row: Row, now_us: int, names: dict[str, str], silent: int | None) -> 
 
 def _conflict(row: Row, names: dict[str, str], *, own: bool) -> Conflict:
     return Conflict(
-        person=row["person"], name=names.get(row["person"], ""), starts_us=row["starts_us"], ends_us=row["ends_us"], meeting=row["meeting"] if own else None,
+        person=row["person"], name=names.get(row["person"], ""), time=span(row["starts_us"], row["ends_us"]), meeting=row["meeting"] if own else None,
         title=queries.details_of(row["details"]).title if own else None,
     )  # fmt: skip
 

@@ -147,6 +147,14 @@ class NewNotice(msgspec.Struct, frozen=True, kw_only=True):
     sender: str | None = None
 
 
+class Course(msgspec.Struct, frozen=True):
+    """What became of what one person was told of one revision of a subject (NOT-4): first told, first on a device, first seen; µs UTC."""
+
+    told_us: int
+    received_us: int | None
+    seen_us: int | None
+
+
 class OwnSettings(msgspec.Struct, frozen=True):
     """A person's own. Quiet hours in minutes of the local day; `deputy` stands in whenever no absence names another."""
 

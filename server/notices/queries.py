@@ -364,6 +364,14 @@ async def active_people(tx: Reads, organisation: str, people: list[str]) -> list
     return [str(row["id"]) for row in rows if row is not None]
 
 
+async def courses(db: Reads, organisation: str, about: str, revision: int) -> list[Row]:
+    return await db.fetch_all(
+        "SELECT n.person, min(n.created_us) AS told_us, min(y.received_us) AS received_us, min(coalesce(n.acknowledged_us, y.shown_us)) AS seen_us"
+        " FROM notices n LEFT JOIN deliveries y ON y.notice = n.id WHERE n.organisation = $1 AND n.about = $2 AND n.revision = $3 GROUP BY n.person",
+        organisation, about, revision,
+    )  # fmt: skip
+
+
 async def put_rules(tx: Transaction, actor: Actor, rules_: str, now_us: int) -> None:
     await tx.execute(
         "INSERT INTO notice_rules (organisation, rules, updated_by, updated_us) VALUES ($1, $2, $3, $4) ON CONFLICT (organisation) DO UPDATE SET"

@@ -4,11 +4,11 @@ import secrets
 from collections.abc import Collection, Sequence
 
 from push.model import new_notice_id
-from server.db import Transaction
+from server.db import Reads, Transaction
 from server.jobs import Lane
 from server.notices import chains, queries
 from server.notices.deliveries import clear, deliver_to_devices, hold, send, within_budget
-from server.notices.model import ESCALATES, NewNotice, NoticeKind, NoticeState, lane_of, lifetime_us
+from server.notices.model import ESCALATES, Course, NewNotice, NoticeKind, NoticeState, lane_of, lifetime_us
 from server.notices.rules import Rules, read
 
 SYSTEM = "system"
@@ -46,6 +46,12 @@ async def notify(
         ],
         now_us=now_us,
     )  # fmt: skip
+
+
+async def courses(reads: Reads, organisation: str, about: str, revision: int) -> dict[str, Course]:
+    """What became of one revision of a subject, by person; for whoever may see all of them."""
+    rows = await queries.courses(reads, organisation, about, revision)
+    return {str(row["person"]): Course(row["told_us"], row["received_us"], row["seen_us"]) for row in rows}
 
 
 def about_document(document: str) -> str:

@@ -1,7 +1,7 @@
 """Webhooks: registration, one job per event and endpoint, delivery with signature (standardwebhooks.com, version 1).
 
 The receiver checks `webhook-signature` = `v1,` ‖ base64(HMAC-SHA256(secret, id ‖ "." ‖ timestamp ‖ "." ‖ body)), and drops an id that it has
-seen: delivery is at least once, per document in order.
+seen: delivery is at least once, per document and per meeting in order.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from server.wire import iso
 EVENTS = (
     "document.returned", "document.refused", "document.signed", "document.sealed", "document.forwarded", "document.delivered", "document.accepted",
     "document.receivers_changed", "arrival.arrived", "arrival.registered", "arrival.returned", "arrival.answered", "arrival.recalled", "arrival.replaced",
-    "document.recalled",
+    "document.recalled", "meeting.answered",
 )  # fmt: skip
 
 

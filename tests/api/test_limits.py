@@ -58,7 +58,7 @@ def test_what_signs_and_what_gives_tokens_has_its_own_limit() -> None:
         "changePin",
         "giveAuthority",
     }
-    assert found[Rate.INTAKE] == {"takeInDocument", "replaceDocument"}
+    assert found[Rate.INTAKE] == {"takeInDocument", "replaceDocument", "putPaper"}
     for handler in routes():
         access = access_of(handler.opt)
         assert access is not None

@@ -5,6 +5,7 @@ forgotten. A foreign thing and one that never was are answered alike.
 """
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -29,12 +30,17 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
 # What stands in for each path parameter: the other organisation's real thing, and one that never was.
 UNKNOWN = {
     "document": "0" * 32, "prepared": "0" * 32, "receipt": "0" * 32, "webhook": "0" * 32, "person": "0" * 32, "device": "0" * 32, "client": "0" * 32, "grant": "0" * 32,
+    "meeting": "0" * 32, "paper": "0" * 32,
     "arrival": "0" * 32, "notice": "A" * 22, "credential": "A" * 22, "digest": "0" * 64, "revision": "0" * 64,
 }  # fmt: skip
 FIXED = {"page": "1", "position": "1", "which": "original", "role": "leader", "code": "conflict"}
 
 JWS = "a" * 120
 SEALED = "A" * 200
+MEETING: dict[str, Any] = {
+    "title": "x", "place": "x", "starts_at": f"{datetime.now(UTC) + timedelta(days=30):%Y-%m-%dT08:00:00Z}",
+    "ends_at": f"{datetime.now(UTC) + timedelta(days=30):%Y-%m-%dT09:00:00Z}", "chair": "0" * 32, "attendees": [],
+}  # fmt: skip
 BODIES: dict[str, Any] = {
     "redeemPairing": {
         "code": "A" * 32, "label": "x", "platform": "web", "session_jwk": {"kty": "EC", "crv": "P-256", "x": "A" * 43, "y": "A" * 43},
@@ -66,26 +72,37 @@ BODIES: dict[str, Any] = {
     "returnArrival": {"reason": "x"},
     "answerArrival": {"agree": True},
     "numberArrival": {"number": "1"},
+    "changeReceivers": {"add": [{"organ_id": "X09", "name": "x"}]},
+    "reportPurges": {"documents": ["0" * 32]},
+    "conveneMeeting": MEETING,
+    "changeMeeting": MEETING | {"sequence": 0},
+    "cancelMeeting": {"sequence": 0, "reason": "x"},
+    "answerMeeting": {"sequence": 0, "answer": "attend"},
+    "checkIn": {"people": ["0" * 32]},
 }  # fmt: skip
 QUERIES = {"findAgencies": {"query": "BIMAT"}}
-MULTIPART = {"takeInDocument", "replaceDocument", "validateFile", "putSignatureImage", "putSealImage"}
+MULTIPART = {"putPaper", "takeInDocument", "replaceDocument", "validateFile", "putSignatureImage", "putSealImage"}
 
 # Operations by what their ids are: those of the calling device or person alone, of an organisation, of nobody.
-PUBLIC = {"livez", "readyz", "metrics", "readProblem", "readLogHead", "redeemPairing", "resumeSession", "issueToken"}
+PUBLIC = {"fetchCalendar", "livez", "readyz", "metrics", "readProblem", "readLogHead", "redeemPairing", "resumeSession", "issueToken"}
 OWN = {
+    "openCalendar", "readCalendar", "endCalendar",
     "endSession", "getMe", "listMyDevices", "putFcmAddress", "putWebPushAddress", "getWebPushAddress", "activateWebPushAddress", "deleteFcmAddress",
     "deleteWebPushAddress", "freezeMyKey", "listEnrolments", "readSealingKey",
     "listHandovers", "listMyCredentials", "createMyPairingCode", "changePin", "listNotices", "reportReceipts", "approve", "putSignatureImage", "deleteSignatureImage",
 }  # fmt: skip
 LISTS = {
     "listArrivals",
+    "conveneMeeting", "listMeetings",
     "giveAuthority", "listAuthority",
     "listAwaitingDevices", "listPeople", "listClients", "listDocuments", "readInbox", "readChanges", "readSealQueue", "listPendingCredentials", "listCredentials", "listWebhooks",
     "createPerson", "createClient", "registerWebhook", "takeInDocument", "carryVoucher", "validateFile", "findAgencies", "putSealImage", "deleteSealImage",
 }  # fmt: skip
 OBJECTS = {
     "readArrival", "fetchArrivalFile", "readArrivalValidation", "readArrivalManifest", "fetchArrivalPage", "registerArrival", "returnArrival",
-    "answerArrival", "numberArrival",
+    "answerArrival", "numberArrival", "changeReceivers",
+    "readMeeting", "changeMeeting", "cancelMeeting", "answerMeeting", "checkIn", "fetchInvitation", "exportAttendance", "putPaper", "readPaperManifest",
+    "fetchPaperPage", "fetchPaper",
     "readAuthority", "revokeAuthority", "handOverStep",
     "listDevicesOfPerson", "revokeDevice", "freezeKey", "unfreezeKey", "getPerson", "endPerson", "grantRole", "withdrawRole", "createPairingCode",
     "revokeClient", "replaceDocument", "readDocument", "fetchFile", "returnDocument", "recallDocument", "openSheet", "readPreparedManifest",
@@ -142,6 +159,7 @@ async def target(world: World, kept: dict[str, Target]) -> Target:
         "credential": held[0]["id"], "notice": notice, "receipt": receipt, "signed": document, "webhook": hook["id"], "person": world.leader.person,
         "device": world.leader.device, "client": client, "grant": (await granted(world.leader, await deputy(world), paper="BIMAT 7719"))["id"],
     }  # fmt: skip
+    ids |= await a_meeting(world)
     revoked = await world.stack.phone(world.leader.person)
     await world.leader.call("POST", f"/api/v1/devices/{revoked.device}/revocation", expect=200)
     anonymous = Caller(world.stack.http)
@@ -164,12 +182,23 @@ async def target(world: World, kept: dict[str, Target]) -> Target:
     return kept["it"]
 
 
+async def a_meeting(world: World) -> dict[str, str]:
+    """A clerk's meeting with the leader, and its paper."""
+    body = MEETING | {"title": "Họp BIMAT 7719", "chair": world.leader.person}
+    meeting = (await world.clerk.json("POST", "/api/v1/meetings", expect=201, json=body))["id"]
+    files = {"name": (None, "BIMAT 7719"), "file": ("a.pdf", pdfs.plain(), "application/pdf")}
+    made = await world.clerk.json("POST", f"/api/v1/meetings/{meeting}/papers", expect=201, files=files)
+    return {"meeting": meeting, "paper": made["id"], "paper_revision": made["revision"]}
+
+
 def path_of(operation: str, ids: dict[str, str]) -> str:
     template = OPERATIONS[operation][1]
     if operation in {"readReceipt", "listReceipts"}:
         ids = {**ids, "document": ids.get("signed", UNKNOWN["document"])}
     if operation == "fetchPreparedImage":
         ids = {**ids, "digest": ids.get("image", UNKNOWN["digest"])}
+    if operation in {"readPaperManifest", "fetchPaperPage", "fetchPaper"}:
+        ids = {**ids, "revision": ids.get("paper_revision", UNKNOWN["revision"])}
     for name, value in {**FIXED, **ids}.items():
         template = template.replace("{" + name + "}", value)
     assert "{" not in template, template
@@ -190,6 +219,8 @@ async def call(caller: Caller, operation: str, ids: dict[str, str]) -> Any:
         }
         if operation not in {"takeInDocument", "replaceDocument"}:
             del options["files"]["metadata"]
+        if operation == "putPaper":
+            options["files"]["name"] = (None, "x")
     elif operation in BODIES:
         options["json"] = BODIES[operation]
     if not caller.access:
@@ -236,7 +267,7 @@ async def test_a_foreign_thing_and_an_unknown_one_answer_alike(
         caller = aim.callers[who]
         foreign = await call(caller, operation, aim.ids)
         unknown = await call(
-            caller, operation, {**aim.ids, **UNKNOWN, "image": UNKNOWN["digest"], "signed": UNKNOWN["document"]}
+            caller, operation, {**aim.ids, **UNKNOWN, "image": UNKNOWN["digest"], "signed": UNKNOWN["document"], "paper_revision": UNKNOWN["revision"]}
         )
         assert foreign.status_code in {400, 403, 404, 422}, (who, foreign.status_code, foreign.text)
         assert shape(foreign) == shape(unknown), who
@@ -318,8 +349,9 @@ async def test_an_unknown_field_is_refused(world: World, prepared_target: dict[s
     """C2: mass assignment; also every field that only the server sets."""
     aim = await target(world, prepared_target)
     callers = {
-        "registerArrival": world.clerk, "returnArrival": world.clerk, "answerArrival": world.clerk, "numberArrival": world.qlvb,
+        "registerArrival": world.clerk, "returnArrival": world.clerk, "answerArrival": world.clerk, "numberArrival": world.qlvb, "changeReceivers": world.qlvb,
         "createPerson": world.administrator, "createPairingCode": world.administrator, "createClient": world.administrator, "carryVoucher": world.officer,
+        "conveneMeeting": world.clerk, "changeMeeting": world.clerk, "cancelMeeting": world.clerk, "checkIn": world.clerk,
         "importCertificate": world.officer, "recallDocument": world.qlvb, "registerWebhook": world.qlvb,
     }  # fmt: skip
     caller = callers.get(operation, world.second)

@@ -35,7 +35,9 @@ BY_NATURE = {
     "importCertificate": "the same certificate again changes nothing",
     "reportReceipts": "a report is kept once for each notice and event",
     "acknowledgeNotice": "the first acknowledgement counts",
+    "reportPurges": "the first word of a device counts",
     "validateFile": "changes nothing",
+    "checkIn": "who came is written down once; the last word counts",
     "verifyPageAnswer": "changes nothing",
     "activateWebPushAddress": "an address that was activated stays so",
 }

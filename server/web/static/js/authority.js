@@ -89,6 +89,9 @@ export async function grantScreen({ me, signal, go }) {
   const typedField = field(t("authLine"), typed);
   const preview = h("p", { class: "who", role: "status" });
   const note = h("p", { class: "pin-note", role: "alert" });
+  /** The office or the collective behind the form. */
+  const behind = () => (typedField.hidden ? office : tidy(typed.value).toUpperCase());
+  const said = () => `${form}. ${behind()}${form === "TM" ? ` / KT. ${office}` : ""}`;
   const button = h("button", { class: "main", onclick: act }, icon("pen"), t("authGive"));
   fill(
     main,
@@ -109,9 +112,6 @@ export async function grantScreen({ me, signal, go }) {
     typed.value = form === "Q" ? office : "";
     show();
   }
-  /** The office or the collective behind the form. */
-  const behind = () => (typedField.hidden ? office : tidy(typed.value).toUpperCase());
-  const said = () => `${form}. ${behind()}${form === "TM" ? ` / KT. ${office}` : ""}`;
   function show() {
     fill(preview, said());
     const needs = [holder, paper, from, end, !typedField.hidden && typed, ["TL", "TUQ"].includes(form) && types];

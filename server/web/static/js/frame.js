@@ -36,6 +36,7 @@ function tabs(me, current) {
     reads(me) && tab("inbox", "#/", "inbox", t("navInbox")),
     has(me, "clerk") && tab("seal", "#/seal", "seal", t("navSeal")),
     has(me, "registration_officer") ? tab("officer", "#/officer", "key", t("navOfficer")) : keepsPeople(me) && tab("people", "#/people", "people", t("peopleTitle")),
+    reads(me) && tab("meetings", "#/m", "people", t("navMeetings")),
     tab("notices", "#/notices", "bell", t("navNotices")),
     tab("me", "#/me", "person", t("navMe")),
   );

@@ -50,20 +50,24 @@ export async function noticesScreen({ me, signal, changed }) {
         say(words(error));
       }
     };
+    const at = place(item);
     const button = h("button", { class: "plain", onclick: acknowledge, "aria-label": `${t("noticeAck")}: ${item.number ?? title(item)}` }, t("noticeAck"));
     const body = [
       h("span", { class: "meta" }, chip(item.urgency), h("strong", {}, title(item)), h("time", { datetime: item.created_at }, ago(item.created_at))),
-      item.number && outside(item.number, "number"), item.subject && outside(item.subject, "subject"),
+      item.number && outside(item.number, "number"), outside(item.subject ?? item.headline, "subject"),
     ];
     return h(
       "article", { class: `card notice u${item.urgency}` },
-      item.document ? h("a", { class: "body", href: `#/d/${item.document}` }, body) : h("div", { class: "body" }, body),
+      at ? h("a", { class: "body", href: at }, body) : h("div", { class: "body" }, body),
       item.acknowledged_at || acked.has(item.id) ? mark(item.acknowledged_at || acked.get(item.id)) : button,
     );
   }
   changed(load);
   await load();
 }
+
+/** Where what a notice is about is shown. @param {any} item */
+const place = ({ document, about }) => (document ? `#/d/${document}` : about.startsWith("meeting") && `#/m/${about.split(":")[1]}`);
 
 /** What was acknowledged here, whatever an older answer says; whether it was sent. @type {Map<string, boolean>} */
 const acked = new Map();

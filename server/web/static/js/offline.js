@@ -2,7 +2,7 @@
  * What was read, for reading again without a network: encrypted with a key that no script can read, bounded, and gone on recall, log-out
  * and revocation. Names are paths of the API with opaque ids. Beside it: what waits to be sent. A signature never does.
  *
- * @typedef {{path: string, group: string, at: number, size: number}} Entry `group`: the document, else empty. `at`: milliseconds.
+ * @typedef {{path: string, group: string, at: number, size: number}} Entry `group`: the document or meeting, else empty. `at`: milliseconds.
  * @typedef {{path: string, json?: unknown}} Waiting A POST that may be sent whenever.
  */
 import { utf8 } from "./codec.js";
@@ -46,7 +46,7 @@ async function key() {
 const held = () => within(["key"], (keys) => keys.get(1));
 
 /** @param {string} path */
-const groupOf = (path) => /\/documents\/([0-9a-f]{32})/.exec(path)?.[1] ?? "";
+const groupOf = (path) => /\/(?:documents|meetings)\/([0-9a-f]{32})/.exec(path)?.[1] ?? "";
 
 /** @param {string} path @param {ArrayBuffer} body */
 export async function keep(path, body) {

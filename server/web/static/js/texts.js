@@ -476,7 +476,7 @@ const TEXTS = {
   m_cancel: ["Hủy họp", "Cancel it"],
   m_cancelled: ["Đã hủy", "Cancelled"],
   m_withdrawn: ["Thôi mời", "Not invited"],
-  mSent: ["Đã gửi", "Sent"],
+  mSent: ["Xong", "Done"],
   mReason: ["Lý do", "Reason"],
   m_title: ["Nội dung", "Subject"],
   m_place: ["Địa điểm", "Place"],

@@ -1,0 +1,178 @@
+/** Meetings: mine, one of them with its answer and papers, calling and changing one. Clocks stand as in Vietnam, wherever the device is. */
+import { call, every, now, pause, post, read } from "./api.js";
+import { chip, frame, has, nothing, waiting, words } from "./frame.js";
+import { imageOf, read as readManifest } from "./manifest.js";
+import { purge } from "./offline.js";
+import { pageList } from "./pages.js";
+import { language, t } from "./texts.js";
+import { field, fill, h, icon, outside, say } from "./view.js";
+
+const HOUR = 36e5;
+
+/** @typedef {ReturnType<typeof frame> & import("./frame.js").Screen & {id: string, what: string, revision: string}} Room */
+
+/** What stands behind `#/m`: nothing, `new`, or a meeting and what of it. @param {import("./frame.js").Screen} screen @param {string} [rest] */
+export function meetings(screen, rest = "") {
+  const [id, what, revision] = rest.split("/");
+  const made = frame({
+    title: t(revision ? "m_papers" : what || id === "new" ? `m_${what ?? id}` : "navMeetings"), back: id && (what ? `#/m/${id}` : "#/m"), kind: revision ? "reading" : "lone", me: screen.me,
+    tab: id ? undefined : "meetings",
+  });
+  const act = !id ? list : revision ? paper : id === "new" || what === "change" ? plan : what ? reply : one;
+  fill(made.main, waiting());
+  return act({ ...screen, ...made, id, what, revision });
+}
+
+/** Ask again and again while somebody looks. @param {AbortSignal} signal @param {() => Promise<any>} ask @param {(found: any) => void} draw */
+async function live(signal, ask, draw) {
+  for (let shown = ""; !signal.aborted; await pause(document.hidden ? 15_000 : 4000)) {
+    const found = await ask();
+    if (signal.aborted || JSON.stringify(found) === shown) continue;
+    shown = JSON.stringify(found);
+    draw(found);
+  }
+}
+
+/** @param {Room} room */
+function list({ me, signal, main, deeds }) {
+  if (has(me, "clerk") || has(me, "staff")) deeds(h("a", { class: "main", href: "#/m/new" }, t("m_new")));
+  return live(signal, () => read("/api/v1/meetings", { signal, kept: true }), ({ items }) =>
+    fill(main, items.length ? items.map((/** @type {any} */ found) => h("a", { class: `card u${found.urgency}`, href: `#/m/${found.id}` }, head(found))) : nothing("people", t("mNone"))));
+}
+
+/** @param {any} found */
+const head = (found) => [
+  h(
+    "span", { class: "meta" }, found.urgency > 0 && chip(found.urgency), h("strong", {}, found.time), found.silent > 0 && h("span", {}, t("mSilent", { n: found.silent })),
+    found.state !== "planned" ? h("strong", { class: "late" }, t(`m_${found.state}`)) : found.attends && h("span", {}, t(`m_${found.answer}`)),
+  ),
+  outside(found.title, "subject"), outside(found.place),
+  found.changes.map((/** @type {any} */ { name, name_en: english, before, after }) =>
+    h("span", {}, h("strong", { class: "late" }, language() === "en" ? english : name, ": "), h("del", {}, outside(before)), " → ", outside(after))),
+];
+
+/** @param {Room} room */
+const one = ({ signal, go, main, deeds, id }) => live(signal, () => read(`/api/v1/meetings/${id}`, { signal, kept: true }), (found) => {
+  if (found.state === "withdrawn") purge(id).catch(() => {});
+  const link = (/** @type {string} */ what) => h("a", { class: "plain", href: `#/m/${id}/${what}` }, t(`m_${what}`));
+  const attend = () => sent(() => post(`/api/v1/meetings/${id}/answer`, { sequence: found.sequence, answer: "attend" }, { tries: 3 }), () => go(`#/m/${id}`));
+  const line = (/** @type {any} */ { person, name, position, answer, reason, came_at: came }) => {
+    const tick = h("input", { type: "checkbox", checked: came, onchange: () => sent(() => post(`/api/v1/meetings/${id}/attendance`, { people: [person], came: tick.checked })) });
+    return h(
+      "div", { class: "line" },
+      h("div", { class: "grow" }, outside(name, "who"), h("div", { class: "soft" }, outside(position), answer !== null && [" · ", t(`m_${answer}`)], reason && [": ", outside(reason)])),
+      found.managed && Date.parse(found.starts_at) - 2 * HOUR < now() && h("label", { class: "tickline" }, tick, t("mCame")),
+    );
+  };
+  const part = (/** @type {string} */ name, /** @type {any[]} */ ...inside) => h("section", {}, h("h2", {}, t(name)), h("div", { class: "group lines" }, inside));
+  fill(
+    main, h("section", { class: "group lines" }, head(found), outside(found.note)),
+    ["agenda", "asked"].map((name) => found[name] && part(`m_${name}`, found[name].split("\n").map((/** @type {string} */ text) => h("p", {}, outside(text))))),
+    (found.managed || found.papers.length > 0) && part("m_papers", papers(found, signal)),
+    part(
+      "m_attendees", found.conflicts.map((/** @type {any} */ { name, time }) => h("p", { class: "late" }, t("mConflict"), outside(`${name} · ${time}`))),
+      found.attendees.toSorted((/** @type {any} */ a, /** @type {any} */ b) => +!!a.answer - +!!b.answer).map(line),
+    ),
+  );
+  deeds(
+    found.open && found.managed && [link("change"), link("cancel")],
+    found.open && found.attends && [link("decline"), link("substitute"), h("button", { class: "main", onclick: attend }, t("m_attend"))],
+  );
+});
+
+/** @param {() => Promise<any>} act @param {() => void} [done] */
+async function sent(act, done) {
+  try {
+    await act();
+    say(t("mSent"));
+    done?.();
+  } catch (error) {
+    say(words(error));
+  }
+}
+
+/** @param {any} found @param {AbortSignal} signal */
+function papers({ id, papers: all, managed, open }, signal) {
+  const keep = async () => {
+    let done = 0;
+    for (const each of all) {
+      const { manifest } = await manifestOf(id, each.id, each.revision, signal);
+      for (let page = 1; page <= manifest.page_count; page++) {
+        await pageOf(id, each.id, each.revision)(imageOf(manifest, page, 720), signal);
+        fill(button, `${++done}/${all.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + one.page_count, 0)}`);
+      }
+    }
+  };
+  const button = h("button", { class: "plain", onclick: () => sent(keep) }, icon("down"), t("mKeep"));
+  const add = () => {
+    const form = new FormData();
+    const file = /** @type {File} */ (input.files?.[0]);
+    form.set("file", file);
+    form.set("name", file.name);
+    form.set("replaces", all.find((/** @type {any} */ { name }) => name === file.name)?.id ?? "");
+    sent(() => call("POST", `/api/v1/meetings/${id}/papers`, { form }));
+  };
+  const input = h("input", { class: "unseen", type: "file", accept: ".pdf", onchange: add });
+  return [
+    all.map((/** @type {any} */ { id: which, name, revision, version }) =>
+      h("a", { class: "line", href: `#/m/${id}/${which}/${revision}` }, h("span", {}, outside(name), version > 1 && h("strong", { class: "late" }, t("mVersion", { n: version }))), icon("right"))),
+    all.length > 0 && button, managed && open && h("label", { class: "plain" }, icon("plus"), t("m_papers"), input),
+  ];
+}
+
+/** @param {string} id @param {string} which @param {string} revision @param {AbortSignal} signal */
+const manifestOf = async (id, which, revision, signal) =>
+  readManifest(await call("GET", `/api/v1/meetings/${id}/papers/${which}/revisions/${revision}/manifest`, { signal, kept: true }));
+
+/** @param {string} id @param {string} which @param {string} revision */
+const pageOf = (id, which, revision) => (/** @type {{page: number, width: number}} */ { page, width }, /** @type {AbortSignal} */ signal) =>
+  call("GET", `/api/v1/meetings/${id}/papers/${which}/revisions/${revision}/pages/${page}?width=${width}`, { signal, kept: true });
+
+/** @param {Room} room */
+async function paper({ signal, main, id, what, revision }) {
+  const { manifest } = await manifestOf(id, what, revision, signal);
+  const given = { manifest, scroller: main, signal, load: pageOf(id, what, revision), turned: () => {}, failed: (/** @type {any} */ error) => say(words(error)) };
+  fill(main, h("div", { class: "reader" }, pageList(given).element));
+}
+
+/** Decline, send somebody, cancel. @param {Room} room */
+async function reply({ signal, go, main, deeds, id, what }) {
+  const { sequence } = await read(`/api/v1/meetings/${id}`, { signal });
+  const substitute = what === "substitute";
+  const said = substitute ? chooser(await every("/api/v1/people", signal)) : h("textarea", { rows: "4" });
+  const act = () => what === "cancel"
+    ? post(`/api/v1/meetings/${id}/cancellation`, { sequence, reason: said.value }, { tries: 3 })
+    : post(`/api/v1/meetings/${id}/answer`, { sequence, answer: /** @type {any} */ (what), [substitute ? what : "reason"]: said.value }, { tries: 3 });
+  fill(main, field(t(substitute ? "m_attendees" : "mReason"), said));
+  deeds(h("button", { class: "main", onclick: () => sent(act, () => go(`#/m/${id}`)) }, t(`m_${what}`)));
+}
+
+/** @param {any[]} people @param {string} [chosen] */
+const chooser = (people, chosen) =>
+  h("select", { name: "chair" }, people.map(({ id, name, position }) => h("option", { value: id, selected: id === chosen }, `${name} · ${position}`)));
+
+/** A new meeting, or the next revision of one. @param {Room} room */
+async function plan({ signal, go, main, deeds, id, what }) {
+  const people = await every("/api/v1/people", signal);
+  /** @type {any} */
+  const old = what ? await read(`/api/v1/meetings/${id}`, { signal }) : { attendees: [] };
+  const named = old.attendees.filter((/** @type {any} */ one) => !one.substitute_for).map((/** @type {any} */ { person }) => person);
+  const control = (/** @type {string} */ name) =>
+    name === "chair" ? chooser(people, old.chair)
+    : name.endsWith("_at") ? h("input", { name, type: "datetime-local", value: what && new Date(Date.parse(old[name]) + 7 * HOUR).toISOString().slice(0, 16) })
+    : h("textarea", { name, rows: "1" }, old[name]);
+  const form = h(
+    "form", { class: "facts" }, ["title", "place", "starts_at", "ends_at", "chair", "agenda", "asked"].map((name) => field(t(`m_${name}`), control(name))),
+    h("fieldset", {}, h("legend", {}, t("m_attendees")), people.map(({ id: value, name, position }) =>
+      h("label", { class: "tickline" }, h("input", { type: "checkbox", name: "attendees", value, checked: named.includes(value) }), outside(`${name} · ${position}`)))),
+  );
+  const act = async () => {
+    const given = new FormData(form);
+    /** @type {any} */
+    const json = { ...Object.fromEntries(given), attendees: given.getAll("attendees"), starts_at: `${given.get("starts_at")}:00+07:00`, ends_at: `${given.get("ends_at")}:00+07:00` };
+    const made = what ? await post(`/api/v1/meetings/${id}/changes`, { ...json, sequence: old.sequence }, { tries: 3 }) : await post("/api/v1/meetings", json, { tries: 3 });
+    go(`#/m/${made.id}`);
+  };
+  fill(main, form);
+  deeds(h("button", { class: "main", onclick: () => sent(act) }, t("mSend")));
+}
