@@ -161,6 +161,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "reportOpenings": {"request": {"pages": [{"page": 1, "image": _MANIFEST}]}, "200": {"counted": 1}},
     "askChallenge": {"201": {"challenge": _CHALLENGE, "statement": _STATEMENT, "identity": _IDENTITY}},
     "approve": {"request": {"approval": _APPROVAL, "sealed_pin": _SEALED}, "200": {"documents": [_DOCUMENT]}},
+    "readApproval": {"200": {"documents": [{"document": _DOCUMENT, "state": "signed", "revision": _REVISION, "at": "2026-11-22T02:43:09.511203Z"}]}},
     "giveAuthority": {
         "request": {"grant": _GRANT},
         "201": {"id": _GRANT_ID, "digest": _GRANT_DIGEST, "authority": "KT. CHỦ TỊCH"},

@@ -198,7 +198,7 @@ class LimitsSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     document_bytes: Positive = 100 * 1024 * 1024
     document_pages: Positive = 5000
     request_bytes: Positive = 1024 * 1024
-    batch_documents: Positive = 50
+    batch_documents: Positive = 200  # the signer takes no more in one activation
     sessions_per_address: Positive = 600
     public_per_address: Positive = 6000
     signs_per_device: Positive = 300

@@ -156,6 +156,17 @@ async def item(tx: Reads, challenge: str, number: int) -> ItemRow | None:
     return None if row is None else into(row, ItemRow)
 
 
+async def progress(db: Reads, actor: Actor, challenge: str) -> list[Row]:
+    """The documents of this person's approval, in its order, and how far each of them is; none for an unknown or foreign one."""
+    return await db.fetch_all(
+        "SELECT a.state, i.document, i.revision, i.stamped_us FROM activations a JOIN activation_items i ON i.challenge = a.challenge "
+        "WHERE a.challenge = $1 AND a.person = $2 AND a.organisation = $3 ORDER BY i.item",
+        challenge,
+        actor.id,
+        actor.organisation,
+    )
+
+
 async def settle_activation(tx: Transaction, challenge: str, state: ActivationState, outcome: str, now_us: int) -> int:
     return await tx.execute(
         "UPDATE activations SET state = $2, outcome = $3, settled_us = $4 WHERE challenge = $1 AND state = 'intent'",

@@ -8,6 +8,7 @@ from litestar import Request, Response, get, post
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, PathParameter
 
+from server.approvals.model import ActivationState
 from server.approvals.service import ApprovalService
 from server.errors import Refused
 from server.http import Given, Id, blob_answer, encoded
@@ -16,7 +17,7 @@ from server.identity.model import Actor, Role
 from server.limits import Rate
 from server.previews.model import PreparedManifest, parse
 from server.storage import Blobs
-from server.wire import from_b64u, iso
+from server.wire import from_b64u, iso, iso_or_none
 
 _SIGNERS = {Role.LEADER, Role.CLERK, Role.STAFF}
 """A staff member's are his initials; whose turn it is, and for what, the documents decide."""
@@ -186,4 +187,48 @@ async def approve(
     return ApprovalAnswer(documents=documents)
 
 
-HANDLERS: list[Any] = [open_sheet, manifest, image, challenge, approve]
+class ApprovalDocument(msgspec.Struct, frozen=True):
+    """`state`: "signing", "stamping" (signed, its time stamp is awaited), "signed" (`revision` is stored) or "not_signed"."""
+
+    document: str
+    state: str
+    revision: str | None
+    at: str | None
+
+
+class ApprovalProgress(msgspec.Struct, frozen=True):
+    """All documents of an approval are signed or none is; each becomes a file by itself."""
+
+    documents: list[ApprovalDocument]
+
+
+_UNDER_WAY = {ActivationState.INTENT: "signing", ActivationState.SIGNED: "stamping", ActivationState.VOID: "not_signed"}
+
+
+@get(
+    "/api/v1/approvals/{challenge:str}",
+    operation_id="readApproval",
+    summary="What became of an approval, document by document",
+    tags=["approvals", "phone"],
+    opt=allow(roles=_SIGNERS),
+)
+async def progress(
+    challenge: Annotated[str, PathParameter(pattern="^[A-Za-z0-9_-]{43}$")],
+    actor: Given[Actor],
+    approvals: Given[ApprovalService],
+) -> ApprovalProgress:
+    """One's own, by the challenge that it was made for; unknown until the server has taken it."""
+    return ApprovalProgress(
+        documents=[
+            ApprovalDocument(
+                document=row["document"],
+                state="signed" if row["stamped_us"] is not None else _UNDER_WAY[ActivationState(row["state"])],
+                revision=row["revision"],
+                at=iso_or_none(row["stamped_us"]),
+            )
+            for row in await approvals.progress(actor, challenge)
+        ]
+    )
+
+
+HANDLERS: list[Any] = [open_sheet, manifest, image, challenge, approve, progress]

@@ -36,7 +36,7 @@ from server.approvals.model import (
 from server.authority import service as authority
 from server.clock import Clock
 from server.crash import point
-from server.db import Database, DatabaseError, Reads, Transaction
+from server.db import Database, DatabaseError, Reads, Row, Transaction
 from server.documents.model import DocumentRow, State, StepKind, StepRow
 from server.documents.service import DocumentService, documents_load, move, turn_of
 from server.errors import PublicField, Refused
@@ -399,6 +399,13 @@ class ApprovalService:
             # The intent stands and the signature may exist: whoever reads "nothing was done" would be misled.
             raise Refused("outcome-unknown") from None
         return [row.document for row in rows]
+
+    async def progress(self, actor: Actor, challenge: str) -> list[Row]:
+        """What became of each document of an approval of this person. Raises: Refused("not-found") until it has arrived."""
+        rows = await queries.progress(self._db, actor, challenge)
+        if not rows:
+            raise Refused("not-found")
+        return rows
 
     def _claimed(self, approval: str) -> Unverified:
         """An approval in form; whose it is, S1 finds out."""

@@ -32,6 +32,7 @@ UNKNOWN = {
     "document": "0" * 32, "prepared": "0" * 32, "receipt": "0" * 32, "webhook": "0" * 32, "person": "0" * 32, "device": "0" * 32, "client": "0" * 32, "grant": "0" * 32,
     "meeting": "0" * 32, "paper": "0" * 32,
     "arrival": "0" * 32, "notice": "A" * 22, "credential": "A" * 22, "digest": "0" * 64, "revision": "0" * 64,
+    "challenge": "A" * 43,
 }  # fmt: skip
 FIXED = {"page": "1", "position": "1", "which": "original", "role": "leader", "code": "conflict"}
 
@@ -99,6 +100,7 @@ LISTS = {
     "createPerson", "createClient", "registerWebhook", "takeInDocument", "carryVoucher", "validateFile", "findAgencies", "putSealImage", "deleteSealImage",
 }  # fmt: skip
 OBJECTS = {
+    "readApproval",
     "readArrival", "fetchArrivalFile", "readArrivalValidation", "readArrivalManifest", "fetchArrivalPage", "registerArrival", "returnArrival",
     "answerArrival", "numberArrival", "changeReceivers",
     "readMeeting", "changeMeeting", "cancelMeeting", "answerMeeting", "checkIn", "fetchInvitation", "exportAttendance", "putPaper", "readPaperManifest",
@@ -153,7 +155,9 @@ async def target(world: World, kept: dict[str, Target]) -> Target:
     )
     client = (await world.administrator.json("GET", "/api/v1/clients"))[0]["client_id"]
     voucher = (await world.rows("SELECT digest FROM vouchers WHERE person = $1", world.leader.person))[0]["digest"]
+    used = (await world.rows("SELECT challenge FROM activation_items WHERE document = $1", document))[0]["challenge"]
     ids = {
+        "challenge": used,
         "arrival": await arrived(world.stack, page.classic(), subject=subject),
         "document": waiting, "revision": sheet["parent"], "prepared": sheet["prepared"], "digest": voucher, "image": manifest["images"][0]["digest"],
         "credential": held[0]["id"], "notice": notice, "receipt": receipt, "signed": document, "webhook": hook["id"], "person": world.leader.person,

@@ -68,7 +68,7 @@ def _after_preparation(ready: Path, info: Prepared, folder: Path) -> None:
 
 
 @cache
-def _signer(holder: fakes.Holder) -> signers.SimpleSigner:
+def hanko_signer(holder: fakes.Holder) -> signers.SimpleSigner:
     store = SimpleCertificateStore()
     store.register(asn1_x509.Certificate.load(fakes.root().der))
     der = holder.key.private_bytes(
@@ -91,7 +91,7 @@ def _pyhanko(source: Path, folder: Path, holder: fakes.Holder, *, stamp: bool) -
     with source.open("rb") as file, out.open("w+b") as target:
         writer = IncrementalPdfFileWriter(file)
         asyncio.run(
-            signers.PdfSigner(metadata, signer=_signer(holder), new_field_spec=spec).async_sign_pdf(
+            signers.PdfSigner(metadata, signer=hanko_signer(holder), new_field_spec=spec).async_sign_pdf(
                 writer, output=target
             )
         )

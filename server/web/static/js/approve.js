@@ -8,7 +8,7 @@ import { chip, frame, lines, trouble, waiting, words } from "./frame.js";
 import { commonName } from "./me.js";
 import { check, imageOf } from "./manifest.js";
 import { pinPad } from "./pinpad.js";
-import { approve, openSheet, outcomeOf, sendApproval } from "./signing.js";
+import { approve, follow, openSheet, outcomeOf, sendApproval } from "./signing.js";
 import { dateTime, pageCount, t } from "./texts.js";
 import { fill, h, icon, outside, say } from "./view.js";
 
@@ -388,7 +388,7 @@ export async function batchScreen({ me, signal, go, changed }) {
       try {
         const body = await approve(chosen.map((row) => /** @type {import("./signing.js").Sheet} */ (row.sheet)), digits);
         const answer = await sendApproval(body, () => pad.label(t("signLost")));
-        await outcomes(chosen, answer === "sent");
+        await outcomes(chosen, body, answer === "sent");
       } catch (error) {
         if (signal.aborted) return;
         const again = error instanceof Problem && ["pin-wrong", "pin-locked", "signer-busy", "prepared-expired", "challenge-expired"].includes(error.code);
@@ -407,30 +407,35 @@ export async function batchScreen({ me, signal, go, changed }) {
     }
   }
 
-  /** Only what each document says is shown as done. @param {Row[]} chosen @param {boolean} said The server's own yes. */
-  async function outcomes(chosen, said) {
+  /**
+   * Each document's own result, as it comes. @param {Row[]} chosen @param {{approval: string}} body @param {boolean} said The server's own yes.
+   */
+  async function outcomes(chosen, body, said) {
     const seal = sealing();
-    view = frame({ title: t("batchDone"), kind: "lone" });
-    const list = h("ol", { class: "route", role: "status" });
-    fill(view.main, list);
+    const count = h("p", { class: "counter", role: "status" });
+    view = frame({ title: t("batchDone"), kind: "lone", end: count });
+    fill(view.main, h("ol", { class: "route" }, chosen.map((row) => (row.place = h("li")))));
     view.deeds(h("a", { class: "main", href: seal ? "#/seal" : "#/" }, t("toInbox")));
-    for (const row of chosen) row.state = said ? "stamping" : "unknown";
     sessionStorage.removeItem("batch");
-    for (let round = 0; !signal.aborted; round++) {
-      fill(list, chosen.map(({ doc, state, step }) => {
-        const good = state === "signed" || state === "stamping";
-        const title = t(good ? `did_${step.kind}` : state === "open" ? "doneOpen" : "doneUnknown");
-        return h("li", { class: good ? "done" : "" }, icon(good ? "check" : state === "open" ? "cross" : "wait"), h("div", {}, outside(`${doc.number}/${doc.notation}`, "number"), h("div", {}, outside(doc.subject)), h("div", { class: "soft" }, `${title}. ${state === "stamping" ? t("doneStamping") : ""}`)));
-      }));
-      const open = chosen.filter((row) => row.state !== "signed" && (row.state !== "open" || round < 5));
-      if (!open.length) return;
-      await pause(1200);
-      await Promise.all(open.map(async (row) => {
-        const found = await read(`/api/v1/documents/${row.id}`, { signal }).then((doc) => outcomeOf(doc, row.step.position), () => "unknown");
-        // Open in the first answers may only mean that the lost request is still on its way.
-        if (found === "signed" || found === "stamping" || (found === "open" && round > 3)) row.state = found;
-        else if (!said) row.state = "unknown";
-      }));
-    }
+    /** @param {Row} row @param {string} state */
+    const show = (row, state) => {
+      if (row.state === state) return;
+      row.state = state;
+      const good = state === "signed" || state === "stamping";
+      row.place.className = good ? "done" : "";
+      fill(
+        row.place, icon(good ? "check" : state === "open" ? "cross" : "wait"),
+        h(
+          "div", {}, outside(`${row.doc.number}/${row.doc.notation}`, "number"), h("div", {}, outside(row.doc.subject)),
+          h("div", { class: "soft" }, `${t(good ? `did_${row.step.kind}` : state === "open" ? "doneOpen" : "doneUnknown")}. ${state === "stamping" ? t("doneStamping") : ""}`),
+        ),
+      );
+    };
+    for (const row of chosen) show(row, said ? "stamping" : "unknown");
+    await follow(body, signal, (found) => {
+      for (const row of chosen) show(row, found.get(row.id) ?? "open");
+      fill(count, `${chosen.filter(({ state }) => state === "signed").length}/${chosen.length}`);
+      return chosen.every(({ state }) => state === "signed" || state === "open");
+    });
   }
 }

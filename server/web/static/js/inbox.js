@@ -8,7 +8,7 @@ import { t } from "./texts.js";
 import { fill, h, icon } from "./view.js";
 
 /** The server takes no more in one approval (limits.batch_documents). */
-const MOST = 50;
+const MOST = 200;
 
 /** @param {import("./frame.js").Screen} screen */
 export const inbox = (screen) => list(screen, "inbox");

@@ -116,6 +116,25 @@ export async function approve(sheets, pin) {
   return { approval: jws, sealed_pin };
 }
 
+/**
+ * How far each document of a sent approval is, asked again and again until all are settled or the screen is left.
+ * @param {{approval: string}} body @param {AbortSignal} signal @param {(found: Map<string, Outcome>) => boolean} seen Gives whether all is settled.
+ */
+export async function follow({ approval }, signal, seen) {
+  const { challenge } = peekJws(approval, "hoatoc-approval+jws");
+  /** @type {Record<string, Outcome>} */
+  const words = { signed: "signed", stamping: "stamping", not_signed: "open" };
+  for (let gone = 0; !signal.aborted; await pause(600)) {
+    try {
+      const { documents } = await read(`/api/v1/approvals/${challenge}`, { signal });
+      if (seen(new Map(documents.map((one) => [one.document, words[one.state] ?? "unknown"])))) return;
+    } catch (error) {
+      // Not there in several answers: it never arrived, and the request that was lost is not on its way any more.
+      if (error instanceof Problem && error.status === 404 && ++gone > 6) return void seen(new Map());
+    }
+  }
+}
+
 /** @typedef {"signed" | "stamping" | "open" | "unknown"} Outcome */
 
 /**
