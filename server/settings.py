@@ -16,7 +16,7 @@ import typing
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -125,7 +125,8 @@ class SigningSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=
 
 class ExchangeSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The national document exchange. `secret_file` holds the key of its HMAC. `organ_codes` maps the code of an
-    organisation here to the one that the axis knows, where they differ. `keep_packets_days`: how long the file of a packet stays
+    organisation here to the one that the axis knows, where they differ. `recall`: how a document is asked back, by one revocation packet
+    to all receivers or by a status 13 (`take_back`) to each. `keep_packets_days`: how long the file of a packet stays
     after it has done its work; its row and digest stay for good.
     """
 
@@ -133,6 +134,7 @@ class ExchangeSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields
     system_id: str = ""
     secret_file: str = ""
     organ_codes: dict[str, str] = {}
+    recall: Literal["revocation", "take_back"] = "revocation"
     keep_packets_days: Positive = 90
     poll_s: Seconds = 30.0
     settle_s: Seconds = 120.0

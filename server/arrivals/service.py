@@ -35,7 +35,8 @@ from server.exchange.messages import Letter, queue
 from server.exchange.model import ExchangeError, Organisation, ResponseFor, StaffInfo, StatusCode, StatusPacket
 from server.identity.model import Actor
 from server.ids import new_id
-from server.notices.service import notify
+from server.notices.model import NewNotice, NoticeKind, lifetime_us
+from server.notices.service import settle, tell, withdraw
 from server.once import Once
 from server.previews.service import PreviewService
 from server.storage import Blobs
@@ -126,15 +127,20 @@ class ArrivalService:
             tx, row, "arrival.arrived", SYSTEM, {"kind": row.kind, "packet": row.blob, "sender": row.sender}, now_us
         )
         await _tell(tx, row, "arrival.arrived", row.state, {"kind": row.kind.value}, now_us)
-        await notify(
-            tx,
-            organisation=row.organisation,
-            people=await clerks(tx, row.organisation),
-            document=row.id,
-            kind="arrived" if row.kind in DOCUMENTS else "arrival_asked",
-            urgency=row.grade,
-            now_us=now_us,
-        )
+        kind = NoticeKind.ARRIVED if row.kind in DOCUMENTS else NoticeKind.ARRIVAL_ASKED
+        notices = [
+            NewNotice(
+                organisation=row.organisation,
+                person=clerk,
+                kind=kind,
+                urgency=row.grade,
+                about=_about(row.id),
+                headline=row.subject[:300],
+                expires_us=now_us + lifetime_us(kind),
+            )
+            for clerk in await clerks(tx, row.organisation)
+        ]
+        await tell(tx, notices, now_us=now_us)
 
     async def _answer(
         self,
@@ -345,14 +351,21 @@ class ArrivalService:
     ) -> None:
         if not await queries.decide(tx, row, to, by=actor.id, remark=remark, now_us=now_us, number=number):
             raise Refused("conflict")
+        await settle(tx, organisation=row.organisation, about=_about(row.id), now_us=now_us)
 
     async def _end(self, tx: Transaction, arrival: str, to: State, by: ArrivalRow, now_us: int) -> None:
         """A document of the same sender ends by what it sent later. What was returned stays returned."""
         row = await queries.load(tx, arrival)
         if row is None or not await queries.end(tx, arrival, _OPEN, to):
             return
+        await withdraw(tx, organisation=row.organisation, about=_about(row.id), now_us=now_us)
         await _log(tx, row, f"arrival.{to.value}", SYSTEM, {"by": by.id, "from": row.state.value}, now_us)
         await _tell(tx, row, f"arrival.{to.value}", to, {"by": by.id}, now_us, tombstone=to is State.RECALLED)
+
+
+def _about(arrival: str) -> str:
+    """The subject of its notices."""
+    return f"arrival:{arrival}"
 
 
 async def _targets(tx: Transaction, organisation: str, sender: str, asked: Meaning) -> tuple[list[str], str]:

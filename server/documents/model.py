@@ -106,6 +106,7 @@ class StepState(StrEnum):
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
 Short = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 OrganId = Annotated[str, msgspec.Meta(min_length=1, max_length=13, pattern=r"^[0-9A-Za-z][0-9A-Za-z.\-]*$")]
+DocumentId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
 Millimetres = Annotated[float, msgspec.Meta(ge=0, le=5000)]
 
 
@@ -152,6 +153,7 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `urgency` 0 to 4 (thường, khẩn, thượng khẩn, hỏa tốc, hỏa tốc hẹn giờ). `secrecy` is declared so that it can be refused (SEC-1).
     Dates are `YYYY-MM-DD`. `open_every_page`: nobody signs or initials before his device has shown every page to him.
+    `replaces`: ids of documents that were sent before and that this one stands in the place of at their receivers.
     """
 
     number: Annotated[str, msgspec.Meta(min_length=1, max_length=11)]
@@ -170,6 +172,7 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     to_places: Annotated[list[Text], msgspec.Meta(max_length=50)] = []
     secrecy: Annotated[str, msgspec.Meta(max_length=30)] = "none"
     source_reference: Annotated[str, msgspec.Meta(max_length=100)] | None = None
+    replaces: Annotated[list[DocumentId], msgspec.Meta(max_length=20)] = []
     open_every_page: bool = False
 
     def route_fields(self) -> list[str]:

@@ -37,7 +37,7 @@ from server.errors import Refused
 from server.identity.model import Actor, Role
 from server.ids import new_id
 from server.notices.model import NoticeKind
-from server.notices.service import about_document, notify, settle
+from server.notices.service import about_document, notify, settle, withdraw
 from server.once import Once
 from server.pdftasks import InspectResponse, LayoutFound, LayoutOrder
 from server.storage import Blobs
@@ -68,6 +68,13 @@ class Forward(msgspec.Struct, frozen=True):
     """Job `exchange.forward`: the sealed document leaves for the axis."""
 
     document: str
+
+
+class Recall(msgspec.Struct, frozen=True):
+    """Job `exchange.recall`: the receivers of a recalled document are asked for it (EXC-5)."""
+
+    document: str
+    reason: str
 
 
 class Archive(msgspec.Struct, frozen=True):
@@ -441,6 +448,10 @@ class DocumentService:
         answered = await once.peek(self._db)
         if answered is not None:
             return answered
+        for other in metadata.replaces:
+            # In the place of a document that receivers have: one that never left is replaced before it is signed.
+            if (await self.get(actor, other)).state not in ARCHIVED - {State.SEALED}:
+                raise Refused("conflict")
         # What can be refused is refused before anything is stored; the transaction asks again.
         await self._routed(self._db, actor, metadata)
         metadata, pages, rules = await self._inspect(actor, path, metadata)
@@ -785,6 +796,18 @@ class DocumentService:
                 raise Refused("conflict")
             await queries.nobody_waits(tx, document)
             await move(tx, row, State.RECALLED, actor=actor.id, now_us=now_us, body={"reason": reason})
+            if row.state in ARCHIVED:
+                # Behind the document's own packet, which may be on its way at this moment.
+                await jobs.enqueue(
+                    tx,
+                    "exchange.recall",
+                    Recall(document=document, reason=reason),
+                    lane=jobs.Lane.URGENT if row.urgency else jobs.Lane.NORMAL,
+                    ordering_key=f"exchange:{document}",
+                    dedupe_key=f"exchange.recall:{document}",
+                )
+            # Whoever was told anything of it, reader or not: nothing of it is pushed any more.
+            await withdraw(tx, organisation=row.organisation, about=about_document(document), now_us=now_us)
             readers = await queries.readers(tx, document)
             await notify(
                 tx,

@@ -3,16 +3,16 @@
 import datetime as dt
 import tempfile
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
+from server.db import Row
 from server.documents.model import DocumentRow
 from server.exchange import edxml
+from server.exchange.business import Meaning, business
 from server.exchange.model import (
-    BUSINESS_REASONS,
-    Business,
-    BusinessKind,
     DocumentPacket,
     ExchangeError,
     MessageHeader,
@@ -36,6 +36,21 @@ class Sender(msgspec.Struct, frozen=True):
     name: str
     signer: Signer
     clerk: str
+
+    @classmethod
+    def of(cls, facts: Row, organ_codes: Mapping[str, str]) -> "Sender":
+        """From `queries.header_facts`; `organ_codes` as in the settings."""
+        code = str(facts["code"])
+        return cls(
+            organ_id=organ_codes.get(code, code),
+            name=facts["name"],
+            signer=Signer(
+                competence=facts["authority_line"] or "",
+                position=facts["signer_position"] or "",
+                full_name=facts["signer_name"] or "",
+            ),
+            clerk=facts["clerk_name"] or "",
+        )
 
 
 def header_of(row: DocumentRow, sender: Sender) -> MessageHeader:
@@ -67,24 +82,25 @@ def header_of(row: DocumentRow, sender: Sender) -> MessageHeader:
     )
 
 
-def write_packet(row: DocumentRow, header: MessageHeader, clerk: str, pdf: Path, into: Path) -> edxml.Written:
+def pdf_name(row: DocumentRow) -> str:
+    """What receivers see as the file's name."""
+    return f"{row.code_number}-{row.code_notation}.pdf".replace("/", "-").replace("\\", "-")
+
+
+def write_packet(
+    row: DocumentRow, header: MessageHeader, clerk: str, pdf: Path, into: Path, asked: Meaning
+) -> edxml.Written:
     """Write the packet with the file `pdf` to the new file `into`. Blocks. The same document always gives the same bytes.
 
     Raises: ExchangeError("attachment-changed") if the packet would not give back exactly the bytes whose digest is the
     document's head (reference §10), and what the writer raises.
     """
-    name = f"{row.code_number}-{row.code_notation}.pdf".replace("/", "-").replace("\\", "-")
     content_id = str(uuid.uuid5(uuid.UUID(row.id), row.head))
-    attachment = edxml.attachment(pdf, name, "application/pdf", content_id=content_id)
+    attachment = edxml.attachment(pdf, pdf_name(row), "application/pdf", content_id=content_id)
     packet = DocumentPacket(
         header=header,
         traces=(TraceHeader(organ_id=header.sender.organ_id, at_us=row.state_since_us),),
-        business=Business(
-            kind=BusinessKind.NEW,
-            reason=BUSINESS_REASONS[BusinessKind.NEW],
-            paper=0,  # EXC-1: no paper copy follows
-            staff=StaffInfo(department=header.sender.name, staff=clerk) if clerk else None,
-        ),
+        business=business(asked, staff=StaffInfo(department=header.sender.name, staff=clerk) if clerk else None),
         attachments=(attachment,),
     )
     written = edxml.write(packet, into)

@@ -18,12 +18,12 @@ from server import audit
 from server.clock import Clock
 from server.crash import point
 from server.db import Database, DatabaseError, Transaction
-from server.documents.model import FOLLOWS, State, clean
+from server.documents.model import FOLLOWS, DocumentRow, State, clean
 from server.documents.service import SYSTEM, documents_load, move, publish
 from server.errors import Refused
 from server.exchange import edxml, queries
 from server.exchange.axis import Axis, AxisRefused, AxisUnavailable, ReceivedItem
-from server.exchange.delivery import RANK, Delivery, on_status
+from server.exchange.delivery import RANK, Delivery, Flag, on_status
 from server.exchange.delivery import State as DeliveryState
 from server.exchange.directory import queries as directory
 from server.exchange.model import (
@@ -130,6 +130,12 @@ async def follow(tx: Transaction, packet: PacketRow, about: dict[str, Any], *, n
     await move(tx, row, to, actor=SYSTEM, now_us=now_us, step=row.step, body=about)
     if to is State.ACCEPTED:
         await _tell(tx, packet, "accepted", row.urgency, now_us)
+
+
+async def _asked_before(tx: Transaction, row: DocumentRow) -> bool:
+    """Whether receivers were sent something about the document that they may agree or refuse."""
+    asked = any(one.what != "new" for one in await queries.messages(tx, row.id))
+    return asked or bool(row.metadata().replaces)
 
 
 async def _tell(tx: Transaction, packet: PacketRow, kind: str, urgency: int, now_us: int) -> None:
@@ -389,11 +395,17 @@ class Incoming:
             about["reason"] = reason
         await publish(tx, row, "document.status", row.state, detail=about, now_us=now_us)
         refused = step.delivery.state is DeliveryState.REJECTED and receiver.state is not DeliveryState.REJECTED
+        answered = status.status in {StatusCode.CHANGE_AGREED, StatusCode.CHANGE_REFUSED}
+        asked = answered and await _asked_before(tx, row)
         if step.delivery != receiver.delivery:
             await follow(tx, packet, about, now_us=now_us)
         if refused:
             await _tell(tx, packet, "refused", row.urgency, now_us)
-        return "" if step.flag is None else step.flag.value
+        if answered and (asked or step.flag is None):
+            await _tell(tx, packet, "recall_answered", row.urgency, now_us)
+        # An update or a replacement is answered by 15 or 16 too, and moves nothing.
+        expected = asked and step.flag is Flag.ANSWER_WITHOUT_REQUEST
+        return "" if step.flag is None or expected else step.flag.value
 
     async def _alarm(self, tx: Transaction, axis_id: str, settled: Settled, now_us: int) -> None:
         """For the operator: in the log with the change, and a line when it is durable."""

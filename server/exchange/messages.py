@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import structlog
@@ -18,12 +19,12 @@ from server.db import Database, Transaction
 from server.exchange import edxml, forward, queries
 from server.exchange.axis import Axis, SentKey
 from server.exchange.breaker import Breaker
+from server.exchange.business import Revoke, Update, meaning
 from server.exchange.delivery import Event, on_event
 from server.exchange.forward import Action, Forwarding, Parcel, Stage
 from server.exchange.model import (
     Attachment,
     Business,
-    BusinessKind,
     DocumentPacket,
     ExchangeError,
     MessageHeader,
@@ -44,7 +45,6 @@ log = structlog.get_logger()
 JOB = "exchange.message"
 _SYSTEM = "system"
 _ALIKE_S = 5.0
-_TAKES_BACK = frozenset({StatusCode.TAKE_BACK.value, BusinessKind.REVOKE.name.lower()})
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -250,17 +250,17 @@ class Messages:
             tx.after_commit(lambda: log.error("message-failed", subject=row.subject, what=row.what, code=after.code))
         if after.stage is Stage.ACCEPTED:
             await self._audit(tx, row, "exchange.message_sent", {"axis_id": after.doc_id}, now_us)
-            if row.what in _TAKES_BACK:
-                await self._taken_back(tx, row, now_us)
+            await self._follow(tx, row, now_us)
             await context.finish(tx)
 
-    async def _taken_back(self, tx: Transaction, row: MessageRow, now_us: int) -> None:
-        """The receivers were asked: each is in that state until it answers with 15 or 16."""
+    async def _follow(self, tx: Transaction, row: MessageRow, now_us: int) -> None:
+        """What the axis' yes means for the receivers of the document: asked for it back, or sent to at last."""
         packet = await queries.outgoing(tx, row.subject, PacketKind.DOCUMENT.value)
-        asked = {code.casefold() for code in msgspec.json.decode(row.receivers, type=list[str])}
-        for receiver in [] if packet is None else await queries.receivers(tx, packet.id):
-            if receiver.organ_id.casefold() in asked:
-                after = on_event(receiver.delivery, Event.TAKE_BACK_SENT).delivery
+        events = _events(msgspec.json.decode(row.packet, type=Letter))
+        for receiver in [] if packet is None or not events else await queries.receivers(tx, packet.id):
+            event = events.get(receiver.organ_id.strip().casefold())
+            if event is not None:
+                after = on_event(receiver.delivery, event).delivery
                 await queries.set_receiver(tx, receiver, after, receiver.status_code, now_us)
 
     async def _audit(self, tx: Transaction, row: MessageRow, kind: str, body: dict[str, str], now_us: int) -> None:
@@ -273,3 +273,20 @@ class Messages:
             body={"message": row.id, "what": row.what, **body},
             now_us=now_us,
         )
+
+
+def _events(letter: Letter) -> dict[str, Event]:
+    """By receiver; an update asks back from those whom it removes."""
+    if letter.status is not None:
+        codes = [letter.status.response_for.organ_id] if letter.status.status == StatusCode.TAKE_BACK else []
+        return {code.strip().casefold(): Event.TAKE_BACK_SENT for code in codes}
+    asked = meaning(cast("DocumentPacket", letter.packet()))
+    addressed = [to.organ_id for to in letter.header.receivers] if letter.header is not None else []
+    match asked:
+        case Revoke():
+            return {code.strip().casefold(): Event.TAKE_BACK_SENT for code in addressed}
+        case Update():
+            removed = [one.organ_id for one in asked.info.receivers if one.change == 0]
+            return {code.strip().casefold(): Event.TAKE_BACK_SENT for code in removed}
+        case _:
+            return {code.strip().casefold(): Event.EXCHANGE_ACCEPTED for code in addressed}

@@ -8,6 +8,7 @@ from server.db import Reads, Row, Transaction, into
 from server.exchange.delivery import Delivery
 from server.exchange.delivery import State as DeliveryState
 from server.exchange.forward import Forwarding, Stage
+from server.identity.model import Actor
 
 _PACKET = (
     "p.id, p.organisation, p.document, p.kind, p.sender, p.reference, p.revision, p.blob, p.stage, p.attempts, p.not_before_us, "
@@ -270,6 +271,25 @@ async def people_of(tx: Reads, document: str, organisation: str) -> list[str]:
         organisation,
     )
     return [str(row["id"]) for row in rows]
+
+
+async def insert_purge(tx: Transaction, actor: Actor, document: str, device: str, now_us: int) -> int:
+    """0 for a repeated word, and for a document or arrival that is not recalled or not of this organisation."""
+    return await tx.execute(
+        "INSERT INTO purges (document, device, at_us) SELECT $1, $2, $3 WHERE EXISTS "
+        "(SELECT 1 FROM documents d WHERE d.id = $1 AND d.organisation = $4 AND d.state = 'recalled') OR EXISTS "
+        "(SELECT 1 FROM arrivals a WHERE a.id = $1 AND a.organisation = $4 AND a.state = 'recalled') ON CONFLICT (document, device) DO NOTHING",
+        document, device, now_us, actor.organisation,
+    )  # fmt: skip
+
+
+async def purged(db: Reads, document: str) -> list[Row]:
+    """Which devices said that they removed it: whose, and when."""
+    return await db.fetch_all(
+        "SELECT u.device, u.at_us, p.name FROM purges u JOIN devices d ON d.id = u.device JOIN people p ON p.id = d.person "
+        "WHERE u.document = $1 ORDER BY u.at_us, u.device",
+        document,
+    )
 
 
 # Packets that come.

@@ -3,13 +3,18 @@
 from typing import Annotated, Any
 
 import msgspec
-from litestar import get
-from litestar.params import QueryParameter
+from litestar import Request, Response, get, post
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import JSONBody, QueryParameter
 
+from server.clock import Clock
+from server.documents.model import DocumentId, OrganId, Receiver, clean
+from server.errors import Refused
 from server.exchange.directory.queries import AgencyRow
 from server.exchange.directory.service import AgencyDirectory
+from server.exchange.followups import ReceiversChanged
 from server.exchange.service import Deliveries, ExchangeService
-from server.http import READERS, Given, Id
+from server.http import READERS, Given, Id, encoded, once
 from server.identity.guard import PERSON, allow
 from server.identity.model import Actor, Scope
 from server.wire import iso, iso_or_none
@@ -48,12 +53,89 @@ class ReceiverView(msgspec.Struct, frozen=True):
     statuses: list[StatusView]
 
 
+class MessageView(msgspec.Struct, frozen=True):
+    """Said to receivers beside the document's own packet. `what`: revoke, update, new (to late receivers), or 13."""
+
+    what: str
+    receivers: list[str]
+    stage: str
+    code: str | None
+    created_at: str
+    accepted_at: str | None
+
+
+class PurgeView(msgspec.Struct, frozen=True):
+    """A device that says it removed its copies after a recall (EXC-5)."""
+
+    device: str
+    person: str
+    at: str
+
+
 class DeliveriesView(msgspec.Struct, frozen=True):
     """`packet` is null before the document leaves."""
 
     document: str
     packet: PacketView | None
     receivers: list[ReceiverView]
+    messages: list[MessageView]
+    purged: list[PurgeView]
+
+
+class ChangeReceivers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`remove`: codes of receivers that are asked to give the document back."""
+
+    add: Annotated[list[Receiver], msgspec.Meta(max_length=500)] = []
+    remove: Annotated[list[OrganId], msgspec.Meta(max_length=500)] = []
+
+
+class Purged(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Documents and arrivals that the feed named with a tombstone."""
+
+    documents: Annotated[list[DocumentId], msgspec.Meta(min_length=1, max_length=200)]
+
+
+class PurgesKept(msgspec.Struct, frozen=True):
+    recorded: int
+
+
+@post(
+    "/api/v1/documents/{document:str}/receivers",
+    operation_id="changeReceivers",
+    summary="Send it to further receivers, take it back from others",
+    tags=["documents"],
+    status_code=200,
+    opt={**allow(scopes={"documents:write"}), "idempotent": True, "problems": ("receiver-unknown",)},
+    responses={200: ResponseSpec(ReceiversChanged, generate_examples=False)},
+)
+async def change_receivers(
+    request: Request[Any, Any, Any],
+    document: Id,
+    data: JSONBody[ChangeReceivers],
+    actor: Given[Actor],
+    exchange: Given[ExchangeService],
+    clock: Given[Clock],
+) -> Response[bytes]:
+    """For a document that has left: an update packet to all who have it, the document itself to the new ones. Nothing signed is edited."""
+    codes = [*(to.organ_id for to in data.add), *data.remove]
+    if not codes or len({code.casefold() for code in codes}) != len(codes):
+        raise Refused("invalid-request", detail="no receiver is named, or one twice")
+    add = [Receiver(organ_id=to.organ_id, name=clean(to.name)) for to in data.add]
+    claim = once(request, actor.id, msgspec.json.encode(data), clock.now_us())
+    return encoded(await exchange.change_receivers(actor, document, add, data.remove, claim))
+
+
+@post(
+    "/api/v1/purges",
+    operation_id="reportPurges",
+    summary="This device removed what was recalled",
+    tags=["documents", "phone"],
+    status_code=200,
+    opt=allow(roles=READERS["roles"]),
+)
+async def report_purges(data: JSONBody[Purged], actor: Given[Actor], exchange: Given[ExchangeService]) -> PurgesKept:
+    """Proof of purge by device (EXC-5); the first word counts, and what was not recalled is not counted."""
+    return PurgesKept(await exchange.purged(actor, data.documents))
 
 
 @get(
@@ -108,6 +190,18 @@ def view(document: str, found: Deliveries) -> DeliveriesView:
             )
             for to in found.receivers
         ],
+        messages=[
+            MessageView(
+                what=one.what,
+                receivers=msgspec.json.decode(one.receivers, type=list[str]),
+                stage=one.stage.value,
+                code=one.code or None,
+                created_at=iso(one.created_us),
+                accepted_at=iso_or_none(one.accepted_us),
+            )
+            for one in found.messages
+        ],
+        purged=[PurgeView(one["device"], one["name"], iso(one["at_us"])) for one in found.purged],
     )
 
 
@@ -178,4 +272,4 @@ def _agency(row: AgencyRow) -> AgencyView:
     )
 
 
-HANDLERS: list[Any] = [deliveries, find_agencies]
+HANDLERS: list[Any] = [deliveries, change_receivers, report_purges, find_agencies]

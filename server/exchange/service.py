@@ -16,22 +16,25 @@ from server.approvals.service import ApprovalService
 from server.clock import Clock
 from server.crash import point
 from server.db import Database, Row, Transaction
-from server.documents.model import DocumentRow, State
+from server.documents.model import DocumentRow, Receiver, State
 from server.documents.service import SYSTEM, DocumentService, documents_load, move, publish
 from server.errors import Refused
 from server.exchange import forward, queries
 from server.exchange.axis import Axis, SentKey
 from server.exchange.breaker import Breaker
+from server.exchange.business import Meaning, New, Replace
 from server.exchange.compose import Sender, header_of, write_packet
 from server.exchange.delivery import Event, on_event
+from server.exchange.followups import FollowUps
 from server.exchange.forward import Action, Forwarding, Parcel, Stage
 from server.exchange.incoming import Arrivals, Incoming, follow
 from server.exchange.messages import Messages
-from server.exchange.model import ExchangeError, PacketKind, Signer, too_long
-from server.exchange.queries import PacketRow, ReceiverRow
+from server.exchange.model import ExchangeError, PacketKind, Replacement, too_long
+from server.exchange.queries import MessageRow, PacketRow, ReceiverRow
 from server.identity.model import Actor
 from server.ids import new_id
 from server.jobs import Bury, Context, Retry
+from server.once import Once
 from server.settings import ExchangeSettings
 from server.storage import Blobs
 
@@ -56,6 +59,8 @@ class Deliveries(msgspec.Struct, frozen=True):
     packet: PacketRow | None
     receivers: list[ReceiverRow]
     statuses: list[Row]
+    messages: list[MessageRow]
+    purged: list[Row]
 
 
 class ExchangeService:
@@ -83,6 +88,7 @@ class ExchangeService:
         self._settings = settings
         self._jitter = jitter
         self._breaker = Breaker(db, clock, settings.url)
+        self.follow_ups = FollowUps(db, blobs, documents, settings.organ_codes, settings.recall)
         self._messages = Messages(db, blobs, axis, self._breaker, clock.now_us, jitter, settings)
         self._incoming = Incoming(
             db, blobs, axis, arrivals, clock, organ_codes=settings.organ_codes, poll_s=settings.poll_s
@@ -97,10 +103,25 @@ class ExchangeService:
         await self._documents.get(actor, document)
         packet = await queries.outgoing(self._db, document, DOCUMENT)
         if packet is None:
-            return Deliveries(None, [], [])
+            return Deliveries(None, [], [], [], await queries.purged(self._db, document))
         return Deliveries(
-            packet, await queries.receivers(self._db, packet.id), await queries.statuses(self._db, document)
+            packet,
+            await queries.receivers(self._db, packet.id),
+            await queries.statuses(self._db, document),
+            await queries.messages(self._db, document),
+            await queries.purged(self._db, document),
         )
+
+    async def purged(self, actor: Actor, documents: Sequence[str]) -> int:
+        """A device says that it removed its copies (EXC-5); the first word counts. How many were new."""
+        device, now_us = actor.device, self._clock.now_us()
+        if device is None:
+            raise Refused("forbidden")
+
+        async def body(tx: Transaction) -> int:
+            return sum([await queries.insert_purge(tx, actor, document, device, now_us) for document in documents])
+
+        return await self._db.transact(body)
 
     async def poll(self, kind: PacketKind) -> int:
         """Take in what waits for us at the axis; how many packets were new."""
@@ -109,6 +130,16 @@ class ExchangeService:
     async def send_message(self, message: str, context: Context, *, revived: bool = False) -> None:
         """Send what stands in the outbox under this id. Raises: Retry, Bury."""
         await self._messages.send(message, context, revived=revived)
+
+    async def recall(self, document: str, reason: str) -> None:
+        """Ask the receivers of a recalled document for it, where it had left."""
+        await self.follow_ups.recall(document, reason, self._clock.now_us())
+
+    async def change_receivers(
+        self, actor: Actor, document: str, add: Sequence[Receiver], remove: Sequence[str], once: Once
+    ) -> bytes:
+        """Raises: as `FollowUps.change_receivers`."""
+        return await self.follow_ups.change_receivers(actor, document, add, remove, once, self._clock.now_us())
 
     # Forwarding.
 
@@ -135,26 +166,15 @@ class ExchangeService:
     async def _build(self, row: DocumentRow) -> PacketRow:
         """The packet, its file and its receivers, durable; nothing was sent yet."""
         await self._require_valid(row)
-        facts = await queries.header_facts(self._db, row.id)
-        assert facts is not None
-        code = str(facts["code"])
-        sender = Sender(
-            organ_id=self._settings.organ_codes.get(code, code),
-            name=facts["name"],
-            signer=Signer(
-                competence=facts["authority_line"] or "",
-                position=facts["signer_position"] or "",
-                full_name=facts["signer_name"] or "",
-            ),
-            clerk=facts["clerk_name"] or "",
-        )
+        sender = await self.follow_ups.sender(row)
+        asked = await self._asked(row)
         header = header_of(row, sender)
         if beyond := too_long(header):
             await self._fail(row, "field-too-long", {"elements": [field.element for field in beyond]})
         path = self._blobs.scratch() / f"packet-{new_id()}.edxml"
         try:
             async with self._blobs.local(row.head) as pdf:
-                await asyncio.to_thread(write_packet, row, header, sender.clerk, pdf, path)
+                await asyncio.to_thread(write_packet, row, header, sender.clerk, pdf, path, asked)
             blob = await self._blobs.put_file(path)
         except ExchangeError as error:
             await self._fail(row, error.code, {})
@@ -163,6 +183,17 @@ class ExchangeService:
         packet = await self._db.transact(lambda tx: self._insert(tx, row, sender, header.code, blob))
         point("forward-built")
         return packet
+
+    async def _asked(self, row: DocumentRow) -> Meaning:
+        """New, or in the place of documents that were sent before, each with who holds it (reference §4.6)."""
+        replaced = []
+        for document in row.metadata().replaces:
+            before = await documents_load(self._db, document)
+            packet = await queries.outgoing(self._db, document, DOCUMENT)
+            if before is not None and packet is not None:
+                holders = tuple(to.organ_id for to in await queries.receivers(self._db, packet.id))
+                replaced.append(Replacement(document_id=before.exchange_id, organ_ids=holders))
+        return Replace(replaced=tuple(replaced)) if replaced else New()
 
     async def _require_valid(self, row: DocumentRow) -> None:
         """Nothing leaves whose whole chain of signatures our own validation did not pass (SIG-7)."""
@@ -333,12 +364,21 @@ class ExchangeService:
     async def _accepted(self, tx: Transaction, packet: PacketRow, row: DocumentRow, doc_id: str, now_us: int) -> None:
         body = {"axis_id": doc_id, "packet": packet.blob, "revision": packet.revision}
         if row.state is not State.SEALED:
-            # Recalled while it was on its way: the receivers have it, so somebody must ask for it back (EXC-5).
+            # Recalled while it was on its way: the receivers have it, and the recall's own job, which follows, asks for it back (EXC-5).
             await self._audit(tx, row, "exchange.accepted_after_recall", body, now_us)
             tx.after_commit(lambda: log.error("accepted-after-recall", document=row.id))
             return
         await move(tx, row, State.FORWARDED, actor=SYSTEM, now_us=now_us, step=row.step, body=body)
+        for document in row.metadata().replaces:
+            await self._superseded(tx, document, row, now_us)
         await follow(tx, packet, {}, now_us=now_us)
+
+    async def _superseded(self, tx: Transaction, document: str, by: DocumentRow, now_us: int) -> None:
+        before = await documents_load(tx, document)
+        if before is None or before.organisation != by.organisation:
+            return
+        await self._audit(tx, before, "document.superseded", {"by": by.id}, now_us)
+        await publish(tx, before, "document.superseded", before.state, detail={"by": by.id}, now_us=now_us)
 
     async def _tell_receivers(self, tx: Transaction, packet: PacketRow, event: Event, now_us: int) -> None:
         for receiver in await queries.receivers(tx, packet.id):

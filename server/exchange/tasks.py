@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from server.documents.service import Forward
+from server.documents.service import Forward, Recall
 from server.exchange import messages
 from server.exchange.directory.service import AgencyDirectory
 from server.exchange.model import PacketKind
@@ -17,7 +17,7 @@ class ExchangeTasks:
         self._exchange = exchange
 
     def handlers(self) -> Mapping[str, Handler]:
-        return {"exchange.forward": self.forward, messages.JOB: self.message}
+        return {"exchange.forward": self.forward, messages.JOB: self.message, "exchange.recall": self.recall}
 
     def periodic(self) -> list[Periodic]:
         every_s = max(1, round(self._exchange.poll_s))
@@ -33,6 +33,10 @@ class ExchangeTasks:
 
     async def message(self, job: Job, context: Context) -> None:
         await self._exchange.send_message(job.decode(messages.Send).message, context, revived=job.attempt == 1)
+
+    async def recall(self, job: Job, _context: Context) -> None:
+        asked = job.decode(Recall)
+        await self._exchange.recall(asked.document, asked.reason)
 
     async def drop_packets(self, _job: Job, _context: Context) -> None:
         await self._exchange.drop_packets()

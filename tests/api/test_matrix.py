@@ -87,7 +87,7 @@ MULTIPART = {"putPaper", "takeInDocument", "replaceDocument", "validateFile", "p
 # Operations by what their ids are: those of the calling device or person alone, of an organisation, of nobody.
 PUBLIC = {"fetchCalendar", "livez", "readyz", "metrics", "readProblem", "readLogHead", "redeemPairing", "resumeSession", "issueToken"}
 OWN = {
-    "openCalendar", "readCalendar", "endCalendar",
+    "openCalendar", "readCalendar", "endCalendar", "reportPurges",
     "endSession", "getMe", "listMyDevices", "putFcmAddress", "putWebPushAddress", "getWebPushAddress", "activateWebPushAddress", "deleteFcmAddress",
     "deleteWebPushAddress", "freezeMyKey", "listEnrolments", "readSealingKey",
     "listHandovers", "listMyCredentials", "createMyPairingCode", "changePin", "listNotices", "reportReceipts", "approve", "putSignatureImage", "deleteSignatureImage",

@@ -1,0 +1,250 @@
+"""What follows a document that has left, over the real stand-in axis: recall by packet or status, other receivers, replacement."""
+
+import uuid
+
+import msgspec
+import pytest
+import pytest_asyncio
+
+from server.documents.model import Receiver
+from server.errors import Refused
+from server.exchange import edxml
+from server.exchange.model import PacketKind
+from server.identity.model import Actor
+from server.jobs import Lane
+from server.once import Once
+from tests.unit.server.exchange.house import CLERK, LEADER, ORGANISATION, House
+from tests.unit.server.exchange.test_service_statuses import Sends, forwarded, incoming, notices
+
+STATUS, DOCUMENT = PacketKind.STATUS, PacketKind.DOCUMENT
+SERVICE = Actor(kind="service", id="c", organisation=ORGANISATION, scopes=frozenset({"documents:write"}))
+
+
+@pytest_asyncio.fixture
+async def house(sqlite_db, tmp_path, clock, stage):
+    house = House(sqlite_db, tmp_path, clock, stage.client("X01", send_s=5))
+    await house.found()
+    return house
+
+
+@pytest.fixture
+def sends(stage, tmp_path):
+    return Sends(stage, tmp_path)
+
+
+def once(house):
+    return Once(actor="c", route="r", key=uuid.uuid4().hex, request=b"", now_us=house.clock.now_us())
+
+
+async def work(house):
+    """Do what workers would, until nothing is due; how each attempt ended."""
+    ended = []
+    for lane in (Lane.URGENT, Lane.NORMAL):
+        while (one := await house.run(lane)) != "none":
+            ended.append(one)
+    return ended
+
+
+async def recall(house, document, reason="Sai thẩm quyền"):
+    await house.documents.recall(SERVICE, document, reason, once(house))
+    return await work(house)
+
+
+async def received(stage, code, folder):
+    """The packets that wait for an agency, read; and confirmed."""
+    found = []
+    for kind in (DOCUMENT, STATUS):
+        client = stage.client(code)
+        for item in await client.received(kind):
+            path = folder / uuid.uuid4().hex
+            await client.fetch(item.doc_id, path)
+            found.append(edxml.parse(path, folder).packet)
+            await client.confirm(item.doc_id, None)
+    return found
+
+
+@pytest.mark.asyncio
+async def test_a_recall_asks_every_receiver_by_one_packet_and_hears_their_answers(house, sends, stage, tmp_path):
+    """EXC-5: frozen here, asked back there; 15 and 16 are kept, told and shown, and nothing is asked twice."""
+    document = await forwarded(house, receivers=("X02", "X03"))
+    for code in ("X02", "X03"):
+        assert len(await received(stage, code, tmp_path)) == 1
+    await sends("X02", "03")
+    await house.exchange.poll(STATUS)
+    assert await recall(house, document) == ["done", "done"]
+    for code in ("X02", "X03"):
+        [packet] = await received(stage, code, tmp_path)
+        said = packet.business
+        assert (said.kind, said.document_id, said.reason) == (1, "H-01,2026/03/02,12/QĐ-CQM", "Sai thẩm quyền")
+        assert (packet.header.document_id, packet.attachments) == (said.document_id, ())
+    states = [(code, state) for code, state, _ in await house.receivers(document)]
+    assert states == [("X02", "take_back_requested"), ("X03", "take_back_requested")]
+    await sends("X02", "16", description="Đã xử lý xong")
+    await sends("X03", "15")
+    await house.exchange.poll(STATUS)
+    states = [(code, state) for code, state, _ in await house.receivers(document)]
+    assert states == [("X02", "accepted"), ("X03", "taken_back")]
+    assert await house.state(document) == "recalled"
+    assert [error for _, error, _ in await incoming(house)] == ["", "", ""]
+    assert set(await notices(house, "recall_answered")) == {LEADER, CLERK}
+    await house.exchange.recall(document, "again")
+    assert (await work(house), await received(stage, "X02", tmp_path)) == ([], [])
+
+
+@pytest.mark.asyncio
+async def test_by_setting_each_receiver_is_asked_by_a_status(house, stage, tmp_path):
+    """Status 13 to each, with its reason; who has returned the document is not asked."""
+    house.settings = msgspec.structs.replace(house.settings, recall="take_back")
+    house.restart()
+    await stage.put("_peers", {"X02": {"statuses": ["01"], "take_back": "15"}, "X03": {"statuses": ["02"]}})
+    document = await forwarded(house, receivers=("X02", "X03"))
+
+    async def answered(count):
+        await house.exchange.poll(STATUS)
+        return await house.count("business_statuses") == count
+
+    await stage.until(lambda: answered(2), seconds=60)
+    await recall(house, document)
+    await stage.until(lambda: answered(3), seconds=60)
+    assert await house.receivers(document) == [("X02", "taken_back", "15"), ("X03", "rejected", "02")]
+    sent = [
+        packet
+        for packet in (await stage.oracle())["packets"]
+        if packet["sender"] == "X01" and packet["kind"] == "status"
+    ]
+    assert [(one["status"], one["title"], [copy["receiver"] for copy in one["copies"]]) for one in sent] == [
+        ("13", "Sai thẩm quyền", ["X02"])
+    ]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("fault", ["drop-after", "500-after", "drop-before"])
+async def test_a_recall_reaches_the_axis_once_under_faults(house, stage, fault):
+    """D2 for messages: an unknown outcome is asked about before anything is sent again."""
+    document = await forwarded(house)
+    await stage.put("_faults", [{"fault": fault}])
+    await house.documents.recall(SERVICE, document, "Sai", once(house))
+    for _ in range(12):
+        match await house.run(Lane.URGENT):
+            case ("retry", after_s, _):
+                house.clock.advance(max(after_s or 1.0, 0.001))
+            case "none":
+                break
+    sent = [packet for packet in (await stage.oracle())["packets"] if packet["business"] == 1]
+    assert len(sent) == 1
+    assert (await house.receivers(document))[0][1] == "take_back_requested"
+
+
+@pytest.mark.asyncio
+async def test_a_recall_before_it_left_says_nothing_to_anybody(house, stage):
+    document = await house.sealed()
+    await recall(house, document)
+    assert (await house.state(document), (await stage.oracle())["packets"]) == ("recalled", [])
+
+
+@pytest.mark.asyncio
+async def test_a_document_recalled_on_its_way_is_asked_back_once_it_is_there(house, stage):
+    """The recall's job stands behind the forwarding of the same document."""
+    document = await house.sealed()
+    await stage.put("_faults", [{"fault": "drop-after"}])
+    assert (await house.run())[0] == "retry"
+    await house.documents.recall(SERVICE, document, "Sai", once(house))
+    assert await house.run(Lane.URGENT) == "none"
+    house.clock.advance(house.settings.settle_s + 1)
+    assert await house.run() == "done"
+    await work(house)
+    assert (await house.receivers(document))[0][1] == "take_back_requested"
+    assert [packet["business"] for packet in (await stage.oracle())["packets"]] == [0, 1]
+
+
+@pytest.mark.asyncio
+async def test_what_was_recalled_is_frozen(house, tmp_path):
+    """EXC-5: no packet, status or call changes the document or its metadata any more."""
+    document = await forwarded(house)
+    await recall(house, document)
+    before = await house.db.fetch_one("SELECT * FROM documents WHERE id = $1", document)
+    with pytest.raises(Refused, match="conflict"):
+        await house.documents.recall(SERVICE, document, "again", once(house))
+    with pytest.raises(Refused, match="conflict"):
+        await house.exchange.change_receivers(SERVICE, document, [Receiver(organ_id="X03", name="Ba")], [], once(house))
+    after = await house.db.fetch_one("SELECT * FROM documents WHERE id = $1", document)
+    assert tuple(before) == tuple(after)
+
+
+@pytest.mark.asyncio
+async def test_other_receivers_get_the_document_and_the_rest_hear_of_it(house, stage, tmp_path):
+    """Update (2): receivers changed, nothing signed is edited (DOC-10); the new one gets the very bytes, the removed one is asked back."""
+    await house.agencies.synchronise()
+    document = await forwarded(house, receivers=("X02",))
+    [first] = await received(stage, "X02", tmp_path)
+    add = [Receiver(organ_id="X03", name="Cơ quan Mẫu Ba")]
+    answer = await house.exchange.change_receivers(SERVICE, document, add, ["x02"], once(house))
+    assert msgspec.json.decode(answer) == {"receivers": ["X03"]}
+    await work(house)
+    [update] = await received(stage, "X02", tmp_path)
+    assert (update.business_kind, update.business.document_id) == (2, first.header.document_id)
+    said = update.business.update
+    assert (said.document_changed, said.receivers_changed) == (0, 1)
+    assert [(one.organ_id, one.change) for one in said.receivers] == [("X02", 0), ("X03", 1)]
+    [late] = await received(stage, "X03", tmp_path)
+    assert (late.business_kind, late.header.document_id) == (0, first.header.document_id)
+    assert late.attachments[0].sha256 == first.attachments[0].sha256
+    assert await house.receivers(document) == [
+        ("X02", "take_back_requested", None),
+        ("X03", "accepted_by_exchange", None),
+    ]
+    kinds = [kind for kind, _, _ in await house.changes(document)]
+    assert kinds[-1] == "document.receivers_changed"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("add", "remove"), [(["X02"], []), ([], ["X09"]), (["X04"], []), (["X77"], []), ([], ["X02"])])
+async def test_receivers_that_are_none_are_refused(house, add, remove):
+    """Already there, never there, closed, unknown to the list, and none left."""
+    await house.agencies.synchronise()
+    document = await forwarded(house, receivers=("X02",))
+    receivers = [Receiver(organ_id=code, name="x") for code in add]
+    with pytest.raises(Refused, match="receiver-unknown"):
+        await house.exchange.change_receivers(SERVICE, document, receivers, remove, once(house))
+    assert await house.count("outgoing_messages") == 0
+
+
+@pytest.mark.asyncio
+async def test_a_replacement_names_what_it_replaces_and_who_holds_it(house, stage, tmp_path, sends):
+    """Business kind 3; an answer of 15 to it is no alarm."""
+    old = await forwarded(house, "12", receivers=("X02", "X03"))
+    for code in ("X02", "X03"):
+        await received(stage, code, tmp_path)
+    new = await house.sealed("13", receivers=("X02",), replaces=[old])
+    assert await house.run() == "done"
+    [packet] = await received(stage, "X02", tmp_path)
+    [named] = packet.business.replacements
+    assert packet.business_kind == 3
+    assert (named.document_id, named.organ_ids) == ("H-01,2026/03/02,12/QĐ-CQM", ("X02", "X03"))
+    assert (await house.changes(old))[-1] == ("document.superseded", "forwarded", {"by": new})
+    await sends("X02", "15", number="13")
+    await house.exchange.poll(STATUS)
+    assert await incoming(house) == [("applied", "", True)]
+
+
+@pytest.mark.asyncio
+async def test_a_device_proves_what_it_purged_once(house):
+    """EXC-5: by device, and only for what was recalled."""
+    document = await forwarded(house)
+
+    async def pair(tx):
+        await tx.execute(
+            "INSERT INTO devices (id, person, organisation, session_key, session_jwk, approval_key, approval_jwk, label, platform, office, state, created_us, "
+            "seen_us) VALUES ('d1', $2, $1, 's', '{}', 'a', '{}', 'x', 'web', 0, 'active', 1, 1)",
+            ORGANISATION, LEADER,
+        )  # fmt: skip
+
+    await house.db.transact(pair)
+    phone = msgspec.structs.replace(house.actor(LEADER), device="d1")
+    assert await house.exchange.purged(phone, [document]) == 0
+    await recall(house, document)
+    assert [await house.exchange.purged(phone, [document]) for _ in range(2)] == [1, 0]
+    clerk = house.actor(CLERK, ("clerk",))
+    assert [row["device"] for row in (await house.exchange.deliveries(clerk, document)).purged] == ["d1"]
+    foreign = msgspec.structs.replace(phone, organisation="0" * 32, device="d2")
+    assert await house.exchange.purged(foreign, [document]) == 0
