@@ -293,7 +293,7 @@ async def told_lines(db: Reads, origin: str) -> list[Row]:
         "WHERE n.id = $1 OR n.origin = $1 "
         "UNION ALL SELECT s.at_us, s.position + 1, s.person, p.name, p.position, s.channel, CASE s.outcome WHEN 'told' THEN 'inbox' ELSE s.outcome END, "
         "NULL, NULL, NULL, NULL, n.acknowledged_us FROM escalation_steps s LEFT JOIN people p ON p.id = s.person LEFT JOIN notices n ON n.id = s.told "
-        "WHERE s.notice = $1 AND (s.outcome <> 'told' OR s.channel = 'inbox') ORDER BY 1, 2, 4",
+        "WHERE s.notice = $1 AND (s.outcome <> 'told' OR s.channel = 'inbox') ORDER BY 1, 2, 4, 6",
         origin,
     )  # fmt: skip
 

@@ -1,0 +1,324 @@
+"""Notices and their chains on both engines: what is told, to whom, when; and that nothing is lost, doubled or sent too late."""
+
+import base64
+import json
+import unicodedata
+import uuid
+
+import pytest
+
+from push.model import Address, AddressKind
+from push.outcome import RetryAfter, RetryCause, TokenDead
+from server.errors import Refused
+from server.identity.model import Role
+from server.jobs import Lane
+from server.notices.calendar import local_us
+from server.notices.model import NoticeKind, OwnSettings
+from server.notices.rules import EXPRESS, Caps, Hours, Policy, Rules
+from server.notices.service import settle, withdraw
+from tests.fakes.notices import ORGANISATION, House, another_device
+
+pytestmark = pytest.mark.asyncio
+
+MONDAY = local_us("2026-11-23T09:00")
+MINUTE_US = 60_000_000
+LEADER, DEPUTY, SECOND, DUTY, CLERK, BOSS = (digit * 32 for digit in "123456")
+
+
+async def house_of(db, *, at_us=MONDAY):
+    """A leader with two phones and a number, a deputy, the deputy's deputy, a duty officer, a clerk and an administrator."""
+    house = House(db, at_us)
+    house.leader = await house.person(LEADER, Role.LEADER, devices=2, phone="+84900000001")
+    house.deputy = await house.person(DEPUTY, Role.LEADER)
+    house.second = await house.person(SECOND, Role.LEADER)
+    house.duty = await house.person(DUTY, Role.DUTY_OFFICER, email="truc@example.vn")
+    house.clerk = await house.person(CLERK, Role.CLERK)
+    house.boss = await house.person(BOSS, Role.ADMINISTRATOR)
+    own = OwnSettings(quiet_from=None, quiet_to=None, deputy=DEPUTY, phone="+84900000001", email="")
+    await house.arrangements.set_own(house.leader, own)
+    return house
+
+
+def receivers(house):
+    """Addresses of all messages but the silent ones. What one step sends goes side by side, so only the report has an order."""
+    return sorted(address for _, address, _, _, silent in house.sent if not silent)
+
+
+ALL = sorted(
+    [*[f"{LEADER}-0", f"{LEADER}-1"] * 2, "+84900000001", f"{DEPUTY}-0", f"{DUTY}-0", "truc@example.vn", f"{CLERK}-0"]
+)
+
+
+async def test_a_chain_that_nobody_stops_reaches_everybody_once(db):
+    house = await house_of(db)
+    (notice,) = await house.tell(LEADER)
+    await house.work(until_us=MONDAY + 60 * MINUTE_US)
+    assert receivers(house) == ALL
+    report = await house.arrangements.told(house.duty, notice)
+    assert report.chain["state"] == "exhausted"
+    minutes = [
+        ((row["at_us"] - MONDAY) / MINUTE_US, row["person"], row["channel"], row["outcome"]) for row in report.lines
+    ]
+    assert minutes == [
+        (0, LEADER, "fcm", "accepted"), (0, LEADER, "fcm", "accepted"), (5, LEADER, "fcm", "accepted"), (5, LEADER, "fcm", "accepted"),
+        (7, LEADER, "sms", "accepted"), (10, DEPUTY, "fcm", "accepted"), (15, DUTY, "email", "accepted"), (15, DUTY, "fcm", "accepted"),
+        (20, CLERK, "fcm", "accepted"),
+    ]  # fmt: skip
+    kinds = await db.fetch_all("SELECT person, kind, headline, document FROM notices WHERE origin = $1", notice)
+    assert {(row["person"], row["kind"]) for row in kinds} == {
+        (DEPUTY, "standing_in"),
+        (DUTY, "standing_in"),
+        (CLERK, "unanswered"),
+    }
+    assert all(row["headline"].startswith("Người 1") and row["document"] is None for row in kinds)
+
+
+@pytest.mark.parametrize("commit", ["before", "after"])
+async def test_a_worker_that_dies_between_any_two_steps_loses_nothing(sqlite_db, commit):
+    """One chain for each commit that a worker makes: it dies there, another takes over, and the same people are told."""
+    house = await house_of(sqlite_db)
+    died = 0
+    for number in range(1, 200):
+        house.sent.clear()
+        house.transactions, house.dies_before, house.dies_after = (
+            0,
+            number * (commit == "before"),
+            number * (commit == "after"),
+        )
+        start_us = house.clock.now_us()
+        (notice,) = await house.tell(LEADER)
+        await house.work(until_us=start_us + 60 * MINUTE_US)
+        if house.transactions < number:
+            break
+        died += 1
+        got = receivers(house)
+        # Only a push whose answer was not yet stored may be there twice, under the same id.
+        assert set(got) == set(ALL), number
+        assert len(ALL) <= len(got) <= len(ALL) + 2, number
+        report = await house.arrangements.told(house.duty, notice)
+        assert [row["outcome"] for row in report.lines] == ["accepted"] * len(ALL), number
+        assert report.chain["state"] == "exhausted"
+    assert died > 12
+
+
+async def test_an_acknowledgement_stops_everything_also_what_is_queued(db):
+    house = await house_of(db)
+    (notice,) = await house.tell(LEADER)
+    await house.work(until_us=MONDAY + 4 * MINUTE_US)
+    house.sent.clear()
+
+    async def acknowledge():
+        house.before_send = None
+        await house.notices.acknowledge(house.leader, notice)
+
+    # The step's deliveries are queued and claimed; the acknowledgement comes before they are sent.
+    house.before_send = acknowledge
+    await house.work(until_us=MONDAY + 120 * MINUTE_US)
+    assert receivers(house) == []
+    # The phone where it was acknowledged keeps quiet, the other one takes the notification away.
+    assert [(address, silent) for _, address, _, _, silent in house.sent] == [(f"{LEADER}-1", True)]
+    report = await house.arrangements.told(house.duty, notice)
+    assert report.chain["state"] == "stopped"
+    assert [row["outcome"] for row in report.lines] == ["accepted", "accepted", "superseded", "superseded"]
+
+
+async def test_a_deputy_acknowledges_for_the_leader_and_the_rest_is_not_told(db):
+    house = await house_of(db)
+    (notice,) = await house.tell(LEADER)
+    await house.work(until_us=MONDAY + 16 * MINUTE_US)
+    mine = (await house.notices.listing(house.deputy, before=(2**62, ""), limit=9))[0]
+    await house.notices.acknowledge(house.deputy, mine["id"])
+    await house.work(until_us=MONDAY + 120 * MINUTE_US)
+    assert f"{CLERK}-0" not in receivers(house)
+    report = await house.arrangements.told(house.leader, notice)
+    assert (report.chain["state"], report.notice["state"]) == ("stopped", "open")
+    theirs = (await house.notices.listing(house.duty, before=(2**62, ""), limit=9))[0]
+    assert theirs["state"] == "settled"
+    assert (f"{DUTY}-0", True) in [(address, silent) for _, address, _, _, silent in house.sent]
+
+
+async def test_leave_travel_and_a_deputy_who_is_away_too(sqlite_db):
+    house = await house_of(sqlite_db, at_us=local_us("2026-02-15T10:00"))
+    start_us = house.clock.now_us()
+    times = {"from_us": start_us, "to_us": local_us("2026-02-23T00:00")}
+    await house.arrangements.set_absence(house.leader, kind="travel", deputy=DEPUTY, **times)
+    await house.tell(LEADER)
+    await house.work(until_us=start_us + 9 * MINUTE_US)
+    assert f"{DEPUTY}-0" not in receivers(house)  # who travels reads on the phone
+    await house.work(until_us=start_us + 60 * MINUTE_US)
+    house.sent.clear()
+    await house.arrangements.set_absence(house.leader, kind="leave", deputy=DEPUTY, **times)
+    await house.arrangements.set_absence(house.deputy, kind="leave", deputy=SECOND, **times)
+    await house.tell(LEADER)
+    await house.work()
+    assert receivers(house) == [f"{LEADER}-0", f"{LEADER}-1", f"{SECOND}-0"]
+    house.sent.clear()
+    house.clock.advance((local_us("2026-02-23T08:00") - house.clock.now_us()) / 1e6)
+    await house.tell(LEADER)
+    await house.work()
+    assert receivers(house) == [f"{LEADER}-0", f"{LEADER}-1"]  # both are back, by the calendar alone
+
+
+async def test_where_the_named_duty_officers_have_left_the_administrators_are_told(sqlite_db):
+    house = await house_of(sqlite_db)
+    policy = Policy(urgency=3, steps=EXPRESS.steps, duty=(SECOND,))
+    await house.arrangements.set_rules(house.boss, Rules(policies=(policy,)))
+    await sqlite_db.transact(lambda tx: tx.execute("UPDATE people SET state = 'left' WHERE id = $1", SECOND))
+    await house.tell(LEADER)
+    await house.work(until_us=MONDAY + 16 * MINUTE_US)
+    assert f"{BOSS}-0" in receivers(house)
+
+
+@pytest.mark.parametrize("duty", [(), (BOSS, "f" * 32)])
+async def test_rules_whose_chain_ends_with_nobody_are_refused(sqlite_db, duty):
+    house = await house_of(sqlite_db)
+    await sqlite_db.transact(lambda tx: tx.execute("DELETE FROM roles WHERE role = 'duty_officer'"))
+    with pytest.raises(Refused) as refused:
+        await house.arrangements.set_rules(
+            house.boss, Rules(policies=(Policy(urgency=3, steps=EXPRESS.steps, duty=duty),))
+        )
+    assert refused.value.code == "escalation-ends-with-nobody"
+
+
+async def test_a_later_revision_supersedes_what_is_queued_and_acknowledges_nothing(db):
+    house = await house_of(db)
+    about = f"meeting:{uuid.uuid4().hex}"
+    (first,) = await house.tell(DEPUTY, urgency=1, about=about)
+    (second,) = await house.tell(DEPUTY, urgency=1, about=about, revision=2, kind=NoticeKind.MEETING_CHANGED)
+    (late,) = await house.tell(DEPUTY, urgency=1, about=about, revision=1)
+    await house.work()
+    assert [notice for _, _, _, notice, _ in house.sent] == [second]
+    states = {row["id"]: row["state"] for row in await db.fetch_all("SELECT id, state FROM notices")}
+    assert states == {first: "superseded", second: "open", late: "superseded"}
+    payloads = house.transports["fcm"]
+    ((_, payload),) = next(recorder.sent for recorder in payloads.values() if recorder.sent)
+    assert (payload.data["r"], len(payload.collapse_id)) == ("2", 32)
+    assert about.partition(":")[2] not in payload.collapse_id
+    await house.notices.acknowledge(house.deputy, first)
+    (third,) = await house.tell(DEPUTY, urgency=1, about=about, revision=3)
+    assert {row["id"]: row["state"] for row in await db.fetch_all("SELECT id, state FROM notices")}[third] == "open"
+
+
+async def test_what_ends_before_it_is_sent_is_not_sent(db):
+    house = await house_of(db)
+    (over,) = await house.tell(DEPUTY, urgency=1, expires_us=MONDAY + MINUTE_US)
+    (taken_back,) = await house.tell(SECOND, urgency=1, about="meeting:" + "a" * 32)
+    (answered,) = await house.tell(CLERK, urgency=1, about="meeting:" + "a" * 32)
+    changes = {"organisation": ORGANISATION, "about": "meeting:" + "a" * 32, "now_us": MONDAY}
+    await db.transact(lambda tx: settle(tx, people={CLERK}, **changes))
+    await db.transact(lambda tx: withdraw(tx, **changes))
+    house.clock.advance(120)
+    await house.work()
+    assert house.sent == []
+    rows = await db.fetch_all(
+        "SELECT n.id, n.state, y.state AS delivery FROM notices n JOIN deliveries y ON y.notice = n.id"
+    )
+    found = {row["id"]: (row["state"], row["delivery"]) for row in rows}
+    assert found == {
+        over: ("open", "expired"),
+        taken_back: ("withdrawn", "superseded"),
+        answered: ("settled", "superseded"),
+    }
+
+
+async def test_a_storm_is_capped_and_nothing_is_lost(db):
+    """C13, a smaller one: pushes up to the cap, all in the inbox, one more push when the hour is over; urgent ones have their own budget."""
+    house = await house_of(db)
+    await house.arrangements.set_rules(house.boss, Rules(caps=Caps(normal=5, urgent=7)))
+    for _ in range(4):
+        await house.tell(*[DEPUTY] * 10, urgency=0, kind=NoticeKind.ACCEPTED)
+    await house.tell(*[DEPUTY] * 3, urgency=1)
+    await house.work()
+    assert [lane for _, _, lane, _, _ in house.sent].count("n") == 5
+    assert [lane for _, _, lane, _, _ in house.sent].count("u") == 3
+    inbox = await house.notices.listing(house.deputy, before=(2**62, ""), limit=200)
+    assert len(inbox) == 43
+    await house.work(until_us=MONDAY + 600 * MINUTE_US)
+    assert [lane for _, _, lane, _, _ in house.sent].count("n") == 6
+    states = [row["state"] for row in await db.fetch_all("SELECT state FROM deliveries ORDER BY state")]
+    assert states == ["accepted"] * 9 + ["folded"] * 34
+
+
+async def test_quiet_hours_hold_and_deliver_at_their_end_to_the_devices_of_then(db):
+    house = await house_of(db, at_us=local_us("2026-11-23T21:00"))
+    await house.arrangements.set_rules(house.boss, Rules(quiet=Hours(start=1320, end=360)))
+    own = OwnSettings(quiet_from=1200, quiet_to=420, deputy=None, phone="", email="")
+    await house.arrangements.set_own(house.deputy, own)
+    (quiet,) = await house.tell(DEPUTY, urgency=0, kind=NoticeKind.ACCEPTED)
+    (gone,) = await house.tell(DEPUTY, urgency=0, about="meeting:" + "b" * 32)
+    (urgent,) = await house.tell(DEPUTY, urgency=1)
+    await house.tell(SECOND, urgency=0, kind=NoticeKind.ACCEPTED)
+    await house.work(until_us=local_us("2026-11-24T06:59"))
+    assert [(address, notice) for _, address, _, notice, _ in house.sent if address.startswith(DEPUTY)] == [
+        (f"{DEPUTY}-0", urgent)
+    ]
+    assert f"{SECOND}-0" in receivers(house)  # at nine in the evening the organisation's hours have not begun
+    await db.transact(
+        lambda tx: withdraw(tx, organisation=ORGANISATION, about="meeting:" + "b" * 32, now_us=house.clock.now_us())
+    )
+    await another_device(db, DEPUTY)
+    await house.work(until_us=local_us("2026-11-24T07:00"))
+    assert [(address, notice) for _, address, _, notice, _ in sorted(house.sent[-2:])] == [
+        (f"{DEPUTY}-0", quiet),
+        (f"{DEPUTY}-1", quiet),
+    ]
+    row = await db.fetch_one("SELECT state FROM deliveries WHERE notice = $1", gone)
+    assert row["state"] == "superseded"
+
+
+async def test_a_broadcast_is_some_jobs_and_each_address_has_its_own_outcome(db):
+    house = await house_of(db)
+    people = [f"{number:032x}" for number in range(100, 160)]
+    for person in people:
+        await house.person(person)
+    bulk = house.transports["fcm"]["b"]
+
+    def address(person):
+        return Address(kind=AddressKind.TOKEN, value=f"{person}-0")
+
+    bulk.script(address(people[3]), [TokenDead("unregistered")])
+    bulk.script(address(people[4]), [RetryAfter(RetryCause.UNAVAILABLE, 30.0)])
+    notices = await house.tell(*people, urgency=0, lane=Lane.BULK, about="meeting:" + "c" * 32)
+    count = await db.fetch_one("SELECT count(*) AS n FROM jobs")
+    assert count["n"] == 2
+    await house.work(until_us=MONDAY + 5 * MINUTE_US)
+    assert len(bulk.sent) == 59
+    rows = await db.fetch_all(
+        "SELECT y.state, y.attempts, n.person FROM deliveries y JOIN notices n ON n.id = y.notice ORDER BY n.person"
+    )
+    assert [row["state"] for row in rows] == ["accepted"] * 3 + ["dead"] + ["accepted"] * 56
+    assert [row["attempts"] for row in rows] == [1] * 4 + [2] + [1] * 55
+    assert len(set(notices)) == 60
+    assert (await db.fetch_one("SELECT count(*) AS n FROM jobs"))["n"] == 0
+
+
+async def test_nothing_of_content_leaves_by_any_channel(sqlite_db):
+    """C12: headline, names and subject of everything told, looked for in every outgoing value, in each way that it may be written."""
+    house = await house_of(sqlite_db)
+    subject = "meeting:" + "d" * 32
+    await house.tell(LEADER, headline="Phương án Điều động KHẨN-9143", about=subject)
+    await house.work(until_us=MONDAY + 60 * MINUTE_US)
+    sent = [pair for lanes in house.transports.values() for recorder in lanes.values() for pair in recorder.sent]
+    assert len(sent) == len(ALL)
+    outgoing = b"\n".join(json.dumps(_values(payload), ensure_ascii=False).encode() for _, payload in sent)
+    for canary in ("Phương án Điều động", "KHẨN-9143", "Người 1", "d" * 32, LEADER, "CHUYÊN VIÊN"):
+        for form in written(canary):
+            assert form not in outgoing, canary
+    assert any(
+        form in outgoing for form in written("thông báo khẩn")
+    )  # the neutral sentence is found, so a canary would be
+
+
+def _values(payload):
+    return {name: getattr(payload, name) for name in payload.__struct_fields__}
+
+
+def written(text):
+    """A text in each form that a channel may carry: UTF-8, JSON-escaped, composed and decomposed, base64 at each of three offsets."""
+    for form in ("NFC", "NFD"):
+        raw = unicodedata.normalize(form, text).encode()
+        yield raw
+        yield json.dumps(unicodedata.normalize(form, text)).strip('"').encode()
+        for offset in range(3):
+            whole = base64.b64encode(b"\0" * offset + raw)
+            yield whole[4 if offset else 0 : len(whole) - 4]
