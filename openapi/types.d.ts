@@ -1,20 +1,60 @@
 // Types of the API, made from openapi.json by `hoatoc openapi`.
 
+/** `deputy`: a person of the same organisation, who is told in one's place. */
+export type Absence = { deputy: string; from: string; kind: AbsenceKind; to: string };
+
+/** On `leave` nobody is waited for; who travels reads and signs on the phone. */
+export type AbsenceKind = "leave" | "travel";
+
+export type AbsenceView = { deputy: string; from: string; kind: string; to: string };
+
 /** `synchronised_at` is when the list was last taken over from the axis; null before the first time. */
 export type AgenciesView = { items: AgencyView[]; synchronised_at: string | null };
 
 /** One agency of the national list. `level` is its depth in the list's tree, 1 at the top. `old_code` is the list's own; empty where it gives none. `closed`: its code takes no packets any more, since `closed_at` where that was seen, and `successor` has its work where the list says so. `test`: a unit for trials, found by its whole code only. */
 export type AgencyView = { closed: boolean; closed_at: string | null; code: string; level: number; name: string; old_code: string; parent: ParentView | null; successor: string | null; test: boolean };
 
+export type Answer = "" | "attend" | "decline" | "substitute";
+
+/** A refusal says why. */
+export type AnswerBody = { agree: boolean; reason?: string };
+
 /** The documents are signed; each becomes a file when its time stamp is there (see the changes feed). */
 export type ApprovalAnswer = { documents: string[] };
+
+/** `state`: "signing", "stamping" (signed, its time stamp is awaited), "signed" (`revision` is stored) or "not_signed". */
+export type ApprovalDocument = { at: string | null; document: string; revision: string | null; state: string };
+
+/** All documents of an approval are signed or none is; each becomes a file by itself. */
+export type ApprovalProgress = { documents: ApprovalDocument[] };
 
 /** `approval` is a compact JWS by the device's approval key, `sealed_pin` the HPKE ciphertext (base64url). */
 export type ApprovalRequest = { approval: string; sealed_pin: string };
 
 export type ApprovalWithPin = { approval: string; sealed_pin: string };
 
+/** `verdict` of our validation (EXC-2): null until it is judged; never for what is no PDF. `findings` name what looks damaged or mislabelled. */
+export type ArrivalFile = { content_type: string; findings: string[]; name: string; pdf: boolean; position: number; sha256: string; size: number; verdict: string | null };
+
+/** `kind`: new or replace is a document; revoke, update and take_back ask something about the document `about`. `urgency` is null where the sender gave a grade that nobody knows: show it as unknown, never as normal. `number` and `year` are the agency's arrival number, `own_number` the document management system's. */
+export type ArrivalLine = { about: string | null; due_date: string | null; id: string; kind: string; number: number | null; own_number: string | null; promulgation_date: string | null; received_at: string; reference: string; sender: string; sender_name: string; state: string; subject: string; type_name: string; urgency: number | null; year: number | null };
+
+export type ArrivalPage = { items: ArrivalLine[]; next: string | null };
+
+/** `judgement` of all files together: pending, valid, not_valid, or nothing where there is no PDF. `asked` are the sender's words, `remark` the clerk's. `header` is the packet's MessageHeader as it came; its texts are the sender's. */
+export type ArrivalView = { arrival: ArrivalLine; asked: string; decided_at: string | null; exchange_id: string; files: ArrivalFile[]; header: { [name: string]: any }; judgement: string; receiver: string; related: RelatedArrival[]; remark: string };
+
+export type Attendance = { came?: boolean; people: string[] };
+
+/** What a person answered for the newest revision is for whoever manages the meeting, and for himself. */
+export type AttendeeView = { answer: Answer | null; answered_at: string | null; came_at: string | null; name: string; person: string; position: string; reason: string; substitute: string | null; substitute_for: string | null };
+
 export type AwaitingDevice = { device: DeviceAnswer; person_name: string };
+
+export type Cancellation = { reason: string; sequence: number };
+
+/** Pushes a person and hour; SMS and e-mail are counted apart. What is above waits in the inbox (C13). */
+export type Caps = { normal?: number; second?: number; urgent?: number };
 
 /** DER, base64url; `chain` at most one intermediate. */
 export type CertificateRequest = { certificate: string; chain?: string[] };
@@ -22,14 +62,29 @@ export type CertificateRequest = { certificate: string; chain?: string[] };
 /** What was known of the signer's certificate and those above it when the sheet was opened (SW-4). `state`: "good", "unknown" or "not_checked"; all but the first are a warning that the person must see before the PIN. `source`: "ocsp", "crl" or empty. `signing_stops_at`: until when one may sign without a status; null where it is good, or where nobody can be asked. */
 export type CertificateStatusView = { checked_at: string; signing_stops_at: string | null; source: string; state: string };
 
-export type ChangeView = { at: string; detail: { [name: string]: any }; document: string; kind: string; seq: number; state: string; tombstone: boolean };
+export type ChainPage = { items: ChainView[]; next: string | null };
+
+/** `state`: running, stopped (acknowledged, answered or withdrawn) or exhausted. `ended_by`: a person, or `system`. */
+export type ChainView = { ended_at: string | null; ended_by: string | null; kind: string; name: string; next: NextStep | null; notice: string; position: string; started_at: string; state: string; title: string; urgency: number };
+
+/** `remove`: codes of receivers that are asked to give the document back. */
+export type ChangeReceivers = { add?: Receiver[]; remove?: string[] };
 
 /** `next` always continues: ask again with it later. A tombstone says: remove every copy of the document. */
-export type ChangesPage = { items: ChangeView[]; next: string };
+export type ChangesPage = { items: documents_routes_ChangeView[]; next: string };
+
+/** `second` is SMS or, without a number, e-mail; `all` is push and second. */
+export type Channel = "push" | "second" | "all";
 
 export type ClientAnswer = { client_id: string; created_at: string; name: string; scopes: string[]; state: string };
 
 export type ClientCreated = { client_id: string; client_secret: string };
+
+/** Another meeting of this person at the same time; its id and title only where it is the caller's own. `time` as in Vietnam. */
+export type ConflictView = { meeting: string | null; name: string; person: string; time: string; title: string | null };
+
+/** `source_reference`: the caller's own name for it, given back in webhooks. */
+export type Convening = { agenda?: string; asked?: string; attendees: string[]; chair: string; ends_at: string; place: string; source_reference?: string | null; starts_at: string; title: string; urgency?: number };
 
 /** How many of them are page images of that revision. */
 export type Counted = { counted: number };
@@ -41,8 +96,10 @@ export type CreatePersonRequest = { authority_line?: string; locale?: "vi" | "en
 
 export type CredentialView = { certificate: string | null; id: string; key_type: string; kind: string; not_after: string | null; state: string; subject: string };
 
+export type Decided = { state: string };
+
 /** `packet` is null before the document leaves. */
-export type DeliveriesView = { document: string; packet: PacketView | null; receivers: ReceiverView[] };
+export type DeliveriesView = { document: string; messages: MessageView[]; packet: PacketView | null; purged: PurgeView[]; receivers: ReceiverView[] };
 
 /** `short_code` is what the registration officer compares; `approval_jwk` goes into the voucher. */
 export type DeviceAnswer = { admitted: boolean; approval_jwk: { [name: string]: string }; approval_key: string; created_at: string; id: string; label: string; office: boolean; person: string; platform: string; revoked_at: string | null; seen_at: string; short_code: string; state: string };
@@ -72,8 +129,16 @@ export type EnrolmentView = { credential: string; digest: string; joined: boolea
 
 export type FcmAddress = { registration_token: string };
 
+/** Whoever knows `url` reads the calendar: it is for the person's own calendar application. */
+export type FeedAddress = { url: string };
+
+export type FeedView = { created_at: string; fetched_at: string | null };
+
 /** Where a signature field shows on a page. `state`: `filled` is the stamp of this approval, `reserved` an empty field of a later signer or of the seal. `rect`: left, bottom, right, top in thousandths of a user-space unit, unrotated; all zero for an invisible field. */
 export type FieldArea = { name: string; page: number; rect: [number, number, number, number]; state: string };
+
+/** Whom the next step would tell, as people are reachable now. */
+export type Foreseen = { at: string; channel: string; name: string; target: string };
 
 /** `authority` is what will stand on the page; `digest` the SHA-256 of the signed grant, which a grant passed on names. */
 export type GrantAnswer = { authority: string; digest: string; id: string };
@@ -93,6 +158,9 @@ export type HandoverView = { credential: string; digest: string; newcomer: strin
 
 /** `holders`: ids of people; the seal may have several. */
 export type HeldView = { holders: string[]; id: string; kind: string; not_after: string | null; state: string; subject: string };
+
+/** From `start` to before `end`, in minutes of the local day; past midnight where the end is the smaller one. */
+export type Hours = { end: number; start: number };
 
 /** multipart/form-data: `file` is a PNG of at most 2 MiB with a transparent background. */
 export type ImageForm = { file: string };
@@ -117,13 +185,38 @@ export type LogHeadView = { head: string; log_key: { [name: string]: string } };
 
 export type MeAnswer = { device: string; organisation: string; organisation_code: string; organisation_name: string; person: PersonAnswer };
 
-/** What the document management system says of the document: the fields of an edXML MessageHeader (DOC-7 lengths). `urgency` 0 to 4 (thường, khẩn, thượng khẩn, hỏa tốc, hỏa tốc hẹn giờ). `secrecy` is declared so that it can be refused (SEC-1). Dates are `YYYY-MM-DD`. `open_every_page`: nobody signs or initials before his device has shown every page to him. */
-export type Metadata = { content?: string; due_date?: string | null; notation: string; number: string; open_every_page?: boolean; promulgation_date: string; promulgation_place: string; receivers: Receiver[]; seal_field?: string; seal_placement?: Placement | null; secrecy?: string; signers: SignerStep[]; source_reference?: string | null; subject: string; to_places?: string[]; type_name: string; urgency: number };
+/** `sequence` is the revision that attendees now answer for; `urgency` how its notices go out (MTG-5). */
+export type MeetingAnswer = { id: string; sequence: number; state: string; urgency: number };
+
+/** A meeting in a list. `state`: planned, cancelled, or withdrawn for whoever was taken off. `time` is start and end as in Vietnam. `answer` counts for revision `sequence`; `open`: it can still be answered and changed. `changes`: since the caller's last answer, else since the revision before. `silent`: how many have not answered, for whoever manages the meeting. */
+export type MeetingLine = { answer: Answer; attends: boolean; changes: meetings_words_ChangeView[]; ends_at: string; id: string; managed: boolean; open: boolean; place: string; sequence: number; silent: number | null; starts_at: string; state: string; time: string; title: string; urgency: number };
+
+export type MeetingPage = { items: MeetingLine[]; next: string | null };
+
+/** `note`: why it was cancelled. `mine`: the caller's own place on the list. */
+export type MeetingView = { agenda: string; answer: Answer; asked: string; attendees: AttendeeView[]; attends: boolean; chair: string; changed_at: string; changes: meetings_words_ChangeView[]; conflicts: ConflictView[]; ends_at: string; id: string; managed: boolean; mine: AttendeeView | null; note: string; open: boolean; organiser: string | null; papers: PaperView[]; place: string; sequence: number; silent: number | null; source_reference: string | null; starts_at: string; state: string; time: string; title: string; uid: string; urgency: number };
+
+/** Said to receivers beside the document's own packet. `what`: revoke, update, new (to late receivers), or 13. */
+export type MessageView = { accepted_at: string | null; code: string | null; created_at: string; receivers: string[]; stage: string; what: string };
+
+/** What the document management system says of the document: the fields of an edXML MessageHeader (DOC-7 lengths). `urgency` 0 to 4 (thường, khẩn, thượng khẩn, hỏa tốc, hỏa tốc hẹn giờ). `secrecy` is declared so that it can be refused (SEC-1). Dates are `YYYY-MM-DD`. `open_every_page`: nobody signs or initials before his device has shown every page to him. `replaces`: ids of documents that were sent before and that this one stands in the place of at their receivers. */
+export type Metadata = { content?: string; due_date?: string | null; notation: string; number: string; open_every_page?: boolean; promulgation_date: string; promulgation_place: string; receivers: Receiver[]; replaces?: string[]; seal_field?: string; seal_placement?: Placement | null; secrecy?: string; signers: SignerStep[]; source_reference?: string | null; subject: string; to_places?: string[]; type_name: string; urgency: number };
+
+/** Who is told next when nobody acknowledges, and when: `person` (the same again), `deputy`, `duty_officer` or `sender`. */
+export type NextStep = { at: string; target: string };
 
 export type NoticePage = { items: NoticeView[]; next: string | null };
 
-/** A notice with its texts; `subject` and `number` only reach a phone through this answer, never through a push. */
-export type NoticeView = { acknowledged_at: string | null; created_at: string; document: string | null; expires_at: string; id: string; kind: string; number: string | null; state: string; subject: string | null; title: string; title_en: string; urgency: number; urgency_name: string };
+/** `quiet`: no notices below khẩn are pushed then; they come at its end. `deputy` stands in whenever no absence names another. `phone` (E.164) and `email` are told of notices that nobody acknowledges, without a word of what they are about; empty: not. */
+export type NoticeSettings = { deputy?: string | null; email?: string; phone?: string; quiet?: Hours | null };
+
+/** A notice with its texts; `subject`, `number` and `headline` only reach a phone through this answer, never through a push. `about` names what it is about (`document:…`, `meeting:…`, `escalation:…`); of one `about` the highest `revision` counts. `state` is open, acknowledged, superseded, withdrawn or settled (what it asked for was done). Who is told in another's place reads in `headline` whom they stand in for, and acknowledges for that person. */
+export type NoticeView = { about: string; acknowledged_at: string | null; created_at: string; document: string | null; expires_at: string; headline: string; id: string; kind: string; next: NextStep | null; number: string | null; revision: number; state: string; subject: string | null; title: string; title_en: string; urgency: number; urgency_name: string };
+
+/** Ten digits at most (DOC-7). */
+export type OwnNumber = { number: string };
+
+export type OwnView = { absence: AbsenceView | null; deputy: string | null; email: string; phone: string; quiet: Hours | null };
 
 /** `stage`: ready, sending, unknown, accepted or refused. `code` and `description` are the axis' last words, as received. */
 export type PacketView = { accepted_at: string | null; axis_id: string | null; code: string | null; description: string | null; digest: string; revision: string; sent_at: string | null; stage: string };
@@ -137,6 +230,15 @@ export type PairingCodeAnswer = { code: string; expires_at: string; link: string
 /** `office`: the device stands in the office and may seal (SIG-8). */
 export type PairingCodeRequest = { office?: boolean };
 
+/** `revision` is the file's SHA-256; `version` counts from 1. */
+export type PaperAnswer = { id: string; page_count: number; revision: string; version: number };
+
+/** multipart/form-data: `file` is a PDF, `name` what it is called, `replaces` the id of the paper whose place it takes. */
+export type PaperForm = { file: string; name: string; replaces?: string };
+
+/** `revision` (SHA-256) and `size` in bytes let a phone fetch all papers ahead; `version` above 1: it took another's place. */
+export type PaperView = { changed_at: string; id: string; name: string; page_count: number; revision: string; size: number; version: number };
+
 /** The unit above. */
 export type ParentView = { code: string; name: string };
 
@@ -149,6 +251,9 @@ export type PersonAnswer = { authority_line: string; id: string; key_frozen: boo
 /** A rectangle on a page as the reader sees it: page from 1, millimetres from the top left corner. */
 export type Placement = { height_mm: number; page: number; width_mm: number; x_mm: number; y_mm: number };
 
+/** A chain for notices of grade `urgency` and above, up to the next policy's. `duty`: who is the duty officer, in order; empty: whoever has that role. With `working_time` waiting counts working hours alone. */
+export type Policy = { duty?: (string | any)[]; steps: (Step | any)[]; urgency: number; working_time?: boolean };
+
 export type PreparedManifest = { fields: FieldArea[]; hole_end: number; hole_start: number; images: PageImage[]; length: number; page_count: number; parent: string; parent_length: number; prepared: string; renderer: string; tbs: string; typ: "hoatoc-prepared-manifest"; v: number };
 
 /** One problem type. `retry`: whether the same request may succeed later without being changed. */
@@ -159,6 +264,14 @@ export type ProblemDocument = { code: string; detail?: string; retry: boolean; s
 
 /** A P-256 public key (RFC 7517); a private member is an unknown field. WebCrypto's `key_ops` and `ext` may stay. */
 export type PublicJwk = { crv: "P-256"; ext?: boolean | null; key_ops?: "verify"[] | null; kty: "EC"; x: string; y: string };
+
+/** A device that says it removed its copies after a recall (EXC-5). */
+export type PurgeView = { at: string; device: string; person: string };
+
+/** Documents and arrivals that the feed named with a tombstone. */
+export type Purged = { documents: string[] };
+
+export type PurgesKept = { recorded: number };
 
 export type Reason = { reason: string };
 
@@ -171,19 +284,42 @@ export type Receiver = { name: string; organ_id: string };
 /** `status_code` is the status that led to `state`; `statuses` all that came, in the order of their coming. */
 export type ReceiverView = { name: string; organ_id: string; state: string; status_code: string | null; statuses: StatusView[]; updated_at: string };
 
+/** Who receives the document now, by code. */
+export type ReceiversChanged = { receivers: string[] };
+
 export type Recorded = { recorded: number };
 
 export type RedeemRequest = { approval_jwk: PublicJwk; code: string; label: string; platform: "web" | "android" | "ios" | "other"; session_jwk: PublicJwk };
 
+/** `despite`: why the document is registered although its files are not valid; it goes into the log. */
+export type RegisterBody = { despite?: string };
+
+/** The arrival number, of the agency and year. */
+export type Registered = { number: number; state: string; year: number };
+
+/** What came about the same document. */
+export type RelatedArrival = { asked: string; id: string; kind: string; received_at: string; state: string };
+
+/** `answer`: attend, decline (with `reason`), substitute (with a person's id). `sequence`: the revision that it is for (MTG-5). */
+export type Reply = { answer: Answer; reason?: string; sequence: number; substitute?: string | null };
+
 /** A file's verdict ("valid" | "not_valid") and why. `reasons` speak of the file as a whole, `notes` of what was not judged. */
 export type Report = { checked_at: string; en: string; notes: Sentence[]; reasons: Sentence[]; revisions: number; sha256: string; signatures: SignatureReport[]; size: number; verdict: string; vi: string };
 
+/** The whole of the new revision; `sequence` is the revision that it was made from. */
+export type Rescheduling = { agenda?: string; asked?: string; attendees: string[]; chair: string; ends_at: string; place: string; sequence: number; starts_at: string; title: string; urgency?: number };
+
 export type ResumeRequest = { statement: string };
+
+export type ReturnBody = { reason: string };
 
 export type RevisionManifest = { images: PageImage[]; length: number; page_count: number; renderer: string; revision: string; typ: "hoatoc-revision-manifest"; v: number };
 
 /** A person may have several. Clerk is văn thư; the duty officer stops keys and devices outside office hours. */
 export type Role = "leader" | "clerk" | "registration_officer" | "staff" | "administrator" | "duty_officer";
+
+/** All of an organisation's rules. `days`: local days (`2026-08-22`) that are working days (true) or free (false) whatever the calendar says; `quiet_off_days`: normal notices wait over days without work, too. */
+export type Rules = { caps?: Caps; days?: { [name: string]: boolean }; policies?: (Policy | any)[]; quiet?: Hours | null; quiet_off_days?: boolean; work?: Hours };
 
 /** What a service client's token is good for. */
 export type Scope = "documents:write" | "documents:read" | "changes:read" | "webhooks:manage" | "directory:read" | "meetings:write" | "notices:write";
@@ -217,13 +353,25 @@ export type StateView = { state: string };
 /** `stated_at` is the receiver's clock, `received_at` ours. */
 export type StatusView = { code: string; description: string; received_at: string; stated_at: string | null };
 
+/** `after_s`: how long the step before may stay without an acknowledgement. */
+export type Step = { after_s: number; channel: Channel; target: Target };
+
 export type StepView = { authority: string; decided_at: string | null; kind: string; name: string | null; person: string | null; position: number; state: string; title: string | null };
 
 /** RFC 8291: the receiver's P-256 point (65 bytes) and authentication secret (16 bytes), base64url. */
 export type SubscriptionKeys = { auth: string; p256dh: string };
 
+/** Whom a step tells. `person`: the one that the notice is for. `sender`: whoever caused it, else the clerks. */
+export type Target = "person" | "deputy" | "duty_officer" | "sender";
+
 /** RFC 6749 §5.1 and RFC 9449 §5. */
 export type TokenAnswer = { access_token: string; expires_at: string; expires_in: number; refresh_token?: string | null; scope?: string | null; token_type: string };
+
+/** One telling, with its receipts. `channel`: fcm, webpush, sms, email, inbox or none. `step` 0 is the notice itself. `outcome`: queued, held (quiet hours, a storm), accepted (by the push service, gateway or mail server), dead, expired, superseded …; where `channel` is none, why nobody was told: absent, on-leave, no-deputy, no-such-channel. */
+export type Told = { accepted_at: string | null; acknowledged_at: string | null; at: string; channel: string; name: string | null; outcome: string; person: string | null; position: string | null; read_at: string | null; received_at: string | null; shown_at: string | null; step: number };
+
+/** Who was told of one notice, when, by which channel. `chain`: none, running, stopped or exhausted. */
+export type ToldView = { chain: string; name: string; next: Foreseen[]; notice: string; person: string; position: string; state: string; told: Told[]; urgency: number };
 
 export type TriesView = { locked_until: string | null; tries_left: number };
 
@@ -252,9 +400,24 @@ export type WebhookRequest = { events: string[]; url: string };
 
 export type WebhookView = { created_at: string; events: string[]; id: string; url: string };
 
+export type documents_routes_ChangeView = { at: string; detail: { [name: string]: any }; document: string; kind: string; seq: number; state: string; tombstone: boolean };
+
+export type meetings_words_ChangeView = { after: string; before: string; field: string; name: string; name_en: string };
+
 export type Operation =
   | { name: "findAgencies"; method: "GET"; path: `/api/v1/agencies`; body: undefined; answer: AgenciesView }
   | { name: "approve"; method: "POST"; path: `/api/v1/approvals`; body: ApprovalRequest; answer: ApprovalAnswer }
+  | { name: "readApproval"; method: "GET"; path: `/api/v1/approvals/${string}`; body: undefined; answer: ApprovalProgress }
+  | { name: "listArrivals"; method: "GET"; path: `/api/v1/arrivals`; body: undefined; answer: ArrivalPage }
+  | { name: "readArrival"; method: "GET"; path: `/api/v1/arrivals/${string}`; body: undefined; answer: ArrivalView }
+  | { name: "answerArrival"; method: "POST"; path: `/api/v1/arrivals/${string}/answer`; body: AnswerBody; answer: Decided }
+  | { name: "fetchArrivalFile"; method: "GET"; path: `/api/v1/arrivals/${string}/files/${string}`; body: undefined; answer: ArrayBuffer }
+  | { name: "readArrivalManifest"; method: "GET"; path: `/api/v1/arrivals/${string}/files/${string}/manifest`; body: undefined; answer: RevisionManifest }
+  | { name: "fetchArrivalPage"; method: "GET"; path: `/api/v1/arrivals/${string}/files/${string}/pages/${string}`; body: undefined; answer: ArrayBuffer }
+  | { name: "readArrivalValidation"; method: "GET"; path: `/api/v1/arrivals/${string}/files/${string}/validation`; body: undefined; answer: Report }
+  | { name: "numberArrival"; method: "PUT"; path: `/api/v1/arrivals/${string}/own-number`; body: OwnNumber; answer: null }
+  | { name: "registerArrival"; method: "POST"; path: `/api/v1/arrivals/${string}/register`; body: RegisterBody; answer: Registered }
+  | { name: "returnArrival"; method: "POST"; path: `/api/v1/arrivals/${string}/return`; body: ReturnBody; answer: Decided }
   | { name: "readChanges"; method: "GET"; path: `/api/v1/changes`; body: undefined; answer: ChangesPage }
   | { name: "listClients"; method: "GET"; path: `/api/v1/clients`; body: undefined; answer: ClientAnswer[] }
   | { name: "createClient"; method: "POST"; path: `/api/v1/clients`; body: CreateClientRequest; answer: ClientCreated }
@@ -274,6 +437,7 @@ export type Operation =
   | { name: "recallDocument"; method: "POST"; path: `/api/v1/documents/${string}/recall`; body: Reason; answer: StateView }
   | { name: "listReceipts"; method: "GET"; path: `/api/v1/documents/${string}/receipts`; body: undefined; answer: ReceiptLine[] }
   | { name: "readReceipt"; method: "GET"; path: `/api/v1/documents/${string}/receipts/${string}`; body: undefined; answer: Receipt }
+  | { name: "changeReceivers"; method: "POST"; path: `/api/v1/documents/${string}/receivers`; body: ChangeReceivers; answer: ReceiversChanged }
   | { name: "exportRecord"; method: "GET"; path: `/api/v1/documents/${string}/record`; body: undefined; answer: ArrayBuffer }
   | { name: "replaceDocument"; method: "POST"; path: `/api/v1/documents/${string}/replacements`; body: ArrayBuffer; answer: IntakeAnswer }
   | { name: "returnDocument"; method: "POST"; path: `/api/v1/documents/${string}/return`; body: Reason; answer: StateView }
@@ -281,6 +445,7 @@ export type Operation =
   | { name: "reportOpenings"; method: "POST"; path: `/api/v1/documents/${string}/revisions/${string}/openings`; body: ShownPages; answer: Counted }
   | { name: "fetchPage"; method: "GET"; path: `/api/v1/documents/${string}/revisions/${string}/pages/${string}`; body: undefined; answer: ArrayBuffer }
   | { name: "openSheet"; method: "POST"; path: `/api/v1/documents/${string}/sheet`; body: undefined; answer: SheetView }
+  | { name: "listEscalations"; method: "GET"; path: `/api/v1/escalations`; body: undefined; answer: ChainPage }
   | { name: "listAuthority"; method: "GET"; path: `/api/v1/grants`; body: undefined; answer: GrantPage }
   | { name: "giveAuthority"; method: "POST"; path: `/api/v1/grants`; body: GrantRequest; answer: GrantAnswer }
   | { name: "readAuthority"; method: "GET"; path: `/api/v1/grants/${string}`; body: undefined; answer: GrantView }
@@ -288,6 +453,11 @@ export type Operation =
   | { name: "readInbox"; method: "GET"; path: `/api/v1/inbox`; body: undefined; answer: InboxPage }
   | { name: "readLogHead"; method: "GET"; path: `/api/v1/log/head`; body: undefined; answer: LogHeadView }
   | { name: "getMe"; method: "GET"; path: `/api/v1/me`; body: undefined; answer: MeAnswer }
+  | { name: "endAbsence"; method: "DELETE"; path: `/api/v1/me/absence`; body: undefined; answer: null }
+  | { name: "setAbsence"; method: "PUT"; path: `/api/v1/me/absence`; body: Absence; answer: null }
+  | { name: "endCalendar"; method: "DELETE"; path: `/api/v1/me/calendar`; body: undefined; answer: null }
+  | { name: "readCalendar"; method: "GET"; path: `/api/v1/me/calendar`; body: undefined; answer: FeedView | null }
+  | { name: "openCalendar"; method: "POST"; path: `/api/v1/me/calendar`; body: undefined; answer: FeedAddress }
   | { name: "listMyCredentials"; method: "GET"; path: `/api/v1/me/credentials`; body: undefined; answer: CredentialView[] }
   | { name: "readTries"; method: "GET"; path: `/api/v1/me/credentials/${string}/tries`; body: undefined; answer: TriesView }
   | { name: "listMyDevices"; method: "GET"; path: `/api/v1/me/devices`; body: undefined; answer: DeviceAnswer[] }
@@ -297,6 +467,8 @@ export type Operation =
   | { name: "listHandovers"; method: "GET"; path: `/api/v1/me/handovers`; body: undefined; answer: HandoverView[] }
   | { name: "handOver"; method: "POST"; path: `/api/v1/me/handovers/${string}`; body: ApprovalWithPin; answer: null }
   | { name: "freezeMyKey"; method: "PUT"; path: `/api/v1/me/key-freeze`; body: undefined; answer: null }
+  | { name: "readNoticeSettings"; method: "GET"; path: `/api/v1/me/notice-settings`; body: undefined; answer: OwnView }
+  | { name: "setNoticeSettings"; method: "PUT"; path: `/api/v1/me/notice-settings`; body: NoticeSettings; answer: null }
   | { name: "createMyPairingCode"; method: "POST"; path: `/api/v1/me/pairing-codes`; body: undefined; answer: PairingCodeAnswer }
   | { name: "changePin"; method: "POST"; path: `/api/v1/me/pin`; body: ApprovalWithPin; answer: null }
   | { name: "deleteFcmAddress"; method: "DELETE"; path: `/api/v1/me/push-addresses/fcm`; body: undefined; answer: null }
@@ -307,9 +479,25 @@ export type Operation =
   | { name: "activateWebPushAddress"; method: "POST"; path: `/api/v1/me/push-addresses/webpush/activation`; body: WebPushActivation; answer: null }
   | { name: "deleteSignatureImage"; method: "DELETE"; path: `/api/v1/me/signature-image`; body: undefined; answer: null }
   | { name: "putSignatureImage"; method: "PUT"; path: `/api/v1/me/signature-image`; body: ArrayBuffer; answer: StampImageView }
+  | { name: "listMeetings"; method: "GET"; path: `/api/v1/meetings`; body: undefined; answer: MeetingPage }
+  | { name: "conveneMeeting"; method: "POST"; path: `/api/v1/meetings`; body: Convening; answer: MeetingAnswer }
+  | { name: "readMeeting"; method: "GET"; path: `/api/v1/meetings/${string}`; body: undefined; answer: MeetingView }
+  | { name: "answerMeeting"; method: "POST"; path: `/api/v1/meetings/${string}/answer`; body: Reply; answer: MeetingAnswer }
+  | { name: "checkIn"; method: "POST"; path: `/api/v1/meetings/${string}/attendance`; body: Attendance; answer: null }
+  | { name: "cancelMeeting"; method: "POST"; path: `/api/v1/meetings/${string}/cancellation`; body: Cancellation; answer: MeetingAnswer }
+  | { name: "changeMeeting"; method: "POST"; path: `/api/v1/meetings/${string}/changes`; body: Rescheduling; answer: MeetingAnswer }
+  | { name: "fetchInvitation"; method: "GET"; path: `/api/v1/meetings/${string}/invitation`; body: undefined; answer: ArrayBuffer }
+  | { name: "putPaper"; method: "POST"; path: `/api/v1/meetings/${string}/papers`; body: ArrayBuffer; answer: PaperAnswer }
+  | { name: "fetchPaper"; method: "GET"; path: `/api/v1/meetings/${string}/papers/${string}/revisions/${string}/file`; body: undefined; answer: ArrayBuffer }
+  | { name: "readPaperManifest"; method: "GET"; path: `/api/v1/meetings/${string}/papers/${string}/revisions/${string}/manifest`; body: undefined; answer: RevisionManifest }
+  | { name: "fetchPaperPage"; method: "GET"; path: `/api/v1/meetings/${string}/papers/${string}/revisions/${string}/pages/${string}`; body: undefined; answer: ArrayBuffer }
+  | { name: "exportAttendance"; method: "GET"; path: `/api/v1/meetings/${string}/report`; body: undefined; answer: ArrayBuffer }
+  | { name: "readNoticeRules"; method: "GET"; path: `/api/v1/notice-rules`; body: undefined; answer: Rules }
+  | { name: "setNoticeRules"; method: "PUT"; path: `/api/v1/notice-rules`; body: Rules; answer: null }
   | { name: "listNotices"; method: "GET"; path: `/api/v1/notices`; body: undefined; answer: NoticePage }
   | { name: "fetchNotice"; method: "GET"; path: `/api/v1/notices/${string}`; body: undefined; answer: NoticeView }
   | { name: "acknowledgeNotice"; method: "POST"; path: `/api/v1/notices/${string}/acknowledgement`; body: undefined; answer: null }
+  | { name: "whoWasTold"; method: "GET"; path: `/api/v1/notices/${string}/told`; body: undefined; answer: ToldView }
   | { name: "issueToken"; method: "POST"; path: `/api/v1/oauth/token`; body: { client_id?: string; client_secret?: string; grant_type: "client_credentials" | "refresh_token"; refresh_token?: string; scope?: string }; answer: TokenAnswer }
   | { name: "deleteSealImage"; method: "DELETE"; path: `/api/v1/organisation/seal-image`; body: undefined; answer: null }
   | { name: "putSealImage"; method: "PUT"; path: `/api/v1/organisation/seal-image`; body: ArrayBuffer; answer: StampImageView }
@@ -326,6 +514,7 @@ export type Operation =
   | { name: "grantRole"; method: "PUT"; path: `/api/v1/people/${string}/roles/${string}`; body: undefined; answer: null }
   | { name: "fetchPreparedImage"; method: "GET"; path: `/api/v1/prepared/${string}/images/${string}`; body: undefined; answer: ArrayBuffer }
   | { name: "readPreparedManifest"; method: "GET"; path: `/api/v1/prepared/${string}/manifest`; body: undefined; answer: PreparedManifest }
+  | { name: "reportPurges"; method: "POST"; path: `/api/v1/purges`; body: Purged; answer: PurgesKept }
   | { name: "reportReceipts"; method: "POST"; path: `/api/v1/receipts`; body: DeviceReports; answer: Recorded }
   | { name: "readSealQueue"; method: "GET"; path: `/api/v1/seal-queue`; body: undefined; answer: DocumentPage }
   | { name: "resumeSession"; method: "POST"; path: `/api/v1/sessions`; body: ResumeRequest; answer: SessionAnswer }
@@ -336,6 +525,7 @@ export type Operation =
   | { name: "listWebhooks"; method: "GET"; path: `/api/v1/webhooks`; body: undefined; answer: WebhookView[] }
   | { name: "registerWebhook"; method: "POST"; path: `/api/v1/webhooks`; body: WebhookRequest; answer: WebhookCreated }
   | { name: "endWebhook"; method: "DELETE"; path: `/api/v1/webhooks/${string}`; body: undefined; answer: null }
+  | { name: "fetchCalendar"; method: "GET"; path: `/calendar/${string}`; body: undefined; answer: ArrayBuffer }
   | { name: "livez"; method: "GET"; path: `/livez`; body: undefined; answer: { [name: string]: string } }
   | { name: "metrics"; method: "GET"; path: `/metrics`; body: undefined; answer: ArrayBuffer }
   | { name: "readProblem"; method: "GET"; path: `/problems/${string}`; body: undefined; answer: Problem }

@@ -40,7 +40,7 @@ Upload = Annotated[ImageForm, Body(media_type=RequestEncodingType.MULTI_PART)]
     "/api/v1/me/signature-image",
     operation_id="putSignatureImage",
     summary="Put my signature's image",
-    tags=["images"],
+    tags=["images", "phone"],
     opt=allow(roles=PERSON),
 )
 async def put_signature(
@@ -54,7 +54,7 @@ async def put_signature(
     "/api/v1/me/signature-image",
     operation_id="deleteSignatureImage",
     summary="Take my signature's image back",
-    tags=["images"],
+    tags=["images", "phone"],
     opt=allow(roles=PERSON),
 )
 async def delete_signature(actor: Given[Actor], stamp_images: Given[StampImages]) -> None:
@@ -65,7 +65,7 @@ async def delete_signature(actor: Given[Actor], stamp_images: Given[StampImages]
     "/api/v1/organisation/seal-image",
     operation_id="putSealImage",
     summary="Put the organisation's seal",
-    tags=["images"],
+    tags=["images", "phone"],
     opt=allow(roles={Role.ADMINISTRATOR, Role.REGISTRATION_OFFICER}),
 )
 async def put_seal(
@@ -79,7 +79,7 @@ async def put_seal(
     "/api/v1/organisation/seal-image",
     operation_id="deleteSealImage",
     summary="Take the organisation's seal back",
-    tags=["images"],
+    tags=["images", "phone"],
     opt=allow(roles={Role.ADMINISTRATOR, Role.REGISTRATION_OFFICER}),
 )
 async def delete_seal(actor: Given[Actor], stamp_images: Given[StampImages]) -> None:

@@ -167,7 +167,7 @@ async def test_the_screens_of_a_leader(people: People, documents: list[str]) -> 
         people.leader,
         {
             "inbox": "/#/", "document": f"/#/d/{document}", "sheet": f"/#/d/{document}/sign", "return": f"/#/d/{document}/return", "batch": "/#/batch",
-            "notices": "/#/notices", "me": "/#/me", "pin": "/#/pin", "verify": "/#/verify", "device": "/#/device", "missing": "/#/nothing",
+            "notices": "/#/notices", "me": "/#/me", "pin": "/#/pin", "verify": "/#/verify", "device": "/#/device", "grant": "/#/authority/new", "image": "/#/image/mine", "missing": "/#/nothing",
         },
     )  # fmt: skip
 

@@ -50,7 +50,8 @@ export async function authorityScreen({ me, signal }) {
   /** @param {any} grant @param {(id: string) => string} name */
   function row(grant, name) {
     const state = standing(grant);
-    const [giver, holder] = [name(grant.grantor), name(grant.holder)];
+    const holder = name(grant.holder);
+    const mine = grant.grantor === me.person.id;
     const revoke = async () => {
       if (!(await ask({ title: t("authRevokeAsk", { name: holder, line: line(grant) }), deed: t("deviceRevoke"), leave: t("cancel"), danger: true }))) return;
       await post(`/api/v1/grants/${grant.id}/revocation`, undefined, { tries: 3 }).catch((error) => say(words(error)));
@@ -61,10 +62,11 @@ export async function authorityScreen({ me, signal }) {
       "div", { class: "line wrap" },
       h(
         "div", { class: "grow" }, outside(line(grant), "who"), " ", h("span", { class: open ? "chip here" : "chip" }, t(state)),
-        h("div", {}, outside(giver), " → ", outside(holder)), h("div", { class: "soft" }, t("authUntil", { date: until(grant) }), " · ", outside(grant.paper)),
+        h("div", {}, !mine && outside(name(grant.grantor)), !mine && " → ", outside(holder)), h("div", { class: "soft" }, t("authUntil", { date: until(grant) })),
+        h("div", { class: "soft" }, outside(grant.paper)),
         grant.types.length > 0 && h("div", { class: "soft" }, outside(grant.types.join(", "))),
       ),
-      open && (grant.grantor === me.person.id || has(me, "administrator")) && h("button", { class: "plain danger slim", onclick: revoke }, t("deviceRevoke")),
+      open && (mine || has(me, "administrator")) && h("button", { class: "plain danger slim", onclick: revoke }, t("deviceRevoke")),
     );
   }
   deeds(has(me, "leader") && !deputy(me.person) && h("a", { class: "main", href: "#/authority/new" }, icon("plus"), t("authGive")));
@@ -194,7 +196,7 @@ export async function imageScreen({ signal }, which) {
     fill(place, url && h("img", { src: url, alt: t("imageChoose") }));
     fill(note, !fits && help);
   };
-  const input = h("input", { class: "unseen", type: "file", accept: "image/png", tabindex: "-1", onchange: show });
+  const input = h("input", { class: "unseen", type: "file", accept: "image/png", tabindex: "-1", "aria-label": t("imageChoose"), onchange: show });
   /** @param {() => Promise<unknown>} deed */
   const act = async (deed) => {
     try {

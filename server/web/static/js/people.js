@@ -92,7 +92,7 @@ function pendingCertificate(one) {
     }
     input.value = "";
   };
-  const input = h("input", { class: "unseen", type: "file", multiple: true, accept: ".pem,.crt,.cer,.der", tabindex: "-1", onchange: bring });
+  const input = h("input", { class: "unseen", type: "file", multiple: true, accept: ".pem,.crt,.cer,.der", tabindex: "-1", "aria-label": t("certBring"), onchange: bring });
   const card = h(
     "article", { class: "card" }, outside(name, "who"), h("span", { class: "soft" }, t(one.kind === "seal" ? "purposeSeal" : "purposePerson")),
     h(
