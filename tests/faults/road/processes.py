@@ -38,7 +38,7 @@ from tests.fakes.stack import ORGANISATION, ORIGIN, RECEIVERS, UNLIMITED, Caller
 ROOT = Path(__file__).resolve().parents[3]
 TRACED = ROOT / "tests" / "faults" / "signer" / "traced.py"
 _HOATOC = [sys.executable, "-c", "from server.cli import main; main()"]
-_START_S = 60.0
+_START_S = 120.0
 
 SIGNER_TOML = """profile = "test"
 state_dir = "{state}"
