@@ -1,1 +1,1 @@
-"""Meetings: invitations, their revisions, answers for the newest one, papers, calendars (MTG-1 to MTG-6)."""
+"""Meetings: invitations, their revisions, answers for the newest one, papers, calendars (MTG-1, MTG-5, MTG-6)."""

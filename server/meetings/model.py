@@ -13,7 +13,8 @@ import msgspec
 from server.documents.model import clean
 from server.errors import Refused
 
-HOUR_US: Final = 3_600_000_000
+MINUTE_US: Final = 60_000_000
+HOUR_US: Final = 60 * MINUTE_US
 DAY_US: Final = 24 * HOUR_US
 LONGEST_US: Final = 31 * DAY_US
 FURTHEST_US: Final = 731 * DAY_US
@@ -106,7 +107,7 @@ def paragraphs(text: str) -> str:
 
 
 def checked(details: Details, now_us: int) -> Details:
-    """`details` with clean texts, each person once, the chair among them.
+    """`details` with clean texts, whole minutes (as they are shown), each person once, the chair among them.
 
     Raises: Refused("invalid-request") for empty texts and times that are past, reversed or too far.
     """
@@ -114,6 +115,8 @@ def checked(details: Details, now_us: int) -> Details:
         details,
         title=clean(details.title),
         place=clean(details.place),
+        starts_us=details.starts_us // MINUTE_US * MINUTE_US,
+        ends_us=details.ends_us // MINUTE_US * MINUTE_US,
         agenda=paragraphs(details.agenda),
         asked=paragraphs(details.asked),
         attendees=tuple(sorted({*details.attendees, details.chair})),

@@ -1,4 +1,4 @@
-"""Meetings over HTTP: who calls, changes, answers and reads them; papers, calendars, the list of who came (MTG-1 to MTG-6, C12)."""
+"""Meetings over HTTP: who calls, changes, answers and reads them; papers, calendars, the list of who came (MTG-1, MTG-5, MTG-6, C12)."""
 
 import asyncio
 import base64
@@ -143,6 +143,28 @@ async def test_from_the_invitation_over_a_change_to_the_list_of_who_came(world: 
     assert not any(b"BIMAT" in bytes(row["body"]) for row in bodies)
 
 
+async def test_what_is_pushed_of_a_meeting_says_nothing_of_it(world: World) -> None:
+    """C12, NOT-3: an opaque id and neutral words; the phone fetches the rest."""
+    phone = await world.stack.phone(world.second.person)
+    address = f"sample-token-meeting-{phone.device}"
+    await phone.call("PUT", "/api/v1/me/push-addresses/fcm", json={"registration_token": address})
+    meeting = await convened(world, hours=20)
+    assert (await changed(world, meeting, 0, hours=3)).status_code == 200
+
+    def sent() -> list[str]:
+        return [one.raw for one in world.stack.fcm.records if one.address == address]
+
+    for _ in range(4500):
+        if sent():
+            break
+        await asyncio.sleep(0.02)
+    assert sent()
+    for raw in sent():
+        for word in ("BIMAT", "phân công", "Phòng họp", "Nguyễn", meeting, json.dumps("Phòng họp")[1:-1]):
+            assert word not in raw
+    await phone.call("DELETE", "/api/v1/me/push-addresses/fcm")
+
+
 async def test_after_the_start_nothing_is_changed_answered_or_told(world: World) -> None:
     meeting = await convened(world)
     await begun(world, meeting)
@@ -220,7 +242,8 @@ async def test_a_paper_is_read_whole_and_a_changed_one_takes_its_place(world: Wo
     assert code(await world.leader.call("GET", f"{path}/file")) == "not-found"
     assert (await told(world.leader))[:3] == ["meeting_papers", "meeting_papers", "meeting_invited"]
     states = await world.rows(
-        "SELECT kind, state FROM notices WHERE person = $1 AND kind LIKE 'meeting%' ORDER BY created_us DESC LIMIT 3", world.leader.person
+        "SELECT kind, state FROM notices WHERE person = $1 AND kind LIKE 'meeting%' ORDER BY created_us DESC LIMIT 3",
+        world.leader.person,
     )
     # The newer word on papers replaces the older one, and neither hides the invitation.
     assert [row["state"] for row in states] == ["open", "superseded", "open"]

@@ -12,12 +12,12 @@ from server.db import migrate, open_database
 from server.errors import Refused
 from server.identity.model import Actor, Role
 from server.meetings import queries
-from server.meetings.model import HOUR_US, Answer, Details, MeetingState
+from server.meetings.model import HOUR_US, MINUTE_US, Answer, Details, MeetingState
 from server.meetings.service import AnswerGiven, MeetingService
 from server.once import Once
 from tests.fakes.clock import FrozenClock
 
-NOW = 1_795_000_000_000_000
+NOW = 1_795_000_020_000_000
 ORGANISER, CHAIR, FIRST, SECOND, SPARE, STRANGER = (letter * 32 for letter in "abcdef")
 STAFF = Actor("person", ORGANISER, "o1", frozenset({Role.STAFF}))
 
@@ -273,7 +273,7 @@ async def walk(room, steps):
                 continue
             case "change", at, where, hours:
                 now_us = room.clock.now_us()
-                new = now_us + hours * HOUR_US
+                new = (now_us + hours * HOUR_US) // MINUTE_US * MINUTE_US
                 code = await room.change(at, place=where, starts_us=new, ends_us=new + HOUR_US)
                 expected = "meeting-over" if over else "meeting-changed" if at != sequence else ""
                 if not expected and (where, new) == (place, starts_us):
