@@ -23,6 +23,7 @@ import msgspec
 
 from server.audit.model import Jwk, LeafEvent, Receipt
 from server.verification_texts import CERTIFICATE, INTEGRITY
+from server.wire import iso
 from signing.core.codec import CodecError, PublicJwk, sha256, thumbprint, unb64u, verify_jws
 from signing.core.log import ProofInvalid, leaf_hash, verify_head
 from signing.core.model import APPROVAL_TYP, Approval, Kind
@@ -44,6 +45,7 @@ __all__ = [
     "Unreadable",
     "intact",
     "judge_file",
+    "later_step",
     "manifest_steps",
     "pdf_step",
     "valid_then",
@@ -320,21 +322,51 @@ def _check_cms(receipt: Receipt, roots: Sequence[bytes], now_us: int, steps: lis
 # --- the files that a receipt or a manifest names ---------------------------------------------------------------------
 
 
-def pdf_step(receipt: Receipt, path: Path) -> Step:
+def pdf_step(receipt: Receipt, path: Path) -> tuple[Step, int]:
     """Whether the PDF is the receipt's revision: by its digest, and by `tbs` computed from it again without the CMS.
 
-    Raises `OSError`.
+    The number is where that revision ends, 0 where it is not in the file; of a file that goes on ("pdf-extends") `later_step` judges the
+    rest. Raises `OSError`.
     """
     with path.open("rb") as file, _mapped(file.fileno()) as data:
         cms = _cms_place(receipt, data)
-        if _digest(data, (0, len(data))) != receipt.revision:
-            grown = any(_digest(data, (0, end)) == receipt.revision for end in _revision_ends(data, cms))
-            return Step("pdf", Outcome.FAILED, "pdf-extends" if grown else "pdf-other")
+        ends = [len(data), *_revision_ends(data, cms)]
+        end = next((end for end in ends if _digest(data, (0, end)) == receipt.revision), 0)
+        if not end:
+            return Step("pdf", Outcome.FAILED, "pdf-other"), 0
         if cms is None:
-            return Step("pdf", Outcome.FAILED, "pdf-without-signature")
-        if _digest(data, (0, cms[0]), (cms[1], len(data))) != receipt.tbs:
-            return Step("pdf", Outcome.FAILED, "pdf-other-content")
-    return Step("pdf", Outcome.PASSED, "pdf-is-revision")
+            return Step("pdf", Outcome.FAILED, "pdf-without-signature"), 0
+        if _digest(data, (0, cms[0]), (cms[1], end)) != receipt.tbs:
+            return Step("pdf", Outcome.FAILED, "pdf-other-content"), 0
+        if end < len(data):
+            return Step("pdf", Outcome.FAILED, "pdf-extends"), end
+    return Step("pdf", Outcome.PASSED, "pdf-is-revision"), end
+
+
+def later_step(report: PdfReport, end: int) -> Step:
+    """Whether behind the receipt's revision, which ends at `end`, nothing stands but what an archive adds: validation data and document
+    time stamps (EN 319 142-1, 5.4), each revision by the closed list and each stamp valid. Anything else is "pdf-extends".
+    """
+    # A revision that ends with %%EOF gets its line end from the next one.
+    rows = [row for row in report.chain if row.length > end + 2]
+    if not rows or not report.result.valid or not all(_archival(row) for row in rows):
+        return Step("pdf", Outcome.FAILED, "pdf-extends")
+    return Step("pdf", Outcome.PASSED, "pdf-archived", "; ".join(_added(row, report.result) for row in rows))
+
+
+def _archival(row: RevisionChange) -> bool:
+    found = row.change
+    if found is None or found.certifies or not (found.timestamp or found.validation_data):
+        return False
+    seen = any(field.box is not None or any(field.rect) for field in found.fields)
+    return not seen and (found.signature is None or found.timestamp)
+
+
+def _added(row: RevisionChange, result: ValidationResult) -> str:
+    assert row.change is not None
+    stamp = next((one for one in result.signatures if one.timestamp and one.field == row.change.signature), None)
+    time = "" if stamp is None or stamp.time_us is None else f" {iso(stamp.time_us)}"
+    return " + ".join(["DSS"] * row.change.validation_data + [f"DocTimeStamp{time}"] * row.change.timestamp)
 
 
 def _mapped(descriptor: int) -> mmap.mmap:

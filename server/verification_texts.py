@@ -29,6 +29,13 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "record-whole": ("Hồ sơ đủ tệp, đúng mã băm; các bản nối tiếp nhau từng byte.", "The record is whole; its revisions continue one another byte for byte."),
     "record-receipt-right": ("Biên nhận đúng, và đúng với bản đã ký.", "The receipt holds, and is about its revision."),
     "record-receipt-wrong": ("Biên nhận không đúng.", "The receipt does not hold."),
+    "authority-holds": ("Giấy giao quyền ký đúng người, đúng phạm vi, đúng thời hạn.", "The grant of authority fits person, scope and time."),
+    "authority-not-signed": ("Thiếu giấy giao quyền ký, hoặc giấy không đúng là bản đã ghi nhật ký.", "A grant is missing, or is not the one that was logged."),
+    "authority-other-person": ("Giấy giao quyền ký không phải của người đã ký.", "The grant is not the signer's."),
+    "authority-out-of-scope": ("Giấy giao quyền ký không bao gồm văn bản này.", "The grant does not cover this document."),
+    "authority-other-time": ("Thời điểm ký không nằm trong thời hạn giao quyền.", "The time of signing is not within the grant's time."),
+    "openings-whole": ("Thiết bị của người ký đã báo mở đủ mọi trang trước khi ký.", "The signer's devices said that every page was opened before signing."),
+    "openings-wrong": ("Danh sách trang đã mở thiếu hoặc không đúng với văn bản.", "The list of opened pages is missing or does not fit the document."),
     # Signatures of a PDF.
     "no-signature": ("Văn bản chưa có chữ ký số.", "The document has no signature."),
     "range-not-exact": ("Phạm vi ký không đúng bằng phần ngoài chữ ký.", "The byte range does not leave out exactly the signature."),
@@ -99,6 +106,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "Tệp PDF bắt đầu bằng bản mà biên nhận nêu nhưng đã có bản sau; hãy kiểm tra riêng tệp đó.",
         "The PDF begins with the receipt's revision but later ones follow; verify that file itself.",
     ),
+    "pdf-archived": (
+        "Tệp PDF là bản mà biên nhận nêu; sau đó chỉ thêm dữ liệu lưu trữ hợp lệ.",
+        "The PDF is the receipt's revision, behind which only valid archival data were added.",
+    ),
     "pdf-without-signature": ("Tệp PDF không chứa chữ ký của biên nhận.", "The PDF does not hold the receipt's signature."),
     "pdf-other-content": ("Nội dung ký tính lại từ PDF không khớp.", "The content to be signed, computed from the PDF, differs."),
     # Drawing the pages again.
@@ -117,6 +128,8 @@ STEPS: Final[dict[str, tuple[str, str]]] = {
     "log-key": ("Khóa nhật ký", "Log key"),
     "record": ("Hồ sơ", "Record"),
     "receipt": ("Biên nhận", "Receipt"),
+    "authority": ("Thẩm quyền", "Authority"),
+    "openings": ("Trang đã mở", "Opened pages"),
     "head": ("Đầu nhật ký", "Log head"),
     "inclusion": ("Vị trí trong nhật ký", "Inclusion"),
     "event": ("Sự kiện", "Event"),

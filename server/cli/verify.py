@@ -4,6 +4,7 @@ What is hostile is bounded first (size, kind of file), and a PDF is opened in li
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import stat
@@ -19,9 +20,10 @@ from server.cli.verify_screen import NOT_VALID, UNREADABLE, VALID, VERDICTS, Ans
 from server.cli.verify_screen import as_json as render_json
 
 if TYPE_CHECKING:
+    from server.preservation.record import Contents
     from server.previews.model import Manifest
     from server.sandbox.pool import Sandbox
-    from server.verification import ReceiptReport, Step
+    from server.verification import PdfReport, ReceiptReport, Step
 
 _MAX_TRUST = 1 << 20
 _MAX_MANIFEST = 32 << 20
@@ -146,12 +148,17 @@ def _is_record(path: Path) -> bool:
 async def _receipt(
     file: Path, roots: list[bytes], log_key: str | None, pdf: Path | None, manifest: "tuple[Manifest, bytes] | None"
 ) -> Answer:
-    from server.verification import pdf_step, verify_receipt
+    from server.verification import Unreadable, later_step, pdf_step, verify_receipt
 
     report = verify_receipt(file.read_bytes(), roots=roots, now_us=_now_us(), log_key=log_key)
     steps = list(report.steps)
     if pdf is not None:
-        steps.append(pdf_step(report.receipt, pdf))
+        step, end = pdf_step(report.receipt, pdf)
+        if step.code == "pdf-extends":
+            # What cannot be read is no archive's revision: the step stays as it is.
+            with contextlib.suppress(Unreadable):
+                step = later_step(await _judged(pdf, roots), end)
+        steps.append(step)
         if manifest is not None:
             steps.extend(await _redrawn(manifest, pdf, report))
     answer = Answer("receipt", steps)
@@ -175,15 +182,17 @@ async def _record(file: Path, roots: list[bytes], log_key: str | None) -> Answer
         answer = await _pdf(folder / f"revision-{len(contents.revisions) - 1}.pdf", roots, None)
         steps = [Step("record", Outcome.PASSED, "record-whole", f"{len(contents.files)}")]
         places = {one.sha256: number for number, one in enumerate(contents.revisions)}
-        steps += [await _receipt_of(folder, number, places, roots, log_key) for number in range(len(contents.receipts))]
+        for number in range(len(contents.receipts)):
+            steps += await _receipt_of(folder, number, places, roots, log_key, contents)
         whole = Answer("record", steps)
         whole.pdf, whole.sha256 = answer.pdf, answer.sha256
         return whole
 
 
 async def _receipt_of(
-    folder: Path, number: int, places: dict[str, int], roots: list[bytes], log_key: str | None
-) -> "Step":
+    folder: Path, number: int, places: dict[str, int], roots: list[bytes], log_key: str | None, contents: "Contents"
+) -> "list[Step]":
+    """The receipt's own step, and those of the authority and the openings that its event names."""
     from server.verification import Outcome, Step, Unreadable
 
     path = folder / f"receipt-{number}.json"
@@ -192,14 +201,43 @@ async def _receipt_of(
         pdf = folder / f"revision-{places[named]}.pdf"
         found = await _receipt(path, roots, log_key, pdf, None)
     except (KeyError, ValueError, AttributeError, TypeError, RecursionError, Unreadable):
-        return Step("receipt", Outcome.FAILED, "record-receipt-wrong", str(number + 1))
+        return [Step("receipt", Outcome.FAILED, "record-receipt-wrong", str(number + 1))]
     if found.exit_code == VALID:
-        return Step("receipt", Outcome.PASSED, "record-receipt-right", str(number + 1))
+        assert found.receipt is not None
+        right = Step("receipt", Outcome.PASSED, "record-receipt-right", str(number + 1))
+        return [right, *_rests_on(found.receipt, folder, contents)]
     outcome = Outcome.FAILED if found.exit_code == NOT_VALID else Outcome.UNKNOWN
-    return Step("receipt", outcome, "record-receipt-wrong", str(number + 1))
+    return [Step("receipt", outcome, "record-receipt-wrong", str(number + 1))]
+
+
+def _rests_on(report: "ReceiptReport", folder: Path, contents: "Contents") -> "list[Step]":
+    from server.preservation.proofs import authority_step, openings_step
+    from server.preservation.record import parts
+
+    kept = parts(contents)
+
+    def part(path: str) -> bytes:
+        return (folder / kept[path]).read_bytes()
+
+    manifests = {one.sha256: one.path for one in contents.files if one.path.endswith("/manifest.json")}
+    found = (
+        authority_step(report.receipt, contents.metadata, report.signature.time_us, part),
+        openings_step(report.receipt, manifests, part),
+    )
+    return [step for step in found if step is not None]
 
 
 async def _pdf(file: Path, roots: list[bytes], manifest: "tuple[Manifest, bytes] | None") -> Answer:
+    report = await _judged(file, roots)
+    answer = Answer("pdf", [] if manifest is None else await _redrawn(manifest, file, None))
+    answer.pdf = report
+    with file.open("rb") as source:
+        answer.sha256 = hashlib.file_digest(source, "sha256").hexdigest()
+    return answer
+
+
+async def _judged(file: Path, roots: list[bytes]) -> "PdfReport":
+    """Every signature and every revision, by a limited child. Raises `Unreadable`."""
     from server.sandbox.model import SandboxFailure, SandboxRefused
     from server.sandbox.pool import Sandbox
     from server.sandbox.tasks import Task
@@ -208,7 +246,7 @@ async def _pdf(file: Path, roots: list[bytes], manifest: "tuple[Manifest, bytes]
     tasks = {"verify.pdf": Task("server.verification:judge_file")}
     async with Sandbox(concurrency=1, tasks=tasks) as sandbox:
         try:
-            report = await sandbox.call(
+            return await sandbox.call(
                 "verify.pdf",
                 JudgeOrder(path=str(file.absolute()), roots=roots, now_us=_now_us()),
                 PdfReport,
@@ -220,11 +258,6 @@ async def _pdf(file: Path, roots: list[bytes], manifest: "tuple[Manifest, bytes]
             raise Unreadable(str(error.code)) from None
         except SandboxFailure as error:
             raise Unreadable(f"child-{error.code}") from None
-    answer = Answer("pdf", [] if manifest is None else await _redrawn(manifest, file, None))
-    answer.pdf = report
-    with file.open("rb") as source:
-        answer.sha256 = hashlib.file_digest(source, "sha256").hexdigest()
-    return answer
 
 
 async def _redrawn(given: "tuple[Manifest, bytes]", pdf: Path, receipt: "ReceiptReport | None") -> "list[Step]":

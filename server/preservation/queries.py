@@ -89,6 +89,27 @@ async def record_evidence(db: Reads, prepared: str) -> list[Row]:
     )
 
 
+async def record_grants(db: Reads, organisation: str, prepared: str) -> list[Row]:
+    """The grant that a signature was made under and those that it rests on, newest first, each with the key that signed it (AUT-6)."""
+    found: list[Row] = []
+    wanted = await db.fetch_one("SELECT authority_grant AS id FROM prepared_revisions WHERE id = $1", prepared)
+    while wanted is not None and wanted["id"] is not None:
+        row = await db.fetch_one(
+            "SELECT g.parent AS id, g.digest, g.jws, d.approval_jwk FROM authority_grants g JOIN devices d ON d.id = g.device "
+            "WHERE g.id = $1 AND g.organisation = $2",
+            wanted["id"],
+            organisation,
+        )
+        if row is not None:
+            found.append(row)
+        wanted = row
+    return found
+
+
+async def record_openings(db: Reads, prepared: str) -> Row | None:
+    return await db.fetch_one("SELECT digest, proof FROM opening_proofs WHERE prepared = $1", prepared)
+
+
 async def record_route(db: Reads, document: str) -> list[Row]:
     return await db.fetch_all(
         "SELECT s.position, s.kind, s.field_name, s.authority_line, s.state, s.decided_us, p.name, p.position AS title FROM route_steps s "

@@ -8,6 +8,7 @@ every file by its SHA-256. The archive is written as it is sent, stored without 
 """
 
 import hashlib
+import re
 import zipfile
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ from server.revocation.service import der_sequence
 from server.storage import Blobs
 from server.wire import iso
 
-__all__ = ["Contents", "ContentsFile", "ContentsRevision", "RecordError", "RecordService", "check"]
+__all__ = ["Contents", "ContentsFile", "ContentsRevision", "RecordError", "RecordService", "check", "parts"]
 
 _CHUNK: Final = 1 << 18
 _MAX_FILES: Final = 10_000
@@ -42,6 +43,8 @@ This record holds all that is needed to verify the document after many years wit
 record.json        mọi tệp và mã băm SHA-256; chuỗi các bản · every file with its SHA-256; the chain of revisions
 revisions/         từng bản của tệp PDF, bản sau nối tiếp bản trước từng byte · each revision; each begins with the one before
 signatures/N/      bản kê đã xem, phê duyệt (JWS), khóa, chứng thư · manifest that was shown, approval (JWS), its key, certificates
+authority/         giấy giao quyền ký (JWS) và khóa của người giao · grants of authority (JWS), their grantors' keys
+openings/          các trang mà thiết bị của người ký báo đã mở · pages that the signer's devices said were opened
 evidence/          trả lời OCSP, danh sách thu hồi (DER) · OCSP answers, revocation lists (DER)
 receipts/          biên nhận kèm chứng minh nhật ký · receipts with their proofs in the log
 packets/           gói edXML đã gửi; trạng thái của nơi nhận · edXML packets sent; receivers' statuses
@@ -247,10 +250,25 @@ class RecordService:
                 for row in evidence
             ]
             yield archive.small(f"{folder}/status.json", msgspec.json.encode(said))
+            for path, data in await self._rests_on(actor, one["prepared"]):
+                if path not in held:
+                    held.add(path)
+                    yield archive.small(path, data)
             for row in evidence:
                 if row["answer"] is not None and row["digest"] not in held:
                     held.add(row["digest"])
                     yield archive.small(f"evidence/{row['source']}-{row['digest']}.der", bytes(row["answer"]))
+
+    async def _rests_on(self, actor: Actor, prepared: str) -> list[tuple[str, bytes]]:
+        """What the signature's event names by digest besides: grants (AUT-6), and the pages that were opened."""
+        files: list[tuple[str, bytes]] = []
+        for grant in await queries.record_grants(self._db, actor.organisation, prepared):
+            files.append((f"authority/{grant['digest']}.jws", str(grant["jws"]).encode()))
+            files.append((f"authority/{grant['digest']}.key.json", str(grant["approval_jwk"]).encode()))
+        opened = await queries.record_openings(self._db, prepared)
+        if opened is not None:
+            files.append((f"openings/{opened['digest']}.json", bytes(opened["proof"])))
+        return files
 
     async def _exchanged(self, archive: _Archive, actor: Actor, document: str) -> AsyncIterator[bytes]:
         # The file of a packet goes some time after it has done its work; what it was stays known.
@@ -312,7 +330,8 @@ def _log_xml(document: str, events: list[Row]) -> bytes:
 def check(path: Path, folder: Path) -> Contents:
     """Prove that an archive is whole, and put its revisions and receipts into `folder` under numbers of ours.
 
-    `folder/revision-N.pdf` and `folder/receipt-N.json`, N from 0 in the order of `record.json`. Raises `RecordError`:
+    `folder/revision-N.pdf` and `folder/receipt-N.json`, N from 0 in the order of `record.json`; beside them, as `parts` names them, what
+    receipts name by digest. Raises `RecordError`:
     "record-unreadable", "record-incomplete" (a file is missing, doubled, unnamed or of another digest), "record-chain-broken".
     """
     try:
@@ -320,11 +339,27 @@ def check(path: Path, folder: Path) -> Contents:
             contents = _contents(archive)
             wanted = {one.path: f"revision-{number}.pdf" for number, one in enumerate(contents.revisions)}
             wanted |= {one: f"receipt-{number}.json" for number, one in enumerate(contents.receipts)}
+            wanted |= parts(contents)
             _digests(archive, contents, wanted, folder)
     except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError, ValueError, KeyError) as error:
         raise RecordError("record-unreadable") from error
     _chain(contents, folder)
     return contents
+
+
+_PART: Final = re.compile(
+    r"authority/[0-9a-f]{64}\.(jws|key\.json)|openings/[0-9a-f]{64}\.json|signatures/\d+/manifest\.json"
+)
+_MAX_PART: Final = 32 << 20
+
+
+def parts(contents: Contents) -> dict[str, str]:
+    """Grants, openings and manifests of the archive, each with the name of ours under which `check` puts it into its folder."""
+    return {
+        one.path: f"part-{number}"
+        for number, one in enumerate(contents.files)
+        if _PART.fullmatch(one.path) and one.size <= _MAX_PART
+    }
 
 
 def _contents(archive: zipfile.ZipFile) -> Contents:

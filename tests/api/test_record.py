@@ -13,6 +13,8 @@ import pytest
 from server.demo.processes import hoatoc
 from server.preservation.record import RecordError, check
 from tests.api.conftest import World, code
+from tests.api.grants import granted, signed
+from tests.api.test_openings import opened
 from tests.fakes.pdf_signing import run
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -22,6 +24,10 @@ async def exported(world: World, folder: Path) -> Path:
     document = await world.signed(world.leader, world.second)
     assert (await world.clerk.sign(document)).status_code == 200
     await world.stack.until(document, "accepted", "delivered", "forwarded")
+    return await fetched(world, document, folder)
+
+
+async def fetched(world: World, document: str, folder: Path) -> Path:
     answer = await world.qlvb.call("GET", f"/api/v1/documents/{document}/record")
     while answer.status_code == 409:  # the log's next head is a second or two away
         assert code(answer) == "file-pending"
@@ -76,6 +82,40 @@ async def test_a_record_is_whole_and_verified_offline(world: World, tmp_path: Pa
     assert [one.get("id") for one in xml] == [one["id"] for one in log]
     assert "Kiểm tra" in readme
     assert "To verify" in readme
+
+
+async def test_a_record_proves_authority_and_opened_pages(world: World, tmp_path: Path) -> None:
+    """AUT-6, REC-1: the grant that the deputy signed under and what he opened, by the digests that the log names."""
+    given = await granted(world.leader, world.second)
+    step = {"person": world.second.person, "grant": given["id"]}
+    document = await world.taken(world.second, signers=[step], open_every_page=True)
+    assert await opened(world.second, document, 1) == 1
+    assert (await world.second.sign(document)).status_code == 200
+    await world.stack.until(document, "signed")
+    path = await fetched(world, document, tmp_path)
+    status, found = verify(path, world)
+    assert (status, [one["code"] for one in found["steps"]]) == (
+        0, ["record-whole", "record-receipt-right", "authority-holds", "openings-whole"],
+    ), found  # fmt: skip
+    assert "KT. CHỦ TỊCH" in found["steps"][2]["detail"]
+    with zipfile.ZipFile(path) as archive:
+        grant = archive.read(f"authority/{given['digest']}.jws").decode()
+    # Another grant of the same people under the name of this one: whoever rewrites the list too, meets the log.
+    other = signed(world.leader, world.second).encode()
+    assert other != grant.encode()
+    status, found = verify(relisted(path, tmp_path / "forged.zip", f"authority/{given['digest']}.jws", other), world)
+    assert (status, found["steps"][2]["code"]) == (1, "authority-not-signed")
+
+
+def relisted(path: Path, out: Path, name: str, data: bytes) -> Path:
+    """The same archive with another file under a name, and a `record.json` that says so."""
+    with zipfile.ZipFile(path) as source:
+        contents = json.loads(source.read("record.json"))
+    for one in contents["files"]:
+        if one["path"] == name:
+            one |= {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+    fresh = {name: data, "record.json": json.dumps(contents).encode()}
+    return rewritten(path, out, lambda entry, before: fresh.get(entry, before))
 
 
 async def test_a_record_outlives_the_file_of_its_packet(world: World, tmp_path: Path) -> None:

@@ -80,9 +80,13 @@ async def test_files_receipts_and_manifest_of_the_road_hold_offline(tmp_path: Pa
         assert code == 0, said["steps"]
         assert {step["outcome"] for step in said["steps"]} == {"passed"}
         code, said = await verify(second, "--trust", trust, "--pdf", final, "--log-key", pinned)
-        # The archive's revision follows the one that the clerk sealed.
-        assert (code, said["event"]) == (1, "document.sealed_pending_archive"), said["steps"]
-        assert [one["code"] for one in said["steps"] if one["outcome"] != "passed"] == ["pdf-extends"]
+        # The archive's revision follows the one that the clerk sealed, and adds nothing else.
+        assert (code, said["event"]) == (0, "document.sealed_pending_archive"), said["steps"]
+        assert said["steps"][-1]["code"] == "pdf-archived"
+        assert said["steps"][-1]["detail"].startswith("DSS + DocTimeStamp 20")
+        # Behind the leader's revision stands the clerk's seal: that is more than an archive.
+        code, said = await verify(first, "--trust", trust, "--pdf", final, "--log-key", pinned)
+        assert (code, said["steps"][-1]["code"]) == (1, "pdf-extends")
         code, said = await verify(second, "--trust", trust, "--pdf", signed)
         assert (code, said["steps"][-1]["code"]) == (1, "pdf-other")
 

@@ -1,0 +1,129 @@
+"""What a signature in a record rests on besides its receipt, proven offline: the grant of authority and the pages that were opened.
+
+The log's event names both by SHA-256, so neither can be exchanged afterwards. A grant is judged as the server judged it in S1: who gave
+it signed it, its holder signed the document, it covered such a document, and each grant that it rests on was its grantor's (AUT-3 to
+AUT-6). Its keys come from the record, as the approval key of a receipt does; whose they are, the officer's vouchers say.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from server.audit.model import LeafEvent, Receipt
+from server.authority.model import GRANT_TYP, Form, Grant, folded
+from server.previews.model import Manifest, ManifestError, PreparedManifest, parse
+from server.previews.openings import Openings
+from server.verification import Outcome, Step
+from signing.core.codec import CodecError, PublicJwk, sha256, unb64u, verify_jws
+from signing.core.model import APPROVAL_TYP, Approval
+
+__all__ = ["authority_step", "event_of", "openings_step"]
+
+Part = Callable[[str], bytes]
+"""The bytes of a file of the record by its path there. Raises KeyError where it has none."""
+
+
+class _Named(msgspec.Struct, frozen=True):
+    """What the event of a signature says of it. Digests hex, those of grants newest first with a space between."""
+
+    authority: str = ""
+    authority_grant: str = ""
+    openings: str = ""
+
+
+def event_of(receipt: Receipt) -> tuple[LeafEvent, _Named]:
+    """Raises: CodecError, msgspec.MsgspecError for a leaf that is no event; `verify_receipt` has judged it before."""
+    event = msgspec.json.decode(unb64u(receipt.leaf), type=LeafEvent)
+    return event, msgspec.json.decode(event.body, type=_Named)
+
+
+def authority_step(receipt: Receipt, metadata: dict[str, Any], time_us: int | None, part: Part) -> Step | None:
+    """None where the event names no authority. `time_us`: when the signature was made, as its time stamp proves.
+
+    A grant that had ended by then leaves it open whether the signature was begun in time: unknown, not failed.
+    """
+    event, named = event_of(receipt)
+    digests = named.authority_grant.split()
+    if not digests:
+        return None
+    try:
+        grants = [_grant(digest, part) for digest in digests]
+        approval = verify_jws(receipt.approval, APPROVAL_TYP, _key(receipt.approval_key), Approval)
+    except (KeyError, CodecError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return Step("authority", Outcome.FAILED, "authority-not-signed")
+    said = f"{'; '.join(f'{grant.form}. {grant.line} ({grant.paper})' for grant in grants)}"
+    if not _hangs_together(grants, digests, named.authority, event.actor) or any(
+        grant.organisation != approval.organisation for grant in grants
+    ):
+        return Step("authority", Outcome.FAILED, "authority-other-person", said)
+    if not all(_covers(grant, metadata) for grant in grants):
+        return Step("authority", Outcome.FAILED, "authority-out-of-scope", said)
+    if time_us is None or any(not grant.not_before <= time_us < grant.not_after for grant in grants):
+        begun = time_us is not None and all(grant.not_before <= time_us for grant in grants)
+        outcome = Outcome.UNKNOWN if time_us is None or begun else Outcome.FAILED
+        return Step("authority", outcome, "authority-other-time", said)
+    return Step("authority", Outcome.PASSED, "authority-holds", said)
+
+
+def _grant(digest: str, part: Part) -> Grant:
+    signed = part(f"authority/{digest}.jws")
+    if sha256(signed).hex() != digest:
+        raise CodecError("another grant")
+    key = msgspec.json.decode(part(f"authority/{digest}.key.json"), type=PublicJwk)
+    return verify_jws(signed.decode("ascii"), GRANT_TYP, key, Grant)
+
+
+def _key(key: Any) -> PublicJwk:
+    return PublicJwk(crv=key.crv, kty=key.kty, x=key.x, y=key.y)
+
+
+def _hangs_together(grants: list[Grant], digests: list[str], forms: str, signer: str) -> bool:
+    """The signer holds the first; each next one is its parent, a TL. that its grantor held (AUT-4: nothing else goes further)."""
+    above = [*digests[1:], ""]
+    held = [signer, *(grant.grantor for grant in grants)]
+    return (
+        " ".join(grant.form.value for grant in grants) == forms
+        and [grant.parent for grant in grants] == above
+        and all(grant.holder == holder for grant, holder in zip(grants, held, strict=False))
+        and all(grant.form is Form.TL for grant in grants[1:])
+    )
+
+
+def _covers(grant: Grant, metadata: dict[str, Any]) -> bool:
+    type_name, urgency = metadata.get("type_name"), metadata.get("urgency")
+    if not isinstance(type_name, str) or not isinstance(urgency, int):
+        return False
+    return urgency <= grant.urgency and (not grant.types or folded(type_name) in map(folded, grant.types))
+
+
+def openings_step(receipt: Receipt, manifests: dict[str, str], part: Part) -> Step | None:
+    """None where the event names no openings. `manifests`: path in the record by SHA-256.
+
+    Every page of what was approved is named once, by an image that the approved manifest shows of it; of the page that bears the mark
+    itself, the manifest shows the image with the mark, so that one is not compared.
+    """
+    event, named = event_of(receipt)
+    if not named.openings:
+        return None
+    wrong = Step("openings", Outcome.FAILED, "openings-wrong")
+    try:
+        proof = part(f"openings/{named.openings}.json")
+        opened = msgspec.json.decode(proof, type=Openings)
+        manifest: Manifest = parse(part(manifests[receipt.manifest]))
+    except (KeyError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ManifestError):
+        return wrong
+    if sha256(proof).hex() != named.openings or not isinstance(manifest, PreparedManifest):
+        return wrong
+    if (opened.document, opened.person, opened.revision) != (receipt.document, event.actor, manifest.parent):
+        return wrong
+    shown: dict[int, set[str]] = {}
+    for image in manifest.images:
+        shown.setdefault(image.page, set()).add(image.digest)
+    touched = {image.page for image in manifest.images if image.from_revision == manifest.prepared}
+    pages = [one.page for one in opened.pages]
+    if pages != list(range(1, manifest.page_count + 1)):
+        return wrong
+    if any(one.page not in touched and one.image not in shown[one.page] for one in opened.pages):
+        return wrong
+    return Step("openings", Outcome.PASSED, "openings-whole", f"{manifest.page_count}")

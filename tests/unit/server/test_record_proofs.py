@@ -1,0 +1,185 @@
+"""What a receipt of a record rests on: grants of authority judged offline, with every link broken in turn (AUT-3 to AUT-6, AUT-8)."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from server.authority.model import GRANT_TYP, Form, Grant
+from server.preservation.proofs import authority_step, openings_step
+from server.previews.model import encode, parse
+from server.previews.openings import OpenedPage, Openings
+from server.verification import Outcome
+from signing import device
+from signing.core.codec import public_jwk, sign_jws
+from tests.unit.server import receipt_samples as samples
+
+HEAD, UNIT, DEPUTY = (
+    "0199a0c0ffee7000800000000000000a",
+    "0199a0c0ffee7000800000000000000b",
+    "0199a0c0ffee70008000000000000003",
+)
+KEYS = {person: device.new_key() for person in (HEAD, UNIT, DEPUTY)}
+HOUR = 3_600_000_000
+METADATA = {"type_name": "Công văn", "urgency": 2}
+
+
+@pytest.fixture(scope="module")
+def maker(tmp_path_factory: pytest.TempPathFactory) -> samples.Maker:
+    return samples.Maker(samples.Signed(tmp_path_factory.mktemp("signed")))
+
+
+def grant(grantor: str, holder: str, form: Form, /, **changes: Any) -> tuple[Grant, bytes, str]:
+    """A grant of organisation X01, its signed form, and its digest."""
+    values: dict[str, Any] = {
+        "v": 1, "organisation": "X01", "form": form, "grantor": grantor, "holder": holder, "line": "CHỦ TỊCH", "paper": "Quy chế làm việc số 3",
+        "types": ("Công văn",), "urgency": 3, "parent": "", "not_before": samples.NOW - HOUR, "not_after": samples.NOW + HOUR,
+        "nonce": device.new_credential_id(), **changes,
+    }  # fmt: skip
+    made = Grant(**values)
+    signed = sign_jws(made, GRANT_TYP, KEYS[grantor]).encode()
+    return made, signed, hashlib.sha256(signed).hexdigest()
+
+
+Chain = list[tuple[Grant, bytes, str]]
+
+
+def passed_on(own: dict[str, Any] | None = None, above: dict[str, Any] | None = None) -> Chain:
+    """A TL. of the head to a unit's head, passed on to his deputy as KT. (AUT-4)."""
+    upper = grant(HEAD, UNIT, Form.TL, **(above or {}))
+    return [grant(UNIT, DEPUTY, Form.KT, **{"parent": upper[2], "line": "CHÁNH VĂN PHÒNG", **(own or {})}), upper]
+
+
+def files(chain: Chain) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for made, signed, digest in chain:
+        found[f"authority/{digest}.jws"] = signed
+        found[f"authority/{digest}.key.json"] = msgspec.json.encode(public_jwk(KEYS[made.grantor].public_key()))
+    return found
+
+
+def judged(
+    maker: samples.Maker,
+    chain: Chain,
+    *,
+    kept: dict[str, bytes] | None = None,
+    time_us: int | None = samples.NOW,
+    **metadata: Any,
+) -> tuple[Outcome, str]:
+    named = {"authority": " ".join(one[0].form for one in chain), "authority_grant": " ".join(one[2] for one in chain)}
+    held = files(chain) if kept is None else kept
+    step = authority_step(maker.receipt(named=named), METADATA | metadata, time_us, held.__getitem__)
+    assert step is not None
+    return step.outcome, step.code
+
+
+def test_a_grant_and_a_chain_hold(maker: samples.Maker) -> None:
+    assert judged(maker, [grant(HEAD, DEPUTY, Form.KT)]) == (Outcome.PASSED, "authority-holds")
+    assert judged(maker, passed_on()) == (Outcome.PASSED, "authority-holds")
+    assert judged(maker, [grant(HEAD, DEPUTY, Form.KT, types=())], type_name="Quyết định")[0] is Outcome.PASSED
+    assert authority_step(maker.receipt(), METADATA, samples.NOW, {}.__getitem__) is None
+
+
+@pytest.mark.parametrize(
+    ("chain", "code"),
+    [
+        (lambda: [grant(HEAD, UNIT, Form.KT)], "authority-other-person"),
+        (lambda: passed_on({"parent": ""}), "authority-other-person"),
+        (lambda: passed_on(above={"holder": HEAD}), "authority-other-person"),
+        (lambda: [grant(UNIT, DEPUTY, Form.KT), grant(HEAD, UNIT, Form.TL)], "authority-other-person"),
+        (lambda: passed_on()[:1], "authority-other-person"),
+        # AUT-3: a TUQ. goes no further, whatever hangs on it.
+        (lambda: passed_on(above={"form": Form.TUQ}), "authority-other-person"),
+        (lambda: [grant(HEAD, DEPUTY, Form.KT, organisation="X02")], "authority-other-person"),
+        (lambda: [grant(HEAD, DEPUTY, Form.KT, types=("Quyết định",))], "authority-out-of-scope"),
+        (lambda: [grant(HEAD, DEPUTY, Form.KT, urgency=1)], "authority-out-of-scope"),
+        (lambda: passed_on(above={"urgency": 1}), "authority-out-of-scope"),
+        (lambda: [grant(HEAD, DEPUTY, Form.KT, not_before=samples.NOW + 1)], "authority-other-time"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_fails(maker: samples.Maker, chain: Callable[[], Chain], code: str) -> None:
+    assert judged(maker, chain()) == (Outcome.FAILED, code)
+
+
+def test_a_time_that_is_not_proven_is_left_open(maker: samples.Maker) -> None:
+    ended = [grant(HEAD, DEPUTY, Form.KT, not_after=samples.NOW)]
+    assert judged(maker, ended) == (Outcome.UNKNOWN, "authority-other-time")
+    assert judged(maker, [grant(HEAD, DEPUTY, Form.KT)], time_us=None) == (Outcome.UNKNOWN, "authority-other-time")
+
+
+def test_another_grant_or_key_is_no_proof(maker: samples.Maker) -> None:
+    chain = passed_on()
+    kept = files(chain)
+    mine, upper = (f"authority/{one[2]}" for one in chain)
+    stranger = msgspec.json.encode(public_jwk(device.new_key().public_key()))
+    for change in (
+        {f"{mine}.jws": kept[f"{upper}.jws"]},
+        {f"{mine}.jws": kept[f"{mine}.jws"][:-4] + b"AAAA"},
+        {f"{mine}.key.json": stranger},
+        {f"{upper}.key.json": b"[]"},
+        {f"{upper}.jws": b""},
+    ):
+        assert judged(maker, chain, kept=kept | change) == (Outcome.FAILED, "authority-not-signed"), change
+    for path in kept:
+        left = {name: data for name, data in kept.items() if name != path}
+        assert judged(maker, chain, kept=left) == (Outcome.FAILED, "authority-not-signed"), path
+
+
+# -- the pages that were opened ----------------------------------------------------------------------------------------
+
+
+def opened(maker: samples.Maker, **changes: Any) -> Openings:
+    manifest = parse(maker.signed.manifest)
+    first = {image.page: image.digest for image in reversed(manifest.images)}
+    values: dict[str, Any] = {
+        "v": 1, "document": samples.DOCUMENT, "revision": manifest.parent, "person": DEPUTY,  # type: ignore[union-attr]
+        "pages": tuple(OpenedPage(page, first[page], "0" * 32, samples.NOW) for page in sorted(first)), **changes,
+    }  # fmt: skip
+    return Openings(**values)
+
+
+def pages_judged(maker: samples.Maker, proof: Openings, *, manifest: bytes | None = None) -> tuple[Outcome, str]:
+    body = msgspec.json.encode(proof)
+    digest = hashlib.sha256(body).hexdigest()
+    kept = {f"openings/{digest}.json": body, "signatures/1/manifest.json": manifest or maker.signed.manifest}
+    manifests = {hashlib.sha256(maker.signed.manifest).hexdigest(): "signatures/1/manifest.json"}
+    step = openings_step(maker.receipt(named={"openings": digest}), manifests, kept.__getitem__)
+    assert step is not None
+    return step.outcome, step.code
+
+
+def test_the_list_of_opened_pages_fits_what_was_approved(maker: samples.Maker) -> None:
+    good = opened(maker)
+    assert pages_judged(maker, good) == (Outcome.PASSED, "openings-whole")
+    assert openings_step(maker.receipt(), {}, {}.__getitem__) is None
+    change = msgspec.structs.replace
+    wrong = "f" * 64
+    for bad in (
+        opened(maker, person=HEAD),
+        opened(maker, document="0" * 32),
+        opened(maker, revision=wrong),
+        opened(maker, pages=good.pages[:-1]),
+        opened(maker, pages=(*good.pages, change(good.pages[0], page=len(good.pages) + 1))),
+        opened(maker, pages=()),
+    ):
+        assert pages_judged(maker, bad) == (Outcome.FAILED, "openings-wrong"), bad
+    assert pages_judged(maker, good, manifest=b"{}") == (Outcome.FAILED, "openings-wrong")
+
+
+def test_an_image_of_a_page_that_the_mark_left_alone_must_be_the_approved_one(maker: samples.Maker) -> None:
+    manifest = parse(maker.signed.manifest)
+    # As the server makes them: only touched pages are drawn from the prepared file.
+    kept = tuple(
+        msgspec.structs.replace(image, from_revision=manifest.parent)  # type: ignore[union-attr]
+        for image in manifest.images
+    )
+    body = encode(msgspec.structs.replace(manifest, images=kept))
+    good = opened(maker)
+    assert pages_judged(maker, good, manifest=body) == (Outcome.PASSED, "openings-whole")
+    other = msgspec.structs.replace(good.pages[0], image="f" * 64)
+    bad = opened(maker, pages=(other, *good.pages[1:]))
+    assert pages_judged(maker, bad, manifest=body) == (Outcome.FAILED, "openings-wrong")
+    # On the page of the mark itself the shown image is another than the opened one.
+    assert pages_judged(maker, bad) == (Outcome.PASSED, "openings-whole")
