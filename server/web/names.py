@@ -144,8 +144,19 @@ class _Scopes:
         for at in range(head + 1, self._end[head]):
             plain = self._text(at - 1) in {"(", ",", "["} or self._is_spread(at)
             renamed = self._in_object(at) and self._text(at - 1) == ":"
-            if self.kinds[at] == "word" and (renamed or (plain and not self._in_object(at))):
+            if (
+                self.kinds[at] == "word"
+                and (renamed or (plain and not self._in_object(at)))
+                and self._is_parameter(at, head)
+            ):
                 self._bind(at, head, last)
+
+    def _is_parameter(self, at: int, head: int) -> bool:
+        """Whether nothing but patterns is around; a default value is none."""
+        around = self._around[at]
+        while around != head and self._text(around) in {"[", "{"} and self._text(around - 1) != "=":
+            around = self._around[around]
+        return around == head
 
     def _body_end(self, at: int) -> int:
         """The last place of a function's body: its block, or the expression of an arrow."""

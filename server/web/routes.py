@@ -23,7 +23,7 @@ from litestar.params import PathParameter
 
 from server.errors import Refused
 from server.identity.guard import public
-from server.web import icon, spare
+from server.web import icon, joined, spare
 
 _STATIC: Final = Path(__file__).parent / "static"
 POLICY: Final = (
@@ -78,8 +78,8 @@ def files() -> dict[str, File]:
 def _assets() -> Iterator[tuple[str, File]]:
     yield "/assets/icon.svg", _file(icon.svg().encode(), ".svg")
     yield "/assets/app.css", _file(spare.style((_STATIC / "app.css").read_bytes()), ".css")
-    for path in sorted((_STATIC / "js").glob("*.js")):
-        yield f"/assets/js/{path.name}", _file(spare.script(path.read_bytes()), ".js")
+    for name, body in joined.scripts(_STATIC / "js", (_STATIC / "sw.js").read_bytes()):
+        yield f"/assets/js/{name}.js", _file(body, ".js")
 
 
 def _manifest() -> bytes:

@@ -298,7 +298,7 @@ async def test_a_signature_without_its_stamp_is_never_called_missing(desk: Desk)
     """D5: while the authority is away the step stays open; the document's state says that the signature was made."""
     frame = next(one for one in desk.page.frames if one.url.startswith(desk.show.stage.base_url))
     asked = """async (cases) => {
-      const { outcomeOf } = await import("/assets/js/signing.js");
+      const { outcomeOf } = (await import("/assets/js/app.js")).$signing;
       return cases.map(([state, step]) => outcomeOf({ state, route: [{ position: 1, state: step }, { position: 2, state: "waiting" }] }, 1));
     }"""
     cases = [

@@ -11,7 +11,7 @@ import brotli
 import pytest
 
 from server.identity.dpop import Verifier
-from server.web import icon, spare
+from server.web import icon, joined, spare
 from server.web.routes import POLICY, files, packed
 from tests.web.conftest import Hand, Site
 
@@ -88,9 +88,36 @@ async def test_what_is_sent_is_its_source_but_for_private_names() -> None:
         pairs.append({"path": path.name, "source": source.decode(), "sent": sent.decode()})
         bare = [text for kind, text in spare.tokens(source.decode()) if kind != "space"]
         shorter += sum(map(len, bare)) - sum(len(text) for kind, text in spare.tokens(sent.decode()) if kind != "space")
-        assert files()["/sw.js" if path.name == "sw.js" else f"/assets/js/{path.name}"].body.endswith(sent)
+        if path.name in {"sw.js", "api.js", "view.js"}:
+            assert files()["/sw.js" if path.name == "sw.js" else f"/assets/js/{path.name}"].body.endswith(sent)
     assert judged(pairs) == []
     assert shorter > 10_000
+
+
+async def test_what_the_first_screen_needs_is_one_file(tmp_path: Path) -> None:
+    """Each module in a scope of its own, after those that it draws in; what the worker and what later screens need stays a file."""
+    sources = {
+        "app": 'import { one, two as second } from "./part.js";\nimport * as all from "./shared.js";\nout(one, second(), all.bytes, () => import("./later.js"));\n',
+        "part": 'import { bytes } from "./shared.js";\nconst own = bytes;\nexport const one = own;\nexport async function two() { return own; }\n',
+        "shared": "export const bytes = 7;\n",
+        "later": 'import { bytes } from "./shared.js";\nimport { one } from "./part.js";\nout(bytes, one);\n',
+    }
+    for name, text in sources.items():
+        (tmp_path / f"{name}.js").write_text(text)
+    found = {
+        name: body.decode() for name, body in joined.scripts(tmp_path, b'import { bytes } from "/assets/js/shared.js";')
+    }
+    assert found == {
+        "app": 'import*as $shared from"./shared.js";'
+        "export const $part=(()=>{const{bytes}=$shared;const a=bytes;const one=a;async function two(){return a;}\nreturn{one,two}})();\n"
+        "export const $app=(()=>{const{one,two:second}=$part;const all=$shared;"
+        'out(one,second(),all.bytes,()=>import("./later.js"));\nreturn{}})();\n',
+        "shared": "export const bytes=7;\n",
+        "later": 'import{$part}from"./app.js";import{bytes}from"./shared.js";const{one}=$part;out(bytes,one);\n',
+    }
+    (tmp_path / "part.js").write_text("export let one = 1;\n")
+    with pytest.raises(ValueError, match="no declaration"):
+        list(joined.scripts(tmp_path, b""))
 
 
 @pytest.mark.parametrize(
@@ -136,6 +163,10 @@ async def test_a_lexer_tells_code_from_words(source: str, sent: str) -> None:
         ("const long = 1; f(long, o.long, { long: 2 });", "const a=1;f(a,o.long,{long:2});"),
         ("const long = 1; f({ long });", "const long=1;f({long});"),
         ("const g = (document) => document.x; document.y();", "const g=(document)=>document.x;document.y();"),
+        (
+            "const f = (one, two = (undefined), three = [window], { four: five } = {}) => five;",
+            "const f=(b,c=(undefined),d=[window],{four:a}={})=>a;",
+        ),
         ("export function first(second) { return second; }", "export function first(a){return a;}"),
         ("for (const one of all) f(...one, `${one}`);", "for(const a of all)f(...a,`${a}`);"),
         (

@@ -132,7 +132,7 @@ export async function approveScreen({ me, signal, go, changed }, id) {
 
   async function prepare() {
     try {
-      await told;
+      await told();
       const opened = await openSheet(id, doc.revision);
       if (signal.aborted) return;
       sheet = opened.sheet;
@@ -322,7 +322,7 @@ export async function batchScreen({ me, signal, go, changed }) {
       if (before !== row.doc.revision) row.agreed = false;
       row.step = myStep(row.doc, me);
       if (!row.step) throw new Problem(409, { code: "not-your-turn", title: t("notYourTurn") });
-      await told;
+      await told();
       const opened = await openSheet(row.id, row.doc.revision);
       row.missing = unopened(opened.sheet);
       row.page = await stampedPage(opened, signal);

@@ -35,8 +35,10 @@ export function myStep(document, me) {
     return document.route.find((/** @type {any} */ one) => one.state === "open" && one.kind === "seal");
 }
 
-/** Ends when the server was told of every page that was opened, or there is no network. @type {Promise<unknown>} */
-export let told = Promise.resolve();
+/** @type {Promise<unknown>} */
+let telling = Promise.resolve();
+/** Ends when the server was told of every page that was opened, or there is no network. */
+export const told = () => telling;
 /** The page at which a document is to be opened next. @type {Map<string, number>} */
 export const openAt = new Map();
 
@@ -49,7 +51,7 @@ function teller({ id, revision }, signal) {
   let timer;
   const send = () => {
     clearTimeout(timer);
-    if (fresh.length) told = later(`open-${revision}-${fresh[0].page}`, `/api/v1/documents/${id}/revisions/${revision}/openings`, { pages: fresh });
+    if (fresh.length) telling = later(`open-${revision}-${fresh[0].page}`, `/api/v1/documents/${id}/revisions/${revision}/openings`, { pages: fresh });
     fresh = [];
   };
   signal.addEventListener("abort", send);
@@ -104,7 +106,7 @@ export async function documentScreen({ me, signal, changed }, id) {
   const gone = () => {
     shown = null;
     purge(id).catch(() => {});
-    fill(main, nothing("cross", t("docRecalled")));
+    fill(main, nothing("cross", t("docRecalled")), has(me, "clerk") && h("a", { class: "plain", href: `#/a/sent/${id}` }, t("receivers")));
     fill(counter);
     deeds();
   };
@@ -216,10 +218,7 @@ function files(found) {
   const list = h("div", { class: "lines" }, file("original", "fileOriginal"), kinds.has("signature") && file("signed", "fileSigned"), kinds.has("seal") && found.state !== "sealed_pending_archive" && file("final", "fileFinal"));
   const receipts = h("button", { class: "line", onclick: () => listReceipts(found, receipts) }, icon("check"), t("receipts"));
   list.append(receipts);
-  if (kinds.has("seal")) {
-    const receivers = h("button", { class: "line", onclick: () => listReceivers(found, receivers) }, icon("inbox"), t("receivers"));
-    list.append(receivers);
-  }
+  if (kinds.has("seal")) list.append(h("a", { class: "line", href: `#/a/sent/${found.id}` }, icon("inbox"), t("receivers")));
   list.append(h("a", { class: "line", href: "#/verify" }, icon("tick"), t("verifyTitle")));
   return list;
 }
@@ -229,22 +228,6 @@ async function fetchFile(found, which) {
   try {
     const bytes = await call("GET", `/api/v1/documents/${found.id}/files/${which}`);
     download(bytes, "application/pdf", `${found.number}-${found.notation}-${which}.pdf`.replace(/[^\p{L}\p{N}.-]+/gu, "-"));
-  } catch (error) {
-    say(words(error));
-  }
-}
-
-/** The words for a receiver's states that differ for whoever sent the document. @type {Record<string, string>} */
-const RECEIVER = {
-  failed: "to_failed", accepted_by_exchange: "to_exchange", delivered: "s_delivered", arrived: "s_delivered", accepted: "s_accepted",
-  assigned: "s_accepted", in_progress: "s_accepted", finished: "s_accepted", rejected: "s_refused", taken_back: "s_recalled",
-};
-
-/** What became of it at its receivers. @param {any} found @param {HTMLElement} place */
-async function listReceivers(found, place) {
-  try {
-    const { receivers } = await read(`/api/v1/documents/${found.id}/deliveries`);
-    place.replaceWith(...receivers.map((/** @type {any} */ one) => h("div", { class: "line" }, icon("inbox"), h("div", {}, outside(one.name, "who"), h("div", { class: "soft" }, t(RECEIVER[one.state] ?? "to_waiting"))))));
   } catch (error) {
     say(words(error));
   }
