@@ -143,17 +143,14 @@ class CalendarService:
             raise Refused("not-found")
         now_us, person = self._clock.now_us(), str(found["person"])
         actor = Actor("person", person, found["organisation"])
-        rows = await queries.listing(
-            self._db, actor, now_us=now_us, since_us=now_us - _KEPT_US, after=(-1, 0, ""), limit=_MOST
-        )
+        rows = await queries.attended(self._db, actor, since_us=now_us - _KEPT_US, limit=_MOST)
         calendar = _calendar("PUBLISH")
         for row in rows:
-            if row["person"] is not None:
-                meeting = queries.meeting_of(row)
-                gone = row["last"] is not None or meeting.state is MeetingState.CANCELLED
-                calendar.add_component(
-                    _event(meeting, queries.details_of(row["details"]), row["changed_us"], cancelled=gone)
-                )
+            meeting = queries.meeting_of(row)
+            gone = row["last"] is not None or meeting.state is MeetingState.CANCELLED
+            calendar.add_component(
+                _event(meeting, queries.details_of(row["details"]), row["changed_us"], cancelled=gone)
+            )
         await self._db.transact(lambda tx: queries.fetched(tx, person, now_us))
         return bytes(calendar.to_ical())
 

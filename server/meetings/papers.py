@@ -9,10 +9,11 @@ from typing import Protocol
 
 import msgspec
 
-from server import audit
+from server import audit, jobs
 from server.clock import Clock
 from server.db import Database, Row, Transaction
 from server.documents.model import clean
+from server.documents.service import WarmPreviews
 from server.errors import Refused
 from server.identity.model import Actor
 from server.ids import new_id
@@ -93,6 +94,7 @@ class PaperService:
             id_, version = await self._kept(
                 tx, row.id, replaces, name=name, digest=digest, size=size, pages=pages, now_us=now_us
             )
+            await jobs.enqueue(tx, "previews.warm", WarmPreviews(revision=digest), dedupe_key=f"previews.warm:{digest}")
             event = {"paper": id_, "revision": digest, "version": version}
             await audit.append(
                 tx, "meeting.paper_put", organisation=row.organisation, actor=actor.id, subject=row.id, body=event, now_us=now_us

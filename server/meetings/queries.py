@@ -43,6 +43,16 @@ async def listing(
     )  # fmt: skip
 
 
+async def attended(db: Reads, actor: Actor, *, since_us: int, limit: int) -> list[Row]:
+    """What the actor himself is or was on the list of, for his calendar."""
+    return await db.fetch_all(
+        f"{_VIEW} AND a.person IS NOT NULL AND m.ends_us > $4 ORDER BY m.starts_us, m.id LIMIT $5",
+        *_who(actor),
+        since_us,
+        limit,
+    )
+
+
 def meeting_of(row: Row) -> MeetingRow:
     return into(row, MeetingRow)
 
@@ -151,24 +161,16 @@ async def check_in(tx: Transaction, meeting: str, person: str, *, came_us: int |
     )  # fmt: skip
 
 
-async def members(tx: Reads, organisation: str, people: tuple[str, ...]) -> set[str]:
-    """Those of `people` who are active members of the organisation."""
-    found: set[str] = set()
-    for person in people:
-        row = await tx.fetch_one(
-            "SELECT id FROM people WHERE id = $1 AND organisation = $2 AND state = 'active'", person, organisation
-        )
-        if row is not None:
-            found.add(person)
-    return found
+async def members(tx: Reads, organisation: str) -> dict[str, str]:
+    """Names of the active members of the organisation, by id."""
+    rows = await tx.fetch_all("SELECT id, name FROM people WHERE organisation = $1 AND state = 'active'", organisation)
+    return {str(row["id"]): str(row["name"]) for row in rows}
 
 
-async def names(tx: Reads, organisation: str, people: set[str]) -> dict[str, str]:
-    rows = [
-        await tx.fetch_one("SELECT id, name FROM people WHERE id = $1 AND organisation = $2", one, organisation)
-        for one in sorted(people)
-    ]
-    return {str(row["id"]): str(row["name"]) for row in rows if row is not None}
+async def names(db: Reads, organisation: str) -> dict[str, str]:
+    """The same with those who left: what a revision said of them stays."""
+    rows = await db.fetch_all("SELECT id, name FROM people WHERE organisation = $1", organisation)
+    return {str(row["id"]): str(row["name"]) for row in rows}
 
 
 async def organisation_name(tx: Reads, organisation: str) -> str:
@@ -190,18 +192,14 @@ async def conflicts(db: Reads, meeting: MeetingRow, person: str | None) -> list[
     )  # fmt: skip
 
 
-async def silent(db: Reads, meetings: list[str]) -> dict[str, int]:
-    """How many have not answered the newest revision of each."""
-    found: dict[str, int] = {}
-    for meeting in meetings:
-        row = await db.fetch_one(
-            "SELECT count(*) AS n FROM meeting_attendees a JOIN meetings m ON m.id = a.meeting WHERE m.id = $1 AND a.last IS NULL "
-            "AND (a.answered IS NULL OR a.answered <> m.sequence)",
-            meeting,
-        )
-        assert row is not None
-        found[meeting] = int(row["n"])
-    return found
+async def silent(db: Reads, organisation: str, since_us: int) -> dict[str, int]:
+    """How many have not answered the newest revision of each meeting that did not end before `since_us`."""
+    rows = await db.fetch_all(
+        "SELECT m.id, count(*) AS n FROM meetings m JOIN meeting_attendees a ON a.meeting = m.id WHERE m.organisation = $1 AND m.ends_us > $2 "
+        "AND a.last IS NULL AND (a.answered IS NULL OR a.answered <> m.sequence) GROUP BY m.id",
+        organisation, since_us,
+    )  # fmt: skip
+    return {str(row["id"]): int(row["n"]) for row in rows}
 
 
 # Papers.

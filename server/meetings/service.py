@@ -103,10 +103,11 @@ class MeetingService:
         rows = await queries.listing(
             self._db, actor, now_us=now_us, since_us=now_us - LATE_US, after=after, limit=limit
         )
-        silent = await queries.silent(self._db, [row["id"] for row in rows if row["managed"]])
-        wanted = {one for row in rows if row["before"] for one in people_in(*_sides(row))}
-        names = await queries.names(self._db, actor.organisation, wanted)
-        return [_shown(row, now_us, names, silent.get(row["id"])) for row in rows]
+        managed = any(row["managed"] for row in rows)
+        silent = await queries.silent(self._db, actor.organisation, now_us - LATE_US) if managed else {}
+        wanted = any(people_in(*_sides(row)) for row in rows if row["before"])
+        names = await queries.names(self._db, actor.organisation) if wanted else {}
+        return [_shown(row, now_us, names, silent.get(row["id"], 0) if row["managed"] else None) for row in rows]
 
     async def show(self, actor: Actor, meeting: str) -> Shown:
         """One meeting with its list as the actor may see it. Raises: Refused("not-found")."""
@@ -121,8 +122,8 @@ class MeetingService:
             whose = None if row["managed"] else actor.id
             conflicts = await queries.conflicts(self._db, queries.meeting_of(row), whose)
         names = {one.person: one.name for one in everybody}
-        wanted = people_in(*_sides(row)) if row["before"] else set()
-        names |= await queries.names(self._db, actor.organisation, wanted - names.keys())
+        if row["before"] and people_in(*_sides(row)) - names.keys():
+            names = await queries.names(self._db, actor.organisation)
         shown = _shown(row, now_us, names, silent)
         organisation = await queries.organisation_name(self._db, actor.organisation)
         found = [_conflict(one, names, own=one["person"] == actor.id) for one in conflicts]
@@ -328,7 +329,7 @@ class MeetingService:
         if chosen is None:
             return
         known = await queries.attendee(tx, row.id, chosen)
-        if (known is not None and known.last is None) or not await queries.members(tx, row.organisation, (chosen,)):
+        if (known is not None and known.last is None) or chosen not in await queries.members(tx, row.organisation):
             raise Refused("answer-invalid", reason="substitute")
         await queries.invite(tx, row.id, chosen, mine.person)
         await queries.unanswer(tx, row.id, chosen)
@@ -421,7 +422,7 @@ def _conflict(row: Row, names: dict[str, str], *, own: bool) -> Conflict:
 
 
 async def _known(tx: Reads, organisation: str, details: Details) -> None:
-    if await queries.members(tx, organisation, details.attendees) != set(details.attendees):
+    if not set(details.attendees) <= (await queries.members(tx, organisation)).keys():
         raise Refused("attendee-unknown")
 
 

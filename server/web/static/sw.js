@@ -90,8 +90,8 @@ async function announced({ c: challenge, id, l: lane }) {
   if (notice === null) await show(t("app"), { body: t(lane === "u" ? "pushUrgent" : "pushNormal"), tag: id, data: { notice: id } });
   else await close(id);
   if (!notice) return;
-  const { document, urgency } = notice;
-  const tag = document ?? id;
+  const { document, urgency, about } = notice;
+  const tag = document ?? (about || id);
   // A push may come twice; what the person has put aside stays aside.
   const seen = (await get("seen")) ?? [];
   const standing = (await self.registration.getNotifications({ tag })).some(({ data }) => data.notice === id);
@@ -102,8 +102,8 @@ async function announced({ c: challenge, id, l: lane }) {
   await put("seen", [id, ...seen.filter((one) => one !== id)].slice(0, 200));
   const title = language() === "en" ? notice.title_en : notice.title;
   await show(urgency ? `${t(`u${urgency}`)} · ${title}` : title, {
-    body: (await get("detail")) ? visible([notice.number, notice.subject].filter(Boolean).join(" · ")) : t(urgency ? "pushUrgent" : "pushNormal"),
-    tag, renotify: urgency > 0 && !standing, requireInteraction: urgency > 2, timestamp: Date.parse(notice.created_at), data: { notice: id, document },
+    body: (await get("detail")) ? visible([notice.number, notice.subject ?? notice.headline].filter(Boolean).join(" · ")) : t(urgency ? "pushUrgent" : "pushNormal"),
+    tag, renotify: urgency > 0 && !standing, requireInteraction: urgency > 2, timestamp: Date.parse(notice.created_at), data: { notice: id, document, about },
     actions: [{ action: "open", title: t("keyOpen") }, { action: "ack", title: t("noticeAck") }],
   });
   return id;
@@ -117,8 +117,8 @@ self.addEventListener("push", (event) => {
   event.waitUntil(pushed(data).catch(() => {}));
 });
 
-async function opened({ notice, document }) {
-  const hash = document ? `#/d/${document}` : "#/notices";
+async function opened({ notice, document, about = "" }) {
+  const hash = document ? `#/d/${document}` : about.startsWith("meeting") ? `#/m/${about.split(":")[1]}` : "#/notices";
   const [window] = await self.clients.matchAll({ type: "window" });
   if (!window) return self.clients.openWindow(`/${hash}`);
   window.postMessage({ go: hash });

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server import logs
 from server.errors import Refused
 from server.meetings import words
 from server.meetings.model import (
@@ -154,3 +155,9 @@ def test_times_are_told_as_in_vietnam() -> None:
     starts_us = 1_793_494_800 * SECOND_US  # 2026-11-01T01:00:00Z
     assert words.span(starts_us, starts_us + 2 * HOUR_US) == "08:00–10:00 01/11/2026"
     assert words.span(starts_us, starts_us + 20 * HOUR_US) == "08:00 01/11/2026 – 04:00 02/11/2026"
+
+
+def test_no_log_says_the_address_of_a_feed() -> None:
+    """A14: the path of a request that failed is logged; this one opens a person's calendar."""
+    path = "/calendar/" + "Ab3_-" * 9 + ".ics"
+    assert logs.redact(None, "", {"path": path}) == {"path": "/calendar/[redacted].ics"}
