@@ -102,7 +102,8 @@ _LINE = {
 }  # fmt: skip
 
 _ARRIVAL = {
-    "id": "01a2012d33e07d1b9c5a0b7e64f1c2d8", "kind": "new", "state": "waiting", "about": None, "sender": "H01.02", "sender_name": "Cơ quan Mẫu Hai",
+    "id": "01a2012d33e07d1b9c5a0b7e64f1c2d8", "kind": "new", "state": "waiting", "words": {"vi": "Chờ vào sổ", "en": "Waits to be registered"},
+    "about": None, "sender": "H01.02", "sender_name": "Cơ quan Mẫu Hai",
     "reference": "57/CV-CQM", "subject": "Về việc phối hợp công tác mẫu", "type_name": "Công văn", "urgency": 2, "promulgation_date": "2026-11-20",
     "due_date": None, "year": None, "number": None, "own_number": None, "received_at": _AT,
 }  # fmt: skip
@@ -121,9 +122,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "readArrival": {
         "200": {
             "arrival": _ARRIVAL, "receiver": "H01.01", "exchange_id": "H01.02,2026/11/20,57/CV-CQM", "asked": "", "judgement": "valid",
+            "judged": {"words": {"vi": "Chữ ký hợp lệ", "en": "The signatures are valid"}},
             "files": [{
                 "position": 1, "name": "Công văn mẫu.pdf", "content_type": "application/pdf", "sha256": _REVISION, "size": 48211, "pdf": True,
-                "verdict": "valid", "findings": [],
+                "verdict": "valid", "reasons": [], "findings": [],
             }],
             "related": [], "decided_at": None, "remark": "", "header": {"document_id": "H01.02,2026/11/20,57/CV-CQM", "number": "57"},
         },

@@ -10,6 +10,7 @@ from server.documents.model import clean
 from server.exchange.business import Meaning, New, Replace, Revoke, Update
 from server.exchange.incoming import Came
 from server.exchange.model import MessageHeader, StatusPacket, Urgency
+from server.exchange.words import Words, of_code
 
 
 class Kind(StrEnum):
@@ -102,6 +103,7 @@ class FileRow(msgspec.Struct, frozen=True, kw_only=True):
     pdf: int
     findings: str
     verdict: str | None
+    report: str | None
 
 
 class Judgement(StrEnum):
@@ -121,6 +123,32 @@ def judged(files: list[FileRow]) -> Judgement:
     if None in verdicts:
         return Judgement.PENDING
     return Judgement.VALID if set(verdicts) == {"valid"} else Judgement.NOT_VALID
+
+
+JUDGEMENTS: Final = {
+    Judgement.PENDING: Words("Đang kiểm tra chữ ký", "The signatures are being verified"),
+    Judgement.VALID: Words("Chữ ký hợp lệ", "The signatures are valid"),
+    Judgement.NOT_VALID: Words("Chữ ký không hợp lệ", "The signatures are not valid"),
+    Judgement.NOTHING: Words("Không có tệp PDF để kiểm tra", "There is no PDF to verify"),
+}
+_STATES: Final = {
+    State.WAITING: Words("Chờ vào sổ", "Waits to be registered"),
+    State.REGISTERED: Words("Số đến", "No."),
+    State.RETURNED: Words("Đã trả lại", "Returned"),
+    State.AGREED: Words("Đã đồng ý", "Agreed"),
+    State.REFUSED: Words("Đã từ chối", "Refused"),
+    State.RECALLED: Words("Đã thu hồi", "Recalled"),
+    State.REPLACED: Words("Đã được thay thế", "Replaced"),
+}
+
+
+def words_of(row: ArrivalRow) -> Words:
+    """Where it stands: what is asked while that waits, the arrival number once it has one."""
+    said = of_code(row.kind.value) if row.state is State.WAITING and row.kind is not Kind.NEW else _STATES[row.state]
+    if row.state is not State.REGISTERED:
+        return said
+    number = f"{row.arrival_number}/{row.arrival_year}"
+    return Words(f"{said.vi} {number}", f"{said.en} {number}")
 
 
 def row_of(came: Came, asked: Meaning, id_: str, targets: list[str], now_us: int) -> ArrivalRow:

@@ -32,13 +32,19 @@ async def load(tx: Reads, arrival: str) -> ArrivalRow | None:
 
 
 async def waiting(db: Reads, actor: Actor, limit: int) -> list[ArrivalRow]:
-    """What the clerk has to decide: the most urgent first, then the oldest; a grade that nobody knows counts as urgent."""
+    """What the clerk has to decide: the most urgent first, then the oldest; a grade that nobody knows counts as urgent. Then what was decided last."""
     rows = await db.fetch_all(
         f"SELECT {_NAMES} FROM arrivals a WHERE {_READABLE} AND a.state = 'waiting' "
         "ORDER BY coalesce(a.urgency, 1) DESC, a.received_us, a.id LIMIT $4",
         *_who(actor),
         limit,
     )
+    if len(rows) < limit:
+        rows += await db.fetch_all(
+            f"SELECT {_NAMES} FROM arrivals a WHERE {_READABLE} AND a.decided_us IS NOT NULL ORDER BY a.decided_us DESC, a.id LIMIT $4",
+            *_who(actor),
+            limit - len(rows),
+        )
     return [into(row, ArrivalRow) for row in rows]
 
 
@@ -67,7 +73,7 @@ async def related(db: Reads, row: ArrivalRow) -> list[Row]:
 async def files(db: Reads, arrival: str) -> list[FileRow]:
     """Its files in the packet's order, each with what our validation said of it."""
     rows = await db.fetch_all(
-        "SELECT f.position, f.name, f.content_type, f.digest, f.size, f.pdf, f.findings, v.verdict FROM arrival_files f "
+        "SELECT f.position, f.name, f.content_type, f.digest, f.size, f.pdf, f.findings, v.verdict, v.report FROM arrival_files f "
         "JOIN arrivals a ON a.id = f.arrival LEFT JOIN incoming_validations v ON v.source = a.axis_id AND v.file = f.digest "
         "WHERE f.arrival = $1 ORDER BY f.position",
         arrival,

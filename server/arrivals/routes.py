@@ -7,11 +7,12 @@ from litestar import Request, Response, get, post, put
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
-from server.arrivals.model import DOCUMENTS, ArrivalRow, FileRow, judged
+from server.arrivals.model import DOCUMENTS, JUDGEMENTS, ArrivalRow, FileRow, judged, words_of
 from server.arrivals.service import ArrivalService, Decided, Opened, Registered
 from server.clock import Clock
 from server.documents.model import clean
 from server.errors import Refused
+from server.exchange.words import Words, of_code
 from server.http import Given, Id, Key, Whole, blob_answer, cursor, encoded, from_cursor, once
 from server.identity.guard import allow
 from server.identity.model import Actor, Role
@@ -33,12 +34,13 @@ class ArrivalLine(msgspec.Struct, frozen=True):
     """`kind`: new or replace is a document; revoke, update and take_back ask something about the document `about`.
 
     `urgency` is null where the sender gave a grade that nobody knows: show it as unknown, never as normal. `number` and `year` are the
-    agency's arrival number, `own_number` the document management system's.
+    agency's arrival number, `own_number` the document management system's. `words` say where it stands.
     """
 
     id: str
     kind: str
     state: str
+    words: Words
     about: str | None
     sender: str
     sender_name: str
@@ -60,7 +62,9 @@ class ArrivalPage(msgspec.Struct, frozen=True):
 
 
 class ArrivalFile(msgspec.Struct, frozen=True):
-    """`verdict` of our validation (EXC-2): null until it is judged; never for what is no PDF. `findings` name what looks damaged or mislabelled."""
+    """`verdict` of our validation (EXC-2): null until it is judged; never for what is no PDF; `reasons` say
+    why it is not valid. `findings` name what looks damaged or mislabelled.
+    """
 
     position: int
     name: str
@@ -69,7 +73,14 @@ class ArrivalFile(msgspec.Struct, frozen=True):
     size: int
     pdf: bool
     verdict: str | None
+    reasons: list[Words]
     findings: list[str]
+
+
+class JudgedWords(msgspec.Struct, frozen=True):
+    """What our validation says of the files together."""
+
+    words: Words
 
 
 class RelatedArrival(msgspec.Struct, frozen=True):
@@ -77,6 +88,7 @@ class RelatedArrival(msgspec.Struct, frozen=True):
 
     id: str
     kind: str
+    words: Words
     state: str
     asked: str
     received_at: str
@@ -92,6 +104,7 @@ class ArrivalView(msgspec.Struct, frozen=True):
     exchange_id: str
     asked: str
     judgement: str
+    judged: JudgedWords
     files: list[ArrivalFile]
     related: list[RelatedArrival]
     decided_at: str | None
@@ -136,7 +149,7 @@ async def listing(
     cursor_: Annotated[str | None, QueryParameter(name="cursor", max_length=400)] = None,
     limit: Limit = 50,
 ) -> ArrivalPage:
-    """Newest first. With `waiting`: what a clerk has to decide, the most urgent first, then the oldest; without a cursor."""
+    """Newest first. With `waiting`: what a clerk has to decide, the most urgent first, then the oldest; then what was decided last."""
     if waiting:
         return ArrivalPage([_line(row) for row in await arrivals.waiting(actor, limit)], None)
     before = from_cursor(cursor_, tuple[Whole, Key], (2**62, ""))
@@ -321,6 +334,7 @@ def _line(row: ArrivalRow) -> ArrivalLine:
         id=row.id,
         kind=row.kind.value,
         state=row.state.value,
+        words=words_of(row),
         about=row.about,
         sender=row.sender,
         sender_name=row.sender_name,
@@ -339,21 +353,33 @@ def _line(row: ArrivalRow) -> ArrivalLine:
 
 def _view(found: Opened) -> ArrivalView:
     row = found.row
+    judgement = judged(found.files)
     return ArrivalView(
         arrival=_line(row),
         receiver=row.receiver,
         exchange_id=row.exchange_id,
         asked=row.asked if row.kind not in DOCUMENTS else "",
-        judgement=judged(found.files).value,
+        judgement=judgement.value,
+        judged=JudgedWords(JUDGEMENTS[judgement]),
         files=[_file(file) for file in found.files],
         related=[
-            RelatedArrival(one["id"], one["kind"], one["state"], one["asked"], iso(one["received_us"]))
+            RelatedArrival(
+                one["id"], one["kind"], of_code(one["kind"]), one["state"], one["asked"], iso(one["received_us"])
+            )
             for one in found.related
         ],
         decided_at=iso_or_none(row.decided_us),
         remark=row.remark,
         header=msgspec.json.decode(row.header),
     )
+
+
+def _reasons(file: FileRow) -> list[Words]:
+    if file.report is None or file.verdict == "valid":
+        return []
+    report = msgspec.json.decode(file.report, type=Report)
+    found = [*report.reasons, *(reason for signature in report.signatures for reason in signature.reasons)]
+    return list(dict.fromkeys(Words(one.vi, one.en) for one in found))
 
 
 def _file(file: FileRow) -> ArrivalFile:
@@ -365,6 +391,7 @@ def _file(file: FileRow) -> ArrivalFile:
         size=file.size,
         pdf=bool(file.pdf),
         verdict=file.verdict,
+        reasons=_reasons(file),
         findings=msgspec.json.decode(file.findings, type=list[str]),
     )
 

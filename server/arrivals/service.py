@@ -95,7 +95,7 @@ class ArrivalService:
             findings = msgspec.json.encode(file.findings).decode()
             kept = FileRow(
                 position=position, name=file.name, content_type=file.content_type[:100], digest=file.digest, size=file.size, pdf=int(file.pdf),
-                findings=findings, verdict=None,
+                findings=findings, verdict=None, report=None,
             )  # fmt: skip
             await queries.insert_file(tx, row.id, kept)
         await self._arrived(tx, row, now_us)

@@ -14,6 +14,7 @@ from server.exchange.directory.queries import AgencyRow
 from server.exchange.directory.service import AgencyDirectory
 from server.exchange.followups import ReceiversChanged
 from server.exchange.service import Deliveries, ExchangeService
+from server.exchange.words import Words, of_code, of_state
 from server.http import READERS, Given, Id, encoded, once
 from server.identity.guard import PERSON, allow
 from server.identity.model import Actor, Scope
@@ -37,6 +38,7 @@ class StatusView(msgspec.Struct, frozen=True):
     """`stated_at` is the receiver's clock, `received_at` ours."""
 
     code: str
+    words: Words
     description: str
     stated_at: str | None
     received_at: str
@@ -48,6 +50,7 @@ class ReceiverView(msgspec.Struct, frozen=True):
     organ_id: str
     name: str
     state: str
+    words: Words
     status_code: str | None
     updated_at: str
     statuses: list[StatusView]
@@ -57,6 +60,7 @@ class MessageView(msgspec.Struct, frozen=True):
     """Said to receivers beside the document's own packet. `what`: revoke, update, new (to late receivers), or 13."""
 
     what: str
+    words: Words
     receivers: list[str]
     stage: str
     code: str | None
@@ -156,6 +160,7 @@ def view(document: str, found: Deliveries) -> DeliveriesView:
         by_receiver.setdefault(status["organ_id"], []).append(
             StatusView(
                 code=status["status_code"],
+                words=of_code(status["status_code"]),
                 description=status["description"],
                 stated_at=status["stated_at"] or None,
                 received_at=iso(status["received_us"]),
@@ -184,6 +189,7 @@ def view(document: str, found: Deliveries) -> DeliveriesView:
                 organ_id=to.organ_id,
                 name=to.name,
                 state=to.state.value,
+                words=of_state(to.state),
                 status_code=to.status_code,
                 updated_at=iso(to.updated_us),
                 statuses=by_receiver.get(to.organ_id, []),
@@ -193,6 +199,7 @@ def view(document: str, found: Deliveries) -> DeliveriesView:
         messages=[
             MessageView(
                 what=one.what,
+                words=of_code(one.what),
                 receivers=msgspec.json.decode(one.receivers, type=list[str]),
                 stage=one.stage.value,
                 code=one.code or None,

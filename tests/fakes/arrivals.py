@@ -50,12 +50,14 @@ async def _deliver(stack: Stack, packet: DocumentPacket, folder: Path) -> None:
         await axis.close()
 
 
-async def arrived(stack: Stack, pdf: bytes, *, within_s: float = 60.0, **packet: object) -> str:
-    """Send a packet and wait until it stands in the organisation's list; the arrival's id."""
+async def arrived(stack: Stack, pdf: bytes, *, kind: str = "new", within_s: float = 90.0, **packet: object) -> str:
+    """Send a packet and wait until it stands in the organisation's list as this kind; the arrival's id."""
     exchange_id = await send(stack, pdf, **packet)  # type: ignore[arg-type]
     deadline = time.monotonic() + within_s
     while True:
-        row = await stack.wiring.db.fetch_one("SELECT id FROM arrivals WHERE exchange_id = $1", exchange_id)
+        row = await stack.wiring.db.fetch_one(
+            "SELECT id FROM arrivals WHERE exchange_id = $1 AND kind = $2", exchange_id, kind
+        )
         if row is not None:
             return str(row["id"])
         assert time.monotonic() < deadline, "nothing arrived"

@@ -38,6 +38,7 @@ CREATE TABLE arrivals (
 );
 CREATE INDEX arrivals_listing ON arrivals (organisation, received_us);
 CREATE INDEX arrivals_waiting ON arrivals (organisation, urgency, received_us) WHERE state = 'waiting';
+CREATE INDEX arrivals_decided ON arrivals (organisation, decided_us) WHERE decided_us IS NOT NULL;
 CREATE INDEX arrivals_exchange ON arrivals (organisation, exchange_id);
 CREATE INDEX arrivals_about ON arrivals (about) WHERE about IS NOT NULL;
 

@@ -1,5 +1,5 @@
 /** The start of the client: who is here, which screen, what has changed on the server. */
-import { Problem, events, flush, forget, meanwhile, pause, read, self } from "./api.js";
+import { Problem, events, flush, forget, meanwhile, pause, post, read, self } from "./api.js";
 import { approveScreen, batchScreen } from "./approve.js";
 import { documentScreen, giveBack } from "./document.js";
 import { frame, has, keepsPeople, nothing, panes, reads, trouble, waiting, wide } from "./frame.js";
@@ -42,6 +42,7 @@ const SCREENS = [
   [/^#\/authority\/new$/, async (screen) => (await import("./authority.js")).grantScreen(screen)],
   [new RegExp(`^#/d/${DOCUMENT}/deputy$`), async (screen, id) => (await import("./authority.js")).deputyScreen(screen, id)],
   [/^#\/image\/(mine|seal)$/, async (screen, which) => (await import("./authority.js")).imageScreen(screen, which)],
+  [/^#\/a(?:\/([0-9a-z/]+))?$/, async (screen, rest) => (await import("./arrivals.js")).arrivals(screen, rest)],
   [/^#\/m(?:\/([0-9a-z/]+))?$/, async (screen, rest) => (await import("./meetings.js")).meetings(screen, rest)],
   [/^#\/verify$/, async (screen) => (await import("./verify.js")).verifyScreen(screen)],
 ];
@@ -150,6 +151,8 @@ async function follow() {
         const page = await read(`/api/v1/changes?limit=200${place ? `&cursor=${encodeURIComponent(place)}` : ""}`);
         const gone = page.items.filter(({ document, tombstone }) => documents.add(document) && tombstone);
         for (const { document } of gone) await purge(document);
+        // The proof (EXC-5): without its answer this place of the feed is asked for again.
+        if (gone.length) await post("/api/v1/purges", { documents: gone.map(({ document }) => document) });
         // The lists went with it; without a network there should be one.
         if (gone.length) read("/api/v1/inbox", { kept: true }).catch(() => {});
         more = page.items.length === 200;

@@ -3,7 +3,7 @@
  * stays beside what it opens, and the keyboard walks through it: j and k, Enter, Esc, and a sheet that lists the keys.
  */
 import { meanwhile, read } from "./api.js";
-import { card, frame, lines, nothing, panes, signs, trouble, waiting } from "./frame.js";
+import { card, frame, has, lines, nothing, panes, signs, trouble, waiting } from "./frame.js";
 import { t } from "./texts.js";
 import { fill, h, icon } from "./view.js";
 
@@ -47,6 +47,7 @@ async function list({ me, signal, go, changed }, kind) {
     const at = main.contains(document.activeElement) && document.activeElement?.getAttribute("href");
     fill(
       main,
+      !sealing && has(me, "clerk") && h("a", { class: "card", href: "#/a" }, icon("down"), t("arrivals")),
       needsKey && h("a", { class: "card call", href: "#/enrol" }, icon("lock"), h("span", {}, h("strong", {}, t("enrolCard")), h("br"), t("enrolCardHelp"))),
       open.length ? [4, 3, 2, 1, 0].map((urgency) => {
         const rows = open.filter((item) => item.urgency === urgency);

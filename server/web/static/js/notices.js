@@ -67,7 +67,7 @@ export async function noticesScreen({ me, signal, changed }) {
 }
 
 /** Where what a notice is about is shown. @param {any} item */
-const place = ({ document, about }) => (document ? `#/d/${document}` : about.startsWith("meeting") && `#/m/${about.split(":")[1]}`);
+const place = ({ document, about }) => (document ? `#/d/${document}` : /^[am]/.test(about) && `#/${about[0]}/${about.split(":")[1]}`);
 
 /** What was acknowledged here, whatever an older answer says; whether it was sent. @type {Map<string, boolean>} */
 const acked = new Map();

@@ -454,9 +454,11 @@ const TEXTS = {
     "The document has changed, so the sheet was closed. No PIN was used.",
   ],
 
-  to_waiting: ["Đang gửi", "On its way"],
-  to_failed: ["Không gửi được", "Could not be sent"],
-  to_exchange: ["Trục đã nhận", "Taken by the exchange"],
+  arrivals: ["Văn bản đến", "Arrivals"],
+  a_register: ["Vào sổ", "Register"],
+  a_agree: ["Đồng ý", "Agree"],
+  a_refuse: ["Từ chối", "Refuse"],
+  a_purged: ["Đã xóa khỏi thiết bị", "Removed from the device"],
   keyDestroyed: [
     "Khóa ký đã bị hủy sau 9 lần sai mã PIN. Gặp trực tiếp cán bộ đăng ký để cấp khóa và chứng thư mới.",
     "The key was destroyed after 9 wrong PINs. See the registration officer in person for a new key and certificate.",

@@ -1,0 +1,56 @@
+"""What states and codes of the exchange are called, in the words of the regulation and in English, for every client alike."""
+
+from typing import Final
+
+import msgspec
+
+from server.exchange.delivery import State
+
+
+class Words(msgspec.Struct, frozen=True):
+    vi: str
+    en: str
+
+
+_STATES: Final = {
+    State.QUEUED: Words("Đang gửi", "On its way"),
+    State.SENDING: Words("Đang gửi", "On its way"),
+    State.RETRY_WAIT: Words("Đang gửi", "On its way"),
+    State.FAILED: Words("Không gửi được", "Could not be sent"),
+    State.ACCEPTED_BY_EXCHANGE: Words("Trục liên thông đã nhận", "Taken by the exchange"),
+    State.DELIVERED: Words("Đã đến hệ thống nơi nhận", "Delivered"),
+    State.ARRIVED: Words("Đã đến", "Arrived"),
+    State.ACCEPTED: Words("Đã tiếp nhận", "Accepted"),
+    State.ASSIGNED: Words("Đã phân công xử lý", "Assigned"),
+    State.IN_PROGRESS: Words("Đang xử lý", "In progress"),
+    State.FINISHED: Words("Đã hoàn thành", "Finished"),
+    State.REJECTED: Words("Từ chối tiếp nhận", "Refused"),
+    State.TAKE_BACK_REQUESTED: Words("Đã yêu cầu thu hồi", "Asked back"),
+    State.TAKEN_BACK: Words("Đã đồng ý thu hồi", "Recall agreed"),
+}
+
+_CODES: Final = {
+    "01": Words("Đã đến", "Arrived"),
+    "02": Words("Từ chối tiếp nhận", "Refused"),
+    "03": Words("Đã tiếp nhận", "Accepted"),
+    "04": Words("Phân công xử lý", "Assigned"),
+    "05": Words("Đang xử lý", "In progress"),
+    "06": Words("Hoàn thành", "Finished"),
+    "13": Words("Yêu cầu lấy lại", "Asked back"),
+    "15": Words("Đồng ý cập nhật, lấy lại", "Change agreed"),
+    "16": Words("Từ chối cập nhật, lấy lại", "Change refused"),
+    "new": Words("Gửi bổ sung nơi nhận", "Sent to a further receiver"),
+    "replace": Words("Văn bản thay thế", "Replacement"),
+    "revoke": Words("Yêu cầu thu hồi", "Recall"),
+    "update": Words("Cập nhật văn bản", "Update"),
+    "take_back": Words("Yêu cầu lấy lại", "Asked back"),
+}
+
+
+def of_state(state: State) -> Words:
+    return _STATES[state]
+
+
+def of_code(code: str) -> Words:
+    """A status code or a kind of business; an unknown code stands for itself."""
+    return _CODES.get(code, Words(code, code))

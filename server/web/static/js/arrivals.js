@@ -1,0 +1,76 @@
+/** What came over the exchange, for the clerk: what waits, one with its verdict and pages, its number or its way back; and receivers of a document of ours. */
+import { call, pause, post, read } from "./api.js";
+import { chip, frame, nothing, trouble, waiting, words } from "./frame.js";
+import { read as readManifest } from "./manifest.js";
+import { pageList } from "./pages.js";
+import { ago, dateTime, language, t } from "./texts.js";
+import { download, field, fill, h, icon, outside, say } from "./view.js";
+
+/** What the server calls it. @param {any} found */
+const said = (found) => found.words[language()];
+
+/** What stands behind `#/a`: the list, an arrival, or `sent/` and a document of ours. @param {import("./frame.js").Screen} screen @param {string} [rest] */
+export async function arrivals({ signal, changed }, rest = "") {
+  const [id, ours] = rest.split("/");
+  const { main, deeds } = frame({ title: t(ours ? "receivers" : "arrivals"), back: ours ? `#/d/${ours}` : id ? "#/a" : "#/", kind: "lone" });
+  fill(main, waiting());
+  const why = h("textarea", { rows: "3" });
+  const load = () => (ours ? sent() : id ? one() : list()).then((found) => signal.aborted || fill(main, found), (error) => signal.aborted || fill(main, trouble(error, load)));
+  changed((documents) => (!id || documents.has(ours ?? id)) && load());
+  await load();
+
+  async function list() {
+    const { items } = await read("/api/v1/arrivals?waiting=true", { signal });
+    return items.length ? items.map((found) => h("a", { class: `card u${found.urgency}`, href: `#/a/${found.id}` }, head(found))) : nothing("check", t("inboxEmpty"));
+  }
+
+  async function one() {
+    const { arrival, asked, judgement, judged, files, related, remark } = await read(`/api/v1/arrivals/${id}`, { signal });
+    const deed = (/** @type {string} */ name, /** @type {(reason: string) => Promise<any>} */ act, kind = "plain") =>
+      h("button", { class: kind, onclick: () => act(why.value.trim()).then(load, (error) => say(words(error))) }, t(name));
+    const answer = (/** @type {boolean} */ agree) => (/** @type {string} */ reason) => post(`/api/v1/arrivals/${id}/answer`, { agree, reason }, { tries: 3 });
+    const open = arrival.state === "waiting";
+    deeds(...(!open ? [] : /revoke|update|back/.test(arrival.kind) ? [deed("a_refuse", answer(false)), deed("a_agree", answer(true), "main")] : [
+      deed("docReturn", (reason) => post(`/api/v1/arrivals/${id}/return`, { reason }, { tries: 3 })),
+      deed("a_register", (despite) => post(`/api/v1/arrivals/${id}/register`, { despite }, { tries: 3 }), "main"),
+    ]));
+    if (judgement === "pending") pause(2000).then(() => signal.aborted || load());
+    const pages = h("div");
+    const shown = files.find(({ pdf }) => pdf);
+    if (shown && arrival.state !== "recalled") draw(shown.position, pages).catch((error) => fill(pages, words(error)));
+    return [
+      h("section", { class: `card u${arrival.urgency}` }, head(arrival), h("p", { class: judgement === "valid" ? "verdict good" : "verdict late" }, said(judged)), outside(asked), outside(remark)),
+      files.map(({ position, name, reasons }) => [
+        h("button", { class: "line", onclick: async () => download(await call("GET", `/api/v1/arrivals/${id}/files/${position}`), "", name) }, icon("down"), outside(name)),
+        reasons.map((one) => h("p", { class: "late" }, one[language()])),
+      ]),
+      related.map((other) => h("a", { class: "line", href: `#/a/${other.id}` }, said(other))),
+      open && field(t("mReason"), why), pages,
+    ];
+  }
+
+  /** @param {number} file @param {HTMLElement} place */
+  async function draw(file, place) {
+    const { manifest } = await readManifest(await call("GET", `/api/v1/arrivals/${id}/files/${file}/manifest`, { signal }));
+    const load = (/** @type {{page: number, width: number}} */ { page, width }, /** @type {AbortSignal} */ stop) => call("GET", `/api/v1/arrivals/${id}/files/${file}/pages/${page}?width=${width}`, { signal: stop });
+    place.append(pageList({ manifest, scroller: main, signal, load, turned() {}, failed: (error) => say(words(error)) }).element);
+  }
+
+  /** What became of a document of ours, and what its recall did. */
+  async function sent() {
+    const { receivers, messages, purged } = await read(`/api/v1/documents/${ours}/deliveries`, { signal });
+    const line = (/** @type {string} */ name, /** @type {import("./view.js").Child[]} */ rows) => h("div", { class: "line" }, h("div", {}, outside(name, "who"), rows.map((row) => h("div", { class: "soft" }, row))));
+    return [
+      receivers.map((one) => line(one.name, [said(one), ...one.statuses.map((row) => [dateTime(row.received_at), " · ", said(row), " ", outside(row.description)])])),
+      messages.map((one) => line(said(one), [one.receivers.join(", "), dateTime(one.created_at)])),
+      purged.map((one) => line(one.person, [t("a_purged"), dateTime(one.at)])),
+    ];
+  }
+}
+
+/** @param {any} found */
+const head = (found) => [
+  h("span", { class: "meta" }, found.urgency !== null && chip(found.urgency), h("strong", {}, said(found)), outside(found.reference, "number")),
+  outside(found.subject, "subject"),
+  h("span", { class: "meta" }, outside(found.sender_name), h("time", {}, ago(found.received_at))),
+];

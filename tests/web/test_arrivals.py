@@ -1,0 +1,84 @@
+"""The clerk's screens of the exchange, against the whole product: register, return, and what a recall did at receivers."""
+
+import re
+
+import pytest
+from playwright.async_api import expect
+
+from server.exchange.business import Revoke
+from tests.fakes import pdfs
+from tests.fakes.arrivals import arrived, send
+from tests.web.conftest import People
+from tests.web.test_screens import faultless
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+SUBJECT = "Về việc phối hợp công tác phòng, chống thiên tai mẫu"
+
+
+async def test_a_clerk_registers_an_arrival_and_answers_its_recall(people: People) -> None:
+    """EXC-2, EXC-5: what is not valid needs a reason, the number is shown, a recall waits for the clerk."""
+    clerk, stack = people.clerk, people.site.stack
+    page = clerk.page
+    exchange_id = await send(stack, pdfs.vietnamese(), subject=SUBJECT, number="7001")
+    await page.goto("/#/")
+    await page.get_by_role("link", name="Văn bản đến", exact=True).tap()
+    await page.get_by_text(SUBJECT).tap()
+    await page.get_by_text("Chữ ký không hợp lệ").wait_for()
+    await page.locator("main img").first.wait_for()
+    await clerk.shot("80-arrival")
+    await faultless(clerk, "an arrival")
+    await clerk.tap("Vào sổ")
+    await expect(page.locator("#said")).to_contain_text("Chữ ký không hợp lệ")
+    await page.get_by_label("Lý do").fill("Đã gọi điện xác nhận với nơi gửi")
+    await clerk.tap("Vào sổ")
+    await page.get_by_text(re.compile(r"Số đến \d+/20\d\d")).wait_for()
+    request = await arrived(
+        stack, pdfs.plain(), asked=Revoke(document_id=exchange_id, reason="Sai thẩm quyền ban hành"), subject=SUBJECT, number="7001", kind="revoke"
+    )  # fmt: skip
+    await page.goto("/#/a")
+    await page.locator(f"a[href='#/a/{request}']").wait_for()
+    await clerk.shot("81-arrivals")
+    await faultless(clerk, "arrivals")
+    await page.locator(f"a[href='#/a/{request}']").tap()
+    await page.get_by_text("Sai thẩm quyền ban hành").wait_for()
+    await clerk.tap("Đồng ý")
+    await page.get_by_text("Đã đồng ý").first.wait_for()
+    row = await stack.wiring.db.fetch_one(
+        "SELECT state FROM arrivals WHERE exchange_id = $1 AND kind = 'new'", exchange_id
+    )
+    assert row is not None
+    assert row["state"] == "recalled"
+    assert not clerk.complaints
+
+
+async def test_receivers_of_a_sent_document_are_shown_with_what_its_recall_did(people: People) -> None:
+    """EXC-5, EXC-6: states in words, the recall, and which phones removed it."""
+    clerk, stack = people.clerk, people.site.stack
+    page = clerk.page
+    document = await people.taken(subject="Văn bản sẽ thu hồi", number="7003")
+    now_us = stack.wiring.clock.now_us()
+
+    async def sent(tx):  # type: ignore[no-untyped-def]
+        """As if it had left: signing and sealing have tests of their own."""
+        await tx.execute("UPDATE documents SET state = 'forwarded' WHERE id = $1", document)
+        await tx.execute(
+            "INSERT INTO outgoing_packets (id, organisation, document, kind, sender, reference, revision, blob, stage, attempts, not_before_us, doc_id, "
+            "code, description, created_us, sent_us, accepted_us) SELECT id, organisation, id, 'edoc', 'X01', '7003/QĐ-UBND', head, head, 'accepted', 1, "
+            "0, 'sample', '', '', $2, $2, $2 FROM documents WHERE id = $1",
+            document, now_us,
+        )  # fmt: skip
+        await tx.execute(
+            "INSERT INTO packet_receivers (packet, organ_id, position, name, state, updated_us) VALUES ($1, 'X02', 0, 'Cơ quan Mẫu Hai', 'accepted', $2)",
+            document, now_us,
+        )  # fmt: skip
+
+    await stack.wiring.db.transact(sent)
+    await stack.qlvb.call("POST", f"/api/v1/documents/{document}/recall", expect=200, json={"reason": "Sai thẩm quyền"})
+    await page.goto(f"/#/d/{document}")
+    await page.get_by_text("đã bị thu hồi").wait_for()
+    await page.get_by_role("link", name="Nơi nhận…").tap()
+    await page.get_by_text("Đã yêu cầu thu hồi").wait_for()
+    await page.get_by_text("Đã xóa khỏi thiết bị").first.wait_for()
+    await clerk.shot("82-receivers")
+    await faultless(clerk, "receivers")
+    assert not clerk.complaints
