@@ -76,7 +76,7 @@ const one = ({ signal, go, main, deeds, id }) => live(signal, () => read(`/api/v
   );
   deeds(
     found.open && found.managed && [link("change"), link("cancel")],
-    found.open && found.attends && [link("decline"), link("substitute"), h("button", { class: "main", onclick: attend }, t("m_attend"))],
+    found.open && found.attends && [link("decline"), !found.mine.substitute_for && link("substitute"), h("button", { class: "main", onclick: attend }, t("m_attend"))],
   );
 });
 
