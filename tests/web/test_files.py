@@ -9,6 +9,7 @@ from pathlib import Path
 
 import brotli
 import pytest
+from PIL import Image
 
 from server.identity.dpop import Verifier
 from server.web import icon, joined, spare
@@ -221,6 +222,19 @@ async def test_every_file_has_the_policy_and_a_tag(site: Site) -> None:
         assert plain.headers["etag"] != answer.headers["etag"]
     for path in ("/assets/js/none.js", "/assets/../routes.py", "/assets/js/%2e%2e/sw.js", "/assets/icon-64.png"):
         assert (await http.get(path)).status_code == 404, path
+
+
+async def test_the_pictures_of_the_readme_are_small_and_stay_at_home(site: Site) -> None:
+    readme = (REPOSITORY / "README.md").read_text()
+    pictures = sorted((REPOSITORY / "server" / "web" / "pictures").iterdir())
+    assert len(pictures) == 3
+    for path in pictures:
+        assert f"(server/web/pictures/{path.name})" in readme
+        assert path.stat().st_size <= 40_000, path.name
+        with Image.open(path) as picture:
+            assert picture.width <= 390, path.name
+        for address in (f"/pictures/{path.name}", f"/assets/pictures/{path.name}", f"/assets/../pictures/{path.name}"):
+            assert (await site.stack.http.get(address)).status_code == 404, address
 
 
 async def test_the_icons_are_pictures_of_their_size(site: Site) -> None:

@@ -1,31 +1,32 @@
 """Two panes that come and go with the width of the window: a tablet that is turned, a window that is made narrow."""
 
 import pytest
-from playwright.async_api import Route, expect
+from playwright.async_api import Route, ViewportSize, expect
 
-from tests.web.conftest import PHONE, People
+from tests.web.conftest import People
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-DESK = {"width": 1280, "height": 800}
+NARROW: ViewportSize = {"width": 390, "height": 844}
+DESK: ViewportSize = {"width": 1280, "height": 800}
 
 
 async def test_a_list_that_was_being_fetched_leaves_nothing_behind(people: People) -> None:
     """The window is narrow again before the list beside has come: no spinner stays, and the list comes when there is room again."""
     page = people.leader.page
     await people.taken(subject="Văn bản bên cạnh", number="611")
-    await page.set_viewport_size({**PHONE})
+    await page.set_viewport_size(NARROW)
     await page.goto("/#/notices")
     await page.reload()
     await page.get_by_role("heading", name="Thông báo").wait_for()
     held: list[Route] = []
     await page.route("**/api/v1/inbox", lambda route: held.append(route))
-    await page.set_viewport_size({**DESK})
+    await page.set_viewport_size(DESK)
     await page.locator("#side .spin").wait_for(timeout=60_000)
-    await page.set_viewport_size({**PHONE})
+    await page.set_viewport_size(NARROW)
     await page.locator("#side").wait_for(state="hidden")
     await expect(page.locator(".spin")).to_have_count(0, timeout=60_000)
     await page.unroute("**/api/v1/inbox")
-    await page.set_viewport_size({**DESK})
+    await page.set_viewport_size(DESK)
     await page.locator("#side a.card").filter(has_text="Văn bản bên cạnh").wait_for(timeout=60_000)
-    await page.set_viewport_size({**PHONE})
+    await page.set_viewport_size(NARROW)
     await page.goto("/#/")
