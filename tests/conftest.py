@@ -27,6 +27,14 @@ def program(name: str, package: str, *folders: str) -> str:
     return found
 
 
+# Files whose tests take long each. They go first, so that two workers end together on what is short.
+_LONG = ("tests/faults/road/", "tests/e2e/", "tests/web/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: next((place for place, part in enumerate(_LONG) if item.nodeid.startswith(part)), 9))
+
+
 class PostgresCluster:
     """A server of our own in a temporary folder, on a unix socket, with fsync on; a database for whoever asks."""
 
