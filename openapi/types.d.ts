@@ -33,16 +33,16 @@ export type ApprovalRequest = { approval: string; sealed_pin: string };
 
 export type ApprovalWithPin = { approval: string; sealed_pin: string };
 
-/** `verdict` of our validation (EXC-2): null until it is judged; never for what is no PDF. `findings` name what looks damaged or mislabelled. */
-export type ArrivalFile = { content_type: string; findings: string[]; name: string; pdf: boolean; position: number; sha256: string; size: number; verdict: string | null };
+/** `verdict` of our validation (EXC-2): null until it is judged; never for what is no PDF; `reasons` say why it is not valid. `findings` name what looks damaged or mislabelled. */
+export type ArrivalFile = { content_type: string; findings: string[]; name: string; pdf: boolean; position: number; reasons: Words[]; sha256: string; size: number; verdict: string | null };
 
-/** `kind`: new or replace is a document; revoke, update and take_back ask something about the document `about`. `urgency` is null where the sender gave a grade that nobody knows: show it as unknown, never as normal. `number` and `year` are the agency's arrival number, `own_number` the document management system's. */
-export type ArrivalLine = { about: string | null; due_date: string | null; id: string; kind: string; number: number | null; own_number: string | null; promulgation_date: string | null; received_at: string; reference: string; sender: string; sender_name: string; state: string; subject: string; type_name: string; urgency: number | null; year: number | null };
+/** `kind`: new or replace is a document; revoke, update and take_back ask something about the document `about`. `urgency` is null where the sender gave a grade that nobody knows: show it as unknown, never as normal. `number` and `year` are the agency's arrival number, `own_number` the document management system's. `words` say where it stands. */
+export type ArrivalLine = { about: string | null; due_date: string | null; id: string; kind: string; number: number | null; own_number: string | null; promulgation_date: string | null; received_at: string; reference: string; sender: string; sender_name: string; state: string; subject: string; type_name: string; urgency: number | null; words: Words; year: number | null };
 
 export type ArrivalPage = { items: ArrivalLine[]; next: string | null };
 
 /** `judgement` of all files together: pending, valid, not_valid, or nothing where there is no PDF. `asked` are the sender's words, `remark` the clerk's. `header` is the packet's MessageHeader as it came; its texts are the sender's. */
-export type ArrivalView = { arrival: ArrivalLine; asked: string; decided_at: string | null; exchange_id: string; files: ArrivalFile[]; header: { [name: string]: any }; judgement: string; receiver: string; related: RelatedArrival[]; remark: string };
+export type ArrivalView = { arrival: ArrivalLine; asked: string; decided_at: string | null; exchange_id: string; files: ArrivalFile[]; header: { [name: string]: any }; judged: JudgedWords; judgement: string; receiver: string; related: RelatedArrival[]; remark: string };
 
 export type Attendance = { came?: boolean; people: string[] };
 
@@ -175,6 +175,9 @@ export type IntakeAnswer = { duplicates: string[]; id: string; page_count: numbe
 /** multipart/form-data: `metadata` is the JSON of Metadata, `file` the PDF. */
 export type IntakeForm = { file: string; metadata: string };
 
+/** What our validation says of the files together. */
+export type JudgedWords = { words: Words };
+
 export type Jwk = { crv: string; kty: string; x: string; y: string };
 
 /** Something on the page that is not as the rule has it; the document is taken in all the same. */
@@ -197,7 +200,7 @@ export type MeetingPage = { items: MeetingLine[]; next: string | null };
 export type MeetingView = { agenda: string; answer: Answer; asked: string; attendees: AttendeeView[]; attends: boolean; chair: string; changed_at: string; changes: meetings_words_ChangeView[]; conflicts: ConflictView[]; ends_at: string; id: string; managed: boolean; mine: AttendeeView | null; note: string; open: boolean; organiser: string | null; papers: PaperView[]; place: string; sequence: number; silent: number | null; source_reference: string | null; starts_at: string; state: string; time: string; title: string; uid: string; urgency: number };
 
 /** Said to receivers beside the document's own packet. `what`: revoke, update, new (to late receivers), or 13. */
-export type MessageView = { accepted_at: string | null; code: string | null; created_at: string; receivers: string[]; stage: string; what: string };
+export type MessageView = { accepted_at: string | null; code: string | null; created_at: string; receivers: string[]; stage: string; what: string; words: Words };
 
 /** What the document management system says of the document: the fields of an edXML MessageHeader (DOC-7 lengths). `urgency` 0 to 4 (thường, khẩn, thượng khẩn, hỏa tốc, hỏa tốc hẹn giờ). `secrecy` is declared so that it can be refused (SEC-1). Dates are `YYYY-MM-DD`. `open_every_page`: nobody signs or initials before his device has shown every page to him. `replaces`: ids of documents that were sent before and that this one stands in the place of at their receivers. */
 export type Metadata = { content?: string; due_date?: string | null; notation: string; number: string; open_every_page?: boolean; promulgation_date: string; promulgation_place: string; receivers: Receiver[]; replaces?: string[]; seal_field?: string; seal_placement?: Placement | null; secrecy?: string; signers: SignerStep[]; source_reference?: string | null; subject: string; to_places?: string[]; type_name: string; urgency: number };
@@ -282,7 +285,7 @@ export type ReceiptLine = { at: string; id: string; kind: string };
 export type Receiver = { name: string; organ_id: string };
 
 /** `status_code` is the status that led to `state`; `statuses` all that came, in the order of their coming. */
-export type ReceiverView = { name: string; organ_id: string; state: string; status_code: string | null; statuses: StatusView[]; updated_at: string };
+export type ReceiverView = { name: string; organ_id: string; state: string; status_code: string | null; statuses: StatusView[]; updated_at: string; words: Words };
 
 /** Who receives the document now, by code. */
 export type ReceiversChanged = { receivers: string[] };
@@ -298,7 +301,7 @@ export type RegisterBody = { despite?: string };
 export type Registered = { number: number; state: string; year: number };
 
 /** What came about the same document. */
-export type RelatedArrival = { asked: string; id: string; kind: string; received_at: string; state: string };
+export type RelatedArrival = { asked: string; id: string; kind: string; received_at: string; state: string; words: Words };
 
 /** `answer`: attend, decline (with `reason`), substitute (with a person's id). `sequence`: the revision that it is for (MTG-5). */
 export type Reply = { answer: Answer; reason?: string; sequence: number; substitute?: string | null };
@@ -351,7 +354,7 @@ export type StampImageView = { diameter_mm: number | null; height: number; width
 export type StateView = { state: string };
 
 /** `stated_at` is the receiver's clock, `received_at` ours. */
-export type StatusView = { code: string; description: string; received_at: string; stated_at: string | null };
+export type StatusView = { code: string; description: string; received_at: string; stated_at: string | null; words: Words };
 
 /** `after_s`: how long the step before may stay without an acknowledgement. */
 export type Step = { after_s: number; channel: Channel; target: Target };
@@ -399,6 +402,8 @@ export type WebhookCreated = { id: string; secret: string };
 export type WebhookRequest = { events: string[]; url: string };
 
 export type WebhookView = { created_at: string; events: string[]; id: string; url: string };
+
+export type Words = { en: string; vi: string };
 
 export type documents_routes_ChangeView = { at: string; detail: { [name: string]: any }; document: string; kind: string; seq: number; state: string; tombstone: boolean };
 

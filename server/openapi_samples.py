@@ -217,6 +217,27 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "request": {"reports": [{"notice": "AAECAwQFBgcICQoLDA0ODw", "event": "shown", "at": "2026-11-22T02:43:09Z"}]},
         "200": {"recorded": 1},
     },
+    "setNoticeSettings": {
+        "request": {"quiet": {"start": 1290, "end": 390}, "deputy": _PERSON, "phone": "+84900000000", "email": "lanh.dao@example.vn"}
+    },
+    "setAbsence": {
+        "request": {"kind": "travel", "from": "2026-11-23T00:00:00Z", "to": "2026-11-27T17:00:00Z", "deputy": _PERSON}
+    },
+    "setNoticeRules": {
+        "request": {
+            "quiet": {"start": 1320, "end": 360}, "days": {"2026-08-22": True, "2026-08-31": False},
+            "policies": [
+                {
+                    "urgency": 3,
+                    "steps": [
+                        {"after_s": 300, "target": "person", "channel": "push"},
+                        {"after_s": 300, "target": "deputy", "channel": "all"},
+                        {"after_s": 300, "target": "duty_officer", "channel": "all"},
+                    ],
+                }
+            ],
+        }
+    },
     "getWebPushAddress": {
         "200": {
             "vapid_key": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",

@@ -151,7 +151,7 @@ class Wiring:
         check_font(font)
         self.audit = AuditService(self.db, clock, settings.state.secrets / "log_key.pem")
         self.notices = NoticeService(self.db, clock)
-        self.arrangements = ArrangementService(self.db, clock)
+        self.arrangements = ArrangementService(self.db, clock, self._channels())
         self.webhooks = WebhookService(self.db, clock, settings.webhooks)
         self._stack.push_async_callback(self.webhooks.close)
         self.vapid = self._vapid()
@@ -359,6 +359,12 @@ class Wiring:
             AgencyTasks(self.agencies),
             ValidationTasks(self.validations),
         ]
+
+    def _channels(self) -> frozenset[str]:
+        """By what people can be told here."""
+        push = self.settings.push
+        known = {"fcm": push.fcm_credentials, "webpush": push.vapid_key_file, "sms": push.sms_url, "email": push.smtp_url}
+        return frozenset(name for name, setting in known.items() if setting)
 
     async def _dispatchers(self) -> dict[str, Dispatcher]:
         """One a push service: a fault of one does not brake the other."""

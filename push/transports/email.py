@@ -75,7 +75,9 @@ class EmailTransport:
                 if secure
                 else smtplib.SMTP(host, parts.port or 587, timeout=self._timeout_s)
             ) as smtp:
-                smtp.ehlo()
+                code, words = smtp.ehlo()
+                if code != 250:
+                    raise smtplib.SMTPHeloError(code, words)
                 if not secure and (smtp.has_extn("starttls") or not self._server.local):
                     smtp.starttls(context=context)
                 if self._server.user:

@@ -1,5 +1,6 @@
 """What people and organisations arrange: quiet hours, channels, absences with a deputy, rules; and the report of who was told."""
 
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
@@ -29,9 +30,12 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class ArrangementService:
-    def __init__(self, db: Database, clock: Clock) -> None:
+    """`channels`: by what this installation can tell people: fcm, webpush, sms, email."""
+
+    def __init__(self, db: Database, clock: Clock, channels: Collection[str]) -> None:
         self._db = db
         self._clock = clock
+        self._channels = channels
 
     # A person's own.
 
@@ -123,7 +127,7 @@ class ArrangementService:
     async def _next(self, chain: Row | None) -> list[tuple[Told, str]]:
         if chain is None or chain["next_us"] is None:
             return []
-        lines = await chains.foresee(self._db, chain, self._clock.now_us())
+        lines = await chains.foresee(self._db, chain, self._channels, self._clock.now_us())
         return [(line, await queries.name_of(self._db, line.person)) for line in lines if line.outcome == "told"]
 
     async def _log(self, tx: Transaction, kind: str, actor: Actor, subject: str, body: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ stopped, or at another position, does nothing.
 """
 
 import secrets
+from collections.abc import Collection
 from functools import partial
 
 import msgspec
@@ -30,7 +31,7 @@ async def begin(tx: Transaction, new: NewNotice, notice: str, rules: Rules, now_
     policy = rules.policy(new.urgency)
     if policy is None or not policy.steps:
         return
-    member = await _member(tx, new.organisation, new.person, now_us)
+    member = await _member(tx, new.organisation, new.person, (), now_us)
     office = Office(person=new.person, members={new.person: member}, duty=())
     chain = escalation.begin(policy, office, now_us, _later(policy, rules))
     await queries.insert_chain(tx, new, notice, chain, now_us)
@@ -47,8 +48,8 @@ async def stop(tx: Transaction, notice: str, *, by: str, now_us: int, keep: str 
             await clear(tx, row["id"], except_device=None, now_us=now_us)
 
 
-async def step(tx: Transaction, asked: Escalate, now_us: int) -> None:
-    """Take the step that `asked` names, if the chain still stands there."""
+async def step(tx: Transaction, asked: Escalate, channels: Collection[str], now_us: int) -> None:
+    """Take the step that `asked` names, if the chain still stands there. `channels`: those that this installation has."""
     row = await queries.chain(tx, asked.notice)
     if row is None or row["state"] != ChainState.RUNNING or row["position"] != asked.position:
         return
@@ -58,7 +59,7 @@ async def step(tx: Transaction, asked: Escalate, now_us: int) -> None:
     rules = read(await queries.rules(tx, row["organisation"]))
     policy = msgspec.json.decode(row["policy"], type=Policy)
     chain = Chain(policy=policy, position=row["position"], state=ChainState.RUNNING, due_us=row["next_us"])
-    office = await _office(tx, row, policy, now_us)
+    office = await _office(tx, row, policy, channels, now_us)
     chain, lines = escalation.advance(chain, office, now_us, _later(policy, rules))
     for place, line in enumerate(lines):
         told, line = await _tell(tx, row, line, rules, now_us)  # noqa: PLW2901 - the budget may change the outcome
@@ -67,11 +68,13 @@ async def step(tx: Transaction, asked: Escalate, now_us: int) -> None:
     await _enqueue(tx, asked.notice, chain)
 
 
-async def foresee(db: Reads, row: Row, now_us: int) -> tuple[Told, ...]:
+async def foresee(db: Reads, row: Row, channels: Collection[str], now_us: int) -> tuple[Told, ...]:
     """What the next step of a running chain would do, as people are reachable now."""
     policy = msgspec.json.decode(row["policy"], type=Policy)
     chain = Chain(policy=policy, position=row["position"], state=ChainState.RUNNING, due_us=row["next_us"])
-    return escalation.advance(chain, await _office(db, row, policy, now_us), now_us, lambda at_us, _seconds: at_us)[1]
+    return escalation.advance(
+        chain, await _office(db, row, policy, channels, now_us), now_us, lambda at_us, _seconds: at_us
+    )[1]
 
 
 async def _enqueue(tx: Transaction, notice: str, chain: Chain) -> None:
@@ -130,7 +133,7 @@ async def _derived(tx: Transaction, origin: Row, line: Told, now_us: int) -> str
     return notice
 
 
-async def _office(tx: Reads, row: Row, policy: Policy, now_us: int) -> Office:
+async def _office(tx: Reads, row: Row, policy: Policy, channels: Collection[str], now_us: int) -> Office:
     """Who is there now: resolved at each step, because people leave and come back while a chain runs."""
     organisation = row["organisation"]
     members: dict[str, Member] = {}
@@ -140,23 +143,29 @@ async def _office(tx: Reads, row: Row, policy: Policy, now_us: int) -> Office:
     while waiting and len(members) < _MEMBERS:
         one = waiting.pop(0)
         if one not in members:
-            members[one] = await _member(tx, organisation, one, now_us)
+            members[one] = await _member(tx, organisation, one, channels, now_us)
             waiting += [members[one].deputy] if members[one].deputy else []
     duty = tuple(one for one in duty if not members.get(one, Member(left=True)).left)
     if not duty:
         # Those who were named have left: the chain still ends at a person.
         duty = tuple(await queries.with_role(tx, organisation, Role.ADMINISTRATOR))
-        members |= {one: await _member(tx, organisation, one, now_us) for one in duty}
+        members |= {one: await _member(tx, organisation, one, channels, now_us) for one in duty}
     there = tuple(one for one in senders if one in members and not members[one].left and one != row["person"])
     return Office(person=row["person"], members=members, duty=duty, senders=there)
 
 
-async def _member(tx: Reads, organisation: str, person: str, now_us: int) -> Member:
+async def _member(tx: Reads, organisation: str, person: str, channels: Collection[str], now_us: int) -> Member:
     row = await queries.member(tx, organisation, person, now_us)
     if row is None or row["state"] != "active":
         return Member(left=True)
+    push = (
+        any(one["transport"] in channels for one in await queries.addresses(tx, organisation, person))
+        if channels
+        else False
+    )
     return Member(
-        deputy=row["deputy"] or row["standing"], on_leave=row["kind"] == "leave", push=bool(row["push"]), phone=bool(row["phone"]), email=bool(row["email"])
+        deputy=row["deputy"] or row["standing"], on_leave=row["kind"] == "leave", push=push, phone=bool(row["phone"]) and Way.SMS in channels,
+        email=bool(row["email"]) and Way.EMAIL in channels,
     )  # fmt: skip
 
 

@@ -26,6 +26,8 @@ class NoticeKind(StrEnum):
     ARRIVED = "arrived"
     ARRIVAL_ASKED = "arrival_asked"
     RECALL_ANSWERED = "recall_answered"
+    DEADLINE_NEAR = "deadline_near"
+    DEADLINE_MISSED = "deadline_missed"
     STANDING_IN = "standing_in"
     UNANSWERED = "unanswered"
     MEETING_INVITED = "meeting_invited"
@@ -51,6 +53,8 @@ TITLES: dict[NoticeKind, tuple[str, str]] = {
     NoticeKind.ARRIVED: ("Văn bản đến mới", "A document has arrived"),
     NoticeKind.ARRIVAL_ASKED: ("Nơi gửi yêu cầu về văn bản đến", "A sender asks something about its document"),
     NoticeKind.RECALL_ANSWERED: ("Nơi nhận trả lời yêu cầu thu hồi", "A receiver answered the recall"),
+    NoticeKind.DEADLINE_NEAR: ("Sắp hết hạn theo quy định", "A deadline of the rules is near"),
+    NoticeKind.DEADLINE_MISSED: ("Đã quá hạn theo quy định", "A deadline of the rules was missed"),
     NoticeKind.STANDING_IN: ("Thông báo khẩn chưa có người xác nhận", "An urgent notice waits for somebody to acknowledge it"),
     NoticeKind.UNANSWERED: ("Không ai xác nhận thông báo khẩn", "Nobody acknowledged an urgent notice"),
     NoticeKind.MEETING_INVITED: ("Giấy mời họp", "You are invited to a meeting"),

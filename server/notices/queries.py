@@ -250,8 +250,7 @@ async def derived(tx: Reads, origin: str) -> list[Row]:
 async def member(tx: Reads, organisation: str, person: str, now_us: int) -> Row | None:
     """A person as reachable now; where two absences overlap, leave counts."""
     return await tx.fetch_one(
-        "SELECT p.state, s.deputy AS standing, s.phone, s.email, b.kind, b.deputy, EXISTS (SELECT 1 FROM push_addresses a JOIN devices d ON d.id = a.device "
-        "WHERE d.person = p.id AND d.state = 'active' AND a.state = 'active') AS push FROM people p LEFT JOIN notice_settings s ON s.person = p.id "
+        "SELECT p.state, s.deputy AS standing, s.phone, s.email, b.kind, b.deputy FROM people p LEFT JOIN notice_settings s ON s.person = p.id "
         "LEFT JOIN absences b ON b.person = p.id AND b.from_us <= $3 AND b.to_us > $3 AND b.ended_us IS NULL "
         "WHERE p.id = $2 AND p.organisation = $1 ORDER BY b.kind, b.created_us DESC LIMIT 1",
         organisation, person, now_us,

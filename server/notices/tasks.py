@@ -156,7 +156,7 @@ class NoticeTasks:
         asked = job.decode(Escalate)
 
         async def body(tx: Transaction) -> None:
-            await chains.step(tx, asked, self._clock.now_us())
+            await chains.step(tx, asked, self._dispatchers, self._clock.now_us())
             crash.point("notices.escalated")
             await context.finish(tx)
 

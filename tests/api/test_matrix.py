@@ -69,6 +69,9 @@ BODIES: dict[str, Any] = {
     "registerWebhook": {"url": "http://127.0.0.1:9/x", "events": ["document.signed"]},
     "giveAuthority": {"grant": JWS},
     "handOverStep": {"grant": "0" * 32},
+    "setNoticeSettings": {"phone": "+84900000000"},
+    "setAbsence": {"kind": "leave", "from": "2026-11-22T00:00:00Z", "to": "2026-11-23T00:00:00Z", "deputy": "0" * 32},
+    "setNoticeRules": {},
     "registerArrival": {"despite": "x"},
     "returnArrival": {"reason": "x"},
     "answerArrival": {"agree": True},
@@ -88,6 +91,7 @@ MULTIPART = {"putPaper", "takeInDocument", "replaceDocument", "validateFile", "p
 PUBLIC = {"fetchCalendar", "livez", "readyz", "metrics", "readProblem", "readLogHead", "redeemPairing", "resumeSession", "issueToken"}
 OWN = {
     "openCalendar", "readCalendar", "endCalendar", "reportPurges",
+    "listEscalations", "readNoticeSettings", "setNoticeSettings", "setAbsence", "endAbsence", "readNoticeRules", "setNoticeRules",
     "endSession", "getMe", "listMyDevices", "putFcmAddress", "putWebPushAddress", "getWebPushAddress", "activateWebPushAddress", "deleteFcmAddress",
     "deleteWebPushAddress", "freezeMyKey", "listEnrolments", "readSealingKey",
     "listHandovers", "listMyCredentials", "createMyPairingCode", "changePin", "listNotices", "reportReceipts", "approve", "putSignatureImage", "deleteSignatureImage",
@@ -109,7 +113,7 @@ OBJECTS = {
     "listDevicesOfPerson", "revokeDevice", "freezeKey", "unfreezeKey", "getPerson", "endPerson", "grantRole", "withdrawRole", "createPairingCode",
     "revokeClient", "replaceDocument", "readDocument", "fetchFile", "returnDocument", "recallDocument", "openSheet", "readPreparedManifest",
     "fetchPreparedImage", "askChallenge", "readManifest", "fetchPage", "reportOpenings", "enrol", "addDevice", "handOver", "readTries", "importCertificate", "fetchNotice",
-    "acknowledgeNotice", "endWebhook", "listReceipts", "readReceipt", "readDeliveries", "exportRecord",
+    "acknowledgeNotice", "whoWasTold", "endWebhook", "listReceipts", "readReceipt", "readDeliveries", "exportRecord",
 }  # fmt: skip
 # Reads of one's own organisation that every member has by his role; `same organisation, other person` may see these.
 MEMBERS = {"getPerson", "listPeople", "listDevicesOfPerson"}
@@ -356,7 +360,7 @@ async def test_an_unknown_field_is_refused(world: World, prepared_target: dict[s
         "registerArrival": world.clerk, "returnArrival": world.clerk, "answerArrival": world.clerk, "numberArrival": world.qlvb, "changeReceivers": world.qlvb,
         "createPerson": world.administrator, "createPairingCode": world.administrator, "createClient": world.administrator, "carryVoucher": world.officer,
         "conveneMeeting": world.clerk, "changeMeeting": world.clerk, "cancelMeeting": world.clerk, "checkIn": world.clerk,
-        "importCertificate": world.officer, "recallDocument": world.qlvb, "registerWebhook": world.qlvb,
+        "importCertificate": world.officer, "recallDocument": world.qlvb, "registerWebhook": world.qlvb, "setNoticeRules": world.administrator,
     }  # fmt: skip
     caller = callers.get(operation, world.second)
     method = OPERATIONS[operation][0]

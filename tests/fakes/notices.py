@@ -38,7 +38,7 @@ class House:
         dispatchers = {name: self._dispatcher(name) for name in self.transports}
         self.tasks = NoticeTasks(_Watched(db, self), self.clock, _Identity(), dispatchers)  # type: ignore[arg-type]
         self.notices = NoticeService(db, self.clock)
-        self.arrangements = ArrangementService(db, self.clock)
+        self.arrangements = ArrangementService(db, self.clock, frozenset(self.transports))
         self.transactions = 0
         self.dies_before = self.dies_after = 0
         self.dead = False

@@ -44,6 +44,9 @@ const SCREENS = [
   [/^#\/image\/(mine|seal)$/, async (screen, which) => (await import("./authority.js")).imageScreen(screen, which)],
   [/^#\/a(?:\/([0-9a-z/]+))?$/, async (screen, rest) => (await import("./arrivals.js")).arrivals(screen, rest)],
   [/^#\/m(?:\/([0-9a-z/]+))?$/, async (screen, rest) => (await import("./meetings.js")).meetings(screen, rest)],
+  [/^#\/away$/, async (screen) => (await import("./told.js")).awayScreen(screen)],
+  [/^#\/told$/, async (screen) => (await import("./told.js")).chainsScreen(screen)],
+  [/^#\/told\/([\w-]{22})$/, async (screen, id) => (await import("./told.js")).toldScreen(screen, id)],
   [/^#\/verify$/, async (screen) => (await import("./verify.js")).verifyScreen(screen)],
 ];
 

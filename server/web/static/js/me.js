@@ -258,7 +258,7 @@ export async function meScreen({ me, signal, go }) {
       (has(me, "leader") || has(me, "administrator")) && way("#/authority", "pen", "authTitle"),
       signs(me) && way("#/image/mine", "pen", "imageMine"),
       (has(me, "registration_officer") || has(me, "administrator")) && way("#/image/seal", "seal", "imageSeal"),
-      keepsPeople(me) && way("#/people", "people", "peopleTitle"), way("#/verify", "tick", "verifyTitle"),
+      keepsPeople(me) && way("#/people", "people", "peopleTitle"), way("#/away", "wait", "awayTitle"), way("#/told", "bell", "toldTitle"), way("#/verify", "tick", "verifyTitle"),
     ),
     settings(go, signal), h("p", { class: "soft small" }, t("trust")),
   );

@@ -4,7 +4,7 @@ import { chip, frame, nothing, trouble, waiting, words } from "./frame.js";
 import { queued } from "./offline.js";
 import { standing, subscribe, tidy, turnOff } from "./push.js";
 import { get, put } from "./store.js";
-import { ago, language, t } from "./texts.js";
+import { ago, dateTime, language, t } from "./texts.js";
 import { fill, h, icon, outside, say } from "./view.js";
 
 /** @param {import("./frame.js").Screen} screen */
@@ -59,6 +59,7 @@ export async function noticesScreen({ me, signal, changed }) {
     return h(
       "article", { class: `card notice u${item.urgency}` },
       at ? h("a", { class: "body", href: at }, body) : h("div", { class: "body" }, body),
+      item.next && !acked.has(item.id) && h("a", { class: "line", href: `#/told/${item.id}` }, icon("wait"), t("toldNext", { time: dateTime(item.next.at), who: t(`target_${item.next.target}`) })),
       item.acknowledged_at || acked.has(item.id) ? mark(item.acknowledged_at || acked.get(item.id)) : button,
     );
   }
