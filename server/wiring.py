@@ -35,6 +35,7 @@ from server.exchange.axis import AxisLimits, VxpAxis
 from server.exchange.directory.service import AgencyDirectory
 from server.exchange.service import ExchangeService
 from server.exchange.tasks import AgencyTasks, ExchangeTasks
+from server.exchange.watch import DeadlineTasks
 from server.identity import tasks as identity_tasks
 from server.identity.model import IdentitySettings
 from server.identity.service import IdentityService
@@ -357,6 +358,7 @@ class Wiring:
             AuditTasks(self.audit, self.signer),
             ExchangeTasks(self.exchange),
             AgencyTasks(self.agencies),
+            DeadlineTasks(self.db, self.clock),
             ValidationTasks(self.validations),
         ]
 

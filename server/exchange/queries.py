@@ -494,3 +494,82 @@ async def drop_packets(tx: Transaction, digests: Sequence[str], until_us: int, n
         )
         found -= {str(row["blob"]) for row in rows}
     return sorted(found)
+
+
+# Deadlines.
+
+_SIGNED = "('signed', 'sealing', 'sealed_pending_timestamp', 'sealed_pending_archive', 'sealed')"
+_UNHEARD = "('accepted_by_exchange', 'delivered')"
+_LOOKED_BACK_US = 30 * 86_400_000_000
+_AT_ONCE = 5000
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """What a rule sets a time for. `what`: "document" to be sent, "receipt" of one that was sent, "arrival" to be registered.
+
+    `subject` names it among the marks, `shown` is the document's or arrival's id, `since_us` what the time counts from.
+    """
+
+    what: str
+    subject: str
+    shown: str
+    organisation: str
+    state: str
+    urgency: int
+    title: str
+    since_us: int
+    warned: int
+
+
+async def pending(db: Reads, now_us: int) -> list[Pending]:
+    """Everything with a deadline that was not reported yet, the oldest first."""
+    rows = await db.fetch_all(
+        "SELECT 'document' AS what, d.id AS subject, d.id AS shown, d.organisation, d.state, d.urgency, d.subject AS title, "
+        "coalesce((SELECT max(s.decided_us) FROM route_steps s WHERE s.document = d.id AND s.kind <> 'seal'), d.state_since_us) AS since_us, "
+        "CASE WHEN m.warned_us IS NULL THEN 0 ELSE 1 END AS warned FROM documents d "
+        f"LEFT JOIN deadline_marks m ON m.subject = d.id AND m.rule IN ('TIM-3', 'TIM-4') WHERE d.state IN {_SIGNED} AND m.reported_us IS NULL "
+        "UNION ALL SELECT 'receipt', p.id, p.document, p.organisation, d.state, d.urgency, d.subject, p.accepted_us, "
+        "CASE WHEN m.warned_us IS NULL THEN 0 ELSE 1 END FROM outgoing_packets p JOIN documents d ON d.id = p.document "
+        "LEFT JOIN deadline_marks m ON m.subject = p.id AND m.rule = 'TIM-5' "
+        "WHERE p.accepted_us IS NOT NULL AND p.accepted_us > $1 AND m.reported_us IS NULL AND d.state <> 'recalled' "
+        f"AND EXISTS (SELECT 1 FROM packet_receivers r WHERE r.packet = p.id AND r.state IN {_UNHEARD}) "
+        "UNION ALL SELECT 'arrival', a.id, a.id, a.organisation, a.state, coalesce(a.urgency, 1), a.subject, a.received_us, "
+        "CASE WHEN m.warned_us IS NULL THEN 0 ELSE 1 END FROM arrivals a "
+        "LEFT JOIN deadline_marks m ON m.subject = a.id AND m.rule IN ('TIM-1', 'TIM-2') "
+        "WHERE a.state = 'waiting' AND a.kind IN ('new', 'replace') AND m.reported_us IS NULL ORDER BY since_us LIMIT $2",
+        now_us - _LOOKED_BACK_US,
+        _AT_ONCE,
+    )
+    return [into(row, Pending) for row in rows]
+
+
+_STILL = {
+    "document": f"SELECT 1 AS one FROM documents WHERE id = $1 AND state IN {_SIGNED}",
+    "receipt": f"SELECT 1 AS one FROM packet_receivers WHERE packet = $1 AND state IN {_UNHEARD} LIMIT 1",
+    "arrival": "SELECT 1 AS one FROM arrivals WHERE id = $1 AND state = 'waiting'",
+}
+
+
+async def still_pending(tx: Reads, one: Pending) -> bool:
+    return await tx.fetch_one(_STILL[one.what], one.subject) is not None
+
+
+async def unheard(tx: Reads, packet: str) -> list[str]:
+    """Receivers whose systems have not confirmed the packet."""
+    rows = await tx.fetch_all(
+        f"SELECT organ_id FROM packet_receivers WHERE packet = $1 AND state IN {_UNHEARD} ORDER BY position", packet
+    )
+    return [str(row["organ_id"]) for row in rows]
+
+
+async def mark_deadline(tx: Transaction, subject: str, rule: str, due_us: int, now_us: int, *, missed: bool) -> int:
+    """0 when this was warned of, or reported, before."""
+    column = "reported_us" if missed else "warned_us"
+    return await tx.execute(
+        f"INSERT INTO deadline_marks (subject, rule, due_us, {column}) VALUES ($1, $2, $3, $4) "
+        f"ON CONFLICT (subject, rule) DO UPDATE SET {column} = excluded.{column} WHERE deadline_marks.{column} IS NULL",
+        subject,
+        rule,
+        due_us,
+        now_us,
+    )

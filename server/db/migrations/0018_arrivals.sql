@@ -99,6 +99,11 @@ CREATE TABLE deadline_marks (
     PRIMARY KEY (subject, rule)
 );
 
+-- What is looked through for them every minute, and stays small.
+CREATE INDEX documents_unsent ON documents (state_since_us)
+    WHERE state IN ('signed', 'sealing', 'sealed_pending_timestamp', 'sealed_pending_archive', 'sealed');
+CREATE INDEX outgoing_packets_accepted ON outgoing_packets (accepted_us) WHERE accepted_us IS NOT NULL;
+
 -- What a device says it removed after a recall (EXC-5).
 CREATE TABLE purges (
     document TEXT NOT NULL,
