@@ -47,6 +47,34 @@ _NO_WORDS = {
     "Document created, URL follows",
     "Request fulfilled, nothing follows",
 }
+_DOCUMENT_DATA: dict[str, Any] = {
+    "type": "object",
+    "description": "Of `document.…`.",
+    "required": ["document", "state", "seq"],
+    "properties": {
+        "document": {"type": "string"},
+        "source_reference": {"type": ["string", "null"]},
+        "state": {"type": "string"},
+        "seq": {"type": "integer", "description": "Place in the changes feed."},
+    },
+    "additionalProperties": True,
+}
+_MEETING_DATA: dict[str, Any] = {
+    "type": "object",
+    "description": "Of `meeting.answered`: one answer, in the order in which they were given. The last one of a person for the newest `sequence` counts.",
+    "required": ["meeting", "source_reference", "sequence", "person", "answer", "reason", "substitute", "at"],
+    "properties": {
+        "meeting": {"type": "string"},
+        "source_reference": {"type": ["string", "null"]},
+        "sequence": {"type": "integer", "description": "The revision that was answered."},
+        "person": {"type": "string"},
+        "answer": {"type": "string", "enum": ["attend", "decline", "substitute"]},
+        "reason": {"type": "string"},
+        "substitute": {"type": ["string", "null"], "description": "The person who is sent."},
+        "at": {"type": "string", "format": "date-time"},
+    },
+    "additionalProperties": False,
+}
 _WEBHOOK_SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "What an endpoint is sent. Answer 2xx; drop a `webhook-id` that was seen; check `webhook-signature` over the bytes as they came.",
@@ -54,17 +82,7 @@ _WEBHOOK_SCHEMA: dict[str, Any] = {
     "properties": {
         "type": {"type": "string", "enum": list(EVENTS)},
         "timestamp": {"type": "string", "format": "date-time"},
-        "data": {
-            "type": "object",
-            "required": ["document", "state", "seq"],
-            "properties": {
-                "document": {"type": "string"},
-                "source_reference": {"type": ["string", "null"]},
-                "state": {"type": "string"},
-                "seq": {"type": "integer", "description": "Place in the changes feed."},
-            },
-            "additionalProperties": True,
-        },
+        "data": {"anyOf": [_DOCUMENT_DATA, _MEETING_DATA]},
     },
 }
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from icalendar import Calendar
 
+from server.app import schema_document
 from server.demo.loopback import LoopbackServer, Reply, Request
 from tests.api.conftest import World, code
 from tests.fakes import pdfs
@@ -302,6 +303,9 @@ async def test_a_system_calls_a_meeting_once_and_is_told_of_answers(world: World
         told.append(json.loads(request.body))
     assert [one["type"] for one in told] == ["meeting.answered"] * 2
     data = [one["data"] for one in told]
+    described = json.loads(schema_document())["webhooks"]["documentChanged"]["post"]["requestBody"]["content"]
+    schema = described["application/json"]["schema"]["properties"]["data"]["anyOf"][1]
+    assert all(one.keys() == schema["properties"].keys() for one in data)
     assert [(one["person"], one["answer"], one["reason"]) for one in data] == [
         (world.leader.person, "attend", ""),
         (world.second.person, "decline", "Đi công tác"),
