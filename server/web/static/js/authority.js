@@ -82,7 +82,7 @@ export async function grantScreen({ me, signal, go }) {
   let form = FORMS[0];
 
   const holder = h("select", { onchange: show });
-  const typed = h("input", { maxlength: "100", autocomplete: "off", oninput: show });
+  const typed = h("input", { maxlength: "100", autocomplete: "off", placeholder: "ỦY BAN NHÂN DÂN", oninput: show });
   const paper = h("input", { maxlength: "200", autocomplete: "off", placeholder: "Quyết định số 12/QĐ-UBND", oninput: show });
   const types = h("input", { maxlength: "900", autocomplete: "off", placeholder: "Công văn, Giấy mời", oninput: show });
   const urgency = h("select", {}, [4, 3, 2, 1, 0].map((one) => h("option", { value: one }, t(`u${one}`))));
