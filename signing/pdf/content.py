@@ -17,6 +17,7 @@ import re
 from typing import Final, NamedTuple
 
 from signing.pdf.errors import PdfError
+from signing.pdf.fonts import is_held
 from signing.pdf.objects import Name, PdfObject, Real, Ref, Stream, parse_object, skip_space
 from signing.pdf.painting import BLACK, Colour, Ground, colour_of, quad
 from signing.pdf.reader import Page, Revision
@@ -34,13 +35,6 @@ Resources = dict[Name, PdfObject]
 
 _IDENTITY: Final[Matrix] = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
 _EVERYWHERE: Final[Box] = (-1e9, -1e9, 1e9, 1e9)
-STANDARD_FONTS: Final = frozenset(
-    {
-        *("Courier", "Courier-Bold", "Courier-Oblique", "Courier-BoldOblique", "Symbol", "ZapfDingbats"),
-        *("Helvetica", "Helvetica-Bold", "Helvetica-Oblique", "Helvetica-BoldOblique"),
-        *("Times-Roman", "Times-Bold", "Times-Italic", "Times-BoldItalic"),
-    }
-)
 
 _END = rb"(?=[\0\t\n\f\r /\[(<%]|\Z)"
 _PATHS = (
@@ -70,12 +64,15 @@ _MATTERS: Final = re.compile(rb"[fFbBgkWw]")  # a path operator that fills, clip
 _GLYPH_PAINTS: Final = re.compile(rb"(?<![A-Za-z/])(?:[fBb]\*?|[FSs]|Do|sh|EI|TJ|Tj)(?![A-Za-z])")
 _GLYPH_SIZE: Final = re.compile(rb"((?:[-+.0-9]+\s+){6})d1(?![A-Za-z])")
 _RECTANGLE: Final = re.compile(rb"[-+.0-9]+\s+[-+.0-9]+\s+([-+.0-9]+)\s+([-+.0-9]+)\s+re(?![A-Za-z])")
+_SHOWS: Final = re.compile(rb"(?<![A-Za-z/])(?:Tj|TJ)(?![A-Za-z])|[\])>)][\0\t\n\f\r ]*['\"]")
 _DRAWS_MORE: Final = re.compile(rb"(?<![A-Za-z/])(?:Do|BI|sh|Tj|TJ)(?![A-Za-z])")
 _SEEN_AREA: Final = 0.3 * 0.3  # square points of a letter's em; smaller text is seen by nobody
 _THICK: Final = 6.0  # points; what a line must have to cover text
 _LARGE_GLYPH: Final = 30.0  # points
 _KNOWN_SPACES: Final = frozenset({"DeviceGray", "DeviceRGB", "DeviceCMYK", "CalGray", "CalRGB", "ICCBased"})
 _GRID: Final = 32.0
+_MAX_MARKED: Final = 10_000
+_UNFINISHED: Final = 64  # what a byte of a string costs, letter by letter, beside one of content
 _MANY_PARTS: Final = 2000  # parts of one path; beyond, it is a drawing and no cover
 
 
@@ -187,6 +184,7 @@ class _Walk:
         self.ground = Ground()
         self.chain: list[int] = []
         self.over = False  # whether an annotation is being drawn, over the finished page
+        self.marked = 0  # marked-content sequences that are open
         self.lenient = False  # whether only what is drawn over the page is judged
 
     # Text
@@ -241,6 +239,9 @@ class _Walk:
             stream = self.view.resolve(procedures.get(name)) if isinstance(name, Name) else None
             data = self._decode(stream) if isinstance(stream, Stream) else b""
             self.budget.spend(len(data))
+            if any(self.view.dictionary(font) == own for font in self._own_fonts(own)) and _SHOWS.search(data):
+                raise PdfError("broken-structure", "a glyph draws itself")
+            self._fonts_within(data, own.get(Name("Resources")))
             sized = _GLYPH_SIZE.search(data)
             own_box = tuple(float(_number(n)) for n in sized[1].split()[2:]) if sized else box
             place = code - first if isinstance(first, int) else -1
@@ -248,6 +249,9 @@ class _Walk:
             advance = float(width) if isinstance(width, int | Real) else 0.0
             glyphs[code] = (advance, (own_box[0], own_box[1], own_box[2], own_box[3]), bool(_GLYPH_PAINTS.search(data)))
         return _Type3(matrix, glyphs)
+
+    def _own_fonts(self, own: Resources) -> list[PdfObject]:
+        return list(self.view.dictionary(self.view.dictionary(own.get(Name("Resources"))).get(Name("Font"))).values())
 
     def _glyphs(self, font: _Type3, state: _State, placed: Matrix, parts: list[PdfObject]) -> bool:
         """Whether anything is painted. A large glyph that lies over text hides it like an image."""
@@ -280,21 +284,16 @@ class _Walk:
     def font(self, font: PdfObject) -> None:
         key = font.num if isinstance(font, Ref) else id(font)
         if key not in self.budget.fonts:
-            self.budget.fonts[key] = self._embedded(self.view.dictionary(font))
+            self.budget.fonts[key] = is_held(self.view, self.view.dictionary(font))
         if not self.budget.fonts[key]:
             raise PdfError("external-content", "a font is used that is not in the file", place=str(font)[:20])
 
-    def _embedded(self, font: Resources) -> bool:
-        kind = font.get(Name("Subtype"))
-        if kind == "Type3":
-            return True
-        if kind == "Type0":
-            below = self.view.array(font.get(Name("DescendantFonts")))
-            font = self.view.dictionary(below[0]) if below else {}
-        elif font.get(Name("BaseFont")) in STANDARD_FONTS:
-            return True
-        descriptor = self.view.dictionary(font.get(Name("FontDescriptor")))
-        return any(Name(key) in descriptor for key in ("FontFile", "FontFile2", "FontFile3"))
+    def _fonts_within(self, data: bytes, resources: PdfObject) -> None:
+        """The fonts of a glyph's or a pattern's own resources, where it draws text: nobody follows it to the letters."""
+        if self.lenient or not _SHOWS.search(data):
+            return
+        for font in self.view.dictionary(self.view.dictionary(resources).get(Name("Font"))).values():
+            self.font(font)
 
     # Images
 
@@ -406,6 +405,9 @@ class _Walk:
             elif kind == "value":
                 value, at = _value(data, token.start("value"))
                 operands.append(value)
+                if value is None and token["value"] != b"<":
+                    # An unfinished string or array was read to the end, and its next letter is tried now (B3).
+                    self.budget.spend(_UNFINISHED * (len(data) - at))
             elif kind == "operator":
                 operator = token["operator"]
                 if operator == b"BI":
@@ -441,6 +443,12 @@ class _Walk:
                 text = line = _matrix(operands[-6:])
             case b"BT":
                 text = line = _IDENTITY
+            case b"BMC" | b"BDC":
+                self.marked += 1
+                if self.marked > _MAX_MARKED:
+                    raise PdfError("too-large", "marked content nested too deeply")
+            case b"EMC":
+                self.marked = max(0, self.marked - 1)
             case b"q":
                 stack.append(state)
                 if len(stack) > 100_000:
@@ -494,6 +502,11 @@ class _Walk:
             return False
         data = self._decode(found)
         self.budget.spend(len(data))
+        below = self.view.dictionary(found.dictionary.get(Name("Resources")))
+        inner = [self.view.resolve(one) for one in self.view.dictionary(below.get(Name("Pattern"))).values()]
+        if any(isinstance(one, Stream) and one.start == found.start for one in inner):
+            raise PdfError("broken-structure", "a pattern draws itself")
+        self._fonts_within(data, below)
         steps = [self.view.resolve(found.dictionary.get(Name(key))) for key in ("XStep", "YStep")]
         cell = abs(float(steps[0]) * float(steps[1])) if all(isinstance(n, int | Real) for n in steps) else 0.0  # type: ignore[arg-type]
         filled = 0.0

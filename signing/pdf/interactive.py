@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from signing.pdf.codestream import picture_size
 from signing.pdf.errors import PdfError
 from signing.pdf.fields import FormField, decode_text
 from signing.pdf.objects import Name, PdfObject, Real, Ref, Stream
@@ -94,8 +95,10 @@ def _stream(view: Revision, ref: Ref | None, stream: Stream) -> None:
     if own.get(Name("Subtype")) == "PS" or Name("PS") in own:
         raise _refuse("active-content", "a PostScript XObject", ref)
     width, height = view.resolve(own.get(Name("Width"))), view.resolve(own.get(Name("Height")))
-    if isinstance(width, int) and isinstance(height, int) and not 0 <= width * height <= 300_000_000:
-        raise _refuse("too-large", "an image has too many pixels", ref)
+    declared = picture_size(view.resolve(own.get(Name("Filter"))), stream.raw)
+    for across, down in ((width, height), declared):
+        if isinstance(across, int) and isinstance(down, int) and not 0 <= across * down <= 300_000_000:
+            raise _refuse("too-large", "an image has too many pixels", ref)
 
 
 def _keys(view: Revision, ref: Ref | None, own: Dictionary) -> None:

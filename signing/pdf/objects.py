@@ -11,7 +11,7 @@ from __future__ import annotations
 import mmap
 import re
 from collections.abc import Iterator
-from typing import NamedTuple, Self, TypeAlias
+from typing import Final, NamedTuple, Self, TypeAlias
 
 from signing.pdf.errors import PdfError
 
@@ -132,6 +132,9 @@ def _name(token: bytes, at: int) -> Name:
     return Name(token.decode("latin-1"))
 
 
+_MAX_PARENTHESES: Final = 10_000
+
+
 def _string(data: Buffer, at: int) -> tuple[bytes, int]:
     """A literal string whose opening parenthesis stands at `at`: its bytes and the offset behind it."""
     out = bytearray()
@@ -154,6 +157,8 @@ def _string(data: Buffer, at: int) -> tuple[bytes, int]:
                 out += _ESCAPES.get(escape, escape)
         elif last == b"(":
             depth += 1
+            if depth > _MAX_PARENTHESES:
+                raise PdfError("too-large", "parentheses nested too deeply", place=f"byte {at}")
             out += text
         elif last == b")":
             depth -= 1

@@ -22,6 +22,7 @@ from signing.pdf.interactive import page_annotations, shown_values, sweep
 from signing.pdf.leftovers import check_leftovers, reachable
 from signing.pdf.locks import Signatures, find_signatures
 from signing.pdf.objects import Name, Ref, Stream
+from signing.pdf.polyglot import other_reading
 from signing.pdf.reader import MAX_OBJECTS, Document, Page, Revision, open_document
 
 __all__ = ["MAX_BYTES", "MAX_PAGES", "InputField", "PageBox", "SafetyReport", "inspect"]
@@ -105,6 +106,8 @@ def _inspect(document: Document) -> SafetyReport:
     signatures = find_signatures(head, found)
     _ranges(document, signatures)
     shown_values(head, found)
+    if kind := other_reading(document.data):
+        raise PdfError("broken-structure", f"the file is an archive as well: {kind}")
     return SafetyReport(
         version=head.version,
         length=len(document.data),
