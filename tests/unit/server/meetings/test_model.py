@@ -1,5 +1,8 @@
 """The rules of meetings that need no store: urgency from the time left, what differs, whole answers, the door (MTG-1, MTG-5, MTG-6)."""
 
+import csv
+import io
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -7,7 +10,7 @@ from hypothesis import strategies as st
 
 from server import logs
 from server.errors import Refused
-from server.meetings import words
+from server.meetings import report, words
 from server.meetings.model import (
     DAY_US,
     HOUR_US,
@@ -24,6 +27,7 @@ from server.meetings.model import (
     open_for,
     urgency_of,
 )
+from server.notices.model import Course
 
 NOW = 1_795_000_020_000_000
 SECOND_US = 1_000_000
@@ -161,3 +165,16 @@ def test_no_log_says_the_address_of_a_feed() -> None:
     """A14: the path of a request that failed is logged; this one opens a person's calendar."""
     path = "/calendar/" + "Ab3_-" * 9 + ".ics"
     assert logs.redact(None, "", {"path": path}) == {"path": "/calendar/[redacted].ics"}
+
+
+def test_a_spreadsheet_runs_nothing_of_a_list_and_old_answers_are_none() -> None:
+    """CSV (RFC 4180) of what people wrote: a cell that looks like a formula is a text."""
+    rows = [
+        msgspec.structs.replace(ATTENDEE, name='=HYPERLINK("http://x")', answer=Answer.DECLINE, answered=3, answered_us=NOW, reason="-1+1,\"'"),
+        msgspec.structs.replace(ATTENDEE, person="b", name="@b", answer=Answer.ATTEND, answered=2, answered_us=NOW, reason="cũ"),
+        msgspec.structs.replace(ATTENDEE, person="c", name="đã thôi", last=2),
+    ]  # fmt: skip
+    told = {"a": Course(NOW, NOW + SECOND_US, None)}
+    first, second = list(csv.reader(io.StringIO(report.table(3, rows, told).decode("utf-8-sig"))))[1:]
+    assert first == ["'=HYPERLINK(\"http://x\")", "", "18/11/2026 18:07:00", "18/11/2026 18:07:01", "", "Vắng mặt", "18/11/2026 18:07:00", "'-1+1,\"'", "", "", ""]  # fmt: skip
+    assert second == ["'@b", *[""] * 4, "Chưa trả lời", *[""] * 5]
