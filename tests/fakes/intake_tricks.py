@@ -378,7 +378,7 @@ def _bombs() -> dict[str, tuple[str, Callable[[], bytes]]]:
         "marked-content": ("too-large", lambda: _with_stream(_deflated(b"/a BMC ", 2_000_000), deflate)),
         "arrays-in-content": ("too-large", lambda: _with_stream(_deflated(b"[", 2_000_000), deflate)),
         "parentheses": ("too-large", lambda: _with_stream(b"BT " + b"(" * 2_000_000, "")),
-        "unfinished-strings": ("too-large", lambda: _with_stream(b"BT (" + b"()" * 600_000, "")),
+        "unfinished-strings": ("too-large", lambda: _with_stream(b"BT " + b"(" * 9_000 + b"a\n" * 500_000, "")),
         "run-lengths": (
             "too-large",
             lambda: _with_stream(_deflated(b"\x81 ", 2_500_000), "/Filter [/FlateDecode /RunLengthDecode]"),
