@@ -28,6 +28,7 @@ BENCHES = (
     "memory",
     "fcm",
     "fcm_broadcast",
+    "urgent",
 )
 ON_REQUEST = {"fcm_broadcast"}
 

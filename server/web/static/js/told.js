@@ -25,8 +25,8 @@ export async function awayScreen({ me, signal, go }) {
     "select", {}, h("option", { value: "" }, "–"),
     people.map((/** @type {any} */ one) => h("option", { value: one.id, selected: one.id === (absence?.deputy ?? own.deputy) }, [one.name, one.position].filter(Boolean).join(" · "))),
   );
-  const [from, to] = ["from", "to"].map((name) => h("input", { type: "date", value: day(absence?.[name] ?? new Date().toISOString()) }));
-  const [start, end] = ["start", "end"].map((name) => h("input", { type: "time", value: quiet && clock(quiet[name]) }));
+  const [from, to] = [absence?.from, absence?.to].map((at) => h("input", { type: "date", value: day(at ?? new Date().toISOString()) }));
+  const [start, end] = [quiet?.start, quiet?.end].map((at) => h("input", { type: "time", value: at !== undefined && clock(at) }));
   const phone = h("input", { type: "tel", value: own.phone, placeholder: "+84", autocomplete: "tel" });
   const email = h("input", { type: "email", value: own.email, autocomplete: "email" });
   const days = [field(t("awayFrom"), from), field(t("awayTo"), to)];
