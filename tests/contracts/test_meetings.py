@@ -1,6 +1,10 @@
-"""Meetings on both engines: revisions grow by one, an answer counts for the newest alone, nothing is said after the start (MTG-5, MTG-6)."""
+"""Meetings on both engines: revisions grow by one, an answer counts for the newest alone, nothing is said after the start (MTG-5, MTG-6).
+
+`TEST_ROUNDS` lengthens the race and the walk (`make soak`).
+"""
 
 import asyncio
+import os
 import secrets
 
 import msgspec
@@ -17,6 +21,7 @@ from server.meetings.service import AnswerGiven, MeetingService
 from server.once import Once
 from tests.fakes.clock import FrozenClock
 
+ROUNDS = int(os.environ.get("TEST_ROUNDS", "4"))
 NOW = 1_795_000_020_000_000
 ORGANISER, CHAIR, FIRST, SECOND, SPARE, STRANGER = (letter * 32 for letter in "abcdef")
 STAFF = Actor("person", ORGANISER, "o1", frozenset({Role.STAFF}))
@@ -213,7 +218,7 @@ async def test_conflicts_are_the_same_person_at_overlapping_times(db):
 async def test_of_changes_at_once_one_is_made_and_an_answer_counts_for_what_it_answered(db):
     await seed(db)
     room = Room(db)
-    for round_ in range(4):
+    for round_ in range(ROUNDS):
         await room.convened(title=f"Họp {round_}")
         done = await asyncio.gather(
             room.answer(FIRST, 0), *(room.change(0, place=f"Phòng {one}") for one in range(6)), room.cancel(0), room.answer(SECOND, 0)
@@ -324,7 +329,7 @@ async def walk(room, steps):
     assert [row["sequence"] for row in rows] == list(range(sequence + 1))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6 * ROUNDS, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=_STEPS)
 def test_any_order_of_deeds_keeps_the_rules(tmp_path_factory, steps):
     async def run():
