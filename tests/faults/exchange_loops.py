@@ -9,15 +9,18 @@ import sys
 from pathlib import Path
 
 import httpx2
+import msgspec
 
 from server.clock import SystemClock
 from server.db import migrate, open_database
-from server.exchange.model import PacketKind
+from server.exchange import edxml
+from server.exchange.model import Organisation, PacketKind
 from server.exchange.standin import serving
 from tests.unit.server.exchange.house import House, client
+from tests.unit.server.exchange.samples import make_packet
 
 FAULTS = ("drop-after", "500-after", "drop-before", "500-before", "html", "late")
-POINTS = ("forward-built", "forward-sent", "forward-accepted", "status-stored")
+POINTS = ("forward-built", "forward-sent", "forward-accepted", "status-stored", "message-sent")
 
 
 async def faulty_forwarding(house, stage, *, rounds: int, share: float = 0.3) -> dict[str, int]:
@@ -65,7 +68,7 @@ def verdict(packets, heads: dict[str, str]) -> dict[str, int]:
     seen: dict[str, list[str]] = {}
     changed = 0
     for packet in packets:
-        if packet["kind"] == PacketKind.DOCUMENT:
+        if packet["kind"] == PacketKind.DOCUMENT and packet["sender"] == "X01":
             seen.setdefault(packet["document_id"], []).append(packet["doc_id"])
             changed += [file["sha256"] for file in packet["attachments"]] != [heads[packet["document_id"]]]
     return {
@@ -77,7 +80,9 @@ def verdict(packets, heads: dict[str, str]) -> dict[str, int]:
 
 
 async def kill_cycles(folder: Path, *, rounds: int, seed: int) -> dict[str, int]:
-    """A worker process killed at every point in turn and at random; each document forwarded, answered and applied once (D1)."""
+    """A worker process killed at every point in turn and at random; each document forwarded, answered and applied once, each one that
+    comes in the meantime taken in and confirmed to its sender (01) once (D1).
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rng = random.Random(seed)
     axis = await asyncio.create_subprocess_exec(
@@ -87,18 +92,41 @@ async def kill_cycles(folder: Path, *, rounds: int, seed: int) -> dict[str, int]
     try:
         told = json.loads(await axis.stdout.readline())
         url, secret = f"http://127.0.0.1:{told['port']}", told["secrets"]["X01"]
+        sender = Neighbour(client(url, told["secrets"]["X02"], SystemClock(), "X02"), folder)
         async with httpx2.AsyncClient(trust_env=False) as http:
             await http.put(f"{url}/_peers", json={"X02": {"statuses": ["01", "03"]}, "X03": {"statuses": ["03", "01"]}})
             crashed = 0
             for number in range(rounds):
                 point = rng.choice((*POINTS, ""))
+                await sender.sends(str(number))
                 crashed += await _killed(folder, url, secret, number, point, rng)
             await _worked(folder, url, secret, "", until_quiet=True)
             packets = (await http.get(f"{url}/_oracle")).json()["packets"]
+        await sender.axis.close()
         return {**await _judged(folder, packets), "rounds": rounds, "crashed": crashed}
     finally:
         axis.send_signal(signal.SIGKILL)
         await axis.wait()
+
+
+class Neighbour:
+    """`X02`, which sends documents of its own."""
+
+    def __init__(self, axis, folder: Path) -> None:
+        self.axis = axis
+        self._folder = folder
+
+    async def sends(self, number: str) -> None:
+        files = {"van-ban.pdf": b"%PDF-1.7\n" + number.encode() * 200}
+        packet = make_packet(self._folder, number=number, receivers=("X01",), files=files)
+        header = msgspec.structs.replace(
+            packet.header, sender=Organisation(organ_id="X02"), document_id=f"X02,2026/03/02,{number}/CV",
+            other=msgspec.structs.replace(packet.header.other, priority=0),
+        )  # fmt: skip
+        path = self._folder / f"from-{number}"
+        edxml.write(msgspec.structs.replace(packet, header=header), path)
+        outcome = await self.axis.send(PacketKind.DOCUMENT, path, "X02", ["X01"])
+        assert outcome.doc_id
 
 
 async def _killed(folder: Path, url: str, secret: str, number: int, point: str, rng: random.Random) -> int:
@@ -137,12 +165,23 @@ async def _judged(folder: Path, packets) -> dict[str, int]:
             "SELECT document, person, count(*) AS n FROM notices WHERE kind = 'accepted' GROUP BY document, person"
         )
         history = await db.fetch_all("SELECT document, count(*) AS n FROM business_statuses GROUP BY document")
+        came = [
+            packet["document_id"]
+            for packet in packets
+            if packet["sender"] == "X02" and packet["kind"] == PacketKind.DOCUMENT
+        ]
+        kept = [row["exchange_id"] for row in await db.fetch_all("SELECT exchange_id FROM arrivals")]
+        confirmed = [
+            packet["document_id"] for packet in packets if packet["sender"] == "X01" and packet["status"] == "01"
+        ]
         return counts | {
             "unfinished": sum(row["state"] != "accepted" for row in rows),
             "unrecorded": 2 * len(rows) - len(moved),
             "repeated": sum(row["n"] - 1 for row in (*moved, *told)) + sum(max(0, row["n"] - 4) for row in history),
             "unheard": 4 * len(rows) - sum(min(4, row["n"]) for row in history),
             "untold": 2 * len(rows) - len(told),
+            "arrivals_lost": len(set(came) - set(kept)) + len(set(came) - set(confirmed)),
+            "arrivals_doubled": len(kept) - len(set(kept)) + len(confirmed) - len(set(confirmed)),
         }
     finally:
         await db.close()
@@ -161,13 +200,20 @@ async def _child(folder: Path, url: str, secret: str, arguments: list[str]) -> N
     await db.transact(_leases_ended)
     while True:
         await house.run()
-        await house.exchange.poll(PacketKind.STATUS)
+        for kind in PacketKind:
+            await house.exchange.poll(kind)
         open_ = await house.count("documents", "state <> 'accepted'")
         # X03 says 03 before 01: the last document is accepted while one of its four statuses may still be on its way.
         unheard = "--quiet" in arguments and await house.count("business_statuses", "1 = 1") < 4 * await house.count(
             "documents", "1 = 1"
         )
-        if not open_ and not unheard and not await house.count("incoming_packets", "confirmed_us IS NULL"):
+        unsaid = await house.count("jobs", "kind = 'exchange.message'") or await axis.received(PacketKind.DOCUMENT)
+        if (
+            not open_
+            and not unheard
+            and not unsaid
+            and not await house.count("incoming_packets", "confirmed_us IS NULL")
+        ):
             break
         await asyncio.sleep(0.02)
     await axis.close()

@@ -461,5 +461,17 @@ async def test_kill_9_at_every_point_loses_and_doubles_nothing(tmp_path):
     counts = await kill_cycles(tmp_path / "loop", rounds=6, seed=3)
     assert counts.pop("crashed") >= 1
     assert counts == dict.fromkeys(
-        ("lost", "doubled", "changed", "unfinished", "unrecorded", "repeated", "unheard", "untold"), 0
+        (
+            "lost",
+            "doubled",
+            "changed",
+            "unfinished",
+            "unrecorded",
+            "repeated",
+            "unheard",
+            "untold",
+            "arrivals_lost",
+            "arrivals_doubled",
+        ),
+        0,
     ) | {"rounds": 6}
