@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from server.db import migrate, open_database
 from server.errors import Refused
 from server.identity.model import Actor, Role
+from server.identity.tokens import TokenKeys
 from server.meetings import queries
+from server.meetings.calendar import CalendarService
 from server.meetings.model import HOUR_US, MINUTE_US, Answer, Details, MeetingState
 from server.meetings.service import AnswerGiven, MeetingService
 from server.once import Once
@@ -247,6 +249,39 @@ async def test_the_same_request_again_is_one_meeting(db):
     answers = await asyncio.gather(*(room.service.convene(STAFF, plan(), None, one) for one in keys))
     assert len(set(answers)) == 1
     assert (await db.fetch_one("SELECT count(*) AS n FROM meetings"))["n"] == 1
+
+
+@pytest.mark.asyncio
+async def test_lists_papers_courses_and_calendars(db):
+    await seed(db)
+    room = Room(db)
+    await room.convened()
+    first = room.id
+    await room.convened(attendees=(FIRST,), title="Họp hai", starts_us=NOW + 24 * HOUR_US, ends_us=NOW + 25 * HOUR_US)
+    assert await room.answer(FIRST, 0) == ""
+    listed = await room.service.listing(STAFF, after=(-1, 0, ""), limit=10)
+    assert [(one.row["id"], one.silent) for one in listed] == [(room.id, 1), (first, 3)]
+    own = await room.service.listing(person(FIRST), after=(0, NOW + 24 * HOUR_US, room.id), limit=10)
+    assert [(one.row["id"], one.silent, one.answer) for one in own] == [(first, None, "")]
+    paper = {"id_": "p" * 32, "meeting": first, "digest": "d" * 64, "size": 7, "pages": 1, "now_us": NOW}
+    await db.transact(lambda tx: queries.insert_paper(tx, name="Báo cáo", **paper))
+    new = await db.transact(lambda tx: queries.replace_paper(tx, name="Báo cáo sửa", **paper))
+    assert new["version"] == 2
+    assert await db.transact(lambda tx: queries.replace_paper(tx, name="x", **paper | {"meeting": room.id})) is None
+    assert [(one["name"], one["version"]) for one in await queries.papers(db, first)] == [("Báo cáo sửa", 2)]
+    _, attendees, told = await room.service.course(STAFF, room.id)
+    assert [one.person for one in attendees] == [CHAIR, FIRST]
+    assert told.keys() == {CHAIR, FIRST}
+    calendars = CalendarService(db, room.clock, TokenKeys([b"k" * 32]), "https://hoatoc.example")
+    key = once("k" * 16)
+    urls = [await calendars.open(person(FIRST), key) for _ in range(2)]
+    assert urls[0] == urls[1]
+    feed = await calendars.feed(urls[0].rpartition("/")[2])
+    assert [feed.count(word) for word in (b"BEGIN:VEVENT", b"STATUS:CONFIRMED", b"METHOD:PUBLISH")] == [2, 2, 1]
+    assert (await calendars.standing(person(FIRST)))["fetched_us"] == room.clock.now_us()
+    assert await calendars.standing(person(SECOND)) is None
+    await db.transact(lambda tx: tx.execute("UPDATE people SET state = 'left' WHERE id = $1", FIRST))
+    assert await refusal(calendars.feed(urls[0].rpartition("/")[2])) == "not-found"
 
 
 # -- The state machine --------------------------------------------------------------------------------------------------------
