@@ -29,15 +29,13 @@ function statusWarning(sheet) {
 /** Pages that must be opened before one may sign, and the way there; nothing where all were. @param {import("./signing.js").Sheet} sheet */
 function unopened({ document: id, unopened: pages }) {
   if (!pages.length) return null;
-  /** @type {number[][]} */
-  const runs = [];
-  for (const page of pages) {
-    const run = runs[runs.length - 1];
-    if (run?.[1] === page - 1) run[1] = page;
-    else runs.push([page, page]);
-  }
+  const runs = pages.filter((page) => !pages.includes(page - 1)).map((from) => {
+    let to = from;
+    while (pages.includes(to + 1)) to++;
+    return from < to ? `${from}–${to}` : from;
+  });
   return [
-    h("p", { class: "late", role: "alert" }, t("openAll", { pages: runs.map(([from, to]) => (from < to ? `${from}–${to}` : from)).join(", ") })),
+    h("p", { class: "late", role: "alert" }, t("openAll", { pages: runs.join(", ") })),
     h("a", { class: "main", href: `#/d/${id}`, onclick: () => openAt.set(id, pages[0]) }, t("openPage", { n: pages[0] })),
   ];
 }

@@ -42,28 +42,10 @@ export const told = () => telling;
 /** The page at which a document is to be opened next. @type {Map<string, number>} */
 export const openAt = new Map();
 
-/** Tells the server, some pages at a time, what stood on the screen. @param {any} found @param {AbortSignal} signal */
-function teller({ id, revision }, signal) {
-  const known = new Set();
-  /** @type {{page: number, image: string}[]} */
-  let fresh = [];
-  /** @type {any} */
-  let timer;
-  const send = () => {
-    clearTimeout(timer);
-    if (fresh.length) telling = later(`open-${revision}-${fresh[0].page}`, `/api/v1/documents/${id}/revisions/${revision}/openings`, { pages: fresh });
-    fresh = [];
-  };
-  signal.addEventListener("abort", send);
-  return (/** @type {import("./manifest.js").PageImage} */ { page, digest: image }) => {
-    if (known.has(page)) return;
-    known.add(page);
-    fresh.push({ page, image });
-    clearTimeout(timer);
-    if (fresh.length > 99 || signal.aborted) send();
-    else timer = setTimeout(send, 700);
-  };
-}
+/** Tells the server that a page stood on the screen. @param {any} found @returns {(image: import("./manifest.js").PageImage) => void} */
+const teller = ({ id, revision }) => ({ page, digest: image }) => {
+  telling = later(`open-${revision}-${page}`, `/api/v1/documents/${id}/revisions/${revision}/openings`, { pages: [{ page, image }] });
+};
 
 /** @param {import("./frame.js").Screen} screen @param {string} id */
 export async function documentScreen({ me, signal, changed }, id) {
@@ -156,7 +138,7 @@ export async function documentScreen({ me, signal, changed }, id) {
     const turned = (/** @type {number} */ page) => fill(counter, t("docPage", { n: page, all: manifest.page_count }));
     let told = false;
     const list = pageList({
-      manifest, scroller: main, signal, turned, opened: found.open_every_page && myStep(found, me) ? teller(found, signal) : undefined, load: (image, stop) => {
+      manifest, scroller: main, signal, turned, opened: found.open_every_page && myStep(found, me) ? teller(found) : undefined, load: (image, stop) => {
         const first = image.page === 1 && image.width === WIDTH && ready?.first;
         const fetched = () => pageLoader(id, found.revision)(image, stop);
         if (ready) ready.first = /** @type {any} */ (undefined);

@@ -77,7 +77,11 @@ export function pageList({ manifest, scroller, signal, load, turned, failed, ope
   });
 
   /** @param {Place} place */
-  const tell = ({ page, half, image }) => image && (half || page === current) && opened?.(image);
+  const tell = (place) => {
+    if (!place.image || !(place.half || place.page === current)) return;
+    opened?.(place.image);
+    place.image = null;
+  };
 
   /** @param {Place} place */
   function drop(place) {
