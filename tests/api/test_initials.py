@@ -1,5 +1,6 @@
 """Initials as a step of the route: who may give them, in which order, and what is seen of them afterwards (SIG-10, DOC-9, AUT-1)."""
 
+import asyncio
 import datetime as dt
 import json
 from pathlib import Path
@@ -13,7 +14,7 @@ from server.demo.processes import hoatoc
 from server.identity.model import Role
 from tests.api.conftest import World, code
 from tests.fakes import pdf_signing as judges
-from tests.fakes import pdfs
+from tests.fakes import pdfs, stamp_pngs
 from tests.fakes.stack import Caller
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -85,9 +86,10 @@ async def test_a_document_is_initialed_signed_and_sealed(world: World, drafter: 
     ]  # fmt: skip
     receipts = await world.qlvb.json("GET", f"/api/v1/documents/{document}/receipts")
     assert [one["kind"] for one in receipts] == ["initials", "signature", "signature"]
-    receipt = await world.qlvb.call("GET", f"/api/v1/documents/{document}/receipts/{receipts[0]['id']}")
-    while receipt.status_code == 409:  # the log's next head is a second or two away
-        receipt = await world.qlvb.call("GET", f"/api/v1/documents/{document}/receipts/{receipts[0]['id']}")
+    path_of_receipt = f"/api/v1/documents/{document}/receipts/{receipts[0]['id']}"
+    async with asyncio.timeout(120):  # until the log has its next head
+        while (receipt := await world.qlvb.call("GET", path_of_receipt)).status_code == 409:
+            assert code(receipt) == "file-pending"
     (tmp_path / "receipt.json").write_bytes(receipt.content)
     said = judges.run(
         *hoatoc("verify", str(tmp_path / "receipt.json"), "--trust", str(world.stack.folder / "roots.pem"), "--json")
@@ -145,3 +147,22 @@ async def test_who_is_no_staff_any_more_initials_no_more(world: World) -> None:
     assert answer.status_code in {403, 409}
     assert code(answer) in {"forbidden", "not-your-turn"}
     assert await world.stack.state(document) == "in_review"
+
+
+async def test_an_image_of_initials_needs_a_place(world: World, drafter: Caller) -> None:
+    """SIG-10: with an image nothing is guessed; without one the mark is laid out, and the text or the drafter says where before that."""
+    image = {"file": ("anh.png", stamp_pngs.signature(), "image/png")}
+    assert (await drafter.call("PUT", "/api/v1/me/signature-image", files=image)).status_code == 200
+    try:
+        steps = route((drafter, True), (world.leader, False))
+        refused = await world.stack.take_in(pdfs.plain(), [], signers=steps)
+        assert (refused.status_code, code(refused)) == (422, "placement-required")
+        place = {"page": 1, "x_mm": 150, "y_mm": 200, "width_mm": 20, "height_mm": 8}
+        answer = await world.stack.take_in(pdfs.plain(), [], signers=[steps[0] | {"placement": place}, steps[1]])
+        assert answer.status_code == 201, answer.text
+        document = await taken(world, (drafter, True), (world.leader, False))
+        placed = await world.rows("SELECT placement FROM route_steps WHERE document = $1 AND position = 1", document)
+        assert json.loads(bytes(placed[0]["placement"]))["page"] == 1
+        assert (await drafter.sheet(document))["kind"] == "initials"
+    finally:
+        await drafter.call("DELETE", "/api/v1/me/signature-image", expect=204)
