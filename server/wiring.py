@@ -107,8 +107,8 @@ class Wiring:
 
     DEPENDENCIES = (
         "arrangements", "authority", "openings",
-        "db", "blobs", "settings", "clock", "identity", "documents", "previews", "approvals", "credentials", "notices", "webhooks", "audit", "exchange", "agencies", "arrivals", "records", "validations",
-        "stamp_images", "meetings", "meeting_papers", "calendars",
+        "db", "blobs", "settings", "clock", "identity", "documents", "previews", "approvals", "credentials", "notices", "webhooks", "audit", "exchange", "agencies", "records", "validations",
+        "arrivals", "stamp_images", "meetings", "meeting_papers", "calendars",
     )  # fmt: skip
 
     settings: Settings
