@@ -12,8 +12,9 @@ from server.exchange import edxml
 from server.exchange.model import PacketKind
 from server.identity.model import Actor
 from server.jobs import Lane
+from server.notices.service import notify
 from server.once import Once
-from tests.unit.server.exchange.house import CLERK, LEADER, ORGANISATION, House
+from tests.unit.server.exchange.house import CLERK, LEADER, ORGANISATION, STRANGER, House
 from tests.unit.server.exchange.test_service_statuses import Sends, forwarded, incoming, notices
 
 STATUS, DOCUMENT = PacketKind.STATUS, PacketKind.DOCUMENT
@@ -169,6 +170,24 @@ async def test_what_was_recalled_is_frozen(house, tmp_path):
         await house.exchange.change_receivers(SERVICE, document, [Receiver(organ_id="X03", name="Ba")], [], once(house))
     after = await house.db.fetch_one("SELECT * FROM documents WHERE id = $1", document)
     assert tuple(before) == tuple(after)
+
+
+@pytest.mark.asyncio
+async def test_nothing_of_a_recalled_document_is_pushed_any_more(house):
+    """EXC-5: whoever was told of it, reader or not; its readers hear of the recall alone."""
+    document = await forwarded(house)
+    people = [LEADER, CLERK, STRANGER]
+
+    async def tell(tx):
+        await notify(
+            tx, organisation=ORGANISATION, people=people, document=document, kind="accepted", urgency=1, now_us=house.clock.now_us()
+        )  # fmt: skip
+
+    await house.db.transact(tell)
+    await recall(house, document)
+    rows = await house.db.fetch_all("SELECT state FROM notices WHERE document = $1 AND kind = 'accepted'", document)
+    assert len(rows) == len(people)
+    assert "open" not in {row["state"] for row in rows}
 
 
 @pytest.mark.asyncio
