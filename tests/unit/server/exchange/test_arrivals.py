@@ -134,7 +134,7 @@ class Desk:
 
 
 async def made(db, tmp_path, clock, stage):
-    house = House(db, tmp_path, clock, stage.client("X01", send_s=5))
+    house = House(db, tmp_path, clock, stage.client("X01"))
     await house.found()
     return Desk(house, Sender(stage, tmp_path))
 

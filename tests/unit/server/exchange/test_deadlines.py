@@ -83,7 +83,7 @@ def test_what_was_signed_later_is_not_due_earlier(one_us, other_us):
 
 @pytest_asyncio.fixture
 async def house(db, tmp_path, clock, stage):
-    house = House(db, tmp_path, clock, stage.client("X01", send_s=5))
+    house = House(db, tmp_path, clock, stage.client("X01"))
     await house.found()
     return house
 
@@ -137,7 +137,7 @@ async def test_each_deadline_is_warned_of_and_reported_once_and_settled_ones_nev
 @pytest.mark.asyncio
 async def test_an_urgent_arrival_is_due_at_once(sqlite_db, clock, stage, tmp_path):
     """TIM-1: also at night, and where the grade is unknown."""
-    house = House(sqlite_db, tmp_path, clock, stage.client("X01", send_s=5))
+    house = House(sqlite_db, tmp_path, clock, stage.client("X01"))
     await house.found()
     desk = Desk(house, Sender(stage, tmp_path))
     clock.advance((at("2027-03-06T23:00") - clock.now_us()) / 1e6)

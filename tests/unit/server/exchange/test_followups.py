@@ -23,7 +23,7 @@ SERVICE = Actor(kind="service", id="c", organisation=ORGANISATION, scopes=frozen
 
 @pytest_asyncio.fixture
 async def house(sqlite_db, tmp_path, clock, stage):
-    house = House(sqlite_db, tmp_path, clock, stage.client("X01", send_s=5))
+    house = House(sqlite_db, tmp_path, clock, stage.client("X01"))
     await house.found()
     return house
 
