@@ -14,7 +14,7 @@ from server.ids import new_id
 from server.notices import chains, queries
 from server.notices.escalation import Told
 from server.notices.model import DAY_US, OwnSettings
-from server.notices.rules import Rules, faults, read
+from server.notices.rules import Rules, ends_at_a_person, read, usable
 
 _LONGEST_US = 400 * DAY_US
 OVERSEERS = frozenset({Role.DUTY_OFFICER, Role.ADMINISTRATOR})
@@ -92,9 +92,10 @@ class ArrangementService:
         """Raises: Refused("notice-rules-unusable" | "escalation-ends-with-nobody")."""
 
         async def body(tx: Transaction) -> None:
-            problem = faults(rules) or await _without_duty(tx, actor.organisation, rules)
-            if problem is not None:
-                raise Refused(problem)
+            if not usable(rules):
+                raise Refused("notice-rules-unusable")
+            if not all(map(ends_at_a_person, rules.policies)) or await _without_duty(tx, actor.organisation, rules):
+                raise Refused("escalation-ends-with-nobody")
             await queries.put_rules(tx, actor, msgspec.json.encode(rules).decode(), self._clock.now_us())
             await self._log(tx, "notices.rules", actor, actor.organisation, {"rules": msgspec.to_builtins(rules)})
 
@@ -148,12 +149,12 @@ async def _usable_deputy(tx: Reads, actor: Actor, deputy: str) -> None:
         raise Refused("deputy-unusable")
 
 
-async def _without_duty(tx: Reads, organisation: str, rules: Rules) -> str | None:
-    """A chain ends at a person: those named are in office, or somebody has the role."""
+async def _without_duty(tx: Reads, organisation: str, rules: Rules) -> bool:
+    """Whether a chain would end at nobody: those named are not in office, or, where none is named, nobody has the role."""
     for policy in rules.policies:
         named = await queries.active_people(tx, organisation, list(policy.duty))
         if len(named) < len(set(policy.duty)):
-            return "escalation-ends-with-nobody"
+            return True
         if not policy.duty and not await queries.with_role(tx, organisation, Role.DUTY_OFFICER):
-            return "escalation-ends-with-nobody"
-    return None
+            return True
+    return False

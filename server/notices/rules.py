@@ -108,14 +108,13 @@ def read(text: str | None) -> Rules:
     return DEFAULT if text is None else msgspec.json.decode(text, type=Rules)
 
 
-def faults(rules: Rules) -> str | None:
-    """What makes rules unusable, as a code of a problem; None where they can be saved."""
+def usable(rules: Rules) -> bool:
+    """Whether working hours have a length and each grade has one policy at most."""
     grades = [one.urgency for one in rules.policies]
-    if len(set(grades)) < len(grades) or rules.work.start >= rules.work.end:
-        return "notice-rules-unusable"
-    for one in rules.policies:
-        targets = [step.target for step in one.steps]
-        # The sender is told that nobody was reached; that is not a person who acts.
-        if Target.DUTY_OFFICER not in targets or targets[-1] not in (Target.DUTY_OFFICER, Target.SENDER):
-            return "escalation-ends-with-nobody"
-    return None
+    return len(set(grades)) == len(grades) and rules.work.start < rules.work.end
+
+
+def ends_at_a_person(policy: Policy) -> bool:
+    """Whether the last person told is a duty officer; the sender is told that nobody was reached, which is no person who acts."""
+    targets = [step.target for step in policy.steps]
+    return Target.DUTY_OFFICER in targets and targets[-1] in (Target.DUTY_OFFICER, Target.SENDER)

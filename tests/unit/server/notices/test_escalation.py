@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from server.notices.calendar import add_working, local_us
 from server.notices.escalation import ChainState, Member, Office, Way, advance, begin, stop
-from server.notices.rules import EXPRESS, Channel, Policy, Rules, Step, Target, faults
+from server.notices.rules import EXPRESS, Channel, Hours, Policy, Rules, Step, Target, ends_at_a_person, usable
 
 RULES = Rules()
 LEADER, DEPUTY, SECOND, DUTY, RELIEF, SENDER = "leader", "deputy", "second deputy", "duty", "relief", "sender"
@@ -143,7 +143,7 @@ members = st.builds(
     data=st.data(),
 )
 def test_every_chain_that_can_be_saved_ends_at_a_person(policies, people, duty, data):
-    if faults(Rules(policies=(policies,))) is not None:
+    if not ends_at_a_person(policies):
         return
     there = Office(person=LEADER, members=people, duty=tuple(duty), senders=(SENDER,))
     chain, lines, taken = begin(policies, there, 0, clock), [], 0
@@ -176,11 +176,13 @@ def test_every_chain_that_can_be_saved_ends_at_a_person(policies, people, duty, 
 )
 def test_a_policy_that_ends_with_nobody_is_refused(targets):
     policy = Policy(urgency=3, steps=tuple(Step(after_s=60, target=target, channel=Channel.PUSH) for target in targets))
-    assert faults(Rules(policies=(policy,))) == "escalation-ends-with-nobody"
+    assert not ends_at_a_person(policy)
 
 
 def test_two_policies_of_one_grade_and_no_working_hours_are_refused():
-    assert faults(Rules(policies=(EXPRESS, EXPRESS))) == "notice-rules-unusable"
-    assert faults(RULES) is None
+    assert not usable(Rules(policies=(EXPRESS, EXPRESS)))
+    assert not usable(Rules(work=Hours(start=600, end=600)))
+    assert usable(RULES)
+    assert ends_at_a_person(EXPRESS)
     assert RULES.policy(4) is EXPRESS
     assert RULES.policy(2) is None
