@@ -368,7 +368,12 @@ class Wiring:
     def _channels(self) -> frozenset[str]:
         """By what people can be told here."""
         push = self.settings.push
-        known = {"fcm": push.fcm_credentials, "webpush": push.vapid_key_file, "sms": push.sms_url, "email": push.smtp_url}
+        known = {
+            "fcm": push.fcm_credentials,
+            "webpush": push.vapid_key_file,
+            "sms": push.sms_url,
+            "email": push.smtp_url,
+        }
         return frozenset(name for name, setting in known.items() if setting)
 
     async def _dispatchers(self) -> dict[str, Dispatcher]:

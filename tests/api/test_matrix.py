@@ -88,7 +88,17 @@ QUERIES = {"findAgencies": {"query": "BIMAT"}}
 MULTIPART = {"putPaper", "takeInDocument", "replaceDocument", "validateFile", "putSignatureImage", "putSealImage"}
 
 # Operations by what their ids are: those of the calling device or person alone, of an organisation, of nobody.
-PUBLIC = {"fetchCalendar", "livez", "readyz", "metrics", "readProblem", "readLogHead", "redeemPairing", "resumeSession", "issueToken"}
+PUBLIC = {
+    "fetchCalendar",
+    "livez",
+    "readyz",
+    "metrics",
+    "readProblem",
+    "readLogHead",
+    "redeemPairing",
+    "resumeSession",
+    "issueToken",
+}
 OWN = {
     "openCalendar", "readCalendar", "endCalendar", "reportPurges",
     "listEscalations", "readNoticeSettings", "setNoticeSettings", "setAbsence", "endAbsence", "readNoticeRules", "setNoticeRules",
@@ -275,7 +285,15 @@ async def test_a_foreign_thing_and_an_unknown_one_answer_alike(
         caller = aim.callers[who]
         foreign = await call(caller, operation, aim.ids)
         unknown = await call(
-            caller, operation, {**aim.ids, **UNKNOWN, "image": UNKNOWN["digest"], "signed": UNKNOWN["document"], "paper_revision": UNKNOWN["revision"]}
+            caller,
+            operation,
+            {
+                **aim.ids,
+                **UNKNOWN,
+                "image": UNKNOWN["digest"],
+                "signed": UNKNOWN["document"],
+                "paper_revision": UNKNOWN["revision"],
+            },
         )
         assert foreign.status_code in {400, 403, 404, 422}, (who, foreign.status_code, foreign.text)
         assert shape(foreign) == shape(unknown), who
