@@ -2,6 +2,8 @@
 
 What a sender may ask about a document of its own (revocation, update, take-back) waits for a clerk as well: nothing that is registered is
 changed or removed by a packet alone (reference §6.3). The answers are business statuses in the exchange's outbox (01, 02, 03, 15, 16).
+
+Longer than most: every decision tells the log, the feed, the clerks and the sender, and each is seen beside the others.
 """
 
 from collections.abc import Sequence

@@ -3,6 +3,8 @@
 A packet is listed until it is confirmed, so a crash at any place means that it is seen again; its row, unique by the axis' id,
 makes its effect happen once. Statuses come late, out of order, repeated, and from whoever can reach the axis. What cannot be read,
 or fails every time, is parked with its raw bytes and an alarm, and confirmed as failed: it holds up nobody (D14).
+
+Longer than most: storing, effect and confirmation are one sequence, and its crash points are found by reading it whole.
 """
 
 import asyncio

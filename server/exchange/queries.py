@@ -1,4 +1,7 @@
-"""All SQL of the exchange. Users reach it only through a document that they may read (threat C1)."""
+"""All SQL of the exchange. Users reach it only through a document that they may read (threat C1).
+
+Longer than most because it is one list of statements, each on its own.
+"""
 
 from collections.abc import Sequence
 
