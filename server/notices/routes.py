@@ -1,4 +1,7 @@
-"""Notices over HTTP: the list, one by its opaque id, acknowledgement, what devices report, who was told, and what people arrange."""
+"""Notices over HTTP: the list, one by its opaque id, acknowledgement, what devices report, who was told, and what people arrange.
+
+Longer than most: half of it is the description of what is shown.
+"""
 
 from datetime import UTC, datetime
 from enum import StrEnum
