@@ -136,11 +136,11 @@ class AuditService:
         )  # fmt: skip
 
     async def verify(self) -> tuple[int, int | None]:
-        """Recompute the tree from the events; (leaves, first place that does not fit or None)."""
+        """Recompute the tree from the events; (leaves, first place that does not fit or None). Events that come meanwhile are left out."""
         size, raw = await queries.tree(self._db)
         frontier = Frontier()
         while frontier.size < size:
-            rows = await queries.events(self._db, frontier.size, _BATCH)
+            rows = await queries.events(self._db, frontier.size, min(_BATCH, size - frontier.size))
             if not rows:
                 return frontier.size, frontier.size
             for row in rows:
