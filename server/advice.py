@@ -96,6 +96,10 @@ ADVICE: Final[dict[str, tuple[str, str]]] = {
         "Khóa ký đã bị hủy sau 9 lần sai mã PIN. Gặp trực tiếp cán bộ đăng ký để cấp khóa và chứng thư mới.",
         "The key was destroyed after 9 wrong PINs. See the registration officer in person for a new key and certificate.",
     ),
+    "image-refused": (
+        "Hãy chọn ảnh PNG nền trong suốt, nhỏ hơn 2 MB: chữ ký màu xanh, con dấu màu đỏ.",
+        "Choose a PNG with a transparent background below 2 MB: a signature in blue, a seal in red.",
+    ),
     "key-frozen": (
         "Khóa ký đang bị tạm khóa. Liên hệ cán bộ đăng ký hoặc trực ban để mở lại.",
         "Your key is frozen. The registration or duty officer can lift it.",
