@@ -226,7 +226,8 @@ class Cast:
         """The first push to this person's phone among those from number `after` on."""
 
         def found() -> dict[str, Any] | None:
-            return next((push for push in self.pushes[after:] if push["address"] == _token(who)), None)
+            mine = (push for push in self.pushes[after:] if push["address"] == _token(who))
+            return next((push for push in mine if "g" not in push["body"]["message"]["data"]), None)
 
         try:
             async with asyncio.timeout(timeout_s), self._news:

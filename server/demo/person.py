@@ -47,6 +47,8 @@ class SigningPerson:
             await self._pushed(order["data"])
 
     async def _pushed(self, data: dict[str, str]) -> None:
+        if "g" in data:
+            return  # silent: what was shown of this notice is gone, because it was dealt with
         watch = Stopwatch()
         notice = await self._phone.notice(data["id"])
         document = notice["document"]
