@@ -121,7 +121,7 @@ async def still_wanted(db: Reads, notice: str, step: int) -> bool:
 async def held(tx: Reads, person: str, lane: Lane) -> list[Row]:
     """Open notices with held deliveries, oldest first."""
     return await tx.fetch_all(
-        "SELECT n.id, n.organisation, n.person FROM notices n WHERE n.person = $1 AND n.lane = $2 AND n.state = 'open' AND EXISTS "
+        "SELECT n.id, n.organisation, n.person, n.urgency FROM notices n WHERE n.person = $1 AND n.lane = $2 AND n.state = 'open' AND EXISTS "
         "(SELECT 1 FROM deliveries y WHERE y.notice = n.id AND y.state = 'held') ORDER BY n.created_us, n.id",
         person, lane.value,
     )  # fmt: skip

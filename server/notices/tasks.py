@@ -132,13 +132,19 @@ class NoticeTasks:
 
         async def body(tx: Transaction) -> None:
             now_us = self._clock.now_us()
+            await context.finish(tx)
             held = await queries.held(tx, asked.person, asked.lane)
             cap = 0 if not held else read(await queries.rules(tx, held[0]["organisation"])).caps.of(asked.lane)
             if len(held) > cap:
-                held = held[-1:]
+                # The newest of the most urgent ones: none of a lower grade may stand before it.
+                held = sorted(held, key=lambda one: int(one["urgency"]))[-1:]
             deliveries: list[str] = []
-            for notice in held:
+            for place, notice in enumerate(held):
                 until_us = await within_budget(tx, asked.person, asked.lane, cap, now_us)
+                if until_us is not None and place == 0:
+                    # Jobs are due by the database's clock (D7): by ours the hour is not over yet. Nothing was pushed for what is held.
+                    await hold(tx, asked.person, asked.lane, until_us)
+                    return
                 if until_us is not None:
                     break
                 deliveries += await queries.free(tx, notice["id"])
@@ -147,7 +153,6 @@ class NoticeTasks:
                 )
             await queries.fold(tx, asked.person, asked.lane)
             await send(tx, asked.lane, deliveries)
-            await context.finish(tx)
 
         await self._db.transact(body)
 
