@@ -144,7 +144,8 @@ async def _office(tx: Reads, row: Row, policy: Policy, channels: Collection[str]
         one = waiting.pop(0)
         if one not in members:
             members[one] = await _member(tx, organisation, one, channels, now_us)
-            waiting += [members[one].deputy] if members[one].deputy else []
+            # The deputy's deputy before the others: a long list of duty officers and clerks leaves nobody's deputy out.
+            waiting = [*([members[one].deputy] if members[one].deputy else []), *waiting]
     duty = tuple(one for one in duty if not members.get(one, Member(left=True)).left)
     if not duty:
         # Those who were named have left: the chain still ends at a person.

@@ -151,7 +151,14 @@ def _duty(office: Office) -> tuple[list[str], list[str]]:
     there = [one for one in office.duty if not office.member(one).on_leave and one != office.person]
     if not there:
         return [one for one in office.duty if one != office.person] or list(office.duty), []
-    return there[:1], [one for one in office.duty[: office.duty.index(there[0])] if one != office.person]
+    # One who has no channel finds it in the inbox, and the next is told as well.
+    first = next((place for place, one in enumerate(there) if _reached(office.member(one))), 0)
+    told = there[: first + 1]
+    return told, [one for one in office.duty[: office.duty.index(told[-1])] if one != office.person and one not in told]
+
+
+def _reached(member: Member) -> bool:
+    return member.push or member.phone or member.email
 
 
 def _ways(step: Step, position: int, person: str, member: Member) -> list[Told]:
@@ -164,4 +171,7 @@ def _ways(step: Step, position: int, person: str, member: Member) -> list[Told]:
         ways.append(second)
     if not ways and step.target is Target.PERSON:
         return [Told(position, step.target, person, Way.NONE, "no-such-channel")]
+    if not ways and member.push:
+        # Whoever is told in another's place has not been pushed anything yet.
+        ways.append(Way.PUSH)
     return [Told(position, step.target, person, way) for way in ways or [Way.INBOX]]

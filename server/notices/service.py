@@ -37,7 +37,8 @@ class NoticeService:
     async def acknowledge(self, actor: Actor, notice: str) -> None:
         """A named person has seen it; what is queued for it stops, the chain's steps included (NOT-4). Repeating changes nothing.
 
-        Whoever a chain told may acknowledge for the one who did not: the chain stops, that one's own notice stays open.
+        Whoever a chain told may acknowledge for the one who did not: the chain stops, that one's own notice stays open. The sender, who is told
+        that nobody did, says so for himself alone.
         """
 
         async def body(tx: Transaction) -> None:
@@ -47,8 +48,10 @@ class NoticeService:
             now_us = self._clock.now_us()
             if await queries.acknowledge(tx, actor, notice, now_us):
                 await clear(tx, notice, except_device=actor.device, now_us=now_us)
-                for chain in [row["origin"] or notice, *await queries.siblings(tx, notice)]:
-                    await chains.stop(tx, chain, by=actor.id, now_us=now_us, keep=notice)
+                # Who was told that nobody acknowledged does not act: it stays with those who were asked to.
+                if row["kind"] != NoticeKind.UNANSWERED:
+                    for chain in [row["origin"] or notice, *await queries.siblings(tx, notice)]:
+                        await chains.stop(tx, chain, by=actor.id, now_us=now_us, keep=notice)
                 await audit.append(
                     tx, "notice.acknowledged", organisation=actor.organisation, actor=actor.id, subject=notice, body={"device": actor.device}, now_us=now_us
                 )  # fmt: skip

@@ -137,6 +137,28 @@ async def test_a_deputy_acknowledges_for_the_leader_and_the_rest_is_not_told(db)
     assert (f"{DUTY}-0", True) in [(address, silent) for _, address, _, _, silent in house.sent]
 
 
+async def test_the_sender_who_hears_that_nobody_acknowledged_stops_nothing(sqlite_db):
+    house = await house_of(sqlite_db)
+    (notice,) = await house.tell(LEADER)
+    await house.work(until_us=MONDAY + 30 * MINUTE_US)
+    heard = (await house.notices.listing(house.clerk, before=(2**62, ""), limit=9))[0]
+    await house.notices.acknowledge(house.clerk, heard["id"])
+    theirs = (await house.notices.listing(house.duty, before=(2**62, ""), limit=9))[0]
+    assert theirs["state"] == "open"
+    assert (await house.arrangements.told(house.duty, notice)).chain["state"] == "exhausted"
+    await house.notices.acknowledge(house.duty, theirs["id"])
+    assert (await house.arrangements.told(house.duty, notice)).chain["state"] == "stopped"
+
+
+async def test_many_duty_officers_and_clerks_leave_no_deputy_out(sqlite_db):
+    house = await house_of(sqlite_db)
+    for number in range(100, 170):
+        await house.person(f"{number:032x}", Role.CLERK, devices=0)
+    await house.tell(LEADER)
+    await house.work(until_us=MONDAY + 11 * MINUTE_US)
+    assert f"{DEPUTY}-0" in receivers(house)
+
+
 async def test_leave_travel_and_a_deputy_who_is_away_too(sqlite_db):
     house = await house_of(sqlite_db, at_us=local_us("2026-02-15T10:00"))
     start_us = house.clock.now_us()
@@ -237,6 +259,31 @@ async def test_a_storm_is_capped_and_nothing_is_lost(db):
     assert [lane for _, _, lane, _, _ in house.sent].count("n") == 6
     states = [row["state"] for row in await db.fetch_all("SELECT state FROM deliveries ORDER BY state")]
     assert states == ["accepted"] * 9 + ["folded"] * 34
+
+
+async def test_after_a_storm_the_most_urgent_notice_is_the_one_that_is_pushed(sqlite_db):
+    house = await house_of(sqlite_db)
+    await house.arrangements.set_rules(house.boss, Rules(caps=Caps(urgent=2), policies=()))
+    await house.tell(*[DEPUTY] * 3, urgency=1)
+    (express,) = await house.tell(DEPUTY)
+    await house.tell(*[DEPUTY] * 3, urgency=1)
+    await house.work(until_us=MONDAY + 61 * MINUTE_US)
+    assert [notice for _, _, _, notice, _ in house.sent][2:] == [express]
+
+
+async def test_the_end_of_a_storm_comes_although_two_clocks_differ(db):
+    """D7: the database's clock, by which jobs are due, runs a second ahead of this machine's."""
+    house = await house_of(db)
+    await house.arrangements.set_rules(house.boss, Rules(caps=Caps(normal=5)))
+    await house.tell(*[DEPUTY] * 8, urgency=0, kind=NoticeKind.ACCEPTED)
+    await house.work()
+    house.clock.advance(3599)
+    await db.transact(lambda tx: tx.execute("UPDATE jobs SET due_us = 1 WHERE kind = 'notices.release'"))
+    await house.work()
+    assert len(receivers(house)) == 5
+    await house.work(until_us=MONDAY + 61 * MINUTE_US)
+    assert len(receivers(house)) == 8
+    assert (await db.fetch_one("SELECT count(*) AS n FROM jobs"))["n"] == 0
 
 
 async def test_quiet_hours_hold_and_deliver_at_their_end_to_the_devices_of_then(db):

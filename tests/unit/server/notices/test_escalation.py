@@ -70,6 +70,8 @@ URGENT = Policy(
     working_time=True,
 )
 
+MESSAGES = Policy(urgency=3, steps=(Step(after_s=300, target=Target.DUTY_OFFICER, channel=Channel.SECOND),))
+
 TABLE = [
     # Hỏa tốc runs by the clock, on a working day, in a Saturday night and in the night of Tết alike.
     *(
@@ -103,6 +105,12 @@ TABLE = [
     ("the duty officer is on leave: the next one, by e-mail, having no device", EXPRESS,
      office(leader=Member(phone=True), duty=Member(on_leave=True)), "2026-11-23T09:00", "2026-11-23T09:11",
      [("11-23 09:05", LEADER, "push"), ("11-23 09:07", LEADER, "sms"), ("11-23 09:10", None, "no-deputy"), ("11-23 09:10", DUTY, "absent"), ("11-23 09:10", RELIEF, "email")]),
+    ("the duty officer has no channel at all: the next one is told beside", EXPRESS,
+     office(leader=Member(), duty=Member(push=False)), "2026-11-23T09:00", "2026-11-23T09:08",
+     [("11-23 09:05", LEADER, "push"), ("11-23 09:07", LEADER, "no-such-channel"), ("11-23 09:07", None, "no-deputy"), ("11-23 09:07", DUTY, "inbox"),
+      ("11-23 09:07", RELIEF, "email")]),
+    ("a message is asked for and the duty officer has a device alone: it is pushed", MESSAGES, office(duty=Member()), "2026-11-23T09:00", None,
+     [("11-23 09:05", DUTY, "push")]),
     ("khẩn waits in working time: from Friday's end to Monday", URGENT, office(), "2026-11-20T16:45", None,
      [("11-23 07:45", LEADER, "push"), ("11-23 07:45", LEADER, "sms"), ("11-23 08:45", DEPUTY, "push"), ("11-23 09:45", DUTY, "push"), ("11-23 09:45", DUTY, "sms")]),
     ("khẩn over Tết", URGENT, office(), "2026-02-15T10:00", "2026-02-23T08:30", [("02-23 08:00", LEADER, "push"), ("02-23 08:00", LEADER, "sms")]),
