@@ -771,6 +771,9 @@ class DocumentService:
                     **await authority.evidence(tx, row.organisation, given.id),
                 },
             )
+            # Whose turn it no longer is, is not asked any more: neither again nor through a deputy.
+            before, about = {step.person or ""}, about_document(document)
+            await settle(tx, organisation=row.organisation, about=about, people=before, kinds=_REQUESTS, now_us=now_us)
             await open_step(tx, row, fresh, now_us=now_us)
             answer = msgspec.json.encode({"state": State.IN_REVIEW.value})
             await once.settle(tx, answer)

@@ -279,6 +279,8 @@ async def test_a_waiting_step_goes_to_a_deputy_who_has_a_grant(world: World, by:
         one["id"] for one in (await world.second.json("GET", "/api/v1/inbox?limit=200"))["items"] if one["waiting"]
     ]
     assert document in waiting
+    told = [one for one in (await world.leader.json("GET", "/api/v1/notices"))["items"] if one["document"] == document]
+    assert [(one["kind"], one["state"]) for one in told] == [("to_sign", "settled")]
     shown = await world.leader.json("GET", f"/api/v1/documents/{document}")
     step = shown["route"][0]
     assert (step["person"], step["authority"]) == (world.second.person, "KT. CHỦ TỊCH")
