@@ -38,7 +38,10 @@ _PARTSTAT = {
 
 
 def invitation(row: Row, attendees: list[AttendeeRow], organisation: str) -> bytes:
-    """One meeting as its reader may see it: REQUEST, or CANCEL where it was cancelled or he was taken off the list (RFC 5546, 3.2.2, 3.2.5)."""
+    """One meeting as its reader may see it: REQUEST, or CANCEL where it was cancelled or he was taken off the list (RFC 5546, 3.2.2, 3.2.5).
+
+    What others answered is for whoever manages the meeting; to all others they stand there as asked (C1).
+    """
     meeting, details = queries.meeting_of(row), queries.details_of(row["details"])
     off = row["last"] is not None and not row["managed"]
     gone = off or meeting.state is MeetingState.CANCELLED
@@ -48,7 +51,8 @@ def invitation(row: Row, attendees: list[AttendeeRow], organisation: str) -> byt
     for one in attendees:
         if one.last is None:
             address = _address(one.person, one.name)
-            address.params["PARTSTAT"] = _PARTSTAT[one.answer_for(meeting.sequence)]
+            told = row["managed"] or one.person == row["person"]
+            address.params["PARTSTAT"] = _PARTSTAT[one.answer_for(meeting.sequence) if told else Answer.NONE]
             address.params["ROLE"] = "CHAIR" if one.person == details.chair else "REQ-PARTICIPANT"
             event.add("attendee", address)
     calendar.add_component(event)

@@ -15,6 +15,7 @@ from litestar.params import Body, JSONBody, PathParameter, QueryParameter
 
 from server.clock import Clock
 from server.db import Row
+from server.documents.model import clean
 from server.http import Given, Id, Key, Whole, blob_answer, cursor, encoded, from_cursor, once, save_upload
 from server.identity.guard import PERSON, allow, public
 from server.identity.model import Actor, Role
@@ -239,7 +240,9 @@ async def convene(
 ) -> Response[bytes]:  # fmt: skip
     """Everybody on the list is told at once; how urgently follows from the time that is left (MTG-5)."""
     claim = once(request, actor.id, msgspec.json.encode(data), clock.now_us())
-    return encoded(await meetings.convene(actor, data.details(), data.source_reference, claim), 201)
+    return encoded(
+        await meetings.convene(actor, data.details(), clean(data.source_reference or "") or None, claim), 201
+    )
 
 
 @get("/api/v1/meetings", operation_id="listMeetings", summary="My meetings, the next first", tags=_TAGS, opt=_READERS)
@@ -405,7 +408,7 @@ async def put_paper(
     try:
         asked = msgspec.json.encode((digest, data.name, data.replaces))
         claim = once(request, actor.id, asked, clock.now_us())
-        replaces = data.replaces or None
+        replaces = clean(data.replaces) or None
         return encoded(
             await meeting_papers.put(actor, meeting, path, name=data.name[:200], replaces=replaces, once=claim), 201
         )

@@ -301,7 +301,7 @@ class MeetingService:
                 tx, meeting, actor.id, row.sequence, answer=given.answer.value, reason=reason, substitute=given.substitute, now_us=now_us
             ):  # fmt: skip
                 raise Refused("meeting-changed")
-            if mine.substitute_for is not None and given.answer is Answer.DECLINE:
+            if given.answer is Answer.DECLINE and mine.substitute_for is not None and await _sent(tx, row.id, mine):
                 await queries.unanswer(tx, meeting, mine.substitute_for)
                 await tell(tx, row, [mine.substitute_for], NoticeKind.MEETING_REMINDER, urgency, details.title, now_us)
             await settle(tx, organisation=row.organisation, about=about(row.id), people=[actor.id], now_us=now_us)
@@ -419,6 +419,12 @@ def _conflict(row: Row, names: dict[str, str], *, own: bool) -> Conflict:
         person=row["person"], name=names.get(row["person"], ""), time=span(row["starts_us"], row["ends_us"]), meeting=row["meeting"] if own else None,
         title=queries.details_of(row["details"]).title if own else None,
     )  # fmt: skip
+
+
+async def _sent(tx: Reads, meeting: str, substitute: AttendeeRow) -> bool:
+    """Whether the one he stands for still sends him: who has answered otherwise since is not asked again."""
+    sender = await queries.attendee(tx, meeting, substitute.substitute_for or "")
+    return sender is not None and sender.substitute == substitute.person
 
 
 async def _known(tx: Reads, organisation: str, details: Details) -> None:

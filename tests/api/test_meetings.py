@@ -283,7 +283,7 @@ async def test_a_system_calls_a_meeting_once_and_is_told_of_answers(world: World
     async with LoopbackServer(receive) as server:
         hook = {"url": f"{server.url}/hook", "events": ["meeting.answered"]}
         registered = await system.json("POST", "/api/v1/webhooks", expect=201, json=hook)
-        body, key = plan(world) | {"source_reference": "LCT-7"}, {"Idempotency-Key": "lich-cong-tac-0007"}
+        body, key = plan(world) | {"source_reference": "LCT-7\u0000"}, {"Idempotency-Key": "lich-cong-tac-0007"}
         answers = [await system.call("POST", "/api/v1/meetings", json=body, headers=key) for _ in range(2)]
         assert answers[0].content == answers[1].content
         meeting = answers[0].json()["id"]
@@ -357,6 +357,13 @@ async def test_one_event_keeps_its_uid_through_every_revision(world: World) -> N
     assert event["DTEND"].to_ical() == b"20270301T023000Z"
     people = {one.params["CN"]: one.params["PARTSTAT"] for one in event["ATTENDEE"]}
     assert people == {"Nguyễn Văn Mẫu": "ACCEPTED", "Lê Thị Mẫu": "NEEDS-ACTION"}
+    # C1: what somebody answered is for whoever called the meeting, and for himself.
+    for caller, known in ((world.second, "NEEDS-ACTION"), (world.staff, "ACCEPTED")):
+        event_seen = (await invitation(caller, meeting)).walk("VEVENT")[0]
+        assert {one.params["CN"]: one.params["PARTSTAT"] for one in event_seen["ATTENDEE"]} == {
+            **people,
+            "Nguyễn Văn Mẫu": known,
+        }
     assert (await changed(world, meeting, 0, hours=96, attendees=[world.clerk.person])).status_code == 200
     for caller, method in ((world.leader, "REQUEST"), (world.second, "CANCEL")):
         again = await invitation(caller, meeting)

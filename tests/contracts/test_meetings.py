@@ -187,6 +187,8 @@ async def test_a_substitute_is_asked_himself_and_goes_with_whom_he_stands_for(db
     assert (await room.on())[FIRST] == ""  # who sent him is asked again
     assert (await room.notices(FIRST))[-1]["kind"] == "meeting_reminder"
     assert await room.answer(FIRST, 0) == ""
+    assert await room.answer(SPARE, 0, Answer.DECLINE) == ""
+    assert (await room.on())[FIRST] == "attend"  # who comes himself by now is not asked again
     assert await room.answer(FIRST, 0, Answer.SUBSTITUTE, ORGANISER) == ""
     assert await room.answer(FIRST, 0) == ""
     assert ORGANISER not in await room.on()
