@@ -1,5 +1,5 @@
 /** Who stands in and when not to disturb; who was told of a notice, when, by which channel. */
-import { call, read } from "./api.js";
+import { call, every, read } from "./api.js";
 import { chip, frame, nothing, trouble, waiting, words } from "./frame.js";
 import { dateTime, t } from "./texts.js";
 import { choice, field, fill, h, icon, outside, say } from "./view.js";
@@ -17,7 +17,7 @@ const minutes = (text) => Number(text.slice(0, 2)) * 60 + Number(text.slice(3));
 export async function awayScreen({ me, signal, go }) {
   const { main, deeds } = frame({ title: t("awayTitle"), back: "#/me", kind: "lone" });
   fill(main, waiting());
-  const [own, { items }] = await Promise.all([read("/api/v1/me/notice-settings", { signal }), read("/api/v1/people?limit=200", { signal })]);
+  const [own, items] = await Promise.all([read("/api/v1/me/notice-settings", { signal }), every("/api/v1/people", signal)]);
   const { quiet, absence } = own;
   let kind = absence?.kind ?? "";
   const people = items.filter((/** @type {any} */ one) => one.id !== me.person.id && one.state === "active");
@@ -49,8 +49,9 @@ export async function awayScreen({ me, signal, go }) {
     if (kind && !deputy.value) return say(t("awayDeputyHelp"));
     try {
       const hours = start.value && end.value ? { start: minutes(start.value), end: minutes(end.value) } : null;
-      // A standing deputy is whoever was chosen outside an absence.
-      const body = { quiet: hours, deputy: kind ? own.deputy : deputy.value || null, phone: phone.value.replace(/[ .]/g, "").replace(/^0/, "+84"), email: email.value.trim() };
+      // A standing deputy is whoever was chosen outside an absence; one who has left is none any more.
+      const kept = people.some((/** @type {any} */ one) => one.id === own.deputy) ? own.deputy : null;
+      const body = { quiet: hours, deputy: kind ? kept : deputy.value || null, phone: phone.value.replace(/[ .]/g, "").replace(/^0/, "+84"), email: email.value.trim() };
       await call("PUT", "/api/v1/me/notice-settings", { json: body });
       const times = { from: `${from.value}T00:00:00${ZONE}`, to: `${to.value}T23:59:59${ZONE}` };
       if (kind) await call("PUT", "/api/v1/me/absence", { json: { kind, ...times, deputy: deputy.value } });
