@@ -57,7 +57,7 @@ def _judge(status: int, retry_after: str | None) -> Outcome:
         return RetryAfter(RetryCause.QUOTA, wait_s)
     if status in {401, 403, 404, 405}:
         return Misconfigured("sms-gateway-refused")
-    if status >= 500:
+    if status >= 500 or status == 408:
         return RetryAfter(RetryCause.UNAVAILABLE, wait_s)
     if status >= 400:
         return Rejected("sms-refused")

@@ -65,6 +65,7 @@ async def test_a_text_message_is_the_neutral_sentence_and_an_opaque_id(language)
         (Reply(200, b"not even JSON"), Delivered("sms")),
         (Reply(429, b"", headers={"retry-after": "17"}), RetryAfter(RetryCause.QUOTA, 17.0)),
         (Reply(503, b""), RetryAfter(RetryCause.UNAVAILABLE)),
+        (Reply(408, b""), RetryAfter(RetryCause.UNAVAILABLE)),
         (Reply(401, b""), Misconfigured("sms-gateway-refused")),
         (Reply(404, b""), Misconfigured("sms-gateway-refused")),
         (Reply(422, b""), Rejected("sms-refused")),
