@@ -83,7 +83,7 @@ export type ClientCreated = { client_id: string; client_secret: string };
 /** Another meeting of this person at the same time; its id and title only where it is the caller's own. `time` as in Vietnam. */
 export type ConflictView = { meeting: string | null; name: string; person: string; time: string; title: string | null };
 
-/** `source_reference`: the caller's own name for it, given back in webhooks. */
+/** `urgency` 0 to 4: the least for its notices. `source_reference`: the caller's own name for it, given back in webhooks. */
 export type Convening = { agenda?: string; asked?: string; attendees: string[]; chair: string; ends_at: string; place: string; source_reference?: string | null; starts_at: string; title: string; urgency?: number };
 
 /** How many of them are page images of that revision. */
@@ -309,8 +309,8 @@ export type Reply = { answer: Answer; reason?: string; sequence: number; substit
 /** A file's verdict ("valid" | "not_valid") and why. `reasons` speak of the file as a whole, `notes` of what was not judged. */
 export type Report = { checked_at: string; en: string; notes: Sentence[]; reasons: Sentence[]; revisions: number; sha256: string; signatures: SignatureReport[]; size: number; verdict: string; vi: string };
 
-/** The whole of the new revision; `sequence` is the revision that it was made from. */
-export type Rescheduling = { agenda?: string; asked?: string; attendees: string[]; chair: string; ends_at: string; place: string; sequence: number; starts_at: string; title: string; urgency?: number };
+/** The whole of the new revision; `sequence` is the revision that it was made from. Without `urgency` it keeps that revision's. */
+export type Rescheduling = { agenda?: string; asked?: string; attendees: string[]; chair: string; ends_at: string; place: string; sequence: number; starts_at: string; title: string; urgency?: 0 | 1 | 2 | 3 | 4 | null };
 
 export type ResumeRequest = { statement: string };
 

@@ -4,7 +4,7 @@ Longer than most: one meeting has many readers, and what each is shown stands in
 """
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from litestar import Request, Response, delete, get, post
@@ -43,7 +43,7 @@ Sha256 = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$")]
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What an invitation says (MTG-1). `asked`: what attendees are asked to prepare. `urgency` 0 to 4: the least for its notices.
+    """What an invitation says (MTG-1). `asked`: what attendees are asked to prepare.
 
     `chair` and `attendees` are ids of people of the organisation; the chair attends whether named or not.
     """
@@ -56,25 +56,26 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     attendees: Annotated[list[PersonId], msgspec.Meta(max_length=500)]
     agenda: Annotated[str, msgspec.Meta(max_length=8000)] = ""
     asked: Annotated[str, msgspec.Meta(max_length=2000)] = ""
-    urgency: Annotated[int, msgspec.Meta(ge=0, le=4)] = 0
 
-    def details(self) -> Details:
+    def details(self, urgency: int) -> Details:
         return Details(
             title=self.title, place=self.place, starts_us=_us(self.starts_at), ends_us=_us(self.ends_at), chair=self.chair, attendees=tuple(self.attendees),
-            agenda=self.agenda, asked=self.asked, urgency=self.urgency,
+            agenda=self.agenda, asked=self.asked, urgency=urgency,
         )  # fmt: skip
 
 
 class Convening(Plan, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`source_reference`: the caller's own name for it, given back in webhooks."""
+    """`urgency` 0 to 4: the least for its notices. `source_reference`: the caller's own name for it, given back in webhooks."""
 
+    urgency: Annotated[int, msgspec.Meta(ge=0, le=4)] = 0
     source_reference: Annotated[str, msgspec.Meta(max_length=100)] | None = None
 
 
 class Rescheduling(Plan, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The whole of the new revision; `sequence` is the revision that it was made from."""
+    """The whole of the new revision; `sequence` is the revision that it was made from. Without `urgency` it keeps that revision's."""
 
     sequence: Sequence
+    urgency: Literal[0, 1, 2, 3, 4] | None = None
 
 
 class Cancellation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -241,7 +242,8 @@ async def convene(
     """Everybody on the list is told at once; how urgently follows from the time that is left (MTG-5)."""
     claim = once(request, actor.id, msgspec.json.encode(data), clock.now_us())
     return encoded(
-        await meetings.convene(actor, data.details(), clean(data.source_reference or "") or None, claim), 201
+        await meetings.convene(actor, data.details(data.urgency), clean(data.source_reference or "") or None, claim),
+        201,
     )
 
 
@@ -296,7 +298,10 @@ async def change(
 ) -> Response[bytes]:  # fmt: skip
     """The next revision of the same event: everybody is told before and after, and answers again. By whoever called it, or a clerk."""
     claim = once(request, actor.id, msgspec.json.encode(data), clock.now_us())
-    return encoded(await meetings.change(actor, meeting, data.sequence, data.details(), claim))
+    wanted = data.details(data.urgency or 0)
+    return encoded(
+        await meetings.change(actor, meeting, data.sequence, wanted, claim, keeps_urgency=data.urgency is None)
+    )
 
 
 @post(

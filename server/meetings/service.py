@@ -180,8 +180,12 @@ class MeetingService:
 
         return await self._db.transact(body)
 
-    async def change(self, actor: Actor, meeting: str, sequence: int, wanted: Details, once: Once) -> bytes:
+    async def change(
+        self, actor: Actor, meeting: str, sequence: int, wanted: Details, once: Once, *, keeps_urgency: bool = False
+    ) -> bytes:
         """The next revision; everybody on the list is told and asked again (MTG-5). Whoever was taken off is told that, too.
+
+        `keeps_urgency`: what the organiser wanted at least stays.
 
         Raises: Refused("not-found"), "meeting-over", "meeting-changed", "attendee-unknown", "invalid-request" also where nothing differs.
         """
@@ -193,8 +197,8 @@ class MeetingService:
             now_us = self._clock.now_us()
             before = await self.managed(actor, meeting, tx)
             open_for(before, sequence, now_us)
-            details = checked(wanted, now_us)
             old = await queries.revision(tx, meeting, sequence)
+            details = checked(msgspec.structs.replace(wanted, urgency=old.urgency) if keeps_urgency else wanted, now_us)
             if not differences(old, details):
                 raise Refused("invalid-request", detail="nothing differs from the newest revision")
             await _known(tx, actor.organisation, details)

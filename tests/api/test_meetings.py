@@ -337,6 +337,14 @@ async def test_a_list_of_meetings_goes_on_where_it_ended(world: World) -> None:
 # -- Calendars ----------------------------------------------------------------------------------------------------------------
 
 
+async def test_a_change_that_says_nothing_of_urgency_keeps_what_was_wanted(world: World) -> None:
+    """MTG-5: the organiser's least grade is not lost by whoever moves the room."""
+    meeting = await convened(world, hours=96, urgency=2)
+    for sequence, said, urgency in ((0, {}, 2), (1, {"urgency": 1}, 1), (2, {}, 1), (3, {"urgency": 0}, 0)):
+        answer = await changed(world, meeting, sequence, hours=96, place=f"Phòng {sequence}", **said)
+        assert answer.json()["urgency"] == urgency
+
+
 async def invitation(caller: Caller, meeting: str) -> Any:
     answer = await caller.call("GET", f"/api/v1/meetings/{meeting}/invitation", expect=200)
     assert answer.headers["content-type"].startswith("text/calendar")
