@@ -202,6 +202,22 @@ def interruption_of(urgency: int, lane: Lane) -> Urgency:
     return Urgency.TIME_SENSITIVE if urgency >= 1 and lane is Lane.URGENT else Urgency.ACTIVE
 
 
+_TO_DO = frozenset(
+    {
+        NoticeKind.TO_SIGN,
+        NoticeKind.TO_SEAL,
+        NoticeKind.ARRIVED,
+        NoticeKind.ARRIVAL_ASKED,
+        NoticeKind.DEADLINE_NEAR,
+        NoticeKind.DEADLINE_MISSED,
+    }
+)
+
+
 def lifetime_us(kind: NoticeKind) -> int:
-    """A notice of something to do is worth pushing for a week, one of something done for a day."""
-    return 7 * DAY_US if kind in {NoticeKind.TO_SIGN, NoticeKind.TO_SEAL} else DAY_US
+    """A notice of something to do is worth pushing for two weeks, one of something done for a day.
+
+    Two, because a chain that waits in working time stands still over Tết, nine days with the weekends, and ends with its notice; and what
+    waits for the end of days without work is still pushed then.
+    """
+    return 14 * DAY_US if kind in _TO_DO else DAY_US

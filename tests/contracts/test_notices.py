@@ -13,9 +13,9 @@ from server.errors import Refused
 from server.identity.model import Role
 from server.jobs import Lane
 from server.notices.calendar import local_us
-from server.notices.model import NoticeKind, OwnSettings
+from server.notices.model import NoticeKind, OwnSettings, lifetime_us
 from server.notices.rules import EXPRESS, Caps, Hours, Policy, Rules
-from server.notices.service import settle, withdraw
+from server.notices.service import notify, settle, withdraw
 from tests.fakes.notices import ORGANISATION, House, another_device
 
 pytestmark = pytest.mark.asyncio
@@ -179,6 +179,29 @@ async def test_leave_travel_and_a_deputy_who_is_away_too(sqlite_db):
     await house.tell(LEADER)
     await house.work()
     assert receivers(house) == [f"{LEADER}-0", f"{LEADER}-1"]  # both are back, by the calendar alone
+
+
+async def test_what_waits_for_a_signature_over_tet_escalates_when_work_begins_again(sqlite_db):
+    house = await house_of(sqlite_db, at_us=local_us("2026-02-13T16:45"))
+    policy = Policy(urgency=1, steps=EXPRESS.steps[-3:], working_time=True)
+    await house.arrangements.set_rules(house.boss, Rules(policies=(policy,), work=Hours(start=480, end=1000)))
+    values = {"document": "d" * 32, "kind": "to_sign", "urgency": 1, "now_us": house.clock.now_us()}
+    await sqlite_db.transact(lambda tx: notify(tx, organisation=ORGANISATION, people=[LEADER], **values))
+    await house.work(until_us=local_us("2026-02-23T08:00"))
+    assert receivers(house) == [f"{LEADER}-0", f"{LEADER}-1"]
+    await house.work(until_us=local_us("2026-02-23T10:00"))
+    assert {f"{DEPUTY}-0", f"{DUTY}-0", f"{CLERK}-0"} <= set(receivers(house))
+
+
+async def test_what_arrives_on_a_saturday_is_pushed_when_work_begins_again(sqlite_db):
+    house = await house_of(sqlite_db, at_us=local_us("2026-11-21T09:00"))
+    await house.arrangements.set_rules(house.boss, Rules(quiet=Hours(start=0, end=450), quiet_off_days=True))
+    expires_us = house.clock.now_us() + lifetime_us(NoticeKind.ARRIVED)
+    await house.tell(CLERK, urgency=0, kind=NoticeKind.ARRIVED, expires_us=expires_us)
+    await house.work(until_us=local_us("2026-11-23T07:29"))
+    assert receivers(house) == []
+    await house.work(until_us=local_us("2026-11-23T07:31"))
+    assert receivers(house) == [f"{CLERK}-0"]
 
 
 async def test_where_the_named_duty_officers_have_left_the_administrators_are_told(sqlite_db):
