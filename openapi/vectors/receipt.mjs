@@ -142,7 +142,7 @@ async function verifyStamp(unsigned, signature, root) {
 // The receipt ------------------------------------------------------------------------------------------------------
 const HEAD = ["v", "sequence", "log_size", "root", "sum", "time"];
 const APPROVAL = ["v", "kind", "challenge", "organisation", "credential", "device", "items", "pin_sha256", "voucher_sha256"];
-const SIGNED = ["document.signed", "document.co_signed", "document.sealed"];
+const SIGNED = ["document.initialed", "document.signed", "document.co_signed", "document.sealed", "document.sealed_pending_archive"];
 
 /** Throws an Error whose message is the code of the first broken link. */
 export async function verifyReceipt(receipt, root, logKey) {

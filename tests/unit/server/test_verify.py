@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from server import verification, web
 from server.audit.model import Receipt
 from server.cli import cli
 from server.cli import verify as verify_command
@@ -413,6 +414,14 @@ def test_node_passes_the_vectors():
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "receipt vectors agree: 1 valid, 19 invalid\n"
+
+
+def test_every_verifier_takes_the_same_events_for_signatures():
+    """A receipt of initials, or of a seal whose archive is still to come, is no worse in a browser than in `hoatoc verify`."""
+    client = Path(web.__file__).parent / "static/js/verify.js"
+    for script in (client, samples.VECTORS.with_name("receipt.mjs")):
+        line = next(line for line in script.read_text().splitlines() if line.startswith("const SIGNED = "))
+        assert set(json.loads(line.removeprefix("const SIGNED = ").rstrip(";"))) == verification._SIGNED_KINDS, script
 
 
 # --- edXML ---

@@ -12,7 +12,7 @@ import { fill, h, icon, outside } from "./view.js";
 const MOST_RECEIPT = 1 << 20;
 const MOST_PDF = 100 << 20;
 const LEAF = ["id", "organisation", "at_us", "kind", "actor", "subject", "body"];
-const SIGNED = ["document.signed", "document.co_signed", "document.sealed"];
+const SIGNED = ["document.initialed", "document.signed", "document.co_signed", "document.sealed", "document.sealed_pending_archive"];
 
 /** @typedef {{name: string, ok: boolean | null, detail: string}} Step `ok`: null where it was not judged here. */
 
