@@ -249,6 +249,12 @@ async def move(
     return event_id
 
 
+async def _not_asked(tx: Transaction, document: DocumentRow, people: set[str | None], *, now_us: int) -> None:
+    """It is somebody else's turn without an answer of theirs: their request is taken away, and nothing of it escalates (NOT-4)."""
+    about, asked = about_document(document.id), {person for person in people if person is not None}
+    await settle(tx, organisation=document.organisation, about=about, people=asked, kinds=_REQUESTS, now_us=now_us)
+
+
 async def open_step(tx: Transaction, document: DocumentRow, step: StepRow, *, now_us: int) -> None:
     """Put the document before the person whose turn it is, or before the clerks, and tell them."""
     await queries.nobody_waits(tx, document.id)
@@ -546,6 +552,7 @@ class DocumentService:
                 event="document.replaced",
                 body={"revision": digest},
             )
+            await _not_asked(tx, row, {step.person for step in route[1:]}, now_us=now_us)
             await open_step(tx, row, route[0], now_us=now_us)
             await jobs.enqueue(tx, "previews.warm", WarmPreviews(revision=digest), dedupe_key=f"previews.warm:{digest}")
             encoded = msgspec.json.encode(
@@ -771,9 +778,7 @@ class DocumentService:
                     **await authority.evidence(tx, row.organisation, given.id),
                 },
             )
-            # Whose turn it no longer is, is not asked any more: neither again nor through a deputy.
-            before, about = {step.person or ""}, about_document(document)
-            await settle(tx, organisation=row.organisation, about=about, people=before, kinds=_REQUESTS, now_us=now_us)
+            await _not_asked(tx, row, {step.person}, now_us=now_us)
             await open_step(tx, row, fresh, now_us=now_us)
             answer = msgspec.json.encode({"state": State.IN_REVIEW.value})
             await once.settle(tx, answer)

@@ -275,6 +275,14 @@ async def test_a_waiting_step_goes_to_a_deputy_who_has_a_grant(world: World, by:
     answer = await hand(world.qlvb if by == "system" else world.leader, document, given)
     assert answer.json() == {"state": "in_review"}
     assert code(await world.leader.call("POST", "/api/v1/approvals", json=stale)) == "not-your-turn"
+    # NOT-4: who hands it over, or is on leave, is asked no more, and nobody above him is told that he does not answer.
+    asked = await world.rows(
+        "SELECT person, state FROM notices WHERE document = $1 AND kind = 'to_sign' ORDER BY created_us", document
+    )
+    assert [(row["person"], row["state"]) for row in asked] == [
+        (world.leader.person, "settled"),
+        (world.second.person, "open"),
+    ]
     waiting = [
         one["id"] for one in (await world.second.json("GET", "/api/v1/inbox?limit=200"))["items"] if one["waiting"]
     ]

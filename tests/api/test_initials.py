@@ -134,6 +134,13 @@ async def test_whoever_initials_may_return_it_and_nobody_else_takes_his_turn(wor
     answer = await world.stack.take_in(pdfs.plain(), [], path=path, signers=steps)
     assert answer.status_code == 200, answer.text
     assert (await drafter.sheet(document))["kind"] == "initials"
+    # NOT-4: a replacement while it is his turn takes the request away from whoever comes later again.
+    assert (await drafter.sign(document)).status_code == 200
+    await world.stack.until(document, "in_review")
+    answer = await world.stack.take_in(pdfs.plain(), [], path=path, signers=steps)
+    assert answer.status_code == 200, answer.text
+    asked = "SELECT person FROM notices WHERE document = $1 AND kind = 'to_sign' AND state = 'open'"
+    assert [row["person"] for row in await world.rows(asked, document)] == [drafter.person]
 
 
 async def test_who_is_no_staff_any_more_initials_no_more(world: World) -> None:
