@@ -45,7 +45,7 @@ from server.identity.proofs import Unspent
 from server.ids import new_id
 from server.pdfwork import PdfWork, PreparedPdf, RouteField
 from server.previews import openings
-from server.previews.model import PreparedManifest, encode, with_touched_pages
+from server.previews.model import PreparedManifest, encode, parse, with_touched_pages
 from server.previews.service import PreviewService
 from server.revocation.model import Known
 from server.revocation.service import RevocationService, der_sequence
@@ -266,7 +266,12 @@ class ApprovalService:
         if not _asks_every_page(row, step):
             return []
         return await openings.unopened(
-            self._db, document=row.id, revision=row.head, person=actor.id, page_count=row.page_count
+            self._db,
+            document=row.id,
+            revision=row.head,
+            person=actor.id,
+            renderer=self._previews.renderer,
+            page_count=row.page_count,
         )
 
     async def _title(self, row: DocumentRow, step: StepRow, position: str) -> str:
@@ -494,6 +499,7 @@ class ApprovalService:
                     document=document.id,
                     revision=document.head,
                     person=actor.id,
+                    renderer=parse(row.manifest).renderer,
                     page_count=document.page_count,
                 )
             checked = await self._revocation.require_still(tx, row.id)

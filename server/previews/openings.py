@@ -65,9 +65,14 @@ class PageOpenings:
         )
 
 
-async def unopened(reads: Reads, *, document: str, revision: str, person: str, page_count: int) -> list[int]:
-    """Pages of the revision that none of the person's devices has shown, in order; an unchanged page opened earlier counts."""
-    rows = await queries.openings(reads, document=document, revision=revision, person=person)
+async def unopened(
+    reads: Reads, *, document: str, revision: str, person: str, renderer: str, page_count: int
+) -> list[int]:
+    """Pages of the revision that none of the person's devices has shown, in order; an unchanged page opened earlier counts.
+
+    `renderer`: that of the manifest that is approved; a page that another one drew differently is not the page that was opened.
+    """
+    rows = await queries.openings(reads, document=document, revision=revision, person=person, renderer=renderer)
     return _missing(rows, page_count)
 
 
@@ -76,13 +81,13 @@ def _missing(rows: list[Row], page_count: int) -> list[int]:
 
 
 async def prove(
-    tx: Transaction, prepared: str, *, document: str, revision: str, person: str, page_count: int
+    tx: Transaction, prepared: str, *, document: str, revision: str, person: str, renderer: str, page_count: int
 ) -> dict[str, str]:
     """Keep the proof beside the prepared revision that is about to be signed, and say what the log names of it.
 
     Raises: Refused("pages-unopened").
     """
-    rows = await queries.openings(tx, document=document, revision=revision, person=person)
+    rows = await queries.openings(tx, document=document, revision=revision, person=person, renderer=renderer)
     missing = _missing(rows, page_count)
     if missing:
         raise Refused("pages-unopened", document=document, pages=missing[:100])

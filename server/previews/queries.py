@@ -99,14 +99,15 @@ async def put_openings(
     return known
 
 
-async def openings(db: Reads, *, document: str, revision: str, person: str) -> list[Row]:
-    """What this person opened of the pages as they stand in the revision, in their order, the earliest of a page first."""
+async def openings(db: Reads, *, document: str, revision: str, person: str, renderer: str) -> list[Row]:
+    """What this person opened of the pages as the renderer draws them for the revision, in their order, the earliest of a page first."""
     return await db.fetch_all(
         "SELECT DISTINCT o.page, o.image, o.device, o.at_us FROM page_openings o JOIN page_images i ON i.page = o.page AND i.digest = o.image "
-        "WHERE i.revision = $1 AND o.document = $2 AND o.person = $3 ORDER BY o.page, o.at_us, o.image",
+        "WHERE i.revision = $1 AND o.document = $2 AND o.person = $3 AND i.renderer = $4 ORDER BY o.page, o.at_us, o.image",
         revision,
         document,
         person,
+        renderer,
     )
 
 

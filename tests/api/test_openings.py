@@ -137,3 +137,24 @@ async def test_where_the_document_does_not_ask_nothing_is_kept_back(world: World
     assert (await world.leader.approve(sheet)).status_code == 200
     await world.stack.until(document, "signed")
     assert await world.count("opening_proofs", "prepared = $1", sheet["prepared"]) == 0
+
+
+async def test_what_another_renderer_drew_differently_is_opened_again(world: World) -> None:
+    """The proof names images of the approved manifest, or nobody could check it against that manifest later (REC-1)."""
+    document = await world.taken(world.leader, pdf=three_pages(), open_every_page=True)
+    await opened(world.leader, document, 1, 2, 3)
+    sheet = await world.leader.sheet(document)
+    assert sheet["unopened"] == []
+    # As after an update: page 2 was opened as an older renderer drew it.
+    head, _found = await images(world.leader, document)
+    await world.execute(
+        "INSERT INTO page_images (revision, renderer, page, width, height, digest, size) VALUES ($1, 'older', 2, 720, 900, $2, 1)",
+        head,
+        "f" * 64,
+    )
+    await world.execute("UPDATE page_openings SET image = $2 WHERE document = $1 AND page = 2", document, "f" * 64)
+    refused = await world.leader.approve(sheet)
+    assert (code(refused), refused.json()["pages"]) == ("pages-unopened", [2])
+    assert (await world.leader.sheet(document))["unopened"] == [2]
+    assert await opened(world.leader, document, 2) == 1
+    assert (await world.leader.sign(document)).status_code == 200
