@@ -95,7 +95,8 @@ def _stream(view: Revision, ref: Ref | None, stream: Stream) -> None:
     if own.get(Name("Subtype")) == "PS" or Name("PS") in own:
         raise _refuse("active-content", "a PostScript XObject", ref)
     width, height = view.resolve(own.get(Name("Width"))), view.resolve(own.get(Name("Height")))
-    declared = picture_size(view.resolve(own.get(Name("Filter"))), stream.raw)
+    filters = view.resolve(own.get(Name("Filter")))
+    declared = picture_size([view.resolve(one) for one in filters] if isinstance(filters, list) else filters, stream)
     for across, down in ((width, height), declared):
         if isinstance(across, int) and isinstance(down, int) and not 0 <= across * down <= 300_000_000:
             raise _refuse("too-large", "an image has too many pixels", ref)

@@ -211,6 +211,19 @@ def _jpeg(width: int, height: int) -> bytes:
     return b"\xff\xd8\xff\xc0" + struct.pack(">H", len(frame) + 2) + frame + b"\xff\xd9"
 
 
+def _jpeg_behind_a_reference() -> bytes:
+    """The name of the picture's codec stands in an object of its own, as any other value may."""
+    pdf = Pdf("1.7")
+    codec = pdf.add("/DCTDecode")
+    number = pdf.stream(
+        _jpeg(65_000, 65_000),
+        "/Type /XObject /Subtype /Image /Width 40 /Height 60 /ColorSpace /DeviceGray /BitsPerComponent 8"
+        f" /Filter [{codec} 0 R]",
+    )
+    pdf.page(lines() + "q 200 0 0 300 72 100 cm /I Do Q", resources=f"/XObject << /I {number} 0 R >>")
+    return pdf.classic()
+
+
 def _chain_of_revisions(count: int) -> bytes:
     data = bytearray(plain())
     before = data.rindex(b"startxref\n") + 10
@@ -393,6 +406,7 @@ def _bombs() -> dict[str, tuple[str, Callable[[], bytes]]]:
             "too-large",
             lambda: _image_of("/Filter /JPXDecode", _jpeg_2000(60_000, 60_000)),
         ),
+        "jpeg-behind-a-reference": ("too-large", _jpeg_behind_a_reference),
         "jpeg-of-4.2-gigapixels": ("too-large", lambda: _image_of("/Filter /DCTDecode", _jpeg(65_000, 65_000))),
         "revisions": ("too-large", lambda: _chain_of_revisions(20_000)),
         "glyph-in-glyph": ("broken-structure", _glyph_calls_glyph),
