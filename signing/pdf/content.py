@@ -403,11 +403,11 @@ class _Walk:
             elif kind == "name":
                 operands.append(_plain_name(token["name"]))
             elif kind == "value":
-                value, at = _value(data, token.start("value"))
+                value, at, read = _value(data, token.start("value"))
                 operands.append(value)
                 if value is None and token["value"] != b"<":
-                    # An unfinished string or array was read to the end, and its next letter is tried now (B3).
-                    self.budget.spend(_UNFINISHED * (len(data) - at))
+                    # What is malformed is read again, letter by letter; of a string or an array without an end that is all the rest (B3).
+                    self.budget.spend(_UNFINISHED * read if at + read >= len(data) else read)
             elif kind == "operator":
                 operator = token["operator"]
                 if operator == b"BI":
@@ -625,14 +625,17 @@ def _plain_name(token: bytes) -> Name:
     return Name(re.sub(rb"#([0-9A-Fa-f]{2})", lambda m: bytes([int(m[1], 16)]), token[1:]).decode("latin-1"))
 
 
-def _value(data: bytes, at: int) -> tuple[PdfObject, int]:
+def _value(data: bytes, at: int) -> tuple[PdfObject, int, int]:
+    """The value, where to go on, and how many bytes behind that were read in vain where it is malformed."""
     try:
-        return parse_object(data, at)
+        return *parse_object(data, at), 0
     except PdfError as error:
         # In a content stream an odd token is skipped by every reader; a deep one is a bomb all the same.
         if error.code == "too-large":
             raise
-        return None, skip_space(data, at + 1)
+        behind = skip_space(data, at + 1)
+        reached = error.place.removeprefix("byte ")
+        return None, behind, max(0, (int(reached) if reached.isdigit() else len(data)) - behind)
 
 
 def _pair(operands: list[PdfObject]) -> tuple[float, float]:

@@ -143,7 +143,7 @@ def _string(data: Buffer, at: int) -> tuple[bytes, int]:
     while True:
         step = _STRING_STEP.match(data, at)
         if step is None:
-            raise _broken(at, "unterminated string")
+            raise _broken(len(data), "unterminated string")
         text = step[0]
         at = step.end()
         last = text[-1:]

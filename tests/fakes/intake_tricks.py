@@ -466,10 +466,18 @@ def honest_neighbours() -> dict[str, bytes]:
         "map-of-its-own": _used_on_a_page(_other_map(_map_of_its_own)),
         "glyph-with-a-held-font": _glyph_of_text(),
         "marked-content-in-order": _with_stream(_deflated(b"/Span BMC EMC ", 40_000), "/Filter /FlateDecode"),
+        "numbers-with-two-signs": _sloppy_arrays(500),
         "large-jpeg": _image_of("/Filter /DCTDecode", _jpeg(14_000, 19_000)),
         "zip-without-its-end": _marked(b"PK\x03\x04" + b"\0" * 40),
         "end-of-a-zip-without-its-directory": _marked(b"PK\x05\x06" + b"\0" * 18),
     }
+
+
+def _sloppy_arrays(count: int) -> bytes:
+    """Arrays of text whose numbers have a sign too many, as some old programs write them; readers skip the odd token."""
+    pdf = Pdf("1.7")
+    pdf.page("BT /F1 10 Tf 72 780 Td\n" + "[(So)--12(tien)] TJ 0 -1 Td\n" * count + "ET")
+    return pdf.classic()
 
 
 def _map_of_its_own(pdf: Pdf) -> str:
