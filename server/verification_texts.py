@@ -32,6 +32,7 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "authority-holds": ("Giấy giao quyền ký đúng người, đúng phạm vi, đúng thời hạn.", "The grant of authority fits person, scope and time."),
     "authority-not-signed": ("Thiếu giấy giao quyền ký, hoặc giấy không đúng là bản đã ghi nhật ký.", "A grant is missing, or is not the one that was logged."),
     "authority-other-person": ("Giấy giao quyền ký không phải của người đã ký.", "The grant is not the signer's."),
+    "authority-of-replaced": ("Giấy giao quyền ký đúng người, đúng thời hạn; bản này đã được thay thế.", "The grant of authority fits person and time; this text was replaced."),
     "authority-out-of-scope": ("Giấy giao quyền ký không bao gồm văn bản này.", "The grant does not cover this document."),
     "authority-other-time": ("Thời điểm ký không nằm trong thời hạn giao quyền.", "The time of signing is not within the grant's time."),
     "openings-whole": ("Thiết bị của người ký đã báo mở đủ mọi trang trước khi ký.", "The signer's devices said that every page was opened before signing."),

@@ -212,7 +212,7 @@ async def _receipt_of(
 
 def _rests_on(report: "ReceiptReport", folder: Path, contents: "Contents") -> "list[Step]":
     from server.preservation.proofs import authority_step, openings_step
-    from server.preservation.record import parts
+    from server.preservation.record import metadata_of, parts
 
     kept = parts(contents)
 
@@ -221,7 +221,7 @@ def _rests_on(report: "ReceiptReport", folder: Path, contents: "Contents") -> "l
 
     manifests = {one.sha256: one.path for one in contents.files if one.path.endswith("/manifest.json")}
     found = (
-        authority_step(report.receipt, contents.metadata, report.signature.time_us, part),
+        authority_step(report.receipt, metadata_of(contents, report.receipt.revision), report.signature.time_us, part),
         openings_step(report.receipt, manifests, part),
     )
     return [step for step in found if step is not None]

@@ -38,8 +38,9 @@ def event_of(receipt: Receipt) -> tuple[LeafEvent, _Named]:
     return event, msgspec.json.decode(event.body, type=_Named)
 
 
-def authority_step(receipt: Receipt, metadata: dict[str, Any], time_us: int | None, part: Part) -> Step | None:
+def authority_step(receipt: Receipt, metadata: dict[str, Any] | None, time_us: int | None, part: Part) -> Step | None:
     """None where the event names no authority. `time_us`: when the signature was made, as its time stamp proves.
+    `metadata`: the document's when it was signed, None where nobody knows them any more; the scope is then not judged.
 
     A grant that had ended by then leaves it open whether the signature was begun in time: unknown, not failed.
     """
@@ -57,13 +58,14 @@ def authority_step(receipt: Receipt, metadata: dict[str, Any], time_us: int | No
         grant.organisation != approval.organisation for grant in grants
     ):
         return Step("authority", Outcome.FAILED, "authority-other-person", said)
-    if not all(_covers(grant, metadata) for grant in grants):
+    if metadata is not None and not all(_covers(grant, metadata) for grant in grants):
         return Step("authority", Outcome.FAILED, "authority-out-of-scope", said)
     if time_us is None or any(not grant.not_before <= time_us < grant.not_after for grant in grants):
         begun = time_us is not None and all(grant.not_before <= time_us for grant in grants)
         outcome = Outcome.UNKNOWN if time_us is None or begun else Outcome.FAILED
         return Step("authority", outcome, "authority-other-time", said)
-    return Step("authority", Outcome.PASSED, "authority-holds", said)
+    code = "authority-holds" if metadata is not None else "authority-of-replaced"
+    return Step("authority", Outcome.PASSED, code, said)
 
 
 def _grant(digest: str, part: Part) -> Grant:

@@ -28,7 +28,16 @@ from server.revocation.service import der_sequence
 from server.storage import Blobs
 from server.wire import iso
 
-__all__ = ["Contents", "ContentsFile", "ContentsRevision", "RecordError", "RecordService", "check", "parts"]
+__all__ = [
+    "Contents",
+    "ContentsFile",
+    "ContentsRevision",
+    "RecordError",
+    "RecordService",
+    "check",
+    "metadata_of",
+    "parts",
+]
 
 _CHUNK: Final = 1 << 18
 _MAX_FILES: Final = 10_000
@@ -360,6 +369,12 @@ def parts(contents: Contents) -> dict[str, str]:
         for number, one in enumerate(contents.files)
         if _PART.fullmatch(one.path) and one.size <= _MAX_PART
     }
+
+
+def metadata_of(contents: Contents, revision: str) -> dict[str, Any] | None:
+    """The metadata that held when this revision was signed; None for one of a text that was replaced, whose metadata no record keeps."""
+    versions = {one.sha256: one.version for one in contents.revisions}
+    return contents.metadata if versions.get(revision) == contents.revisions[-1].version else None
 
 
 def _contents(archive: zipfile.ZipFile) -> Contents:

@@ -9,6 +9,7 @@ import pytest
 
 from server.authority.model import GRANT_TYP, Form, Grant
 from server.preservation.proofs import authority_step, openings_step
+from server.preservation.record import Contents, ContentsRevision, metadata_of
 from server.previews.model import encode, parse
 from server.previews.openings import OpenedPage, Openings
 from server.verification import Outcome
@@ -101,6 +102,20 @@ def test_a_grant_and_a_chain_hold(maker: samples.Maker) -> None:
 )  # fmt: skip
 def test_what_does_not_fit_fails(maker: samples.Maker, chain: Callable[[], Chain], code: str) -> None:
     assert judged(maker, chain()) == (Outcome.FAILED, code)
+
+
+def test_a_text_that_was_replaced_is_not_judged_by_the_metadata_of_its_successor(maker: samples.Maker) -> None:
+    chain = [grant(HEAD, DEPUTY, Form.KT, urgency=1)]
+    receipt = maker.receipt(named={"authority": "KT", "authority_grant": chain[0][2]})
+    known = [ContentsRevision("a.pdf", receipt.revision, None, "signature", 1, "")]
+    after = [*known, ContentsRevision("b.pdf", "0" * 64, None, "replacement", 2, "")]
+    for revisions, code in ((known, "authority-out-of-scope"), (after, "authority-of-replaced")):
+        contents = Contents(1, samples.DOCUMENT, revisions[-1].sha256, "in_review", "", METADATA, [], revisions, [], [])
+        metadata = metadata_of(contents, receipt.revision)
+        step = authority_step(receipt, metadata, samples.NOW, files(chain).__getitem__)
+        assert step is not None
+        assert step.code == code
+    assert step.outcome is Outcome.PASSED
 
 
 def test_a_time_that_is_not_proven_is_left_open(maker: samples.Maker) -> None:
