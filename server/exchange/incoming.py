@@ -19,7 +19,7 @@ import structlog
 from server import audit
 from server.clock import Clock
 from server.crash import point
-from server.db import Database, DatabaseError, Transaction
+from server.db import Conflict, Database, DatabaseError, StatementFailed, Transaction, Violation
 from server.documents.model import FOLLOWS, DocumentRow, State, clean
 from server.documents.service import SYSTEM, documents_load, move, publish
 from server.errors import Refused
@@ -54,6 +54,10 @@ _PASS_US: Final = 30_000_000
 _TRIES: Final = 3
 _REASON: Final = 1000
 _SENT: Final = frozenset({State.FORWARDED, State.DELIVERED, State.ACCEPTED, State.REFUSED})
+
+
+_OF_ONE_PACKET: Final = (Conflict, StatementFailed, Violation)
+"""What the database says to a statement because of its values, such as a text that no index takes; every other error concerns all packets."""
 
 
 class _NoListYetError(Exception):
@@ -176,7 +180,7 @@ class Incoming:
         self._failures = 0
         self._quiet_until_us = 0
         self._shunned: dict[str, int] = {}
-        self._failed: dict[str, int] = {}
+        self._failed: dict[PacketKind, dict[str, int]] = {kind: {} for kind in PacketKind}
 
     async def poll(self, kind: PacketKind) -> int:
         """Take in what is listed, up to a batch; how many packets were new. An axis that is down is asked ever more seldom (D3)."""
@@ -197,13 +201,13 @@ class Incoming:
         listed = {item.doc_id: item for item in await axis.received(kind)}
         now_us = self._clock.monotonic_us()
         self._shunned = {axis_id: until_us for axis_id, until_us in self._shunned.items() if until_us > now_us}
-        self._failed = {axis_id: times for axis_id, times in self._failed.items() if axis_id in listed}
+        failed = self._failed[kind]
+        for axis_id in failed.keys() - listed.keys():
+            del failed[axis_id]
         taken = 0
         for item in [item for item in listed.values() if item.doc_id not in self._shunned][:_BATCH]:
             try:
                 taken += await self._take(axis, kind, item)
-            except DatabaseError:
-                raise
             except _NoListYetError:
                 log.error("incoming-without-agencies", axis_id=item.doc_id)  # noqa: TRY400 - no defect of ours
                 self._shunned[item.doc_id] = self._clock.monotonic_us() + _PASS_US
@@ -218,10 +222,13 @@ class Incoming:
             except (
                 Exception
             ) as error:  # one packet must not hold up the others (D14); it stays listed until it is parked
+                if isinstance(error, DatabaseError) and not isinstance(error, _OF_ONE_PACKET):
+                    raise
                 code = error.code if isinstance(error, AxisRefused) else type(error).__name__
                 log.error("incoming-packet-failed", axis_id=item.doc_id, code=code)  # noqa: TRY400 - as above
                 self._shunned[item.doc_id] = self._clock.monotonic_us() + _SHUN_US
-                self._failed[item.doc_id] = self._failed.get(item.doc_id, 0) + 1
+                if not isinstance(error, AxisRefused):  # what was never here was not tried
+                    failed[item.doc_id] = failed.get(item.doc_id, 0) + 1
         await self._close(kind, listed.keys())
         return taken
 
@@ -233,7 +240,7 @@ class Incoming:
         else:
             settled = await self._store(axis, kind, item)
             failed = settled.error if settled.state in PARKED else None
-            self._failed.pop(item.doc_id, None)
+            self._failed[kind].pop(item.doc_id, None)
             point("status-stored")
         await axis.confirm(item.doc_id, failed)
         await self._db.transact(lambda tx: queries.mark_confirmed(tx, item.doc_id, self._clock.now_us()))
@@ -243,7 +250,7 @@ class Incoming:
         with tempfile.TemporaryDirectory(dir=self._blobs.scratch(), prefix="incoming-") as folder:
             path, files = Path(folder) / "packet", Path(folder) / "files"
             await axis.fetch(item.doc_id, path)
-            if self._failed.get(item.doc_id, 0) >= _TRIES:
+            if self._failed[kind].get(item.doc_id, 0) >= _TRIES:
                 read: Packet | Settled = Settled("unreadable", "failed-again-and-again")
             else:
                 read = await asyncio.to_thread(_read, path, files, kind)

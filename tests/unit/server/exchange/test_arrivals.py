@@ -7,8 +7,10 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from server.db import StatementFailed
 from server.errors import Refused
 from server.exchange import edxml
+from server.exchange.axis import AxisRefused
 from server.exchange.business import Replace, Revoke, Update, business
 from server.exchange.model import (
     BusinessKind,
@@ -254,13 +256,14 @@ async def test_a_packet_without_a_meaning_is_parked_with_its_bytes(desk, kind, s
 
 
 @pytest.mark.asyncio
-async def test_a_packet_that_fails_every_time_is_parked_at_last(desk):
-    """D14: an error of ours, not of the packet's form, holds up nobody for ever."""
+@pytest.mark.parametrize("error", [RuntimeError, StatementFailed])
+async def test_a_packet_that_fails_every_time_is_parked_at_last(desk, error):
+    """D14: an error of ours, or of the database at a text that no index takes, holds up nobody for ever; both polls go on beside it."""
     taken = desk.house.arrivals.came
 
     async def fails(tx, came, *, now_us):
         if came.packet.header.number == "1":
-            raise RuntimeError("a defect")
+            raise error("a defect")
         return await taken(tx, came, now_us=now_us)
 
     desk.house.arrivals.came = fails
@@ -268,9 +271,27 @@ async def test_a_packet_that_fails_every_time_is_parked_at_last(desk):
     await desk.sender.send(desk.sender.document("2"))
     for _ in range(4):
         await desk.house.exchange.poll(DOCUMENT)
+        await desk.house.exchange.poll(STATUS)
         desk.house.clock.advance(1000)
     assert sorted(await parked(desk.house)) == [("stored", "", True), ("unreadable", "failed-again-and-again", True)]
     assert await desk.house.axis.received(DOCUMENT) == []
+
+
+@pytest.mark.asyncio
+async def test_a_packet_that_could_not_be_fetched_is_no_poison(desk):
+    """Nothing of it was tried: it is taken in as soon as the axis gives it."""
+    fetch = desk.house.axis.fetch
+
+    async def refuses(doc_id, into):
+        raise AxisRefused("20")
+
+    await desk.sender.send(desk.sender.document())
+    desk.house.axis.fetch = refuses
+    for _ in range(4):
+        await desk.house.exchange.poll(DOCUMENT)
+        desk.house.clock.advance(1000)
+    desk.house.axis.fetch = fetch
+    assert len(await desk.take()) == 1
 
 
 @pytest.mark.asyncio
