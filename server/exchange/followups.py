@@ -17,6 +17,7 @@ from server.errors import Refused
 from server.exchange import queries
 from server.exchange.business import Meaning, New, Revoke, Update, business, status
 from server.exchange.compose import Sender, header_of, pdf_name
+from server.exchange.delivery import Delivery
 from server.exchange.delivery import State as DeliveryState
 from server.exchange.directory import queries as directory
 from server.exchange.forward import Stage
@@ -39,6 +40,7 @@ from server.once import Once
 from server.storage import Blobs
 
 _AWAY = frozenset({DeliveryState.REJECTED, DeliveryState.TAKEN_BACK})
+_WITHOUT = _AWAY | {DeliveryState.QUEUED}
 _SENT = frozenset({State.FORWARDED, State.DELIVERED, State.ACCEPTED, State.REFUSED})
 _DOCUMENT = PacketKind.DOCUMENT.value
 
@@ -68,7 +70,7 @@ class FollowUps:
         sender = await self.sender(row)
 
         async def body(tx: Transaction) -> None:
-            asked = [to for to in await queries.receivers(tx, packet.id) if to.state not in _AWAY]
+            asked = [to for to in await queries.receivers(tx, packet.id) if to.state not in _WITHOUT]
             if self._recall_by == "take_back":
                 for to in asked:
                     await self._take_back(tx, row, packet, sender, to, reason, now_us)
@@ -102,7 +104,9 @@ class FollowUps:
         """
         before = await self._documents.get(actor, document)
         sender = await self.sender(before)
-        size = await self._blobs.size(before.head)
+        sent = await queries.outgoing(self._db, document, _DOCUMENT)
+        # The archive's time stamps may have come since; what was sent is what further receivers get.
+        size = 0 if sent is None else await self._blobs.size(sent.revision)
 
         async def body(tx: Transaction) -> bytes:
             replay = await once.claim(tx)
@@ -110,7 +114,7 @@ class FollowUps:
                 return replay
             row = await self._documents.get(actor, document, tx)
             packet = await queries.outgoing(tx, document, _DOCUMENT)
-            if row.state not in _SENT or packet is None:
+            if row.state not in _SENT or packet is None or sent is None:
                 raise Refused("conflict")
             present = [to for to in await queries.receivers(tx, packet.id) if to.state not in _AWAY]
             removed = [_one_of(present, code) for code in remove]
@@ -155,8 +159,12 @@ class FollowUps:
         size: int,
         now_us: int,
     ) -> None:
-        first = len(await queries.receivers(tx, packet.id))
-        for position, to in enumerate(add, start=first):
+        before = await queries.receivers(tx, packet.id)
+        for position, to in enumerate(add, start=len(before)):
+            known = next((one for one in before if same_organ(one.organ_id, to.organ_id)), None)
+            if known is not None:  # it gave the document back, and gets it again
+                await queries.set_receiver(tx, known, Delivery(), None, now_us)
+                continue
             await queries.insert_receiver(
                 tx, packet=packet.id, position=position, organ_id=to.organ_id, name=to.name, now_us=now_us
             )

@@ -15,7 +15,9 @@ import structlog
 
 from server import audit
 from server.crash import point
-from server.db import Database, Transaction
+from server.db import Database, Reads, Transaction
+from server.documents.model import State
+from server.documents.service import documents_load
 from server.exchange import edxml, forward, queries
 from server.exchange.axis import Axis, SentKey
 from server.exchange.breaker import Breaker
@@ -166,6 +168,8 @@ class Messages:
         if self._axis is None:
             raise Retry(reason="exchange-not-configured")
         state = row.forwarding
+        if await self._dropped(row, state):
+            return
         if state.stage is Stage.REFUSED and revived:
             state = await self._requeue(row)
         path = self._blobs.scratch() / f"message-{new_id()}.edxml"
@@ -180,6 +184,14 @@ class Messages:
             raise Bury(f"axis-refused-{state.code}")
         if state.stage is not Stage.ACCEPTED:
             raise Retry((state.not_before_us - self._now_us()) / 1e6, state.code or state.stage.value)
+
+    async def _dropped(self, row: MessageRow, state: Forwarding) -> bool:
+        """Whether it would bring further receivers a document that was recalled meanwhile: it stays here (EXC-5)."""
+        if state.stage not in {Stage.READY, Stage.REFUSED} or not await _recalled(self._db, row):
+            return False
+        after = msgspec.structs.replace(state, stage=Stage.REFUSED, code="recalled")
+        await self._db.transact(lambda tx: queries.set_message(tx, row.id, state, after, self._now_us()))
+        return True
 
     async def _requeue(self, row: MessageRow) -> Forwarding:
         again = msgspec.structs.replace(row.forwarding, stage=Stage.READY, attempts=0, not_before_us=0)
@@ -243,6 +255,8 @@ class Messages:
         now_us = self._now_us()
         if after.stage is Stage.SENDING and await queries.unsettled_alike(tx, row.reference, row.id):
             raise Retry(_ALIKE_S, "reference-in-flight")
+        if after.stage is Stage.SENDING and await _recalled(tx, row):
+            raise Retry(0.0, "document-changed")
         if not await queries.set_message(tx, row.id, before, after, now_us):
             raise Retry(_ALIKE_S, "message-changed")
         if after.stage is Stage.REFUSED:
@@ -273,6 +287,13 @@ class Messages:
             body={"message": row.id, "what": row.what, **body},
             now_us=now_us,
         )
+
+
+async def _recalled(reads: Reads, row: MessageRow) -> bool:
+    if row.what != "new":
+        return False
+    document = await documents_load(reads, row.subject)
+    return document is not None and document.state is State.RECALLED
 
 
 def _events(letter: Letter) -> dict[str, Event]:

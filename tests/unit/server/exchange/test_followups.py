@@ -267,3 +267,48 @@ async def test_a_device_proves_what_it_purged_once(house):
     assert [row["device"] for row in (await house.exchange.deliveries(clerk, document)).purged] == ["d1"]
     foreign = msgspec.structs.replace(phone, organisation="0" * 32, device="d2")
     assert await house.exchange.purged(foreign, [document]) == 0
+
+
+@pytest.mark.asyncio
+async def test_further_receivers_get_what_was_sent_though_the_archive_has_grown(house, stage, tmp_path):
+    """The head has new time stamps since; the late receiver gets the bytes of the first packet."""
+    document = await forwarded(house, receivers=("X02",))
+    [first] = await received(stage, "X02", tmp_path)
+    longer = await house.blobs.put_bytes(b"%PDF-1.7 with one more archive time stamp" * 500)
+    await house.db.transact(lambda tx: tx.execute("UPDATE documents SET head = $2 WHERE id = $1", document, longer))
+    await house.exchange.change_receivers(SERVICE, document, [Receiver(organ_id="X03", name="Ba")], [], once(house))
+    assert set(await work(house)) == {"done"}
+    [late] = await received(stage, "X03", tmp_path)
+    assert late.attachments[0].sha256 == first.attachments[0].sha256
+
+
+@pytest.mark.asyncio
+async def test_a_receiver_that_gave_it_back_gets_it_again(house, stage, tmp_path, sends):
+    """02 for a mistake of the clerk: the same code is a receiver once more, not an error."""
+    document = await forwarded(house, receivers=("X02", "X03"))
+    await received(stage, "X02", tmp_path)
+    await sends("X02", "02", description="Gửi nhầm")
+    await house.exchange.poll(STATUS)
+    await house.exchange.change_receivers(SERVICE, document, [Receiver(organ_id="x02", name="Hai")], [], once(house))
+    await work(house)
+    [again] = await received(stage, "X02", tmp_path)
+    assert (again.business_kind, len(again.attachments)) == (0, 1)
+    states = [(code, state) for code, state, _ in await house.receivers(document)]
+    assert states == [("X02", "accepted_by_exchange"), ("X03", "accepted_by_exchange")]
+
+
+@pytest.mark.asyncio
+async def test_what_was_recalled_reaches_no_further_receiver(house, stage):
+    """EXC-5: the packet for a late receiver waits in the outbox while the document is recalled; it never leaves."""
+    document = await forwarded(house, receivers=("X02",))
+    await house.exchange.change_receivers(SERVICE, document, [Receiver(organ_id="X03", name="Ba")], [], once(house))
+    await house.documents.recall(SERVICE, document, "Sai", once(house))
+    assert set(await work(house)) == {"done"}
+    copies = [
+        (packet["business"], copy["receiver"])
+        for packet in (await stage.oracle())["packets"]
+        for copy in packet["copies"]
+    ]
+    assert copies == [(0, "X02"), (2, "X02"), (1, "X02")]
+    states = [(code, state) for code, state, _ in await house.receivers(document)]
+    assert states == [("X02", "take_back_requested"), ("X03", "queued")]
