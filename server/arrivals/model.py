@@ -9,7 +9,7 @@ import msgspec
 from server.documents.model import clean
 from server.exchange.business import Meaning, New, Replace, Revoke, Update
 from server.exchange.incoming import Came
-from server.exchange.model import MessageHeader, StatusPacket, Urgency
+from server.exchange.model import MessageHeader, Organisation, StatusPacket, Urgency
 from server.exchange.words import Words, of_code
 
 
@@ -155,7 +155,7 @@ def row_of(came: Came, asked: Meaning, id_: str, targets: list[str], now_us: int
     """The arrival that a packet is, waiting for the clerk; `targets` are the arrivals that it is about. Texts are the sender's, cleaned (B11)."""
     header = came.packet.header
     kind = kind_of(asked)
-    content = fingerprint(came)
+    content = fingerprint(came, kind)
     target = asked.document_id if isinstance(asked, Revoke | Update) else header.document_id
     # Without an id its number and day say which one it is (reference §5); without those, the packet alone.
     exchange_id = target or (f"{header.code},{header.promulgated}" if header.code else f"packet:{came.axis_id}")
@@ -210,7 +210,7 @@ def take_back_of(
         # A take-back may come again after it was refused: another time of the sender's clock is another request.
         distinct_key=str(status.at_us or axis_id),
         content="",
-        about=target.id,
+        about=target.id or None,
         replaced="[]",
         asked=clean(status.description)[:_SUBJECT],
         state=State.WAITING,
@@ -224,8 +224,56 @@ def take_back_of(
     )
 
 
-def fingerprint(came: Came) -> str:
-    """Whether two packets say the same; the hops that the axis adds do not count."""
+def unknown_of(organisation: str, status: StatusPacket) -> ArrivalRow:
+    """What stands for a document that a status names and that is not here, without an id."""
+    asked = status.response_for
+    header = MessageHeader(
+        sender=status.sender,
+        receivers=(Organisation(organ_id=asked.organ_id),),
+        document_id=asked.document_id,
+        number=asked.code,
+        promulgated=asked.promulgated,
+    )
+    return ArrivalRow(
+        id="",
+        organisation=organisation,
+        kind=Kind.NEW,
+        axis_id="",
+        blob="",
+        sender=status.sender.organ_id,
+        sender_key="",
+        sender_name=clean(status.sender.name)[:200],
+        receiver=asked.organ_id,
+        exchange_id=asked.document_id or f"{header.code},{header.promulgated}",
+        distinct_key="",
+        content="",
+        about=None,
+        replaced="[]",
+        reference=clean(header.code),
+        promulgation_date=None if header.promulgated is None else header.promulgated.isoformat(),
+        type_name="",
+        subject=clean(header.code)[:_SUBJECT],
+        urgency=None,
+        due_date=None,
+        asked="",
+        header=msgspec.json.encode(header),
+        state=State.WAITING,
+        arrival_year=None,
+        arrival_number=None,
+        own_number=None,
+        decided_by=None,
+        decided_us=None,
+        remark="",
+        received_us=0,
+    )
+
+
+def fingerprint(came: Came, kind: Kind) -> str:
+    """Whether two packets say the same; the hops that the axis adds do not count.
+
+    Two revocations of one document often have the same words: the time at which each left its sender tells them apart.
+    """
     packet = came.packet
-    said = msgspec.json.encode((packet.header, packet.business, [file.digest for file in came.enclosures]))
+    left = packet.traces[:1] if kind is Kind.REVOKE else ()
+    said = msgspec.json.encode((packet.header, packet.business, [file.digest for file in came.enclosures], *left))
     return hashlib.sha256(said).hexdigest()

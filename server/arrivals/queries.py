@@ -107,13 +107,30 @@ async def insert_file(tx: Transaction, arrival: str, file: FileRow) -> None:
     )  # fmt: skip
 
 
-async def twin(tx: Reads, row: ArrivalRow) -> ArrivalRow | None:
-    """The arrival that was here before this copy of it came."""
-    found = await tx.fetch_one(
-        f"SELECT {_NAMES} FROM arrivals a WHERE a.organisation = $1 AND a.sender_key = $2 AND a.exchange_id = $3 AND a.kind = $4 AND a.distinct_key = $5",
-        row.organisation, row.sender_key, row.exchange_id, row.kind.value, row.distinct_key,
+async def copies(tx: Reads, row: ArrivalRow) -> list[ArrivalRow]:
+    """What was here of this sender, DocumentId and kind before this copy came, the newest first."""
+    rows = await tx.fetch_all(
+        f"SELECT {_NAMES} FROM arrivals a WHERE a.organisation = $1 AND a.sender_key = $2 AND a.exchange_id = $3 AND a.kind = $4 "
+        "ORDER BY a.received_us DESC, a.id DESC LIMIT 100",
+        row.organisation, row.sender_key, row.exchange_id, row.kind.value,
     )  # fmt: skip
-    return None if found is None else into(found, ArrivalRow)
+    return [into(found, ArrivalRow) for found in rows]
+
+
+async def unbound(tx: Reads, row: ArrivalRow) -> list[ArrivalRow]:
+    """What was asked about this document while it was unknown here, by its id or by number and day; whose it is, the caller looks at."""
+    rows = await tx.fetch_all(
+        f"SELECT {_NAMES} FROM arrivals a WHERE a.organisation = $1 AND a.exchange_id IN ($2, $3) AND a.about IS NULL "
+        "AND a.kind IN ('revoke', 'update', 'take_back') AND a.state IN ('waiting', 'agreed') ORDER BY a.received_us, a.id LIMIT 100",
+        row.organisation,
+        row.exchange_id,
+        f"{row.reference},{row.promulgation_date}",
+    )
+    return [into(found, ArrivalRow) for found in rows]
+
+
+async def bind(tx: Transaction, arrival: str, about: str) -> int:
+    return await tx.execute("UPDATE arrivals SET about = $2 WHERE id = $1", arrival, about)
 
 
 async def documents(tx: Reads, organisation: str, exchange_id: str) -> list[ArrivalRow]:

@@ -24,6 +24,7 @@ from server.arrivals.model import (
     judged,
     row_of,
     take_back_of,
+    unknown_of,
 )
 from server.clock import Clock
 from server.db import Database, Reads, Row, Transaction
@@ -31,6 +32,7 @@ from server.documents.queries import clerks
 from server.documents.service import SYSTEM, announce
 from server.errors import Refused
 from server.exchange.business import Meaning, Replace, Revoke, Update, meaning, status
+from server.exchange.deadlines import Rule, about_deadline
 from server.exchange.directory import queries as directory
 from server.exchange.incoming import Came, Settled
 from server.exchange.messages import Letter, queue
@@ -45,6 +47,8 @@ from server.storage import Blobs
 
 _ENDS = {Kind.REVOKE: State.RECALLED, Kind.TAKE_BACK: State.RECALLED}
 _OPEN = (State.WAITING, State.REGISTERED)
+_HELD = (*_OPEN, State.RETURNED, State.REPLACED)
+_OVER = frozenset({State.RETURNED, State.RECALLED, State.REFUSED})
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -89,10 +93,15 @@ class ArrivalService:
         targets, flag = await _targets(tx, came.organisation, sender, asked)
         row = row_of(came, asked, new_id(), targets, now_us)
         if not await queries.insert(tx, row):
-            twin = await queries.twin(tx, row)
-            assert twin is not None
-            differs = "" if twin.content == row.content else "duplicate-differs"
-            return Settled("repeated", differs, row.organisation, twin.id)
+            before = await queries.copies(tx, row)
+            same = next((one for one in before if one.content == row.content), None)
+            if same is not None:
+                return Settled("repeated", "", row.organisation, same.id)
+            if not _comes_anew(before[0], row):
+                return Settled("repeated", "duplicate-differs", row.organisation, before[0].id)
+            row = msgspec.structs.replace(row, distinct_key=row.content)
+            if not await queries.insert(tx, row):
+                return Settled("repeated", "", row.organisation, before[0].id)
         for position, file in enumerate(came.enclosures, start=1):
             findings = msgspec.json.encode(file.findings).decode()
             kept = FileRow(
@@ -102,6 +111,8 @@ class ArrivalService:
             await queries.insert_file(tx, row.id, kept)
         await self._arrived(tx, row, now_us)
         await self._answer(tx, row, StatusCode.ARRIVED, now_us=now_us)
+        if row.kind in DOCUMENTS:
+            await self._asked_early(tx, row, now_us)
         return Settled("stored", flag, row.organisation, row.id)
 
     async def taken_back(
@@ -112,16 +123,27 @@ class ArrivalService:
         found = await queries.documents(tx, organisation, asked.document_id)
         if not found and asked.code and asked.promulgated is not None:
             found = await queries.by_reference(tx, organisation, asked.code, asked.promulgated.isoformat())
-        if not found:
+        if not found and not asked.document_id and not asked.code:
             return Settled("unmatched", "document-unknown", organisation)
         target = await _of_sender(tx, found, status.sender.organ_id)
-        if target is None:
+        if found and target is None:
             return Settled("unmatched", "sender-differs", organisation)
-        row = take_back_of(target, status, id_=new_id(), axis_id=axis_id, blob=blob, now_us=now_us)
+        # Statuses are polled apart from documents: a request may be here before what it asks for.
+        about = target or unknown_of(organisation, status)
+        row = take_back_of(about, status, id_=new_id(), axis_id=axis_id, blob=blob, now_us=now_us)
         if not await queries.insert(tx, row):
-            return Settled("repeated", "", organisation, target.id)
+            return Settled("repeated", "", organisation, about.id or None)
         await self._arrived(tx, row, now_us)
-        return Settled("applied", "", organisation, row.id)
+        return Settled("applied", "" if target else "document-unknown", organisation, row.id)
+
+    async def _asked_early(self, tx: Transaction, row: ArrivalRow, now_us: int) -> None:
+        """What its sender asked about a document before it was here is about it from now on; what was agreed then, is done."""
+        for asked in await queries.unbound(tx, row):
+            if not await directory.same(tx, asked.sender, row.sender):
+                continue
+            await queries.bind(tx, asked.id, row.id)
+            if asked.state is State.AGREED and asked.kind in _ENDS:
+                await self._end(tx, row.id, _ENDS[asked.kind], asked, now_us)
 
     async def _arrived(self, tx: Transaction, row: ArrivalRow, now_us: int) -> None:
         """Into the feed and to the clerks at once; the grade decides the lane of the push (TIM-1)."""
@@ -203,7 +225,9 @@ class ArrivalService:
         """One file. What its sender took back is shown no more (EXC-5). Raises: Refused("not-found")."""
         row = await self.get(actor, arrival)
         files = [one for one in await queries.files(self._db, arrival) if one.position == position]
-        if not files or row.state is State.RECALLED:
+        # What came about a document may bring its text along.
+        about = None if row.about is None else await queries.load(self._db, row.about)
+        if not files or State.RECALLED in {row.state, None if about is None else about.state}:
             raise Refused("not-found")
         return row, files[0]
 
@@ -353,14 +377,16 @@ class ArrivalService:
     ) -> None:
         if not await queries.decide(tx, row, to, by=actor.id, remark=remark, now_us=now_us, number=number):
             raise Refused("conflict")
-        await settle(tx, organisation=row.organisation, about=_about(row.id), now_us=now_us)
+        for about in _abouts(row.id):
+            await settle(tx, organisation=row.organisation, about=about, now_us=now_us)
 
     async def _end(self, tx: Transaction, arrival: str, to: State, by: ArrivalRow, now_us: int) -> None:
-        """A document of the same sender ends by what it sent later. What was returned stays returned."""
+        """A document of the same sender ends by what it sent later. What was returned is not replaced, but it is recalled (EXC-5)."""
         row = await queries.load(tx, arrival)
-        if row is None or not await queries.end(tx, arrival, _OPEN, to):
+        if row is None or not await queries.end(tx, arrival, _HELD if to is State.RECALLED else _OPEN, to):
             return
-        await withdraw(tx, organisation=row.organisation, about=_about(row.id), now_us=now_us)
+        for about in _abouts(row.id):
+            await withdraw(tx, organisation=row.organisation, about=about, now_us=now_us)
         await _log(tx, row, f"arrival.{to.value}", SYSTEM, {"by": by.id, "from": row.state.value}, now_us)
         await _tell(tx, row, f"arrival.{to.value}", to, {"by": by.id}, now_us, tombstone=to is State.RECALLED)
 
@@ -368,6 +394,16 @@ class ArrivalService:
 def _about(arrival: str) -> str:
     """The subject of its notices."""
     return f"arrival:{arrival}"
+
+
+def _abouts(arrival: str) -> list[str]:
+    """Its own, and those of the deadlines that clerks were told of."""
+    return [_about(arrival), *(about_deadline(_about(arrival), rule) for rule in Rule)]
+
+
+def _comes_anew(before: ArrivalRow, row: ArrivalRow) -> bool:
+    """Whether another packet of this sender, DocumentId and kind is no copy: what was returned is corrected and sent again, what was refused asked again."""
+    return before.state in _OVER or (before.state is State.AGREED and row.about != before.about)
 
 
 async def _targets(tx: Transaction, organisation: str, sender: str, asked: Meaning) -> tuple[list[str], str]:

@@ -34,6 +34,7 @@ from server.documents.model import (
     due_us,
 )
 from server.errors import Refused
+from server.exchange.deadlines import Rule, about_deadline
 from server.identity.model import Actor, Role
 from server.ids import new_id
 from server.notices.model import NoticeKind
@@ -815,7 +816,9 @@ class DocumentService:
                     dedupe_key=f"exchange.recall:{document}",
                 )
             # Whoever was told anything of it, reader or not: nothing of it is pushed any more.
-            await withdraw(tx, organisation=row.organisation, about=about_document(document), now_us=now_us)
+            about = about_document(document)
+            for subject in (about, *(about_deadline(about, rule) for rule in Rule)):
+                await withdraw(tx, organisation=row.organisation, about=subject, now_us=now_us)
             readers = await queries.readers(tx, document)
             await notify(
                 tx,

@@ -35,6 +35,11 @@ class Deadline(msgspec.Struct, frozen=True):
     due_us: int
 
 
+def about_deadline(about: str, rule: Rule) -> str:
+    """The subject of the notices of a rule on what `about` names."""
+    return f"{about}:{rule.value}"
+
+
 def sending(signed_us: int, urgency: int, rules: Rules) -> Deadline:
     """Urgent: at once after the last personal signature (TIM-3); else by the next working day's morning (TIM-4, narrower than TIM-3)."""
     if urgency > 0:

@@ -13,7 +13,7 @@ from server.db import Database, Reads, Transaction
 from server.documents.queries import clerks
 from server.documents.service import SYSTEM, announce
 from server.exchange import queries
-from server.exchange.deadlines import Deadline, receipt, registering, sending
+from server.exchange.deadlines import Deadline, about_deadline, receipt, registering, sending
 from server.exchange.queries import Pending
 from server.jobs import Context, Handler, Job, Periodic
 from server.notices.model import NewNotice, NoticeKind, lifetime_us
@@ -72,7 +72,7 @@ class DeadlineTasks:
                 person=clerk,
                 kind=kind,
                 urgency=pending.urgency,
-                about=f"{about}:{pending.shown}:{deadline.rule.value}",
+                about=about_deadline(f"{about}:{pending.shown}", deadline.rule),
                 headline=pending.title[:300],
                 expires_us=now_us + lifetime_us(kind),
                 document=None if is_arrival else pending.shown,

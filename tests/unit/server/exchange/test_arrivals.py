@@ -22,6 +22,7 @@ from server.exchange.model import (
     StatusPacket,
     UpdateInfo,
 )
+from server.exchange.watch import DeadlineTasks
 from server.identity.model import Actor
 from server.jobs import Lane
 from server.once import Once
@@ -72,6 +73,13 @@ class Sender:
 
 def identifier(number):
     return f"X02,2026/03/02,{number}/QĐ-CQM"
+
+
+def asking(at_us):
+    return StatusPacket(
+        sender=Organisation(organ_id="X02"), status=StatusCode.TAKE_BACK.value, description="Xin lấy lại", at_us=at_us,
+        response_for=ResponseFor(organ_id="X01", code="12/QĐ-CQM", document_id=identifier("12"), promulgated=DAY),
+    )  # fmt: skip
 
 
 class Desk:
@@ -351,12 +359,6 @@ async def test_a_take_back_is_refused_with_a_reason_and_may_come_again(desk):
     await desk.answers()
     await desk.sender.heard()
 
-    def asking(at_us):
-        return StatusPacket(
-            sender=Organisation(organ_id="X02"), status=StatusCode.TAKE_BACK.value, description="Xin lấy lại", at_us=at_us,
-            response_for=ResponseFor(organ_id="X01", code="12/QĐ-CQM", document_id=identifier("12"), promulgated=DAY),
-        )  # fmt: skip
-
     [first] = await desk.take(asking(AT_US), asking(AT_US), kind=STATUS)
     await desk.answer(first, agree=False, reason="Đã xử lý xong")
     assert await desk.sender.heard() == [("16", identifier("12"), "Đã xử lý xong")]
@@ -377,6 +379,83 @@ async def test_nobody_takes_back_what_another_sent(desk, stage, tmp_path):
     await desk.answer(request, agree=True)
     assert await desk.state(document) == "waiting"
     assert ("stored", "sender-differs", True) in await parked(desk.house)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("by", [DOCUMENT, STATUS])
+@pytest.mark.parametrize("agreed_first", [False, True])
+async def test_a_recall_that_overtakes_its_document_ends_it_all_the_same(desk, by, agreed_first):
+    """Out of order: the two kinds are polled apart, and a packet that fails for a while is passed over."""
+    revocation = desk.sender.document(asked=Revoke(document_id=identifier("12")))
+    [request] = await desk.take(revocation if by is DOCUMENT else asking(AT_US), kind=by)
+    if agreed_first:
+        await desk.answer(request, agree=True)
+    [document] = await desk.take(desk.sender.document())
+    await desk.judge(document)
+    if not agreed_first:
+        with pytest.raises(Refused, match="arrival-asked-back"):
+            await desk.register(document)
+        await desk.answer(request, agree=True)
+    assert (await desk.state(document), await desk.state(request)) == ("recalled", "agreed")
+    assert ("15", identifier("12"), "") in await desk.sender.heard()
+    with pytest.raises(Refused, match="not-found"):
+        await desk.house.arrivals.file(desk.clerk, document, 1)
+    assert await desk.house.count("notices", "state = 'open'") == 0
+
+
+@pytest.mark.asyncio
+async def test_nothing_of_a_recalled_document_stays_readable(desk):
+    """EXC-5: also one that was returned, the text that an update brought along, and what deadlines said of it."""
+    [document] = await desk.take(desk.sender.document())
+    desk.house.clock.advance(3600)
+    await DeadlineTasks(desk.house.db, desk.house.clock).look()
+    assert await desk.house.count("notices", "kind = 'deadline_missed' AND state = 'open'") == 1
+    asked = Update(document_id=identifier("12"), info=UpdateInfo(document_changed=1))
+    [update] = await desk.take(desk.sender.document("12", asked=asked, subject="Trích yếu sửa"))
+    await desk.answer(update, agree=True)
+    await desk.house.arrivals.file(desk.clerk, update, 1)
+    await desk.house.arrivals.give_back(desk.clerk, document, "Sai nơi nhận", desk.once())
+    await desk.house.arrivals.file(desk.clerk, document, 1)
+    [request] = await desk.take(desk.sender.document(asked=Revoke(document_id=identifier("12"))))
+    await desk.answer(request, agree=True)
+    for arrival in (document, update, request):
+        with pytest.raises(Refused, match="not-found"):
+            await desk.house.arrivals.file(desk.clerk, arrival, 1)
+    assert (await desk.feed(document))[-1] == ("arrival.recalled", True)
+    assert await desk.house.count("notices", "state = 'open'") == 0
+
+
+@pytest.mark.asyncio
+async def test_what_was_returned_comes_again_corrected_and_a_late_copy_does_not(desk):
+    """The sender keeps its DocumentId; two copies of the same packet are one document still."""
+    wrong, right = desk.sender.document(), desk.sender.document(subject="Trích yếu đúng")
+    [first] = await desk.take(wrong)
+    await desk.house.arrivals.give_back(desk.clerk, first, "Sai trích yếu", desk.once())
+    [second] = await desk.take(right)
+    assert await desk.take(right, wrong) == []
+    await desk.judge(second)
+    assert (await desk.register(second))["number"] == 1
+    await desk.answers()
+    assert await desk.take(right, wrong, desk.sender.document(subject="Lần ba")) == []
+    assert [status for status, _, _ in await desk.sender.heard()] == ["01", "02", "01", "03"]
+    [request] = await desk.take(desk.sender.document(asked=Revoke(document_id=identifier("12"))))
+    await desk.answer(request, agree=True)
+    assert (await desk.state(first), await desk.state(second)) == ("returned", "recalled")
+
+
+@pytest.mark.asyncio
+async def test_a_revocation_that_was_refused_may_be_asked_again(desk):
+    """It says the same words, at another time; a copy of the first asks nothing."""
+    [document] = await desk.take(desk.sender.document())
+    asked = desk.sender.document(asked=Revoke(document_id=identifier("12")))
+    later = tuple(msgspec.structs.replace(trace, at_us=(trace.at_us or 0) + 60_000_000) for trace in asked.traces)
+    assert later
+    [first] = await desk.take(asked)
+    await desk.answer(first, agree=False, reason="Đã xử lý xong")
+    assert await desk.take(asked) == []
+    [second] = await desk.take(msgspec.structs.replace(asked, traces=later))
+    await desk.answer(second, agree=True)
+    assert await desk.state(document) == "recalled"
 
 
 @pytest.mark.asyncio
