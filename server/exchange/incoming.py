@@ -181,11 +181,15 @@ class Incoming:
         self._quiet_until_us = 0
         self._shunned: dict[str, int] = {}
         self._failed: dict[PacketKind, dict[str, int]] = {kind: {} for kind in PacketKind}
+        self._caught_up = False
 
     async def poll(self, kind: PacketKind) -> int:
         """Take in what is listed, up to a batch; how many packets were new. An axis that is down is asked ever more seldom (D3)."""
         if self._axis is None or self._clock.monotonic_us() < self._quiet_until_us:
             return 0
+        if kind is PacketKind.DOCUMENT and not self._caught_up:
+            await self._catch_up()
+            self._caught_up = True
         try:
             taken = await self._poll(self._axis, kind)
         except (AxisUnavailable, AxisRefused) as error:
@@ -283,6 +287,41 @@ class Incoming:
             return settled
 
         return await self._db.transact(body)
+
+    async def _catch_up(self) -> None:
+        """Documents that an earlier version stored and confirmed without an arrival reach the clerks from their kept bytes."""
+        for axis_id, receiver, blob in await queries.without_arrival(self._db):
+            try:
+                await self._take_up(axis_id, receiver, blob)
+            except Exception as error:  # one packet must not hold up the others (D14)
+                if isinstance(error, DatabaseError) and not isinstance(error, _OF_ONE_PACKET):
+                    raise
+                log.error("incoming-packet-failed", axis_id=axis_id, code=type(error).__name__)  # noqa: TRY400 - no trace: it may quote the packet
+
+    async def _take_up(self, axis_id: str, receiver: str, blob: str) -> None:
+        with tempfile.TemporaryDirectory(dir=self._blobs.scratch(), prefix="incoming-") as folder:
+            async with self._blobs.local(blob) as path:
+                read = await asyncio.to_thread(_read, path, Path(folder) / "files", PacketKind.DOCUMENT)
+            enclosures = await self._enclosed(read) if isinstance(read, DocumentPacket) else ()
+
+        async def body(tx: Transaction) -> None:
+            now_us = self._clock.now_us()
+            if isinstance(read, DocumentPacket):
+                settled = await self._came(tx, axis_id, blob, read, enclosures, now_us)
+            else:
+                assert isinstance(read, Settled)
+                settled = read
+            await queries.settle_incoming(
+                tx, axis_id, state=settled.state, error=settled.error, organisation=settled.organisation, document=settled.document
+            )  # fmt: skip
+            if settled.error:
+                await self._alarm(tx, axis_id, settled, now_us)
+            if settled.state == "stored":
+                # Verdicts that are there stay; a packet from before there were any is judged now.
+                ours = self._ours.get(receiver.casefold(), receiver)
+                await validate_later(tx, IncomingPacket(source=axis_id, organisation=ours, blob=blob))
+
+        await self._db.transact(body)
 
     async def _enclosed(self, packet: DocumentPacket) -> tuple[Enclosure, ...]:
         """The packet's files, durable before the transaction that names them."""

@@ -347,6 +347,14 @@ async def settle_incoming(
     )
 
 
+async def without_arrival(db: Reads) -> list[tuple[str, str, str]]:
+    """Document packets of others that were stored and handed to nobody, by id, receiver and blob, the oldest first."""
+    rows = await db.fetch_all(
+        "SELECT axis_id, receiver, blob FROM incoming_packets WHERE kind = 'edoc' AND state = 'stored' AND document IS NULL ORDER BY received_us, axis_id"
+    )
+    return [(str(row["axis_id"]), str(row["receiver"]), str(row["blob"])) for row in rows]
+
+
 async def mark_confirmed(tx: Transaction, axis_id: str, now_us: int) -> int:
     return await tx.execute(
         "UPDATE incoming_packets SET confirmed_us = $2 WHERE axis_id = $1 AND confirmed_us IS NULL", axis_id, now_us

@@ -219,6 +219,29 @@ async def test_a_document_is_returned_with_its_reason(desk):
 
 
 @pytest.mark.asyncio
+async def test_documents_stored_by_an_earlier_version_reach_the_clerk_once(desk):
+    """It kept and confirmed them without an arrival; the verdicts that it found still count."""
+    [lost] = await desk.take(desk.sender.document())
+    await desk.judge(lost)
+    await desk.sender.heard()
+
+    async def earlier(tx):
+        for table in ("arrival_files", "arrivals", "outgoing_messages", "notices"):
+            await tx.execute(f"DELETE FROM {table}")
+        await tx.execute("UPDATE incoming_packets SET document = NULL")
+
+    await desk.house.db.transact(earlier)
+    desk.house.restart()
+    [arrival] = await desk.take()
+    desk.house.restart()
+    assert await desk.take() == []
+    assert await desk.house.count("notices", "kind = 'arrived'") == 1
+    assert (await desk.register(arrival))["number"] == 1
+    await desk.answers()
+    assert [status for status, _, _ in await desk.sender.heard()] == ["01", "03"]
+
+
+@pytest.mark.asyncio
 async def test_a_repeated_packet_is_answered_once_and_one_that_differs_is_alarmed(desk):
     """D2 on our side: same sender, DocumentId and kind is the same document, whatever the axis calls it."""
     packet = desk.sender.document()
