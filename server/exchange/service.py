@@ -17,7 +17,7 @@ from server.clock import Clock
 from server.crash import point
 from server.db import Database, Row, Transaction
 from server.documents.model import DocumentRow, Receiver, State
-from server.documents.service import SYSTEM, DocumentService, documents_load, move, publish
+from server.documents.service import SYSTEM, DocumentService, Recall, documents_load, move, publish
 from server.errors import Refused
 from server.exchange import forward, queries
 from server.exchange.axis import Axis, SentKey
@@ -29,11 +29,11 @@ from server.exchange.followups import FollowUps
 from server.exchange.forward import Action, Forwarding, Parcel, Stage
 from server.exchange.incoming import Arrivals, Incoming, follow
 from server.exchange.messages import Messages
-from server.exchange.model import ExchangeError, PacketKind, Replacement, too_long
+from server.exchange.model import BUSINESS_REASONS, BusinessKind, ExchangeError, PacketKind, Replacement, too_long
 from server.exchange.queries import MessageRow, PacketRow, ReceiverRow
 from server.identity.model import Actor
 from server.ids import new_id
-from server.jobs import Bury, Context, Retry
+from server.jobs import Bury, Context, Lane, Retry, enqueue
 from server.once import Once
 from server.settings import ExchangeSettings
 from server.storage import Blobs
@@ -364,7 +364,12 @@ class ExchangeService:
     async def _accepted(self, tx: Transaction, packet: PacketRow, row: DocumentRow, doc_id: str, now_us: int) -> None:
         body = {"axis_id": doc_id, "packet": packet.blob, "revision": packet.revision}
         if row.state is not State.SEALED:
-            # Recalled while it was on its way: the receivers have it, and the recall's own job, which follows, asks for it back (EXC-5).
+            # Recalled while it was on its way: the receivers have it, and are asked for it by the recall's own job (EXC-5). That one waits
+            # behind this; only where it ran in vain, or an earlier version made none, is this another.
+            await enqueue(
+                tx, "exchange.recall", Recall(document=row.id, reason=BUSINESS_REASONS[BusinessKind.REVOKE]),
+                lane=Lane.URGENT if row.urgency else Lane.NORMAL, ordering_key=f"exchange:{row.id}", dedupe_key=f"exchange.recall:{row.id}",
+            )  # fmt: skip
             await self._audit(tx, row, "exchange.accepted_after_recall", body, now_us)
             tx.after_commit(lambda: log.error("accepted-after-recall", document=row.id))
             return

@@ -144,12 +144,15 @@ async def test_a_recall_before_it_left_says_nothing_to_anybody(house, stage):
 
 
 @pytest.mark.asyncio
-async def test_a_document_recalled_on_its_way_is_asked_back_once_it_is_there(house, stage):
-    """The recall's job stands behind the forwarding of the same document."""
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_document_recalled_on_its_way_is_asked_back_once_it_is_there(house, stage, kept):
+    """The recall's job stands behind the forwarding of the same document; an earlier version queued none."""
     document = await house.sealed()
     await stage.put("_faults", [{"fault": "drop-after"}])
     assert (await house.run())[0] == "retry"
     await house.documents.recall(SERVICE, document, "Sai", once(house))
+    if not kept:
+        await house.db.transact(lambda tx: tx.execute("DELETE FROM jobs WHERE kind = 'exchange.recall'"))
     assert await house.run(Lane.URGENT) == "none"
     house.clock.advance(house.settings.settle_s + 1)
     assert await house.run() == "done"
