@@ -13,6 +13,8 @@ from server.identity.model import Actor
 
 _FIELDS = ArrivalRow.__struct_fields__
 _NAMES = ", ".join(f"a.{name}" for name in _FIELDS)
+# A sender may fill a header with megabytes (B6); many rows together go without it.
+_LISTED = _NAMES.replace("a.header", "substr(a.header, 1, 0) AS header")
 _READABLE = "a.organisation = $1 AND ($2 = 'service' OR EXISTS (SELECT 1 FROM roles r WHERE r.person = $3 AND r.role = 'clerk'))"
 
 
@@ -34,14 +36,14 @@ async def load(tx: Reads, arrival: str) -> ArrivalRow | None:
 async def waiting(db: Reads, actor: Actor, limit: int) -> list[ArrivalRow]:
     """What the clerk has to decide: the most urgent first, then the oldest; a grade that nobody knows counts as urgent. Then what was decided last."""
     rows = await db.fetch_all(
-        f"SELECT {_NAMES} FROM arrivals a WHERE {_READABLE} AND a.state = 'waiting' "
+        f"SELECT {_LISTED} FROM arrivals a WHERE {_READABLE} AND a.state = 'waiting' "
         "ORDER BY coalesce(a.urgency, 1) DESC, a.received_us, a.id LIMIT $4",
         *_who(actor),
         limit,
     )
     if len(rows) < limit:
         rows += await db.fetch_all(
-            f"SELECT {_NAMES} FROM arrivals a WHERE {_READABLE} AND a.decided_us IS NOT NULL ORDER BY a.decided_us DESC, a.id LIMIT $4",
+            f"SELECT {_LISTED} FROM arrivals a WHERE {_READABLE} AND a.decided_us IS NOT NULL ORDER BY a.decided_us DESC, a.id LIMIT $4",
             *_who(actor),
             limit - len(rows),
         )
@@ -51,7 +53,7 @@ async def waiting(db: Reads, actor: Actor, limit: int) -> list[ArrivalRow]:
 async def listing(db: Reads, actor: Actor, *, before: tuple[int, str], limit: int) -> list[ArrivalRow]:
     """Newest first, from the cursor (received_us, id) exclusive."""
     rows = await db.fetch_all(
-        f"SELECT {_NAMES} FROM arrivals a WHERE {_READABLE} AND (a.received_us < $4 OR (a.received_us = $4 AND a.id < $5)) "
+        f"SELECT {_LISTED} FROM arrivals a WHERE {_READABLE} AND (a.received_us < $4 OR (a.received_us = $4 AND a.id < $5)) "
         "ORDER BY a.received_us DESC, a.id DESC LIMIT $6",
         *_who(actor),
         *before,
@@ -110,7 +112,7 @@ async def insert_file(tx: Transaction, arrival: str, file: FileRow) -> None:
 async def copies(tx: Reads, row: ArrivalRow) -> list[ArrivalRow]:
     """What was here of this sender, DocumentId and kind before this copy came, the newest first."""
     rows = await tx.fetch_all(
-        f"SELECT {_NAMES} FROM arrivals a WHERE a.organisation = $1 AND a.sender_key = $2 AND a.exchange_id = $3 AND a.kind = $4 "
+        f"SELECT {_LISTED} FROM arrivals a WHERE a.organisation = $1 AND a.sender_key = $2 AND a.exchange_id = $3 AND a.kind = $4 "
         "ORDER BY a.received_us DESC, a.id DESC LIMIT 100",
         row.organisation, row.sender_key, row.exchange_id, row.kind.value,
     )  # fmt: skip
@@ -120,7 +122,7 @@ async def copies(tx: Reads, row: ArrivalRow) -> list[ArrivalRow]:
 async def unbound(tx: Reads, row: ArrivalRow) -> list[ArrivalRow]:
     """What was asked about this document while it was unknown here, by its id or by number and day; whose it is, the caller looks at."""
     rows = await tx.fetch_all(
-        f"SELECT {_NAMES} FROM arrivals a WHERE a.organisation = $1 AND a.exchange_id IN ($2, $3) AND a.about IS NULL "
+        f"SELECT {_LISTED} FROM arrivals a WHERE a.organisation = $1 AND a.exchange_id IN ($2, $3) AND a.about IS NULL "
         "AND a.kind IN ('revoke', 'update', 'take_back') AND a.state IN ('waiting', 'agreed') ORDER BY a.received_us, a.id LIMIT 100",
         row.organisation,
         row.exchange_id,

@@ -525,6 +525,19 @@ async def test_the_most_urgent_waits_first_and_an_unknown_grade_is_never_normal(
 
 
 @pytest.mark.asyncio
+async def test_a_list_does_not_hold_the_headers_of_its_arrivals(desks):
+    """B6: each may have megabytes of its sender's texts; one arrival alone has its own."""
+    [arrival] = await desks.take(desks.sender.document())
+    service = Actor(kind="service", id="q", organisation=ORGANISATION, scopes=frozenset({"documents:read"}))
+    for rows in (
+        await desks.house.arrivals.waiting(desks.clerk, 10),
+        await desks.house.arrivals.listing(service, before=(2**62, ""), limit=10),
+    ):
+        assert [(row.id, row.header) for row in rows] == [(arrival, b"")]
+    assert (await desks.house.arrivals.get(desks.clerk, arrival)).message().number == "12"
+
+
+@pytest.mark.asyncio
 async def test_the_old_code_of_ours_still_finds_us_and_answers_go_to_who_has_the_unit_now(desk):
     """Reference §6.6: units merge while packets are on their way; nothing is lost and nothing guessed."""
     house = desk.house
