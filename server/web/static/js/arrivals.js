@@ -37,7 +37,9 @@ export async function arrivals({ signal, changed }, rest = "") {
     if (judgement === "pending") pause(2000).then(() => signal.aborted || load());
     const pages = h("div");
     const shown = files.find(({ pdf }) => pdf);
-    if (shown && arrival.state !== "recalled") draw(shown.position, pages).catch((error) => fill(pages, words(error)));
+    // What came about a recalled document may bring its text along.
+    const recalled = [arrival, ...related.filter((other) => other.id === arrival.about)].some(({ state }) => state === "recalled");
+    if (shown && !recalled) draw(shown.position, pages).catch((error) => fill(pages, words(error)));
     return [
       h("section", { class: `card u${arrival.urgency}` }, head(arrival), h("p", { class: judgement === "valid" ? "verdict good" : "verdict late" }, said(judged)), outside(asked), outside(remark)),
       files.map(({ position, name, reasons }) => [
@@ -70,7 +72,7 @@ export async function arrivals({ signal, changed }, rest = "") {
 
 /** @param {any} found */
 const head = (found) => [
-  h("span", { class: "meta" }, found.urgency !== null && chip(found.urgency), h("strong", {}, said(found)), outside(found.reference, "number")),
+  h("span", { class: "meta" }, found.urgency === null ? h("span", { class: "chip" }, t("a_grade")) : chip(found.urgency), h("strong", {}, said(found)), outside(found.reference, "number")),
   outside(found.subject, "subject"),
   h("span", { class: "meta" }, outside(found.sender_name), h("time", {}, ago(found.received_at))),
 ];

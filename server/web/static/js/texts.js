@@ -458,6 +458,7 @@ const TEXTS = {
   a_register: ["Vào sổ", "Register"],
   a_agree: ["Đồng ý", "Agree"],
   a_refuse: ["Từ chối", "Refuse"],
+  a_grade: ["Không rõ độ khẩn", "Urgency unknown"],
   a_purged: ["Đã xóa khỏi thiết bị", "Removed from the device"],
   keyDestroyed: [
     "Khóa ký đã bị hủy sau 9 lần sai mã PIN. Gặp trực tiếp cán bộ đăng ký để cấp khóa và chứng thư mới.",
