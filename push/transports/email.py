@@ -5,6 +5,7 @@ STARTTLS, which a server without it is refused for; only a server on this machin
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import re
 import smtplib
@@ -70,11 +71,12 @@ class EmailTransport:
         host, secure = parts.hostname or "", parts.scheme == "smtps"
         context = ssl.create_default_context()
         try:
-            with (
+            smtp = (
                 smtplib.SMTP_SSL(host, parts.port or 465, timeout=self._timeout_s, context=context)
                 if secure
                 else smtplib.SMTP(host, parts.port or 587, timeout=self._timeout_s)
-            ) as smtp:
+            )
+            try:
                 code, words = smtp.ehlo()
                 if code != 250:
                     raise smtplib.SMTPHeloError(code, words)
@@ -83,6 +85,11 @@ class EmailTransport:
                 if self._server.user:
                     smtp.login(self._server.user, self._server.password)
                 smtp.send_message(message)
+            finally:
+                # Whatever is said to the farewell, the message was taken, or was not, before.
+                with contextlib.suppress(smtplib.SMTPException, OSError):
+                    smtp.quit()
+                smtp.close()
         except smtplib.SMTPRecipientsRefused as refused:
             return _judge(next(iter(refused.recipients.values()))[0], recipient=True)
         except (smtplib.SMTPAuthenticationError, smtplib.SMTPNotSupportedError):

@@ -310,7 +310,10 @@ async def own(actor: Given[Actor], arrangements: Given[ArrangementService]) -> O
 async def set_own(data: JSONBody[NoticeSettings], actor: Given[Actor], arrangements: Given[ArrangementService]) -> None:
     start, end = (None, None) if data.quiet is None else (data.quiet.start, data.quiet.end)
     await arrangements.set_own(
-        actor, OwnSettings(quiet_from=start, quiet_to=end, deputy=data.deputy, phone=data.phone, email=data.email)
+        actor,
+        OwnSettings(
+            quiet_from=start, quiet_to=end, deputy=data.deputy, phone=data.phone.strip(), email=data.email.strip()
+        ),
     )
 
 

@@ -154,6 +154,15 @@ async def test_every_answer_of_a_mail_server_has_its_outcome(answers, outcome):
         assert not mail.mails
 
 
+@pytest.mark.asyncio
+async def test_a_mail_that_was_taken_is_not_sent_again_for_a_rude_farewell():
+    async with SmtpServer() as mail:
+        mail.answers = {"QUIT": b"421 closing"}
+        server = MailServer(url=f"smtp://127.0.0.1:{mail.port}", sender="hoatoc@example.vn")
+        assert await open_email(server)[Lane.URGENT].send(MAILBOX, payload()) == Delivered("email")
+        assert len(mail.mails) == 1
+
+
 async def test_a_wrong_password_and_a_server_that_is_away():
     async with SmtpServer(user="hoatoc", password="right") as mail:
         url = f"smtp://127.0.0.1:{mail.port}"

@@ -534,6 +534,7 @@ const TEXTS = {
   out_held: ["Chỉ trong ứng dụng", "In the app alone"],
   out_inbox: ["Chưa có máy nào", "Has no device"],
   out_absent: ["Đang nghỉ", "Away"],
+  out_nobody: ["Không có ai", "Nobody"],
   "out_no-deputy": ["Chưa có người thay", "No deputy"],
   "out_no-such-channel": ["Chưa có địa chỉ", "No address"],
   "out_over-cap": ["Quá nhiều tin trong giờ", "Too many this hour"],

@@ -109,7 +109,7 @@ export async function toldScreen({ signal }, id) {
 /** @param {any} one */
 const why = ({ outcome }) => t(`out_${outcome in WHY ? WHY[outcome] : outcome}`);
 /** @type {Record<string, string>} */
-const WHY = { "on-leave": "absent", folded: "held", dead: "expired", rejected: "expired", no_transport: "no-such-channel", no_address: "no-such-channel" };
+const WHY = { "on-leave": "absent", "no-sender": "nobody", "no-duty-officer": "nobody", folded: "held", dead: "expired", rejected: "expired", no_transport: "no-such-channel", no_address: "no-such-channel" };
 
 /** @param {{channel: string}} one */
 const way = ({ channel }) => t(`way_${["sms", "email", "inbox", "none"].find((name) => name === channel) ?? "push"}`);
