@@ -211,7 +211,8 @@ def test_the_push_carries_no_content(walk: Walk):
     assert pushes
     for push in pushes:
         assert push["status"] == 200
-        assert set(push["body"]["message"]["data"]) <= {"id", "l", "x", "r", "k"}
+        # "g": silent, takes away what was shown of a notice that was dealt with.
+        assert set(push["body"]["message"]["data"]) <= {"id", "l", "x", "r", "k", "g"}
         assert "Văn bản" not in push["raw"]
         assert "QĐ-UBND" not in push["raw"]
 
