@@ -89,7 +89,7 @@ async def notice_to_signed_bytes(hand: Hand, people: People) -> list[float]:
         await people.taken(pdfs.vietnamese(), subject=title, urgency=3)
         await hand.page.goto("/#/notices")
         await hand.page.reload()
-        line = hand.page.locator("article").filter(has_text=title).get_by_role("link")
+        line = hand.page.locator("article").filter(has_text=title).locator("a.body")
         await line.wait_for()
         done: list[Request] = []
 
