@@ -9,6 +9,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,7 +21,8 @@ from server.demo.loopback import LoopbackServer, Reply, Request
 from server.identity.model import Role
 from tests.api.conftest import PIN, World, code
 from tests.fakes import pdfs
-from tests.fakes.stack import Stack, running
+from tests.fakes.arrivals import arrived
+from tests.fakes.stack import Caller, Stack, running
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -202,6 +204,9 @@ async def test_a_receipt_is_readable_once_its_event_is_in_the_log(world: World) 
 TITLE = "Về việc CHIMHOÀNGYẾN điều động cán bộ"
 NAME = "Hoàng Yến Chim Mẫu"
 CANARY_PIN = "83920174"
+MEETING, PLACE = "Họp CHIMSƠNCA về phân công", "Phòng CHIMSẺ tầng hai"
+ARRIVED = "Về việc CHIMĐẠIBÀNG phối hợp"
+PHONE, EMAIL = "+84938201746", "chim.mau@hop-thu.example.vn"
 REASON = 'chim\r\n\x1b[31m{"event": "forged"}\u2028'
 
 
@@ -237,6 +242,44 @@ async def test_the_scanner_finds_what_it_looks_for() -> None:
             assert hits(b"xx" + form + b"yy", secret)
     for offset in range(3):
         assert hits(base64.b64encode(b"ab!"[:offset] + TITLE.encode() + b"zz"), TITLE)
+
+
+async def _meet(stack: Stack, leader: Caller, clerk: Caller) -> str:
+    """A number, an address, a meeting with an answer, a calendar that is read; the secret of the calendar's address."""
+    await leader.call("PUT", "/api/v1/me/notice-settings", expect=204, json={"phone": PHONE, "email": EMAIL})
+    begin = datetime.now(UTC) + timedelta(hours=3)
+    plan = {
+        "title": MEETING, "place": PLACE, "starts_at": begin.isoformat(), "ends_at": (begin + timedelta(hours=1)).isoformat(),
+        "chair": leader.person, "attendees": [clerk.person],
+    }  # fmt: skip
+    meeting = (await clerk.json("POST", "/api/v1/meetings", expect=201, json=plan))["id"]
+    await leader.call(
+        "POST", f"/api/v1/meetings/{meeting}/answer", expect=200, json={"sequence": 0, "answer": "attend"}
+    )
+    change = plan | {"sequence": 0, "place": f"{PLACE} (mới)"}
+    await clerk.call("POST", f"/api/v1/meetings/{meeting}/changes", expect=200, json=change)
+    await clerk.call(
+        "POST", f"/api/v1/meetings/{meeting}/changes", expect=400, json=change | {"sequence": 1, "ends_at": "x"}
+    )
+    url = (await leader.json("POST", "/api/v1/me/calendar", expect=201))["url"]
+    path = "/calendar/" + url.rpartition("/")[2]
+    assert "CHIMS" in (await stack.http.get(path)).text
+    db, stack.wiring.calendars._db = stack.wiring.calendars._db, None  # type: ignore[assignment]
+    assert (await stack.http.get(path)).status_code == 500
+    stack.wiring.calendars._db = db
+    return str(url.rpartition("/")[2].removesuffix(".ics"))
+
+
+async def _taken_in(stack: Stack, clerk: Caller) -> None:
+    """A document of another agency, and what goes wrong with it."""
+    arrival = await arrived(stack, pdfs.plain(), subject=ARRIVED)
+    path = f"/api/v1/arrivals/{arrival}"
+    assert (await clerk.json("GET", path))["arrival"]["subject"] == ARRIVED
+    assert code(await clerk.call("POST", f"{path}/return", json={"reason": ""})) == "invalid-request"
+    db, stack.wiring.arrivals._db = stack.wiring.arrivals._db, None  # type: ignore[assignment]
+    assert (await clerk.call("GET", path)).status_code == 500
+    stack.wiring.arrivals._db = db
+    await clerk.call("POST", f"{path}/return", expect=200, json={"reason": "Gửi nhầm nơi nhận"})
 
 
 class Recorder:
@@ -309,6 +352,8 @@ async def test_no_secret_leaves(tmp_path: Path, capfd: pytest.CaptureFixture[str
             await stack.until(document, "sealed", "forwarded", "delivered", "accepted")
             other = (await stack.take_in(pdfs.plain(), [leader], subject=TITLE)).json()["id"]
             await leader.call("POST", f"/api/v1/documents/{other}/return", expect=200, json={"reason": REASON})
+            feed_secret = await _meet(stack, leader, clerk)
+            await _taken_in(stack, clerk)
             metrics = (await stack.http.get("/metrics")).content
             await asyncio.sleep(1.5)
             audit = [
@@ -335,18 +380,19 @@ async def test_no_secret_leaves(tmp_path: Path, capfd: pytest.CaptureFixture[str
     tokens = [leader.access, clerk.access, stack.qlvb.access]
     keys = [key.private_numbers().private_value.to_bytes(32, "big") for key in (leader.approval, clerk.approval)]
     everywhere = (CANARY_PIN, "49302817", *tokens, *keys)
+    rooms = (MEETING, PLACE, ARRIVED, PHONE, EMAIL, feed_secret)
     outputs = {
-        "log": (log, (*everywhere, TITLE, NAME, "canary-push-token", "CHIM-MAU")),
-        "metrics": (metrics, (*everywhere, TITLE, NAME)),
-        "audit": (b"\n".join(audit), (*everywhere, TITLE, NAME, "canary-push-token")),
-        "changes": (b"\n".join(changes), (*everywhere, TITLE, NAME)),
+        "log": (log, (*everywhere, *rooms, TITLE, NAME, "canary-push-token", "CHIM-MAU")),
+        "metrics": (metrics, (*everywhere, *rooms, TITLE, NAME)),
+        "audit": (b"\n".join(audit), (*everywhere, *rooms, TITLE, NAME, "canary-push-token")),
+        "changes": (b"\n".join(changes), (*everywhere, *rooms, TITLE, NAME)),
         "push": (
             pushes,
-            (*everywhere, TITLE, NAME, "CHIM-MAU", "83920", document, "Ủy ban nhân dân xã Mẫu", leader.person),
+            (*everywhere, *rooms, TITLE, NAME, "CHIM-MAU", "83920", document, "Ủy ban nhân dân xã Mẫu", leader.person),
         ),
         "answers": (b"\n".join(answer for answer in recorder.answers if b'"access_token"' not in answer), everywhere),
-        "signer's files": (files, (CANARY_PIN, "49302817", TITLE)),
-        "database": (database, (CANARY_PIN, "49302817", *tokens)),
+        "signer's files": (files, (CANARY_PIN, "49302817", TITLE, *rooms)),
+        "database": (database, (CANARY_PIN, "49302817", *tokens, feed_secret)),
     }
     found = {where: hits(output, *secrets) for where, (output, secrets) in outputs.items()}
     assert not any(found.values()), {where: what for where, what in found.items() if what}
