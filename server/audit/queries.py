@@ -61,6 +61,10 @@ async def newest_head(db: Reads) -> Row | None:
     return await db.fetch_one("SELECT size, root, at_us, head FROM audit_heads ORDER BY size DESC LIMIT 1")
 
 
+async def head(db: Reads, size: int) -> Row | None:
+    return await db.fetch_one("SELECT head FROM audit_heads WHERE size = $1", size)
+
+
 async def events(db: Reads, start: int, limit: int) -> list[Row]:
     return await db.fetch_all(
         "SELECT id, organisation, at_us, kind, actor, subject, body, position FROM audit_events WHERE position >= $1 ORDER BY position LIMIT $2",

@@ -25,7 +25,7 @@ from server.ids import new_id
 from server.jobs import Job
 from server.wire import b64u
 from signing.core.codec import public_jwk
-from signing.core.log import Frontier, leaf_hash, sign_head
+from signing.core.log import Frontier, ProofInvalid, leaf_hash, sign_head, verify_head
 from signing.proofs import inclusion_proof
 
 log = structlog.get_logger()
@@ -147,11 +147,19 @@ class AuditService:
                 if row["position"] != frontier.size:
                     return frontier.size, frontier.size
                 grow(frontier, _leaf(row))
-        head = await queries.newest_head(self._db)
-        intact = frontier.encode() == raw and (
-            head is None or head["size"] != size or head["root"] == frontier.root().hex()
-        )
+        intact = frontier.encode() == raw and await self._signed(size, frontier.root())
         return size, None if intact else size
+
+    async def _signed(self, size: int, root: bytes) -> bool:
+        """Whether the head of this size is signed over this root: whoever can write rows still has no key."""
+        row = await queries.head(self._db, size)
+        if row is None:
+            return size == 0
+        try:
+            head = verify_head(row["head"], self.log_key)
+        except ProofInvalid:
+            return False
+        return (head.log_size, head.root) == (size, b64u(root))
 
 
 def grow(frontier: Frontier, leaf: bytes) -> list[tuple[int, int, bytes]]:
