@@ -12,10 +12,12 @@ from push.outcome import RetryAfter, RetryCause, TokenDead
 from server.errors import Refused
 from server.identity.model import Role
 from server.jobs import Lane
+from server.notices import chains
 from server.notices.calendar import local_us
-from server.notices.model import NoticeKind, OwnSettings, lifetime_us
-from server.notices.rules import EXPRESS, Caps, Hours, Policy, Rules
+from server.notices.model import Course, DeviceEvent, Escalate, NoticeKind, OwnSettings, lifetime_us
+from server.notices.rules import EXPRESS, Caps, Channel, Hours, Policy, Rules, Step, Target
 from server.notices.service import notify, settle, withdraw
+from server.notices.telling import courses
 from tests.fakes.notices import ORGANISATION, House, another_device
 
 pytestmark = pytest.mark.asyncio
@@ -244,6 +246,165 @@ async def test_a_later_revision_supersedes_what_is_queued_and_acknowledges_nothi
     assert {row["id"]: row["state"] for row in await db.fetch_all("SELECT id, state FROM notices")}[third] == "open"
 
 
+async def running(db, notice):
+    row = await db.fetch_one("SELECT state, position, next_us FROM escalations WHERE notice = $1", notice)
+    return row["state"], row["position"], row["next_us"]
+
+
+async def state(db, notice):
+    return (await db.fetch_one("SELECT state FROM notices WHERE id = $1", notice))["state"]
+
+
+async def test_what_is_overtaken_or_taken_back_ends_its_chain_at_once(db):
+    """Also for whoever was told in another's place: their phones take it away."""
+    house = await house_of(db)
+    about = f"meeting:{uuid.uuid4().hex}"
+    (first,) = await house.tell(LEADER, about=about)
+    (again,) = await house.tell(LEADER, about=about)  # the same revision once more: the later one counts
+    assert (await state(db, first), await running(db, first)) == ("superseded", ("stopped", 0, None))
+    await house.work(until_us=MONDAY + 16 * MINUTE_US)
+    house.sent.clear()
+    changes = {"organisation": ORGANISATION, "about": about, "now_us": house.clock.now_us()}
+    assert await db.transact(lambda tx: settle(tx, kinds={NoticeKind.TO_SIGN}, **changes)) == 0
+    assert (await running(db, again))[0] == "running"
+    assert await db.transact(lambda tx: withdraw(tx, **changes)) == 1
+    assert (await state(db, again), (await running(db, again))[::2]) == ("withdrawn", ("stopped", None))
+    rows = await db.fetch_all("SELECT person, state FROM notices WHERE origin = $1", again)
+    assert {(row["person"], row["state"]) for row in rows} == {(DEPUTY, "settled"), (DUTY, "settled")}
+    await house.work(until_us=MONDAY + 60 * MINUTE_US)
+    cleared = [f"{DEPUTY}-0", f"{DUTY}-0", f"{LEADER}-0", f"{LEADER}-1"]
+    assert sorted((address, silent) for _, address, _, _, silent in house.sent) == [
+        (one, True) for one in cleared[2:] + cleared[:2]
+    ]
+
+
+async def test_a_step_is_taken_once_and_none_after_the_notice_has_ended(sqlite_db):
+    """A job that comes a second time finds the chain elsewhere; a meeting that has begun waits for no deputy."""
+    house = await house_of(sqlite_db)
+    (notice,) = await house.tell(LEADER)
+    (over,) = await house.tell(LEADER, expires_us=MONDAY + 8 * MINUTE_US)
+    await house.work(until_us=MONDAY + 6 * MINUTE_US)
+    before = await running(sqlite_db, notice)
+    assert before == ("running", 1, MONDAY + 7 * MINUTE_US)
+    twice = Escalate(notice=notice, position=0)
+    await sqlite_db.transact(lambda tx: chains.step(tx, twice, tuple(house.transports), house.clock.now_us()))
+    assert await running(sqlite_db, notice) == before
+    await house.work(until_us=MONDAY + 11 * MINUTE_US)
+    assert await running(sqlite_db, over) == ("stopped", 2, None)
+    rows = await sqlite_db.fetch_all("SELECT origin FROM notices WHERE person = $1", DEPUTY)
+    assert [row["origin"] for row in rows] == [notice]
+
+
+async def test_the_steps_of_chains_are_within_the_caps_too(sqlite_db):
+    """C13: a push above waits for the next hour, a message above is not sent and the report says so."""
+    house = await house_of(sqlite_db)
+    await house.arrangements.set_rules(house.boss, Rules(caps=Caps(urgent=2, second=1)))
+    notices = await house.tell(LEADER, LEADER)
+    await house.work(until_us=MONDAY + 9 * MINUTE_US)
+    assert receivers(house) == sorted(["+84900000001", *[f"{LEADER}-0", f"{LEADER}-1"] * 2])
+    reports = [await house.arrangements.told(house.duty, notice) for notice in notices]
+    outcomes = sorted((row["channel"], row["outcome"]) for report in reports for row in report.lines)
+    assert outcomes == sorted([("fcm", "accepted"), ("fcm", "held")] * 4 + [("sms", "accepted"), ("sms", "over-cap")])
+    await house.work(until_us=MONDAY + 61 * MINUTE_US)
+    assert receivers(house).count(f"{LEADER}-0") == 4
+
+
+async def test_the_deputy_of_an_absence_goes_before_the_standing_one(sqlite_db):
+    house = await house_of(sqlite_db)
+    times = {"from_us": MONDAY, "to_us": MONDAY + 600 * MINUTE_US}
+    await house.arrangements.set_absence(house.leader, kind="leave", deputy=SECOND, **times)
+    await house.tell(LEADER)
+    await house.work(until_us=MONDAY + MINUTE_US)
+    assert receivers(house) == [f"{LEADER}-0", f"{LEADER}-1", f"{SECOND}-0"]
+
+
+async def test_who_sent_it_to_himself_is_not_told_that_he_did_not_answer(sqlite_db):
+    house = await house_of(sqlite_db)
+    (notice,) = await house.tell(LEADER, sender=LEADER)
+    await house.work(until_us=MONDAY + 30 * MINUTE_US)
+    assert (await house.arrangements.told(house.duty, notice)).lines[-1]["outcome"] == "no-sender"
+    rows = await sqlite_db.fetch_all("SELECT kind FROM notices WHERE person = $1", LEADER)
+    assert [row["kind"] for row in rows] == ["meeting_invited"]
+
+
+async def test_as_many_as_an_hour_allows_are_pushed_when_quiet_hours_end(sqlite_db):
+    house = await house_of(sqlite_db, at_us=local_us("2026-11-23T23:00"))
+    await house.arrangements.set_rules(house.boss, Rules(quiet=Hours(start=1320, end=360), caps=Caps(normal=2)))
+    held = await house.tell(DEPUTY, DEPUTY, urgency=0, kind=NoticeKind.ACCEPTED)
+    await house.work(until_us=local_us("2026-11-24T06:00"))
+    assert sorted(notice for _, _, _, notice, _ in house.sent) == sorted(held)
+
+
+async def test_what_was_revoked_or_left_meanwhile_is_pushed_nothing(sqlite_db):
+    """C14: of devices and people, as they stand when it is sent."""
+    house = await house_of(sqlite_db)
+    await house.tell(DEPUTY, SECOND, CLERK, urgency=1)
+
+    async def gone(tx):
+        await tx.execute("UPDATE devices SET state = 'revoked' WHERE person = $1", DEPUTY)
+        await tx.execute("UPDATE people SET state = 'left' WHERE id = $1", SECOND)
+
+    await sqlite_db.transact(gone)
+    await house.work()
+    assert receivers(house) == [f"{CLERK}-0"]
+    (later,) = await house.tell(DEPUTY, urgency=1)
+    assert await sqlite_db.fetch_all("SELECT id FROM deliveries WHERE notice = $1", later) == []
+
+
+async def test_whoever_stands_in_stops_what_is_queued_for_the_leader(sqlite_db):
+    """His own notice stays open, and no step of the chain is pushed for it any more."""
+    house = await house_of(sqlite_db)
+    steps = tuple(
+        Step(after_s=60, target=target, channel=Channel.PUSH)
+        for target in (Target.DEPUTY, Target.PERSON, Target.DUTY_OFFICER)
+    )
+    await house.arrangements.set_rules(house.boss, Rules(policies=(Policy(urgency=3, steps=steps),)))
+    (notice,) = await house.tell(LEADER)
+    await house.work(until_us=MONDAY + MINUTE_US + 1)
+    house.sent.clear()
+    (mine,) = await house.notices.listing(house.deputy, before=(2**62, ""), limit=9)
+
+    async def acknowledge():
+        house.before_send = None
+        await house.notices.acknowledge(house.deputy, mine["id"])
+
+    house.before_send = acknowledge
+    await house.work(until_us=MONDAY + 9 * MINUTE_US)
+    assert house.before_send is None, "the leader's step was queued"
+    assert (house.sent, await state(sqlite_db, notice)) == ([], "open")
+
+
+async def test_of_several_clerks_one_answers_for_all_but_everybody_for_himself_alone(sqlite_db):
+    """One seal is one deed, whoever does it; an invitation is each one's own."""
+    house = await house_of(sqlite_db)
+    for kind, stopped in ((NoticeKind.TO_SEAL, "stopped"), (NoticeKind.MEETING_INVITED, "running")):
+        mine, other = await house.tell(CLERK, SECOND, kind=kind, about=f"x:{kind.value}")
+        await house.notices.acknowledge(house.clerk, mine)
+        assert [(await running(sqlite_db, one))[0] for one in (mine, other)] == ["stopped", stopped]
+        assert await state(sqlite_db, other) == "open"
+
+
+async def test_what_was_read_is_taken_away_in_quiet_hours_too(sqlite_db):
+    house = await house_of(sqlite_db, at_us=local_us("2026-11-23T21:00"))
+    await house.arrangements.set_rules(house.boss, Rules(quiet=Hours(start=1320, end=360)))
+    (notice,) = await house.tell(LEADER, urgency=0, kind=NoticeKind.ACCEPTED)
+    await house.work(until_us=local_us("2026-11-23T23:00"))
+    house.sent.clear()
+    await house.notices.acknowledge(house.leader, notice)
+    await house.work()
+    assert [(address, silent) for _, address, _, _, silent in house.sent] == [(f"{LEADER}-1", True)]
+
+
+async def test_whose_leave_was_ended_is_waited_for_again(sqlite_db):
+    house = await house_of(sqlite_db)
+    times = {"from_us": MONDAY, "to_us": MONDAY + 600 * MINUTE_US}
+    await house.arrangements.set_absence(house.leader, kind="leave", deputy=DEPUTY, **times)
+    await house.arrangements.end_absence(house.leader)
+    await house.tell(LEADER)
+    await house.work(until_us=MONDAY + 4 * MINUTE_US)
+    assert receivers(house) == [f"{LEADER}-0", f"{LEADER}-1"]
+
+
 async def test_what_ends_before_it_is_sent_is_not_sent(db):
     house = await house_of(db)
     (over,) = await house.tell(DEPUTY, urgency=1, expires_us=MONDAY + MINUTE_US)
@@ -360,6 +521,33 @@ async def test_a_broadcast_is_some_jobs_and_each_address_has_its_own_outcome(db)
     assert [row["attempts"] for row in rows] == [1] * 4 + [2] + [1] * 55
     assert len(set(notices)) == 60
     assert (await db.fetch_one("SELECT count(*) AS n FROM jobs"))["n"] == 0
+
+
+async def test_a_broadcast_wakes_nobody_whatever_its_grade(sqlite_db):
+    """Or phones would lower the app's priority, and what is urgent would come late."""
+    house = await house_of(sqlite_db)
+    await house.tell(DEPUTY, urgency=1, lane=Lane.BULK)
+    await house.tell(DEPUTY, urgency=1)
+    await house.tell(DEPUTY, urgency=0)
+    await house.work()
+    woken = {lane.value: [one.wakes for _, one in recorder.sent] for lane, recorder in house.transports["fcm"].items()}
+    assert woken == {"u": [True], "n": [False], "b": [False]}
+
+
+async def test_what_devices_report_is_kept_once_and_not_from_the_future(sqlite_db):
+    """NOT-4: an organiser sees who has seen it; a phone's clock may be wrong."""
+    house = await house_of(sqlite_db)
+    about = f"meeting:{uuid.uuid4().hex}"
+    first, second = await house.tell(DEPUTY, SECOND, urgency=1, about=about)
+    await house.work()
+    house.clock.advance(60)
+    now_us = house.clock.now_us()
+    told = [(first, DeviceEvent.RECEIVED, now_us - 5), (first, DeviceEvent.SHOWN, now_us + 10**9)]
+    assert [await house.notices.report(house.deputy, told) for _ in range(2)] == [2, 0]
+    found = await courses(sqlite_db, ORGANISATION, about, 1)
+    assert found == {DEPUTY: Course(MONDAY, now_us - 5, now_us), SECOND: Course(MONDAY, None, None)}
+    await house.notices.acknowledge(house.second, second)
+    assert (await courses(sqlite_db, ORGANISATION, about, 1))[SECOND].seen_us == now_us
 
 
 async def test_nothing_of_content_leaves_by_any_channel(sqlite_db):
