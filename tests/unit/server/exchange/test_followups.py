@@ -64,6 +64,14 @@ async def received(stage, code, folder):
     return found
 
 
+async def logged(house, kind, document):
+    """The bodies of the log's events of this kind."""
+    rows = await house.db.fetch_all(
+        "SELECT body FROM audit_events WHERE kind = $1 AND subject = $2 ORDER BY id", kind, document
+    )
+    return [msgspec.json.decode(bytes(row["body"])) for row in rows]
+
+
 @pytest.mark.asyncio
 async def test_a_recall_asks_every_receiver_by_one_packet_and_hears_their_answers(house, sends, stage, tmp_path):
     """EXC-5: frozen here, asked back there; 15 and 16 are kept, told and shown, and nothing is asked twice."""
@@ -80,6 +88,7 @@ async def test_a_recall_asks_every_receiver_by_one_packet_and_hears_their_answer
         assert (packet.header.document_id, packet.attachments) == (said.document_id, ())
     states = [(code, state) for code, state, _ in await house.receivers(document)]
     assert states == [("X02", "take_back_requested"), ("X03", "take_back_requested")]
+    assert await logged(house, "exchange.recall_asked", document) == [{"receivers": ["X02", "X03"]}]
     await sends("X02", "16", description="Đã xử lý xong")
     await sends("X03", "15")
     await house.exchange.poll(STATUS)
@@ -141,6 +150,60 @@ async def test_a_recall_before_it_left_says_nothing_to_anybody(house, stage):
     document = await house.sealed()
     await recall(house, document)
     assert (await house.state(document), (await stage.oracle())["packets"]) == ("recalled", [])
+
+
+@pytest.mark.asyncio
+async def test_nothing_is_asked_back_that_was_not_recalled_or_may_not_have_left(house, stage):
+    """Whatever job asks: the document's state and its own packet decide."""
+    sent = await forwarded(house, "11")
+    await house.exchange.recall(sent, "Sai")
+    under_way = await house.sealed("12")
+    await stage.put("_faults", [{"fault": "drop-after"}])
+    assert (await house.run())[0] == "retry"
+    await house.documents.recall(SERVICE, under_way, "Sai", once(house))
+    await house.exchange.recall(under_way, "Sai")
+    assert await house.count("outgoing_messages") == 0
+
+
+@pytest.mark.asyncio
+async def test_a_message_that_another_worker_settled_is_not_settled_again(house, monkeypatch):
+    """Two that hold one message: whoever comes second changes nothing and says nothing."""
+    document = await forwarded(house)
+    send = house.axis.send
+
+    async def sends_twice(*arguments):
+        outcome = await send(*arguments)
+        await house.db.transact(lambda tx: tx.execute("UPDATE outgoing_messages SET stage = 'unknown', attempts = 9"))
+        return outcome
+
+    monkeypatch.setattr(house.axis, "send", sends_twice)
+    await house.documents.recall(SERVICE, document, "Sai", once(house))
+    assert await house.run(Lane.URGENT) == "done"
+    ended, _, why = await house.run(Lane.URGENT)
+    assert (ended, why) == ("retry", "message-changed")
+    assert await logged(house, "exchange.message_sent", document) == []
+    assert (await house.receivers(document))[0][1] == "accepted_by_exchange"
+
+
+@pytest.mark.asyncio
+async def test_a_recall_at_the_last_moment_keeps_the_document_from_further_receivers(house, stage, monkeypatch):
+    """EXC-5: between the look at the document and the send; the statement that begins the send asks again."""
+    document = await forwarded(house, receivers=("X02",))
+    await house.exchange.change_receivers(SERVICE, document, [Receiver(organ_id="X03", name="Ba")], [], once(house))
+    assert await house.run(Lane.URGENT) == "done"  # the update
+    admit = house.exchange._messages._breaker.admit
+
+    async def recalled(jitter):
+        monkeypatch.undo()
+        await house.documents.recall(SERVICE, document, "Sai", once(house))
+        await admit(jitter)
+
+    monkeypatch.setattr(house.exchange._messages._breaker, "admit", recalled)
+    ended, _, why = await house.run(Lane.URGENT)
+    assert (ended, why) == ("retry", "document-changed")
+    await work(house)
+    receivers = [copy["receiver"] for packet in (await stage.oracle())["packets"] for copy in packet["copies"]]
+    assert "X03" not in receivers
 
 
 @pytest.mark.asyncio
@@ -217,6 +280,8 @@ async def test_other_receivers_get_the_document_and_the_rest_hear_of_it(house, s
     ]
     kinds = [kind for kind, _, _ in await house.changes(document)]
     assert kinds[-1] == "document.receivers_changed"
+    said = await logged(house, "document.receivers_changed", document)
+    assert said == [{"added": ["X03"], "removed": ["X02"]}]
 
 
 @pytest.mark.asyncio
