@@ -115,7 +115,7 @@ export type DocumentLine = { created_at: string; id: string; notation: string; n
 
 export type DocumentPage = { items: DocumentLine[]; next: string | null };
 
-/** A document as its readers see it; `revision` is the head's SHA-256. `open_every_page`: who signs or initials must have had every page on his screen (`reportOpenings`). */
+/** A document as its readers see it; `revision` is the head's SHA-256. `open_every_page`: who signs or initials must have had every page on his screen (`reportOpenings`), because the document or its organisation asks for it. */
 export type DocumentView = { created_at: string; due_date: string | null; exchange_id: string; id: string; notation: string; number: string; open_every_page: boolean; overdue_at: string | null; page_count: number; promulgation_date: string; promulgation_place: string; revision: string; revisions: { [name: string]: any }[]; route: StepView[]; source_reference: string | null; state: string; state_since: string; step: number | null; subject: string; type_name: string; urgency: number; version: number };
 
 /** `csr` (base64url DER) is there after `enrol`. */
@@ -321,8 +321,8 @@ export type RevisionManifest = { images: PageImage[]; length: number; page_count
 /** A person may have several. Clerk is văn thư; the duty officer stops keys and devices outside office hours. */
 export type Role = "leader" | "clerk" | "registration_officer" | "staff" | "administrator" | "duty_officer";
 
-/** All of an organisation's rules. `days`: local days (`2026-08-22`) that are working days (true) or free (false) whatever the calendar says; `quiet_off_days`: normal notices wait over days without work, too. */
-export type Rules = { caps?: Caps; days?: { [name: string]: boolean }; policies?: (Policy | any)[]; quiet?: Hours | null; quiet_off_days?: boolean; work?: Hours };
+/** All of an organisation's rules. `days`: local days (`2026-08-22`) that are working days (true) or free (false) whatever the calendar says; `quiet_off_days`: normal notices wait over days without work, too. `open_every_page`: nobody signs or initials a document of this organisation before every page of it stood on his screen; a document may ask for it by itself. */
+export type Rules = { caps?: Caps; days?: { [name: string]: boolean }; open_every_page?: boolean; policies?: (Policy | any)[]; quiet?: Hours | null; quiet_off_days?: boolean; work?: Hours };
 
 /** What a service client's token is good for. */
 export type Scope = "documents:write" | "documents:read" | "changes:read" | "webhooks:manage" | "directory:read" | "meetings:write" | "notices:write";

@@ -38,7 +38,7 @@ from server.clock import Clock
 from server.crash import point
 from server.db import Database, DatabaseError, Reads, Row, Transaction
 from server.documents.model import DocumentRow, State, StepKind, StepRow
-from server.documents.service import DocumentService, documents_load, move, turn_of
+from server.documents.service import DocumentService, asks_every_page, documents_load, move, turn_of
 from server.errors import PublicField, Refused
 from server.identity.model import Actor, Device
 from server.identity.proofs import Unspent
@@ -263,7 +263,7 @@ class ApprovalService:
         return await self._images.of(row.organisation, owner)
 
     async def _unopened(self, actor: Actor, row: DocumentRow, step: StepRow) -> list[int]:
-        if not _asks_every_page(row, step):
+        if not await _asks_every_page(self._db, row, step):
             return []
         return await openings.unopened(
             self._db,
@@ -492,7 +492,7 @@ class ApprovalService:
             if step.kind is StepKind.SEAL:
                 await self._check_office(tx, actor)
             opened: dict[str, str] = {}
-            if _asks_every_page(document, step):
+            if await _asks_every_page(tx, document, step):
                 opened = await openings.prove(
                     tx,
                     row.id,
@@ -695,9 +695,9 @@ async def device_revoked(tx: Transaction, device: Device) -> None:
         )
 
 
-def _asks_every_page(row: DocumentRow, step: StepRow) -> bool:
+async def _asks_every_page(reads: Reads, row: DocumentRow, step: StepRow) -> bool:
     """The clerk seals what others answer for (AUT-8); they read it."""
-    return step.kind is not StepKind.SEAL and row.open_every_page
+    return step.kind is not StepKind.SEAL and await asks_every_page(reads, row)
 
 
 class _Signing(TypedDict):

@@ -281,6 +281,7 @@ class DocumentRow(msgspec.Struct, frozen=True):
 
     @property
     def open_every_page(self) -> bool:
+        """What the document asks for by itself; `service.asks_every_page` is what holds."""
         return msgspec.json.decode(self.header, type=_Policy).open_every_page
 
 

@@ -16,7 +16,7 @@ from server.clock import Clock
 from server.db import Database, Row
 from server.documents import queries
 from server.documents.model import DocumentRow, Metadata, State, StepState, clean
-from server.documents.service import DocumentService, IntakeAnswer
+from server.documents.service import DocumentService, IntakeAnswer, asks_every_page
 from server.errors import Refused
 from server.http import READERS, Given, Id, Key, Whole, blob_answer, cursor, encoded, from_cursor, once, save_upload
 from server.identity.guard import allow
@@ -58,7 +58,7 @@ class StepView(msgspec.Struct, frozen=True):
 
 class DocumentView(msgspec.Struct, frozen=True):
     """A document as its readers see it; `revision` is the head's SHA-256. `open_every_page`: who signs or initials must have had every
-    page on his screen (`reportOpenings`).
+    page on his screen (`reportOpenings`), because the document or its organisation asks for it.
     """
 
     id: str
@@ -318,6 +318,7 @@ async def read(
             }
             for one in chain
         ],
+        open_every_page=await asks_every_page(db, row),
     )
 
 
@@ -328,7 +329,9 @@ def _step_state(row: DocumentRow, step: Row) -> str:
     return StepState.PENDING_TIMESTAMP.value if waits else str(step["state"])
 
 
-def view(row: DocumentRow, route: list[StepView], chain: list[dict[str, Any]]) -> DocumentView:
+def view(
+    row: DocumentRow, route: list[StepView], chain: list[dict[str, Any]], *, open_every_page: bool
+) -> DocumentView:
     return DocumentView(
         id=row.id,
         state=row.state.value,
@@ -348,7 +351,7 @@ def view(row: DocumentRow, route: list[StepView], chain: list[dict[str, Any]]) -
         due_date=row.due_date,
         source_reference=row.source_reference,
         exchange_id=row.exchange_id,
-        open_every_page=row.open_every_page,
+        open_every_page=open_every_page,
         created_at=iso(row.created_us),
         route=route,
         revisions=chain,

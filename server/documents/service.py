@@ -38,7 +38,7 @@ from server.exchange.deadlines import Rule, about_deadline
 from server.identity.model import Actor, Role
 from server.ids import new_id
 from server.notices.model import NoticeKind
-from server.notices.service import about_document, notify, settle, withdraw
+from server.notices.service import about_document, notify, rules_of, settle, withdraw
 from server.once import Once
 from server.pdftasks import InspectResponse, LayoutFound, LayoutOrder
 from server.storage import Blobs
@@ -937,6 +937,11 @@ async def _handed(tx: Reads, actor: Actor, document: DocumentRow) -> tuple[StepR
     if document.state is not State.IN_REVIEW or found is None or found.kind is not StepKind.PERSON:
         raise Refused("not-your-turn")
     return found, route
+
+
+async def asks_every_page(reads: Reads, document: DocumentRow) -> bool:
+    """Whether the document, or else its organisation's rules as they are now, wants every page opened before anybody signs (AUT-8)."""
+    return document.open_every_page or (await rules_of(reads, document.organisation)).open_every_page
 
 
 async def documents_load(tx: Reads, document: str) -> DocumentRow | None:

@@ -82,7 +82,8 @@ class Caps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of an organisation's rules. `days`: local days (`2026-08-22`) that are working days (true) or free (false) whatever the calendar says;
-    `quiet_off_days`: normal notices wait over days without work, too.
+    `quiet_off_days`: normal notices wait over days without work, too. `open_every_page`: nobody signs or initials a document of this
+    organisation before every page of it stood on his screen; a document may ask for it by itself.
     """
 
     quiet: Hours | None = None
@@ -95,6 +96,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     policies: Annotated[tuple[Policy, ...], msgspec.Meta(max_length=5)] = msgspec.field(
         default_factory=lambda: (EXPRESS,)
     )
+    open_every_page: bool = False
 
     def policy(self, urgency: int) -> Policy | None:
         """The policy of a grade: that of the highest grade not above it."""

@@ -2,15 +2,31 @@
 
 from server import audit
 from server.clock import Clock
-from server.db import Database, Row, Transaction
+from server.db import Database, Reads, Row, Transaction
 from server.errors import Refused
 from server.identity.model import Actor
 from server.notices import chains, queries
 from server.notices.deliveries import clear
 from server.notices.model import DeviceEvent, NewNotice, NoticeKind
+from server.notices.rules import Rules, read
 from server.notices.telling import about_document, notify, settle, tell, withdraw
 
-__all__ = ["NewNotice", "NoticeKind", "NoticeService", "about_document", "notify", "settle", "tell", "withdraw"]
+__all__ = [
+    "NewNotice",
+    "NoticeKind",
+    "NoticeService",
+    "about_document",
+    "notify",
+    "rules_of",
+    "settle",
+    "tell",
+    "withdraw",
+]
+
+
+async def rules_of(reads: Reads, organisation: str) -> Rules:
+    """An organisation's rules, for other rooms."""
+    return read(await queries.rules(reads, organisation))
 
 
 class NoticeService:

@@ -139,6 +139,28 @@ async def test_where_the_document_does_not_ask_nothing_is_kept_back(world: World
     assert await world.count("opening_proofs", "prepared = $1", sheet["prepared"]) == 0
 
 
+async def test_an_organisation_may_ask_for_it_of_every_document(world: World) -> None:
+    """The rule holds from the moment it is set, also for documents that were on their way; whichever asks, is obeyed."""
+    path = "/api/v1/notice-rules"
+    before = await world.administrator.json("GET", path)
+    assert before["open_every_page"] is False
+    document = await world.taken(world.leader, pdf=three_pages())
+    sheet = await world.leader.sheet(document)
+    assert sheet["unopened"] == []
+    await world.administrator.call("PUT", path, json=before | {"open_every_page": True}, expect=204)
+    try:
+        assert (await world.leader.json("GET", f"/api/v1/documents/{document}"))["open_every_page"] is True
+        refused = await world.leader.approve(sheet)
+        assert (code(refused), refused.json()["pages"]) == ("pages-unopened", [1, 2, 3])
+        assert (await world.leader.sheet(document))["unopened"] == [1, 2, 3]
+        await opened(world.leader, document, 1, 2, 3)
+        sheet = await world.leader.sheet(document)
+        assert (await world.leader.approve(sheet)).status_code == 200
+        assert await world.count("opening_proofs", "prepared = $1", sheet["prepared"]) == 1
+    finally:
+        await world.administrator.call("PUT", path, json=before, expect=204)
+
+
 async def test_what_another_renderer_drew_differently_is_opened_again(world: World) -> None:
     """The proof names images of the approved manifest, or nobody could check it against that manifest later (REC-1)."""
     document = await world.taken(world.leader, pdf=three_pages(), open_every_page=True)
