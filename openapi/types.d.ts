@@ -151,8 +151,8 @@ export type GrantRequest = { grant: string };
 /** `authority` is what stands on the page, a line each; `signed` the grant as its grantor's device signed it. */
 export type GrantView = { authority: string; created_at: string; digest: string; form: string; grantor: string; holder: string; id: string; not_after: string; not_before: string; paper: string; parent: string | null; revoked_at: string | null; signed: string; state: string; types: string[]; urgency: number; used_at: string | null };
 
-/** `grant`: the id of a grant that the deputy holds already. */
-export type HandOver = { grant: string };
+/** `grant` for a signature: its holder takes the step. `person` for initials, which carry no authority: a member of the staff or a leader. */
+export type HandOver = { grant?: string; person?: string };
 
 export type HandoverView = { credential: string; digest: string; newcomer: string; voucher: string };
 
@@ -321,8 +321,8 @@ export type RevisionManifest = { images: PageImage[]; length: number; page_count
 /** A person may have several. Clerk is văn thư; the duty officer stops keys and devices outside office hours. */
 export type Role = "leader" | "clerk" | "registration_officer" | "staff" | "administrator" | "duty_officer";
 
-/** All of an organisation's rules. `days`: local days (`2026-08-22`) that are working days (true) or free (false) whatever the calendar says; `quiet_off_days`: normal notices wait over days without work, too. `open_every_page`: nobody signs or initials a document of this organisation before every page of it stood on his screen; a document may ask for it by itself. */
-export type Rules = { caps?: Caps; days?: { [name: string]: boolean }; open_every_page?: boolean; policies?: (Policy | any)[]; quiet?: Hours | null; quiet_off_days?: boolean; work?: Hours };
+/** All of an organisation's rules. `days`: local days (`2026-08-22`) that are working days (true) or free (false) whatever the calendar says; `quiet_off_days`: normal notices wait over days without work, too. `open_every_page`: nobody signs or initials a document of this organisation before every page of it stood on his screen; a document may ask for it by itself. `unhandled_days`: how many working days a step of the one-stop office may be without a handler before it is late. */
+export type Rules = { caps?: Caps; days?: { [name: string]: boolean }; open_every_page?: boolean; policies?: (Policy | any)[]; quiet?: Hours | null; quiet_off_days?: boolean; unhandled_days?: number; work?: Hours };
 
 /** What a service client's token is good for. */
 export type Scope = "documents:write" | "documents:read" | "changes:read" | "webhooks:manage" | "directory:read" | "meetings:write" | "notices:write";
@@ -421,6 +421,7 @@ export type Operation =
   | { name: "fetchArrivalPage"; method: "GET"; path: `/api/v1/arrivals/${string}/files/${string}/pages/${string}`; body: undefined; answer: ArrayBuffer }
   | { name: "readArrivalValidation"; method: "GET"; path: `/api/v1/arrivals/${string}/files/${string}/validation`; body: undefined; answer: Report }
   | { name: "numberArrival"; method: "PUT"; path: `/api/v1/arrivals/${string}/own-number`; body: OwnNumber; answer: null }
+  | { name: "exportArrivalRecord"; method: "GET"; path: `/api/v1/arrivals/${string}/record`; body: undefined; answer: ArrayBuffer }
   | { name: "registerArrival"; method: "POST"; path: `/api/v1/arrivals/${string}/register`; body: RegisterBody; answer: Registered }
   | { name: "returnArrival"; method: "POST"; path: `/api/v1/arrivals/${string}/return`; body: ReturnBody; answer: Decided }
   | { name: "readChanges"; method: "GET"; path: `/api/v1/changes`; body: undefined; answer: ChangesPage }

@@ -33,9 +33,10 @@ class GrantRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class HandOver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`grant`: the id of a grant that the deputy holds already."""
+    """`grant` for a signature: its holder takes the step. `person` for initials, which carry no authority: a member of the staff or a leader."""
 
-    grant: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+    grant: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{32})?$")] = ""
+    person: Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{32})?$")] = ""
 
 
 class GrantView(msgspec.Struct, frozen=True):
@@ -157,10 +158,10 @@ async def revoke(grant: Id, actor: Given[Actor], authority: Given[AuthorityServi
 @post(
     "/api/v1/documents/{document:str}/hand-over",
     operation_id="handOverStep",
-    summary="Hand a waiting step to a deputy",
+    summary="Hand a waiting step to somebody else",
     tags=["authority", "phone"],
     status_code=200,
-    opt={**allow(roles={Role.LEADER}, scopes={"documents:write"}), "idempotent": True},
+    opt={**allow(roles={Role.LEADER, Role.STAFF}, scopes={"documents:write"}), "idempotent": True},
     responses={200: ResponseSpec(StateView, generate_examples=False)},
 )
 async def hand_over(
@@ -171,9 +172,9 @@ async def hand_over(
     documents: Given[DocumentService],
     clock: Given[Clock],
 ) -> Response[bytes]:
-    """By the system that drafted it, or by the person whose turn it is; the deputy signs with his own key under the grant (AUT-7)."""
+    """By the system that drafted it, or by the person whose turn it is; who takes it signs with his own key, a deputy under the grant (AUT-7)."""
     claim = once(request, actor.id, msgspec.json.encode(data), clock.now_us())
-    return encoded(await documents.hand_over(actor, document, data.grant, claim))
+    return encoded(await documents.hand_over(actor, document, grant=data.grant, person=data.person, once=claim))
 
 
 HANDLERS: list[Any] = [give, listing, read, revoke, hand_over]

@@ -721,12 +721,12 @@ class DocumentService:
 
         return await self._db.transact(body)
 
-    async def hand_over(self, actor: Actor, document: str, grant: str, once: Once) -> bytes:
-        """Put a waiting step before the holder of a grant that exists already (PIN locked, on leave): by whoever drafted the document, or by the
-        person who hands it over.
+    async def hand_over(self, actor: Actor, document: str, *, grant: str = "", person: str = "", once: Once) -> bytes:
+        """Put a waiting step before somebody else (PIN locked, on leave): by whoever drafted the document, or by the person who hands it over. A signature goes
+        to the holder of a `grant` that exists already, initials to a `person`, as they carry no authority (AUT-1, AUT-7).
 
         Raises: Refused("authority-missing") where the grant does not reach this step, "not-your-turn", "document-signing",
-        "route-invalid" where the holder stands in the route already or is no leader any more.
+        "route-invalid" where he stands in the route already or has not the role any more.
         """
 
         async def body(tx: Transaction) -> bytes:
@@ -736,32 +736,18 @@ class DocumentService:
             now_us = self._clock.now_us()
             row = await self.get(actor, document, tx)
             step, route = await _handed(tx, actor, row)
-            given = await authority.deputises(
-                tx,
-                row.organisation,
-                grant,
-                person=step.person or "",
-                under=step.authority_grant,
-                line=step.authority_line,
-                now_us=now_us,
+            initials = step.kind is StepKind.INITIALS
+            if bool(person) != initials or bool(grant) == initials:
+                raise Refused("route-invalid", detail="a signature goes to the holder of a grant, initials to a person")
+            fresh = (
+                msgspec.structs.replace(step, person=person)
+                if initials
+                else await _deputised(tx, row, step, grant, now_us)
             )
-            # What would not be signed is not handed over either.
-            await authority.check(
-                tx,
-                row.organisation,
-                grant,
-                holder=given.holder,
-                type_name=row.type_name,
-                urgency=row.urgency,
-                now_us=now_us,
-            )
-            if given.holder in {other.person for other in route} or given.holder not in await queries.signers(
-                tx, row.organisation, [given.holder]
-            ):
-                raise Refused("route-invalid", detail="the holder stands in the route already or is no leader")
-            fresh = msgspec.structs.replace(
-                step, person=given.holder, authority_line=given.authority_line, authority_grant=given.id
-            )
+            assert fresh.person is not None
+            may = await queries.signers(tx, row.organisation, [fresh.person], "staff" if initials else "leader")
+            if not may or fresh.person in {other.person for other in route}:
+                raise Refused("route-invalid", detail="the person stands in the route already or has not the role")
             if not await queries.hand_step(tx, fresh):
                 raise Refused("conflict")
             await move(
@@ -775,8 +761,8 @@ class DocumentService:
                 body={
                     "step": step.position,
                     "from_person": step.person,
-                    "to_person": given.holder,
-                    **await authority.evidence(tx, row.organisation, given.id),
+                    "to_person": fresh.person,
+                    **await authority.evidence(tx, row.organisation, fresh.authority_grant),
                 },
             )
             await _not_asked(tx, row, {step.person}, now_us=now_us)
@@ -920,6 +906,32 @@ _ROLES: dict[StepKind, frozenset[str]] = {
 }
 
 
+async def _deputised(tx: Reads, row: DocumentRow, step: StepRow, grant: str, now_us: int) -> StepRow:
+    """The step of a signature as the holder of `grant` has it. Raises: Refused("authority-missing")."""
+    given = await authority.deputises(
+        tx,
+        row.organisation,
+        grant,
+        person=step.person or "",
+        under=step.authority_grant,
+        line=step.authority_line,
+        now_us=now_us,
+    )
+    # What would not be signed is not handed over either.
+    await authority.check(
+        tx,
+        row.organisation,
+        grant,
+        holder=given.holder,
+        type_name=row.type_name,
+        urgency=row.urgency,
+        now_us=now_us,
+    )
+    return msgspec.structs.replace(
+        step, person=given.holder, authority_line=given.authority_line, authority_grant=given.id
+    )
+
+
 async def _handed(tx: Reads, actor: Actor, document: DocumentRow) -> tuple[StepRow, list[StepRow]]:
     """The open step that a service of the organisation, or the step's own person, may hand over; and the route.
 
@@ -927,14 +939,14 @@ async def _handed(tx: Reads, actor: Actor, document: DocumentRow) -> tuple[StepR
     """
     if actor.kind == "person":
         step = await turn_of(tx, actor, document)
-        if step.kind is not StepKind.PERSON:
+        if step.kind is StepKind.SEAL:
             raise Refused("not-your-turn")
         return step, await queries.steps(tx, document.id)
     if document.state in IN_FLIGHT:
         raise Refused("document-signing")
     route = await queries.steps(tx, document.id)
     found = next((step for step in route if step.position == document.step and step.state is StepState.OPEN), None)
-    if document.state is not State.IN_REVIEW or found is None or found.kind is not StepKind.PERSON:
+    if document.state is not State.IN_REVIEW or found is None or found.kind is StepKind.SEAL:
         raise Refused("not-your-turn")
     return found, route
 

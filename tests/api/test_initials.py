@@ -173,3 +173,38 @@ async def test_an_image_of_initials_needs_a_place(world: World, drafter: Caller)
         assert (await drafter.sheet(document))["kind"] == "initials"
     finally:
         await drafter.call("DELETE", "/api/v1/me/signature-image", expect=204)
+
+
+@pytest.mark.parametrize("by", ["system", "person"])
+async def test_initials_go_to_a_colleague_when_their_person_is_away(world: World, drafter: Caller, by: str) -> None:
+    """NOT-4, AUT-7: whoever takes the step initials with his own key; who handed it over is asked no more."""
+    document = await taken(world, (drafter, True), (world.leader, False), pdf=pdfs.plain())
+    stale = await drafter.approval_for(await drafter.sheet(document))
+    path = f"/api/v1/documents/{document}/hand-over"
+    caller = world.qlvb if by == "system" else drafter
+    for wrong in (
+        {},
+        {"grant": "0" * 32},
+        {"person": world.leader.person},
+        {"person": world.clerk.person},
+        {"person": "0" * 32},
+    ):
+        answer = await caller.call("POST", path, json=wrong)
+        assert (answer.status_code, code(answer)) == (422, "route-invalid"), wrong
+    assert code(await world.second.call("POST", path, json={"person": world.second.person})) == "not-found"
+    answer = await caller.call("POST", path, json={"person": world.second.person}, expect=200)
+    assert answer.json() == {"state": "in_review"}
+    assert code(await drafter.call("POST", "/api/v1/approvals", json=stale)) == "not-your-turn"
+    asked = "SELECT person, state FROM notices WHERE document = $1 AND kind = 'to_sign' ORDER BY created_us"
+    assert [(row["person"], row["state"]) for row in await world.rows(asked, document)] == [
+        (drafter.person, "settled"),
+        (world.second.person, "open"),
+    ]
+    step = (await drafter.json("GET", f"/api/v1/documents/{document}"))["route"][0]
+    assert (step["kind"], step["person"], step["authority"]) == ("initials", world.second.person, "")
+    assert (await world.second.sign(document)).status_code == 200
+    await world.stack.until(document, "in_review")
+    # A signature goes to nobody without a grant.
+    answer = await world.qlvb.call("POST", path, json={"person": world.second.person})
+    assert (answer.status_code, code(answer)) == (422, "route-invalid")
+    assert (await world.leader.sheet(document))["kind"] == "person"

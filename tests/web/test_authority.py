@@ -50,11 +50,11 @@ async def test_a_deputy_is_given_authority_and_a_waiting_step(people: People) ->
 
     await page.goto(f"/#/d/{document}")
     await page.locator("summary").tap()
-    await page.get_by_role("link", name="Chuyển người ký thay").tap()
+    await page.get_by_role("link", name="Chuyển người khác ký").tap()
     await page.get_by_role("radio", name="Hồ Thị Mẫu").check(force=True)
     await leader.shot("52-deputy")
     await faultless(leader, "a deputy")
-    await leader.tap("Chuyển người ký thay")
+    await leader.tap("Chuyển người khác ký")
     await page.get_by_role("heading", name="Hộp thư").wait_for()
     step = (await deputy.json("GET", f"/api/v1/documents/{document}"))["route"][0]
     assert (step["person"], step["authority"]) == (deputy.person, "KT. CHỦ TỊCH")

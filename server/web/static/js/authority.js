@@ -144,23 +144,29 @@ export async function grantScreen({ me, signal, go }) {
   }
 }
 
-/** Put one's own waiting step before somebody who holds a grant. @param {import("./frame.js").Screen} screen @param {string} id */
+/** Put one's own waiting step before somebody else: a signature before who holds a grant, initials before anybody who may. @param {import("./frame.js").Screen} screen @param {string} id */
 export async function deputyScreen({ me, signal, go }, id) {
   const { main, deeds } = frame({ title: t("deputyTitle"), back: `#/d/${id}`, kind: "lone" });
   fill(main, waiting());
-  const [doc, grants, people] = await Promise.all([read(`/api/v1/documents/${id}`, { signal }), every("/api/v1/grants", signal), every("/api/v1/people", signal)]);
-  if (!myStep(doc, me)) return go(`#/d/${id}`);
-  const given = grants.filter((one) => one.grantor === me.person.id && standing(one) === "authOn");
+  const [doc, people] = await Promise.all([read(`/api/v1/documents/${id}`, { signal }), every("/api/v1/people", signal)]);
+  const step = myStep(doc, me);
+  if (!step) return go(`#/d/${id}`);
+  const initials = step.kind === "initials";
+  /** @type {any[]} */
+  const given = initials
+    ? people.filter((one) => one.state === "active" && /staff|leader/.test(one.roles) && !doc.route.some((other) => other.person === one.id)).map(({ id: holder }) => ({ holder }))
+    : (await every("/api/v1/grants", signal)).filter((one) => one.grantor === me.person.id && standing(one) === "authOn");
   if (!given.length) {
     fill(main, nothing("person", t("authNone")));
-    return deeds(h("a", { class: "main", href: "#/authority" }, t("authTitle")));
+    return deeds(!initials && h("a", { class: "main", href: "#/authority" }, t("authTitle")));
   }
   let chosen = given[0];
-  const name = (/** @type {any} */ one) => people.find((person) => person.id === one.holder)?.name ?? "";
+  const person = (/** @type {any} */ one) => people.find(({ id: found }) => found === one.holder);
+  const name = (/** @type {any} */ one) => person(one)?.name ?? "";
   const note = h("p", { class: "pin-note", role: "alert" });
   const act = async () => {
     try {
-      await post(`/api/v1/documents/${id}/hand-over`, { grant: chosen.id }, { tries: 3 });
+      await post(`/api/v1/documents/${id}/hand-over`, initials ? { person: chosen.holder } : { grant: chosen.id }, { tries: 3 });
       say(t("deputyDone", { name: name(chosen) }));
       go("#/");
     } catch (error) {
@@ -169,7 +175,7 @@ export async function deputyScreen({ me, signal, go }, id) {
   };
   fill(
     main, h("p", { class: "number" }, outside(`${doc.number}/${doc.notation}`)), h("p", {}, outside(doc.subject)), h("p", { class: "soft" }, t("deputyHelp")),
-    choice(t("authHolder"), given.map((one) => [one, [outside(name(one), "who"), outside(line(one)), h("div", { class: "soft" }, t("authUntil", { date: until(one) }))]]), chosen, (one) => (chosen = one)), note,
+    choice(t("authHolder"), given.map((one) => [one, [outside(name(one), "who"), outside(initials ? person(one).position : line(one)), !initials && h("div", { class: "soft" }, t("authUntil", { date: until(one) }))]]), chosen, (one) => (chosen = one)), note,
   );
   deeds(h("button", { class: "main", onclick: act }, icon("person"), t("deputyTitle")));
 }

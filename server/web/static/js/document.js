@@ -114,7 +114,7 @@ export async function documentScreen({ me, signal, changed }, id) {
             found.due_date && row("docDue", date(found.due_date)),
           ),
           h("h3", {}, t("docRoute")), route(found),
-          step?.kind === "person" && h("a", { class: "line", href: `#/d/${id}/deputy` }, icon("person"), t("deputyTitle"), icon("right")),
+          step && step.kind !== "seal" && h("a", { class: "line", href: `#/d/${id}/deputy` }, icon("person"), t("deputyTitle"), icon("right")),
           h("h3", {}, t("docFiles")), files(found),
         ),
       ),

@@ -408,7 +408,7 @@ const TEXTS = {
   authFrom: ["Từ ngày", "From"],
   authShown: ["Trên văn bản sẽ ghi:", "The page will say:"],
   authAsk: ["{name} được ký “{line}” đến hết ngày {date}?", "{name} may sign “{line}” to the end of {date}?"],
-  deputyTitle: ["Chuyển người ký thay", "Hand to a deputy"],
+  deputyTitle: ["Chuyển người khác ký", "Hand to somebody else"],
   deputyHelp: ["Văn bản sẽ rời hộp thư của bạn và chờ người này ký.", "It leaves your inbox and waits for them."],
   deputyDone: ["Đã chuyển cho {name}", "Handed to {name}"],
   imageMine: ["Ảnh chữ ký của tôi", "My signature's image"],
