@@ -20,6 +20,7 @@ from server.notices import chains, queries
 from server.notices.calendar import held_until
 from server.notices.deliveries import deliver_to_devices, hold, send, within_budget
 from server.notices.model import PUSH_LANES, Deliver, DeliveryState, Escalate, Purpose, Release, interruption_of
+from server.notices.precedence import Precedence
 from server.notices.rules import Hours, read
 
 log = structlog.get_logger()
@@ -53,6 +54,7 @@ class NoticeTasks:
         self._clock = clock
         self._identity = identity
         self._dispatchers = dispatchers
+        self._precedence = Precedence()
 
     def handlers(self) -> Mapping[str, Handler]:
         return {
@@ -68,7 +70,7 @@ class NoticeTasks:
     async def deliver(self, job: Job, context: Context) -> None:
         """Push deliveries side by side; each is settled by itself, so that a worker that dies repeats only those without an answer."""
         asked = job.decode(Deliver)
-        left = await asyncio.gather(*(self._deliver(id_) for id_ in asked.deliveries or (asked.delivery,)))
+        left = await asyncio.gather(*(self._in_turn(id_, job.lane) for id_ in asked.deliveries or (asked.delivery,)))
         again = [one for one in left if isinstance(one, _Again)]
 
         async def body(tx: Transaction) -> None:
@@ -83,6 +85,10 @@ class NoticeTasks:
         if rejected is not None and not again:
             raise Bury(rejected)
         await self._db.transact(body)
+
+    async def _in_turn(self, id_: str, lane: Lane) -> "_Again | str | None":
+        async with self._precedence.place(lane):
+            return await self._deliver(id_)
 
     async def _deliver(self, id_: str) -> "_Again | str | None":
         """Send one delivery as things stand now: state, address, quiet hours, revision and expiry (C14, NOT-4).
