@@ -20,6 +20,8 @@ from signing.core.model import APPROVAL_TYP, Approval
 
 __all__ = ["authority_step", "event_of", "openings_step"]
 
+_SECOND_US = 1_000_000
+
 Part = Callable[[str], bytes]
 """The bytes of a file of the record by its path there. Raises KeyError where it has none."""
 
@@ -42,7 +44,8 @@ def authority_step(receipt: Receipt, metadata: dict[str, Any] | None, time_us: i
     """None where the event names no authority. `time_us`: when the signature was made, as its time stamp proves.
     `metadata`: the document's when it was signed, None where nobody knows them any more; the scope is then not judged.
 
-    A grant that had ended by then leaves it open whether the signature was begun in time: unknown, not failed.
+    A grant that had ended by then leaves it open whether the signature was begun in time: unknown, not failed. Many authorities cut their
+    time to seconds (RFC 3161, 2.4.2): a grant that begins within that second does not begin after it.
     """
     event, named = event_of(receipt)
     digests = named.authority_grant.split()
@@ -60,12 +63,17 @@ def authority_step(receipt: Receipt, metadata: dict[str, Any] | None, time_us: i
         return Step("authority", Outcome.FAILED, "authority-other-person", said)
     if metadata is not None and not all(_covers(grant, metadata) for grant in grants):
         return Step("authority", Outcome.FAILED, "authority-out-of-scope", said)
-    if time_us is None or any(not grant.not_before <= time_us < grant.not_after for grant in grants):
-        begun = time_us is not None and all(grant.not_before <= time_us for grant in grants)
+    begun = time_us is not None and all(grant.not_before <= _latest(time_us) for grant in grants)
+    if time_us is None or not begun or any(time_us >= grant.not_after for grant in grants):
         outcome = Outcome.UNKNOWN if time_us is None or begun else Outcome.FAILED
         return Step("authority", outcome, "authority-other-time", said)
     code = "authority-holds" if metadata is not None else "authority-of-replaced"
     return Step("authority", Outcome.PASSED, code, said)
+
+
+def _latest(time_us: int) -> int:
+    """The last microsecond that a time stamp's time may stand for."""
+    return time_us if time_us % _SECOND_US else time_us + _SECOND_US - 1
 
 
 def _grant(digest: str, part: Part) -> Grant:

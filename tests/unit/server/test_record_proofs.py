@@ -97,7 +97,7 @@ def test_a_grant_and_a_chain_hold(maker: samples.Maker) -> None:
         (lambda: [grant(HEAD, DEPUTY, Form.KT, types=("Quyết định",))], "authority-out-of-scope"),
         (lambda: [grant(HEAD, DEPUTY, Form.KT, urgency=1)], "authority-out-of-scope"),
         (lambda: passed_on(above={"urgency": 1}), "authority-out-of-scope"),
-        (lambda: [grant(HEAD, DEPUTY, Form.KT, not_before=samples.NOW + 1)], "authority-other-time"),
+        (lambda: [grant(HEAD, DEPUTY, Form.KT, not_before=samples.NOW + 1_000_000)], "authority-other-time"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_fails(maker: samples.Maker, chain: Callable[[], Chain], code: str) -> None:
@@ -122,6 +122,16 @@ def test_a_time_that_is_not_proven_is_left_open(maker: samples.Maker) -> None:
     ended = [grant(HEAD, DEPUTY, Form.KT, not_after=samples.NOW)]
     assert judged(maker, ended) == (Outcome.UNKNOWN, "authority-other-time")
     assert judged(maker, [grant(HEAD, DEPUTY, Form.KT)], time_us=None) == (Outcome.UNKNOWN, "authority-other-time")
+
+
+def test_a_time_stamp_cut_to_seconds_stands_for_its_whole_second(maker: samples.Maker) -> None:
+    """RFC 3161, 2.4.2: a grant made in the second in which it was signed under does not begin too late."""
+    assert samples.NOW % 1_000_000 == 0
+    late = [grant(HEAD, DEPUTY, Form.KT, not_before=samples.NOW + 999_999)]
+    assert judged(maker, late) == (Outcome.PASSED, "authority-holds")
+    assert judged(maker, late, time_us=samples.NOW + 999_999) == (Outcome.PASSED, "authority-holds")
+    # An authority that says parts of a second is taken at its word.
+    assert judged(maker, late, time_us=samples.NOW + 1) == (Outcome.FAILED, "authority-other-time")
 
 
 def test_another_grant_or_key_is_no_proof(maker: samples.Maker) -> None:
