@@ -45,7 +45,8 @@ FOLLOWS: dict[State, frozenset[State]] = {
     State.SIGNED: frozenset({State.SEALING, State.RETURNED, State.RECALLED}),
     State.SEALING: frozenset({State.SEALED_PENDING_TIMESTAMP, State.SIGNED}),
     State.SEALED_PENDING_TIMESTAMP: frozenset({State.SEALED, State.SEALED_PENDING_ARCHIVE}),
-    State.SEALED_PENDING_ARCHIVE: frozenset({State.SEALED, State.RECALLED}),
+    # Returned where the evidence shows a signer whose certificate was revoked: such a document never leaves.
+    State.SEALED_PENDING_ARCHIVE: frozenset({State.SEALED, State.RETURNED, State.RECALLED}),
     # From the seal on a state may follow itself: the archive's renewal gives the file a new head and moves nothing else.
     State.SEALED: frozenset({State.SEALED, State.FORWARDED, State.RECALLED}),
     State.FORWARDED: frozenset({State.FORWARDED, State.DELIVERED, State.ACCEPTED, State.REFUSED, State.RECALLED}),

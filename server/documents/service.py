@@ -428,7 +428,7 @@ class DocumentService:
         Raises: Refused("file-pending") while the bytes are not final.
         """
         row = await self.get(actor, document)
-        if which == "final" and row.state is State.SEALED_PENDING_ARCHIVE:
+        if which == "final" and row.state in {State.SEALED_PENDING_ARCHIVE, State.RETURNED}:
             raise Refused("file-pending")
         chain = [
             revision for revision in await queries.revisions(self._db, document) if revision.version == row.version
@@ -1098,3 +1098,35 @@ async def archive_postponed(tx: Transaction, row: DocumentRow, reason: str, *, n
         tx, row, State.SEALED, actor=SYSTEM, now_us=now_us, step=row.step, body={"level": "B-T", "postponed": reason}
     )
     await release(tx, row.id, urgency=row.urgency)
+
+
+async def signer_revoked(tx: Transaction, row: DocumentRow, *, now_us: int) -> None:
+    """The evidence shows that a certificate was revoked before it signed (SW-8). What has not left goes back to its drafter, who replaces or drops it;
+    what has left already stays as it is, and the clerks, who can have it recalled, are told like everybody who signed.
+
+    Raises: Refused("conflict") when the document was moved since it was read.
+    """
+    detail = {"reason": "certificate-revoked"}
+    if row.state is State.SEALED_PENDING_ARCHIVE:
+        await move(tx, row, State.RETURNED, actor=SYSTEM, now_us=now_us, step=row.step, body=detail)
+    else:
+        await audit.append(
+            tx,
+            "document.signer_revoked",
+            organisation=row.organisation,
+            actor=SYSTEM,
+            subject=row.id,
+            body={"head": row.head, **detail},
+            now_us=now_us,
+        )
+        await publish(tx, row, "document.signer_revoked", row.state, detail=detail, now_us=now_us)
+    route = [step.person for step in await queries.steps(tx, row.id) if step.person is not None]
+    await notify(
+        tx,
+        organisation=row.organisation,
+        people=list(dict.fromkeys([*route, *await queries.clerks(tx, row.organisation)])),
+        document=row.id,
+        kind=NoticeKind.SIGNER_REVOKED,
+        urgency=row.urgency,
+        now_us=now_us,
+    )

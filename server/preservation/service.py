@@ -15,7 +15,7 @@ from server.clock import Clock
 from server.crash import point
 from server.db import Database, Transaction
 from server.documents.model import ARCHIVED, DocumentRow, State
-from server.documents.service import archive_postponed, archived, documents_load
+from server.documents.service import archive_postponed, archived, documents_load, signer_revoked
 from server.errors import Refused
 from server.ids import new_id
 from server.jobs import Bury, Context, Retry
@@ -42,6 +42,10 @@ class EvidenceMissingError(Exception):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(reason)
+
+
+class SignerRevokedError(Exception):
+    """A certificate was revoked before it signed: the document will never be proven, whatever is waited for (SW-8)."""
 
 
 class PreservationService:
@@ -77,7 +81,9 @@ class PreservationService:
     async def archive(self, document: str, context: Context) -> None:
         """Append the archive's revision to the document's head; ends with the job finished in the same transaction.
 
-        Raises: Retry while evidence is missing, Bury where a signer's certificate was revoked before it signed.
+        A document whose signer's certificate was revoked before it signed goes back to its drafter, and the clerks are told.
+
+        Raises: Retry while evidence is missing, Bury where it was the last archive stamp's certificate.
         """
         row = await documents_load(self._db, document)
         if row is None or row.state not in ARCHIVED | {State.SEALED_PENDING_ARCHIVE}:
@@ -91,6 +97,10 @@ class PreservationService:
             log.warning("archive-postponed", document=document, reason=missing.reason)
             await self._without(row, missing.reason)
             raise Retry(_RETRY_S, missing.reason) from None
+        except SignerRevokedError:
+            if last is not None:
+                raise Bury("certificate-revoked") from None
+            await self._revoked(row, context)
         except Refused as refused:
             # Another change came first, or there is no room or child now: none says anything about the file.
             raise Retry(None, refused.code) from None
@@ -101,6 +111,17 @@ class PreservationService:
         waited = now_us - row.state_since_us > self._wait_us
         if row.state is State.SEALED_PENDING_ARCHIVE and self._fallback == "forward" and waited:
             await self._db.transact(lambda tx: archive_postponed(tx, row, reason, now_us=now_us))
+
+    async def _revoked(self, row: DocumentRow, context: Context) -> None:
+        async def body(tx: Transaction) -> None:
+            await signer_revoked(tx, row, now_us=self._clock.now_us())
+            await context.finish(tx)
+
+        log.error("signer-revoked", document=row.id)
+        try:
+            await self._db.transact(body)
+        except Refused as refused:
+            raise Retry(None, refused.code) from None
 
     async def _extend(self, row: DocumentRow, outlive_us: int, context: Context) -> None:
         out = self._blobs.scratch() / f"archive-{new_id()}.pdf"
@@ -162,7 +183,7 @@ class PreservationService:
     async def _evidence(self, signatures: Sequence[SignedWith], ours: set[str]) -> ValidationData:
         """Everything that the signatures made here need to be judged later without us.
 
-        Raises: EvidenceMissingError; Bury("certificate-revoked") when a certificate was not good at its signature's time.
+        Raises: EvidenceMissingError; SignerRevokedError when a certificate was revoked at its signature's time.
         """
         data = ValidationData()
         wanted = [
@@ -180,7 +201,7 @@ class PreservationService:
         for certificate, pool, at in wanted:
             found = self._revocation.status_at(certificate, pool, data, at)
             if any(status.state is CertificateState.REVOKED for status in found):
-                raise Bury("certificate-revoked")
+                raise SignerRevokedError
             if not found or any(status.state is not CertificateState.GOOD for status in found):
                 raise EvidenceMissingError("certificate-status-unavailable")
         return data

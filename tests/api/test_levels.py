@@ -254,6 +254,61 @@ async def test_without_evidence_a_document_waits_and_leaves_by_the_policy(house:
     assert signed_with(tmp_path / f"{document}.pdf")[-1].timestamp
 
 
+@pytest.mark.parametrize("left", [False, True], ids=["waits", "left"])
+async def test_a_signer_revoked_before_signing_is_a_clear_end(house: House, left: bool) -> None:
+    """SW-8: found while the evidence is gathered; nothing stays silent in between, and the clerk knows what to do."""
+    person = await house.stack.person("Đỗ Văn Thu Hồi", Role.LEADER)
+    credential = await house.stack.credential(person, "Đỗ Văn Thu Hồi")
+    document = str((await house.stack.take_in(pdfs.vietnamese(), [person])).json()["id"])
+    assert (await person.sign(document)).status_code == 200
+    await house.stack.until(document, "signed")
+    assert (await house.clerk.sheet(document))["certificate_status"]["state"] == "good"
+    await house.forget_statuses()
+    house.switch(ocsp=False, crl=False)
+    assert (await house.clerk.sign(document)).status_code == 200
+    await house.stack.until(document, "sealed_pending_archive")
+    db = house.stack.wiring.db
+    if left:
+        await db.transact(
+            lambda tx: tx.execute(
+                "UPDATE documents SET state_since_us = state_since_us - 901000000 WHERE id = $1", document
+            )
+        )
+        while await house.stack.state(document) == "sealed_pending_archive":
+            await run_again(house, document)
+    row = await db.fetch_one("SELECT certificate FROM credentials WHERE id = $1", credential)
+    assert row is not None
+    serial = x509.load_der_x509_certificate(bytes(row["certificate"])).serial_number
+    house.clock.offset = dt.timedelta(hours=-1)
+    house.stack.pki.authority.revoke(serial, x509.ReasonFlags.key_compromise)
+    house.clock.offset = dt.timedelta(0)
+    house.switch(ocsp=True, crl=True)
+    kind = "document.signer_revoked" if left else "document.returned"
+    told = "SELECT body FROM audit_events WHERE subject = $1 AND kind = $2"
+    while not (events := await db.fetch_all(told, document, kind)):
+        await run_again(house, document)
+    assert len(events) == 1
+    assert b"certificate-revoked" in bytes(events[0]["body"])
+    jobs = await db.fetch_all("SELECT kind FROM jobs WHERE ordering_key = $1", f"preservation:{document}")
+    assert jobs == []
+    asked = "SELECT person FROM notices WHERE document = $1 AND kind = 'signer_revoked' AND state = 'open'"
+    assert {one["person"] for one in await db.fetch_all(asked, document)} >= {person.person, house.clerk.person}
+    changes = (await house.stack.qlvb.json("GET", "/api/v1/changes?limit=200"))["items"]
+    said = [one for one in changes if one["document"] == document and one["kind"] == kind]
+    assert [one["detail"] for one in said] == [{"reason": "certificate-revoked"}]
+    final = await house.stack.qlvb.call("GET", f"/api/v1/documents/{document}/files/final")
+    if left:
+        assert final.status_code == 200
+        return
+    assert await house.stack.state(document) == "returned"
+    assert code(final) == "file-pending"
+    # The way out: the drafter replaces the text, and the route begins again.
+    path = f"/api/v1/documents/{document}/replacements"
+    answer = await house.stack.take_in(pdfs.vietnamese(), [person], path=path)
+    assert answer.status_code == 200, answer.text
+    assert await house.stack.state(document) == "in_review"
+
+
 async def run_again(house: House, document: str) -> None:
     """Make the waiting job due now rather than in a minute; it may still be at work, so it is asked for repeatedly."""
     await asyncio.sleep(0.05)
