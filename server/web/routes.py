@@ -62,7 +62,8 @@ def _file(body: bytes, suffix: str) -> File:
 @cache
 def files() -> dict[str, File]:
     """Every file of the client by its path."""
-    found = dict(_assets())
+    sent = joined.scripts(_STATIC / "js", (_STATIC / "sw.js").read_bytes())
+    found = dict(_assets(sent.modules))
     found["/"] = found["/pair"] = _file((_STATIC / "index.html").read_bytes(), ".html")
     found["/manifest.webmanifest"] = _file(_manifest(), ".webmanifest")
     # The worker names the files of one version of the client, so that a page never mixes two.
@@ -70,15 +71,15 @@ def files() -> dict[str, File]:
     shell = json.dumps(
         {"version": version.hexdigest()[:16], "files": sorted(set(found) - {"/pair"})}, separators=(",", ":")
     )
-    worker = f"const SHELL={shell};\n".encode() + spare.script((_STATIC / "sw.js").read_bytes())
+    worker = f"const SHELL={shell};\n".encode() + sent.worker
     found["/sw.js"] = _file(worker, ".js")
     return found
 
 
-def _assets() -> Iterator[tuple[str, File]]:
+def _assets(scripts: dict[str, bytes]) -> Iterator[tuple[str, File]]:
     yield "/assets/icon.svg", _file(icon.svg().encode(), ".svg")
     yield "/assets/app.css", _file(spare.style((_STATIC / "app.css").read_bytes()), ".css")
-    for name, body in joined.scripts(_STATIC / "js", (_STATIC / "sw.js").read_bytes()):
+    for name, body in scripts.items():
         yield f"/assets/js/{name}.js", _file(body, ".js")
 
 

@@ -132,7 +132,7 @@ class Hand:
     async def call(self, method: str, path: str) -> Any:
         """Through the page's own client."""
         return await self.page.evaluate(
-            "async ([method, path]) => { const api = await import('/assets/js/api.js');"
+            "async ([method, path]) => { const { $api: api } = await import('/assets/js/shared.js');"
             " return method === 'GET' ? api.read(path) : api.post(path); }",
             [method, path],
         )

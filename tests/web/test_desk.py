@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, Route, expect
 
+from server.web.routes import files
 from tests.fakes.stack import PIN
 from tests.web.conftest import PHONE, Hand, People
 from tests.web.test_screens import faultless, refused
@@ -245,9 +246,10 @@ async def test_a_receipt_is_verified_link_by_link(people: People) -> None:
     """A4, B11: the published receipt passes in the browser's own code, and every broken one fails where WebCrypto can see it."""
     page = people.leader.page
     found: list[Any] = await page.evaluate(
-        "async ([receipts, key]) => { const { verifyReceipt } = await import('/assets/js/verify.js'); const found = [];"
+        "async ([later, receipts, key]) => { const { $verify: { verifyReceipt } } = await import(later); const found = [];"
         " for (const one of receipts) found.push((await verifyReceipt(one, key)).filter(({ ok }) => ok === false).map(({ name }) => name)); return found; }",
         [
+            next(path for path in files() if "/later-" in path),
             [SAMPLES["receipt"]] + [{**SAMPLES["receipt"], **one["change"]} for one in SAMPLES["invalid"]],
             SAMPLES["log_key"],
         ],

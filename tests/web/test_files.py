@@ -47,19 +47,19 @@ async def test_whoever_takes_brotli_gets_it(site: Site, accepted: str, coding: s
 
 
 async def test_the_page_names_every_module() -> None:
-    """A module that is not preloaded costs a slow network one more round trip; what only a desk opens is fetched when it is opened."""
+    """A module that is not preloaded costs a slow network one more round trip; what few people open is fetched when it is opened."""
     page = files()["/"].body.decode()
-    named = set(re.findall(r'(?:href|src)="(/assets/js/[a-z]+\.js)"', page))
+    named = set(re.findall(r'(?:href|src)="/assets/js/([a-z]+)\.js"', page))
     modules = {path: file.body.decode() for path, file in files().items() if path.startswith("/assets/js/")}
-    later = {
-        f"/assets/js/{name}" for text in modules.values() for name in re.findall(r'import\("\./([a-z]+\.js)"\)', text)
-    }
-    assert named | later == set(modules)
-    assert named & later == set()
+    assert named == {"app", "shared"}
+    (later,) = set(modules) - {"/assets/js/app.js", "/assets/js/shared.js"}
+    assert re.fullmatch(r"/assets/js/later-[0-9a-f]{12}\.js", later)
     for path, text in modules.items():
-        if path in named:
-            direct = {f"/assets/js/{name}" for name in re.findall(r'from ?"\./([a-z]+\.js)"', text)}
-            assert direct <= named, f"{path} draws in {direct - named}"
+        assert set(re.findall(r'from"\./([\w-]+)\.js"', text)) <= named, path
+        assert {f"/assets/js/{name}" for name in re.findall(r'import\("\./([^"]*)"\)', text)} <= {later}, path
+    # Each of them asks for a newer client where its file is gone.
+    app = (REPOSITORY / "server" / "web" / "static" / "js" / "app.js").read_text()
+    assert app.count('opened(import("./') == len(re.findall(r'\bawait.*\bimport\("', app)) > 10
     shell = json.loads(files()["/sw.js"].body.decode().partition("=")[2].partition(";\n")[0])
     assert set(shell["files"]) == set(files()) - {"/sw.js", "/pair"}
 
@@ -89,36 +89,53 @@ async def test_what_is_sent_is_its_source_but_for_private_names() -> None:
         pairs.append({"path": path.name, "source": source.decode(), "sent": sent.decode()})
         bare = [text for kind, text in spare.tokens(source.decode()) if kind != "space"]
         shorter += sum(map(len, bare)) - sum(len(text) for kind, text in spare.tokens(sent.decode()) if kind != "space")
-        if path.name in {"sw.js", "api.js", "view.js"}:
-            assert files()["/sw.js" if path.name == "sw.js" else f"/assets/js/{path.name}"].body.endswith(sent)
     assert judged(pairs) == []
     assert shorter > 10_000
 
 
-async def test_what_the_first_screen_needs_is_one_file(tmp_path: Path) -> None:
-    """Each module in a scope of its own, after those that it draws in; what the worker and what later screens need stays a file."""
+async def test_what_is_needed_together_is_one_file(tmp_path: Path) -> None:
+    """Each module in a scope of its own, after those that it draws in: the worker's, the first screen's, and what is opened later."""
     sources = {
-        "app": 'import { one, two as second } from "./part.js";\nimport * as all from "./shared.js";\nout(one, second(), all.bytes, () => import("./later.js"));\n',
-        "part": 'import { bytes } from "./shared.js";\nconst own = bytes;\nexport const one = own;\nexport async function two() { return own; }\n',
-        "shared": "export const bytes = 7;\n",
-        "later": 'import { bytes } from "./shared.js";\nimport { one } from "./part.js";\nout(bytes, one);\n',
+        "app": 'import { one, two as second } from "./part.js";\nimport * as all from "./bytes.js";\nout(one, second(), all.bytes, () => import("./more.js"));\n',
+        "part": 'import { bytes } from "./bytes.js";\nconst own = bytes;\nexport const one = own;\nexport async function two() { return own; }\n',
+        "bytes": "export const bytes = 7;\n",
+        "more": 'import { bytes } from "./bytes.js";\nimport { one } from "./part.js";\nimport { all } from "./most.js";\nout(bytes, one, all, () => import("./last.js"));\n',
+        "most": "export const all = 9;\n",
+        "last": "export class Last {}\n",
     }
     for name, text in sources.items():
         (tmp_path / f"{name}.js").write_text(text)
-    found = {
-        name: body.decode() for name, body in joined.scripts(tmp_path, b'import { bytes } from "/assets/js/shared.js";')
+    worker = b'import { bytes } from "/assets/js/bytes.js";\nout(bytes);\n'
+    found = joined.scripts(tmp_path, worker)
+    called = next(name for name in found.modules if name not in {"app", "shared"})
+    assert {name: body.decode() for name, body in found.modules.items()} == {
+        "app": 'import{$bytes}from"./shared.js";'
+        "export const $part=(()=>{const{bytes}=$bytes;const a=bytes;const one=a;async function two(){return a;}\nreturn{one,two}})();\n"
+        "export const $app=(()=>{const{one,two:second}=$part;const all=$bytes;"
+        f'out(one,second(),all.bytes,()=>import("./{called}.js").then((a)=>a.$more));\nreturn{{}}}})();\n',
+        "shared": "export const $bytes=(()=>{const bytes=7;\nreturn{bytes}})();\n",
+        called: 'import{$part}from"./app.js";import{$bytes}from"./shared.js";'
+        "export const $last=(()=>{class Last{}\nreturn{Last}})();\n"
+        "export const $most=(()=>{const all=9;\nreturn{all}})();\n"
+        "export const $more=(()=>{const{bytes}=$bytes;const{one}=$part;const{all}=$most;"
+        "out(bytes,one,all,()=>Promise.resolve($last));\nreturn{}})();\n",
     }
-    assert found == {
-        "app": 'import*as $shared from"./shared.js";'
-        "export const $part=(()=>{const{bytes}=$shared;const a=bytes;const one=a;async function two(){return a;}\nreturn{one,two}})();\n"
-        "export const $app=(()=>{const{one,two:second}=$part;const all=$shared;"
-        'out(one,second(),all.bytes,()=>import("./later.js"));\nreturn{}})();\n',
-        "shared": "export const bytes=7;\n",
-        "later": 'import{$part}from"./app.js";import{bytes}from"./shared.js";const{one}=$part;out(bytes,one);\n',
-    }
+    assert found.worker == b'import{$bytes}from"/assets/js/shared.js";const{bytes}=$bytes;out(bytes);\n'
+    # A page asks by the name for those very bytes.
+    (tmp_path / "most.js").write_text("export const all = 10;\n")
+    assert called not in joined.scripts(tmp_path, worker).modules
+    (tmp_path / "idle.js").write_text("export const idle = 1;\n")
+    with pytest.raises(ValueError, match="idle"):
+        joined.scripts(tmp_path, worker)
+    (tmp_path / "idle.js").unlink()
+    (tmp_path / "part.js").write_text(
+        'import { all } from "./most.js";\nexport const one = all;\nexport const two = () => import("./most.js");\n'
+    )
+    with pytest.raises(ValueError, match="most"):
+        joined.scripts(tmp_path, worker)
     (tmp_path / "part.js").write_text("export let one = 1;\n")
     with pytest.raises(ValueError, match="no declaration"):
-        list(joined.scripts(tmp_path, b""))
+        joined.scripts(tmp_path, worker)
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,7 @@ async def test_the_screens_of_a_clerk(people: People) -> None:
 
 async def test_the_screens_of_a_keeper_of_people(keeper: Hand, people: People) -> None:
     device: Any = await people.leader.page.evaluate(
-        "async () => (await (await import('/assets/js/store.js')).get('device')).device"
+        "async () => (await (await import('/assets/js/shared.js')).$store.get('device')).device"
     )
     person = people.leader.person
     await looked_at(

@@ -19,7 +19,24 @@ const DOCUMENT = "([0-9a-f]{32})";
 /** What stands beside a document where there is room. @type {Record<string, (screen: import("./frame.js").Screen) => Promise<void>>} */
 const LISTS = { "#/": inbox, "#/seal": sealQueue };
 
-// What few people open comes when it is opened.
+/**
+ * What few people open comes when it is opened. Where the client was replaced since, its file is another: the page begins anew, with that
+ * client; once, and not without a network. @template M @param {Promise<M>} module
+ */
+async function opened(module) {
+  try {
+    const found = await module;
+    sessionStorage.removeItem("anew");
+    return found;
+  } catch (error) {
+    await read("/api/v1/me");
+    if (sessionStorage.getItem("anew")) throw error;
+    sessionStorage.setItem("anew", "1");
+    location.reload();
+    return new Promise(() => {});
+  }
+}
+
 /** @type {[RegExp, (screen: import("./frame.js").Screen, id: string, device: string) => Promise<void>][]} */
 const SCREENS = [
   [/^#\/$/, inbox],
@@ -32,22 +49,22 @@ const SCREENS = [
   [/^#\/pin$/, pinScreen],
   [/^#\/enrol$/, enrolment],
   [/^#\/batch$/, batchScreen],
-  [/^#\/officer$/, async (screen) => (await import("./people.js")).officerScreen(screen)],
-  [/^#\/people$/, async (screen) => (await import("./people.js")).peopleScreen(screen)],
-  [new RegExp(`^#/people/${DOCUMENT}$`), async (screen, id) => (await import("./people.js")).personScreen(screen, id)],
-  [new RegExp(`^#/people/${DOCUMENT}/${DOCUMENT}$`), async (screen, id, device) => (await import("./people.js")).voucherScreen(screen, id, device)],
-  [/^#\/device$/, async () => (await import("./people.js")).furtherDevice()],
-  [/^#\/handover\/([0-9a-f]{64})$/, async (screen, id) => (await import("./people.js")).handOverScreen(screen, id)],
-  [/^#\/authority$/, async (screen) => (await import("./authority.js")).authorityScreen(screen)],
-  [/^#\/authority\/new$/, async (screen) => (await import("./authority.js")).grantScreen(screen)],
-  [new RegExp(`^#/d/${DOCUMENT}/deputy$`), async (screen, id) => (await import("./authority.js")).deputyScreen(screen, id)],
-  [/^#\/image\/(mine|seal)$/, async (screen, which) => (await import("./authority.js")).imageScreen(screen, which)],
-  [/^#\/a(?:\/([0-9a-z/]+))?$/, async (screen, rest) => (await import("./arrivals.js")).arrivals(screen, rest)],
-  [/^#\/m(?:\/([0-9a-z/]+))?$/, async (screen, rest) => (await import("./meetings.js")).meetings(screen, rest)],
-  [/^#\/away$/, async (screen) => (await import("./told.js")).awayScreen(screen)],
-  [/^#\/told$/, async (screen) => (await import("./told.js")).chainsScreen(screen)],
-  [/^#\/told\/([\w-]{22})$/, async (screen, id) => (await import("./told.js")).toldScreen(screen, id)],
-  [/^#\/verify$/, async (screen) => (await import("./verify.js")).verifyScreen(screen)],
+  [/^#\/officer$/, async (screen) => (await opened(import("./people.js"))).officerScreen(screen)],
+  [/^#\/people$/, async (screen) => (await opened(import("./people.js"))).peopleScreen(screen)],
+  [new RegExp(`^#/people/${DOCUMENT}$`), async (screen, id) => (await opened(import("./people.js"))).personScreen(screen, id)],
+  [new RegExp(`^#/people/${DOCUMENT}/${DOCUMENT}$`), async (screen, id, device) => (await opened(import("./people.js"))).voucherScreen(screen, id, device)],
+  [/^#\/device$/, async () => (await opened(import("./people.js"))).furtherDevice()],
+  [/^#\/handover\/([0-9a-f]{64})$/, async (screen, id) => (await opened(import("./people.js"))).handOverScreen(screen, id)],
+  [/^#\/authority$/, async (screen) => (await opened(import("./authority.js"))).authorityScreen(screen)],
+  [/^#\/authority\/new$/, async (screen) => (await opened(import("./authority.js"))).grantScreen(screen)],
+  [new RegExp(`^#/d/${DOCUMENT}/deputy$`), async (screen, id) => (await opened(import("./authority.js"))).deputyScreen(screen, id)],
+  [/^#\/image\/(mine|seal)$/, async (screen, which) => (await opened(import("./authority.js"))).imageScreen(screen, which)],
+  [/^#\/a(?:\/([0-9a-z/]+))?$/, async (screen, rest) => (await opened(import("./arrivals.js"))).arrivals(screen, rest)],
+  [/^#\/m(?:\/([0-9a-z/]+))?$/, async (screen, rest) => (await opened(import("./meetings.js"))).meetings(screen, rest)],
+  [/^#\/away$/, async (screen) => (await opened(import("./told.js"))).awayScreen(screen)],
+  [/^#\/told$/, async (screen) => (await opened(import("./told.js"))).chainsScreen(screen)],
+  [/^#\/told\/([\w-]{22})$/, async (screen, id) => (await opened(import("./told.js"))).toldScreen(screen, id)],
+  [/^#\/verify$/, async (screen) => (await opened(import("./verify.js"))).verifyScreen(screen)],
 ];
 
 /** @type {import("./frame.js").Me | undefined} */
