@@ -158,7 +158,7 @@ class ArrivalService:
                 person=clerk,
                 kind=kind,
                 urgency=row.grade,
-                about=_about(row.id),
+                about=about_arrival(row.id),
                 headline=row.subject[:300],
                 expires_us=now_us + lifetime_us(kind),
             )
@@ -225,11 +225,14 @@ class ArrivalService:
         """One file. What its sender took back is shown no more (EXC-5). Raises: Refused("not-found")."""
         row = await self.get(actor, arrival)
         files = [one for one in await queries.files(self._db, arrival) if one.position == position]
-        # What came about a document may bring its text along.
-        about = None if row.about is None else await queries.load(self._db, row.about)
-        if not files or State.RECALLED in {row.state, None if about is None else about.state}:
+        if not files or await self.recalled(row):
             raise Refused("not-found")
         return row, files[0]
+
+    async def recalled(self, row: ArrivalRow) -> bool:
+        """Whether its sender took it back, or the document that it is about: that may bring the text along."""
+        about = None if row.about is None else await queries.load(self._db, row.about)
+        return State.RECALLED in {row.state, None if about is None else about.state}
 
     async def report(self, actor: Actor, arrival: str, position: int) -> bytes:
         """The validation's report on a PDF. Raises: Refused("not-found", "arrival-not-judged")."""
@@ -391,14 +394,14 @@ class ArrivalService:
         await _tell(tx, row, f"arrival.{to.value}", to, {"by": by.id}, now_us, tombstone=to is State.RECALLED)
 
 
-def _about(arrival: str) -> str:
+def about_arrival(arrival: str) -> str:
     """The subject of its notices."""
     return f"arrival:{arrival}"
 
 
 def _abouts(arrival: str) -> list[str]:
     """Its own, and those of the deadlines that clerks were told of."""
-    return [_about(arrival), *(about_deadline(_about(arrival), rule) for rule in Rule)]
+    return [about_arrival(arrival), *(about_deadline(about_arrival(arrival), rule) for rule in Rule)]
 
 
 def _comes_anew(before: ArrivalRow, row: ArrivalRow) -> bool:
