@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,8 @@ from server.logs import configure
 from server.settings import Mode, Settings
 
 _LIBC = ctypes.CDLL(None)
+_BACKLOG = 1024
+"""Connections that wait to be taken, and requests at once beside the live streams."""
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp
@@ -100,11 +102,49 @@ def openapi(out: Path, *, check: bool) -> None:
     click.echo("fresh" if not stale else f"written: {', '.join(stale)}")
 
 
-@click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def axis(arguments: tuple[str, ...]) -> None:
-    """Run the stand-in exchange (for demonstrations and tests)."""
-    sys.exit(subprocess.call([sys.executable, "-m", "server.exchange.standin", *arguments]))
+@click.command()
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("axis"),
+    show_default=True,
+    help="Folder that it keeps: packets, secrets.",
+)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Agencies, one TOML table [[agency]] each: code, name, parent, old_code, system, secret, closed. Default: samples.",
+)
+@click.option("--port", type=click.IntRange(0, 65535), default=9400, show_default=True, help="0: any free one.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address for the connected systems. Page, faults and oracle answer this machine alone.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON line when it serves, for programs.")
+def axis(state: Path, config: Path | None, port: int, host: str, *, as_json: bool) -> None:
+    """Run a stand-in of the document exchange, to connect installations with each other and try faults.
+
+    Trục liên thông mẫu để nối các hệ thống với nhau và thử lỗi; không phải trục quốc gia.
+    """
+    from server.exchange import standin
+    from server.exchange.standin_world import UNITS, ConfigError, configured
+
+    def told(bound: int, files: Mapping[str, Path]) -> None:
+        click.echo(
+            f"Trục mẫu · the stand-in axis: http://{host}:{bound}\nTrang · its page:            http://127.0.0.1:{bound}/"
+        )
+        for code, path in files.items():
+            click.echo(f'  system_id = "{code}"  secret_file = "{path}"')
+
+    try:
+        units = configured(config) if config else UNITS
+        asyncio.run(standin.run(state, host=host, port=port, units=units, told=standin.tell_json if as_json else told))
+    except ConfigError as error:
+        raise click.ClickException(error.reason) from None
+    except OSError as error:
+        raise click.ClickException(f"{host}:{port}: {error.strerror or error}") from None
 
 
 def _run(main: Awaitable[None]) -> None:
@@ -161,9 +201,17 @@ async def _http(wiring: "Wiring", around: "Around | None" = None) -> None:
         interface=Interfaces.ASGINL,
         websockets=False,
         log_enabled=False,
+        backlog=_BACKLOG,
+        # A live stream keeps its place for as long as it is open; what is answered at once has the rest.
+        backpressure=wiring.settings.limits.live_streams + _BACKLOG,
         **tls,  # type: ignore[arg-type]
     )
-    await _until_signal(http.serve, http.stop)
+
+    def stop() -> None:
+        wiring.live.end()  # the server waits for answers under way, and these would go on
+        http.stop()
+
+    await _until_signal(http.serve, stop)
 
 
 async def _worker(settings: Settings) -> None:

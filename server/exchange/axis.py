@@ -31,6 +31,10 @@ CHUNK: Final = 1 << 18
 _CONNECTIONS: Final = 10
 _NOT_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.LocalProtocolError)
 _RETRY_LATER: Final = frozenset({408, 425, 429})
+_NOT_US: Final = frozenset({401, 403})
+_WRONG_SECRET: Final = "15"  # noqa: S105 - an error code of the axis
+CREDENTIALS: Final = frozenset({"http-401", "http-403", _WRONG_SECRET})
+"""What the axis says to a system whose secret it does not know, or no more: nothing is wrong with what was sent."""
 
 
 class Accepted(msgspec.Struct, frozen=True):
@@ -40,7 +44,7 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """The axis said no; a person must look. `code` and `description` as received (`http-401` for a bare status)."""
+    """The axis said no; a person must look. `code` and `description` as received (`http-400` for a bare status)."""
 
     code: str
     description: str
@@ -53,7 +57,9 @@ class Unknown(msgspec.Struct, frozen=True):
 
 
 class Unreachable(msgspec.Struct, frozen=True):
-    """Not sent whole, so certainly not accepted: send again later (threat D3)."""
+    """Certainly not accepted, for a reason that is not the packet's: not sent whole, or under a secret that the axis does not know
+    (`CREDENTIALS`). Send again later (threat D3).
+    """
 
     reason: str
 
@@ -233,6 +239,8 @@ class VxpAxis:
             status = response.status_code
             if status >= 500 or status in _RETRY_LATER or 300 <= status < 400:
                 return Unknown(f"http-{status}")
+            if status in _NOT_US:
+                return Unreachable(f"http-{status}")
             if status >= 400:
                 return Refused(f"http-{status}", "")
             try:
@@ -240,7 +248,7 @@ class VxpAxis:
             except AxisUnavailable as error:
                 return Unknown(error.code)
             except AxisRefused as error:
-                return Refused(error.code, error.reason)
+                return Unreachable(error.code) if error.code == _WRONG_SECRET else Refused(error.code, error.reason)
         finally:
             await response.aclose()
         doc_id = _text(answer, "docid")
@@ -409,7 +417,7 @@ def _word(error: Exception) -> str:
 
 
 def _check_status(status: int) -> None:
-    if status >= 500 or status in _RETRY_LATER or 300 <= status < 400:
+    if status >= 500 or status in _RETRY_LATER or status in _NOT_US or 300 <= status < 400:
         raise AxisUnavailable(f"http-{status}")
     if status >= 400:
         raise AxisRefused(f"http-{status}")

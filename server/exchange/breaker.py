@@ -1,10 +1,15 @@
 """What is known of an axis that does not answer, shared by all processes in one row."""
 
+import structlog
+
 from server.clock import Clock
 from server.db import Database
 from server.exchange import queries
+from server.exchange.axis import CREDENTIALS
 from server.exchange.forward import Forwarding, Stage
 from server.jobs import Retry
+
+log = structlog.get_logger()
 
 _PROBE_US = 60_000_000
 
@@ -41,6 +46,8 @@ class Breaker:
         unanswered = before.stage is after.stage and after.attempts > before.attempts
         known = await queries.axis_health(self._db, self._axis)
         failures = 0 if known is None else known.failures
+        if unsent and after.code in CREDENTIALS:
+            log.error("axis-credentials-refused", code=after.code)
         if unsent or unanswered:
             closed_until_us = self._closed_until(failures + 1, self._clock.now_us())
             await self._db.transact(lambda tx: queries.axis_failed(tx, self._axis, closed_until_us))

@@ -1,13 +1,15 @@
-"""A stand-in for the national exchange axis: a small real server with several agencies, for demo and tests.
+"""A stand-in for the national exchange axis: a small real server with several agencies, for demonstrations, trials and tests.
 
-`python -m server.exchange.standin --port 0 --state DIR` prints one JSON line (`port`, `secrets`: code -> secret file)
-and serves on loopback until it is ended. What it accepted is durable; `kill -9` and a new start with the same folder go
-on. It speaks the VXP profile as `axis.VxpAxis` does, and beside it, unsigned:
+`hoatoc axis` runs it for people; `python -m server.exchange.standin --port 0 --state DIR` prints one JSON line (`port`, `secrets`:
+code -> secret file) and serves on loopback until it is ended. What it accepted is durable; `kill -9` and a new start with the same
+folder go on. It speaks the VXP profile as `axis.VxpAxis` does. Beside it, unsigned and for this machine alone:
 
+* `GET /`: a page that shows who sent what to whom, live, with faults to switch. It reads `GET /_traffic`.
 * `GET /_oracle`: every accepted packet with digests, copies and counts per DocumentId; `GET /_oracle/raw/{docId}`.
 * `PUT /_faults`: a list of `Fault`, replacing the last. `PUT /_peers`: code -> `Peer`, durable.
+* `POST /_mergers`: a `Merger`, durable. `POST /_secrets`: a `Rotation`; who signs with the former secret is answered 401.
 
-This module is over 400 lines: server, checks, faults and peers of one stand-in are read together.
+This module is over 400 lines: the calls of one wire, their checks and the peers of one stand-in are read together.
 """
 
 import argparse
@@ -19,18 +21,16 @@ import hashlib
 import hmac
 import json
 import os
-import random
 import secrets
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
-import h11
 import msgspec
 from multipart import (  # type: ignore[import-untyped]
     MultipartError,
@@ -38,12 +38,11 @@ from multipart import (  # type: ignore[import-untyped]
     PushMultipartParser,
 )
 
-from server.exchange import edxml
-from server.exchange.axis import PREFIX, Agency
+from server.exchange import edxml, standin_page
+from server.exchange.axis import PREFIX
 from server.exchange.model import (
     VIETNAM,
     DocumentPacket,
-    ExchangeError,
     Organisation,
     Packet,
     PacketKind,
@@ -53,42 +52,17 @@ from server.exchange.model import (
     TraceHeader,
     receivers,
 )
+from server.exchange.standin_faults import DAMAGES, INSTEAD, UNAUTHORISED, Fault, Faults, afterwards, instead
+from server.exchange.standin_http import Answer, Dropped, Refusal, Request, Server, envelope
 from server.exchange.standin_store import Store, Upload
+from server.exchange.standin_world import UNITS, ConfigError, Merger, Unit, World, configured, fresh_secret, keys_of
 from server.exchange.wire import write_time
 
 T = TypeVar("T")
 
 AXIS_CODE: Final = "000.00.00.W00"
-CHUNK: Final = 1 << 18
-_MAX_BODY: Final = 1 << 20
 _MAX_UPLOAD: Final = 700 << 20
-
-AGENCIES: Final = (
-    Agency(code="X01", name="Cơ quan Mẫu Một", old_code="000.00.00.X01"),
-    Agency(code="X01.02", name="Phòng Mẫu Một Hai", old_code="000.00.12.X01"),
-    Agency(code="X02", name="Cơ quan Mẫu Hai", old_code="000.00.00.X02"),
-    Agency(code="X03", name="Cơ quan Mẫu Ba", old_code="000.00.00.X03"),
-    Agency(code="X04", name="Cơ quan Mẫu Bốn (đã đóng)", old_code="000.00.00.X04", closed=True),
-    Agency(code="14.00.W00", name="Đơn vị thử nghiệm"),
-)
-"""Samples: codes whose first letter is no real level 1, one that is not the reversal of its old code, a closed one."""
-
-
-class Fault(msgspec.Struct, frozen=True):
-    """One scripted misbehaviour of `call`, `times` times (-1 = always), each time with `probability`.
-
-    `fault`: drop-after, drop-before (connection lost after or before accepting), late (lost, accepted after
-    `delay_ms`), twice (accepted two times), 500-after, 500-before, html, slow (answers after `delay_ms`), 401, refuse
-    (with `code` and `description`), truncate (download cut short), duplicate (each line of the received list twice).
-    """
-
-    fault: str
-    call: str = "sendEdoc"
-    times: int = 1
-    probability: float = 1.0
-    delay_ms: int = 0
-    code: str = "20"
-    description: str = "Loi he thong"
+_LONG_POLL_S: Final = 25.0
 
 
 class Peer(msgspec.Struct, frozen=True):
@@ -100,81 +74,51 @@ class Peer(msgspec.Struct, frozen=True):
     delay_ms: int = 0
 
 
-class _Answer(msgspec.Struct, frozen=True):
-    status: int = 200
-    body: bytes = b""
-    content_type: str = "application/json"
-    file: Path | None = None
-    size: int = 0
+class Rotation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`rotate`: the axis takes a new secret of `system` only, kept in `rotated/`; `hand_over`: the system's file has it too."""
+
+    system: str
+    do: Literal["rotate", "hand_over"] = "rotate"
 
 
-class _Refusal(Exception):  # noqa: N818 - becomes an answer
-    def __init__(self, code: str, description: str) -> None:
-        super().__init__(code)
-        self.answer = _envelope(ErrorCode=code, ErrorDesc=description, status="FAIL")
-
-
-class _Dropped(Exception):  # noqa: N818 - the scripted loss of the connection
+class _Unauthorised(Exception):  # noqa: N818 - becomes an answer
     pass
 
 
-def _envelope(**fields: object) -> _Answer:
-    return _Answer(body=json.dumps({"status": "OK", "ErrorCode": "0", "ErrorDesc": "Thanh cong"} | fields).encode())
-
-
-class _Request(msgspec.Struct, frozen=True):
-    method: str
-    path: str
-    headers: dict[str, str]
-    chunks: Callable[[], AsyncIterator[bytes]]
-
-    async def body(self) -> bytes:
-        data = bytearray()
-        async for chunk in self.chunks():
-            data += chunk
-            if len(data) > _MAX_BODY:
-                raise _Refusal("10", "Noi dung qua lon")
-        return bytes(data)
-
-
 class Standin:
-    """The server. `secrets` (code -> file) are made at the first start; a system's id is its agency's code."""
+    """The server. `secrets` (system code -> file) are made at the first start; a system's id is its unit's code.
 
-    def __init__(self, state: Path, agencies: tuple[Agency, ...] = AGENCIES, clock_window_s: int | None = None) -> None:
+    Raises: ConfigError for units that contradict each other.
+    """
+
+    def __init__(self, state: Path, units: Iterable[Unit] = UNITS, clock_window_s: int | None = None) -> None:
         self._store = Store(state)
         self._state = state
-        self._agencies = {agency.code: agency for agency in agencies}
-        self._codes = {code.casefold(): a for a in agencies for code in (a.code, a.old_code) if code}
+        self._world = World(units, [msgspec.json.decode(one, type=Merger) for one in self._store.mergers()])
         self._clock_window_s = clock_window_s
         self._thread = ThreadPoolExecutor(1, "standin-store")
-        self._faults: list[Fault] = []
-        self._random = random.Random(0)  # noqa: S311 - faults must repeat, not be secret
-        self._server: asyncio.Server | None = None
+        self.faults = Faults()
+        self._server = Server(self._answer)
         self._tasks: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._version = 1
         self._answering: set[str] = set()
         self._scratch = state / "scratch"
         self._scratch.mkdir(exist_ok=True)
-        self.secrets = {agency.code: self._secret(agency.code) for agency in agencies if not agency.closed}
+        self._rotated = state / "rotated"
+        self._rotated.mkdir(mode=0o700, exist_ok=True)
+        self.secrets = keys_of(state / "secrets", self._world)
 
-    def _secret(self, code: str) -> Path:
-        path = self._state / "secrets" / code
-        path.parent.mkdir(mode=0o700, exist_ok=True)
-        if not path.exists():
-            path.touch(0o600)
-            path.write_text(secrets.token_urlsafe(32) + "=")
-        return path
-
-    async def start(self, port: int = 0) -> int:
-        """Serves on 127.0.0.1; the port."""
-        self._server = await asyncio.start_server(self._connection, "127.0.0.1", port)
+    async def start(self, port: int = 0, host: str = "127.0.0.1") -> int:
+        """The port that it serves on."""
+        bound = await self._server.start(host, port)
         self._spawn(self._answer_as_peers())
         self._wake.set()
-        return int(self._server.sockets[0].getsockname()[1])
+        return bound
 
     async def stop(self) -> None:
-        if self._server:
-            self._server.close()
+        await self._server.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -189,74 +133,83 @@ class Standin:
     async def _stored(self, call: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
 
-    # -- HTTP --------------------------------------------------------------------------------------------------------
+    def _bump(self) -> None:
+        """Something that the page shows has changed."""
+        self._version += 1
+        self._changed.set()
+        self._changed = asyncio.Event()
 
-    async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    async def _answer(self, request: Request) -> Answer:
+        if not request.path or request.path.startswith("_") or request.path in standin_page.FILES:
+            if not request.is_local():
+                return Answer(status=403, body=b"Forbidden", content_type="text/plain")
+            return await self._control(request)
         try:
-            connection = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
-            while await self._exchange(connection, reader, writer):
-                connection.start_next_cycle()
-            writer.close()
-        except (_Dropped, h11.RemoteProtocolError, ConnectionError, asyncio.CancelledError):
-            writer.transport.abort()
-        finally:
-            self._tasks.discard(task)
-
-    async def _exchange(
-        self, connection: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> bool:
-        async def event() -> Any:
-            while (found := connection.next_event()) is h11.NEED_DATA:
-                if connection.they_are_waiting_for_100_continue:
-                    writer.write(connection.send(h11.InformationalResponse(status_code=100, headers=[])) or b"")
-                connection.receive_data(await reader.read(CHUNK))
-            return found
-
-        async def chunks() -> AsyncIterator[bytes]:
-            while isinstance(found := await event(), h11.Data):
-                yield bytes(found.data)
-
-        first = await event()
-        if not isinstance(first, h11.Request):
-            return False
-        headers = {name.decode().lower(): value.decode("latin-1") for name, value in first.headers}
-        path = first.target.decode().partition("?")[0].strip("/")
-        answer = await self._answer(_Request(first.method.decode(), path, headers, chunks))
-        while connection.their_state is h11.SEND_BODY:
-            await event()  # the rest of a refused body, or the refusal would be lost in a reset connection
-        keep = connection.their_state is h11.DONE
-        await _write(connection, writer, answer, keep)
-        return keep
-
-    async def _answer(self, request: _Request) -> _Answer:
-        try:
-            if request.path.startswith("_"):
-                return await self._control(request)
             return await self._faulty(request)
-        except _Refusal as refusal:
-            return refusal.answer
-        except (msgspec.MsgspecError, ExchangeError, ValueError):
-            return _Answer(status=400, body=b"Bad Request", content_type="text/plain")
+        except _Unauthorised:
+            return UNAUTHORISED
 
-    async def _control(self, request: _Request) -> _Answer:
+    # -- for this machine alone --------------------------------------------------------------------------------------
+
+    async def _control(self, request: Request) -> Answer:
         match request.method, request.path.split("/"):
+            case "GET" | "HEAD", [name] if name in standin_page.FILES:
+                return standin_page.file(name)
+            case "GET", ["_traffic"]:
+                return await self._traffic(request)
             case "GET", ["_oracle"]:
-                return _Answer(body=json.dumps(await self._stored(self._oracle)).encode())
+                return Answer(body=json.dumps(await self._stored(self._oracle)).encode())
             case "GET", ["_oracle", "raw", doc_id] if doc_id.isalnum() and self._store.raw_path(doc_id).exists():
                 path = self._store.raw_path(doc_id)
-                return _Answer(content_type="application/xml", file=path, size=path.stat().st_size)
+                return Answer(content_type="application/xml", file=path, size=path.stat().st_size)
             case "PUT", ["_faults"]:
-                self._faults = msgspec.json.decode(await request.body(), type=list[Fault])
-                return _envelope()
+                self.faults.scripted = msgspec.json.decode(await request.body(), type=list[Fault])
+                self._bump()
+                return envelope()
             case "PUT", ["_peers"]:
                 peers = msgspec.json.decode(await request.body(), type=dict[str, Peer])
                 await self._stored(self._store.set_peers, {c: msgspec.json.encode(p) for c, p in peers.items()})
                 self._wake.set()
-                return _envelope()
-        return _Answer(status=404)
+                return envelope()
+            case "POST", ["_mergers"]:
+                return await self.merge(msgspec.json.decode(await request.body(), type=Merger))
+            case "POST", ["_secrets"]:
+                return self.rotate(msgspec.json.decode(await request.body(), type=Rotation))
+        return Answer(status=404)
+
+    async def _traffic(self, request: Request) -> Answer:
+        """What the page shows; with `seen`, only once there is something newer, or after a while."""
+        if request.query.get("seen") == str(self._version):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), _LONG_POLL_S)
+        version = self._version
+        return standin_page.traffic(
+            await self._stored(standin_page.shown, self._store, self._world, self.faults, version)
+        )
+
+    async def merge(self, merger: Merger) -> Answer:
+        """Close codes in favour of another, durably; what waits for them is listed for who has their units now."""
+        try:
+            self._world.merge(merger)
+        except ConfigError as error:
+            raise Refusal("merger", error.reason) from None
+        await self._stored(self._store.add_merger, msgspec.json.encode(merger))
+        self.secrets |= keys_of(self._state / "secrets", self._world)
+        self._bump()
+        return envelope()
+
+    def rotate(self, rotation: Rotation) -> Answer:
+        """From now on the former secret is answered 401."""
+        given, rotated = self.secrets.get(rotation.system), self._rotated / rotation.system
+        if given is None:
+            raise Refusal("15", "Khong co he thong nay")
+        if rotation.do == "rotate":
+            rotated.touch(0o600)
+            rotated.write_text(fresh_secret())
+        elif rotated.exists():
+            rotated.rename(given)
+        self._bump()
+        return envelope()
 
     def _oracle(self) -> dict[str, object]:
         counts: dict[str, int] = {}
@@ -275,50 +228,26 @@ class Standin:
 
     # -- faults ------------------------------------------------------------------------------------------------------
 
-    def _fault(self, call: str) -> Fault | None:
-        for index, fault in enumerate(self._faults):
-            if fault.call == call and fault.times and self._random.random() < fault.probability:
-                self._faults[index] = msgspec.structs.replace(fault, times=max(fault.times - 1, -1))
-                return fault
-        return None
-
-    async def _faulty(self, request: _Request) -> _Answer:
-        fault = self._fault(request.path)
-        kind = fault.fault if fault else ""
-        if fault and kind in {"drop-before", "500-before", "html", "401", "refuse", "late"}:
-            return await self._instead(fault, request)
-        if fault and kind == "slow":
-            await asyncio.sleep(fault.delay_ms / 1000)
-        answer = await self._call(request, twice=kind == "twice")
-        match kind:
-            case "drop-after":
-                raise _Dropped
-            case "500-after":
-                return _Answer(status=500, body=b"Internal Server Error", content_type="text/plain")
-            case "truncate" if answer.file:
-                return msgspec.structs.replace(answer, size=answer.size // 2)
-            case "duplicate":
-                fields = json.loads(answer.body)
-                return _envelope(**fields | {"data": [line for line in fields["data"] for _ in range(2)]})
-        return answer
-
-    async def _instead(self, fault: Fault, request: _Request) -> _Answer:
+    async def _faulty(self, request: Request) -> Answer:
+        system = request.headers.get(f"{PREFIX}systemid".lower(), "")
+        fault = self.faults.draw(request.path, system)
+        if fault is None:
+            return await self._call(request, twice=False)
+        self._bump()
+        if fault.fault in INSTEAD:
+            async for _ in request.chunks():
+                pass
+            return instead(fault)
         if fault.fault == "late":
             upload = await self._read_upload(request)
             self._spawn(self._accept_late(upload, fault.delay_ms))
-            raise _Dropped
-        async for _ in request.chunks():
-            pass
-        match fault.fault:
-            case "drop-before":
-                raise _Dropped
-            case "500-before":
-                return _Answer(status=500, body=b"Internal Server Error", content_type="text/plain")
-            case "401":
-                return _Answer(status=401, body=b"licenseInfo:invalid", content_type="text/plain")
-            case "refuse":
-                raise _Refusal(fault.code, fault.description)
-        return _Answer(body=b"<html><body>Bad gateway</body></html>", content_type="text/html")
+            raise Dropped
+        if fault.fault == "slow":
+            await asyncio.sleep(fault.delay_ms / 1000)
+        answer = await self._call(request, twice=fault.fault == "twice")
+        if fault.fault in DAMAGES:
+            return await asyncio.to_thread(afterwards, fault, answer, self._scratch)
+        return afterwards(fault, answer, self._scratch)
 
     async def _accept_late(self, upload: "tuple[Upload, Path]", delay_ms: int) -> None:
         await asyncio.sleep(delay_ms / 1000)
@@ -326,17 +255,17 @@ class Standin:
 
     # -- the axis' calls ---------------------------------------------------------------------------------------------
 
-    async def _call(self, request: _Request, *, twice: bool) -> _Answer:
+    async def _call(self, request: Request, *, twice: bool) -> Answer:
         if request.path == "sendEdoc" and request.method == "POST":
             upload, file = await self._read_upload(request)
             if twice:
                 second = file.with_suffix(".second")
                 os.link(file, second)
                 await self._accept(upload, second)
-            return _envelope(DocId=await self._accept(upload, file))
+            return envelope(DocId=await self._accept(upload, file))
         signed = self._verified(request.headers)
         await request.body()
-        calls: dict[str, Callable[[Mapping[str, str]], Awaitable[_Answer]]] = {
+        calls: dict[str, Callable[[Mapping[str, str]], Awaitable[Answer]]] = {
             "getReceivedEdocList": self._received,
             "getEdoc": self._get,
             "downloadEdoc": self._download,
@@ -349,7 +278,7 @@ class Standin:
             "countReceiveStatus": self._count_status,
         }
         call = calls.get(request.path)
-        return await call(signed) if call else _Answer(status=404, body=b"Not Found", content_type="text/plain")
+        return await call(signed) if call else Answer(status=404, body=b"Not Found", content_type="text/plain")
 
     def _verified(self, headers: Mapping[str, str]) -> dict[str, str]:
         """The signed parameters, names in lower case; anything else of the request's headers is not believed."""
@@ -358,14 +287,20 @@ class Standin:
             pairs = json.loads(text)
             signed = {name.removeprefix(PREFIX).lower(): str(value) for name, value in pairs.items()}
         except (ValueError, AttributeError):
-            raise _Refusal("15", "sign-header khong hop le") from None
+            raise Refusal("15", "sign-header khong hop le") from None
         secret = self.secrets.get(signed.get("systemid", ""))
+        rotated = self._rotated / (secret.name if secret else "-")
         given = headers.get(f"{PREFIX}hash-header".lower(), "")
         expected = hmac.new(secret.read_bytes() if secret else b"", text.encode(), hashlib.sha256).hexdigest()
         same = all(headers.get(name.lower()) == value for name, value in pairs.items())
         keys = headers.get(f"{PREFIX}sign-header-key".lower(), "").split(";")
+        if secret and rotated.exists():
+            former = hmac.compare_digest(given, expected)
+            expected = hmac.new(rotated.read_bytes(), text.encode(), hashlib.sha256).hexdigest()
+            if former:
+                raise _Unauthorised
         if not (secret and same and hmac.compare_digest(given, expected) and [PREFIX + k for k in keys] == [*pairs]):
-            raise _Refusal("15", "Sai SystemId hoac SecretKey")
+            raise Refusal("15", "Sai SystemId hoac SecretKey")
         self._check_clock(signed.get("timestamp", ""))
         return signed
 
@@ -373,19 +308,19 @@ class Standin:
         try:
             at = dt.datetime.strptime(stamp[:15], "%d%m%YT%H%M%S").replace(tzinfo=VIETNAM)
         except ValueError:
-            raise _Refusal("15", "timestamp khong hop le") from None
+            raise Refusal("15", "timestamp khong hop le") from None
         if self._clock_window_s is not None and abs(at.timestamp() - time.time()) > self._clock_window_s:
-            raise _Refusal("15", "timestamp qua han")
+            raise Refusal("15", "timestamp qua han")
 
-    async def _read_upload(self, request: _Request) -> tuple[Upload, Path]:
+    async def _read_upload(self, request: Request) -> tuple[Upload, Path]:
         signed = self._verified(request.headers)
         file = self._scratch / secrets.token_hex(8)
         try:
             digest, size = await _save_part(request, file)
             if digest != signed.get("hash-file", "").lower():
-                raise _Refusal("21", "hash-file khong khop voi file")
+                raise Refusal("21", "hash-file khong khop voi file")
             if signed.get("from") != signed["systemid"]:
-                raise _Refusal(
+                raise Refusal(
                     "19", f"Don vi gui {signed.get('from')} khong dung voi ma da dang ky: {signed['systemid']}"
                 )
             packet = await asyncio.to_thread(self._parsed, file)
@@ -399,11 +334,11 @@ class Standin:
             try:
                 return edxml.parse(file, Path(folder)).packet
             except edxml.Unreadable:
-                raise _Refusal("22", "edXML khong dung chuan") from None
+                raise Refusal("22", "edXML khong dung chuan") from None
 
     def _upload(self, packet: Packet, signed: Mapping[str, str], digest: str, size: int) -> Upload:
         if packet.kind != signed.get("messagetype"):
-            raise _Refusal("22", "messagetype khong khop voi goi tin")
+            raise Refusal("22", "messagetype khong khop voi goi tin")
         addressed = receivers(packet)
         named = {code.casefold() for code in json.loads(signed.get("to", "[]"))}
         systems = [self._receiver(code) for code in addressed if not named or code.casefold() in named]
@@ -417,6 +352,10 @@ class Standin:
             status=status.status if status else "",
             notation=document.header.code if document else status.response_for.code if status else "",
             title=document.header.subject if document else status.description if status else "",
+            type_name=document.header.type_name if document else "",
+            urgency=(-1 if document.header.other.priority is None else document.header.other.priority)
+            if document
+            else 0,
             sha256=digest,
             size=size,
             attachments=[(a.name, a.sha256, a.size) for a in document.attachments] if document else [],
@@ -424,21 +363,26 @@ class Standin:
         )
 
     def _receiver(self, code: str) -> str:
-        agency = self._codes.get(code.strip().casefold())
-        if agency is None:
-            raise _Refusal("18", f"Don vi nhan khong ton tai: {code}")
-        if agency.closed:
-            raise _Refusal("23", f"Don vi nhan da khoa: {code}")
-        return agency.code
+        unit = self._world.find(code)
+        if unit is None:
+            raise Refusal("18", f"Don vi nhan khong ton tai: {code}")
+        if unit.closed:
+            raise Refusal("23", f"Don vi nhan da khoa: {code}")
+        return unit.code
 
     async def _accept(self, upload: Upload, file: Path) -> str:
         doc_id = await self._stored(self._store.accept, upload, file, _now_us())
         self._wake.set()
+        self._bump()
         return doc_id
 
-    async def _received(self, signed: Mapping[str, str]) -> _Answer:
-        rows = await self._stored(self._store.waiting, signed["systemid"], signed.get("messagetype", "edoc"))
-        return _envelope(
+    async def _waiting(self, signed: Mapping[str, str], kind: str) -> list[Any]:
+        """One system may receive for several units, those that merged into its own among them."""
+        return list(await self._stored(self._store.waiting, self._world.codes_of(signed["systemid"]), kind))
+
+    async def _received(self, signed: Mapping[str, str]) -> Answer:
+        rows = await self._waiting(signed, signed.get("messagetype", "edoc"))
+        return envelope(
             data=[
                 {
                     "docId": row["doc_id"],
@@ -454,27 +398,27 @@ class Standin:
             ]
         )
 
-    async def _count(self, signed: Mapping[str, str]) -> _Answer:
-        return _envelope(count=len(await self._stored(self._store.waiting, signed["systemid"], "edoc")))
+    async def _count(self, signed: Mapping[str, str]) -> Answer:
+        return envelope(count=len(await self._waiting(signed, "edoc")))
 
-    async def _count_status(self, signed: Mapping[str, str]) -> _Answer:
-        return _envelope(count=len(await self._stored(self._store.waiting, signed["systemid"], "status")))
+    async def _count_status(self, signed: Mapping[str, str]) -> Answer:
+        return envelope(count=len(await self._waiting(signed, "status")))
 
     async def _own_copy(self, signed: Mapping[str, str]) -> Any:
         row = await self._stored(self._store.copy, signed.get("docid", ""))
-        if row is None or row["receiver"] != signed["systemid"]:
-            raise _Refusal("10", "Khong tim thay docId")
+        if row is None or row["receiver"] not in self._world.codes_of(signed["systemid"]):
+            raise Refusal("10", "Khong tim thay docId")
         return row
 
-    async def _download(self, signed: Mapping[str, str]) -> _Answer:
+    async def _download(self, signed: Mapping[str, str]) -> Answer:
         row = await self._own_copy(signed)
         path = await asyncio.to_thread(self._delivered, row["packet"], _now_us())
-        return _Answer(content_type="application/octet-stream", file=path, size=path.stat().st_size)
+        return Answer(content_type="application/octet-stream", file=path, size=path.stat().st_size)
 
-    async def _get(self, signed: Mapping[str, str]) -> _Answer:
+    async def _get(self, signed: Mapping[str, str]) -> Answer:
         row = await self._own_copy(signed)
         path = await asyncio.to_thread(self._delivered, row["packet"], _now_us())
-        return _envelope(data=base64.b64encode(path.read_bytes()).decode())
+        return envelope(data=base64.b64encode(path.read_bytes()).decode())
 
     def _delivered(self, doc_id: str, now_us: int) -> Path:
         """The packet as receivers get it: the axis' own hop added, serialised again in its SDK's order."""
@@ -488,18 +432,19 @@ class Standin:
                 edxml.write(packet, Path(folder) / "delivered").path.rename(path)
         return path
 
-    async def _update(self, signed: Mapping[str, str]) -> _Answer:
+    async def _update(self, signed: Mapping[str, str]) -> Answer:
         row = await self._own_copy(signed)
         state = signed.get("status", "").lower()
         if state not in {"processing", "done", "fail"}:
-            raise _Refusal("10", "Trang thai khong hop le")
+            raise Refusal("10", "Trang thai khong hop le")
         await self._stored(self._store.mark, row["doc_id"], state, signed.get("description", ""), _now_us())
-        return _envelope()
+        self._bump()
+        return envelope()
 
-    async def _sent(self, signed: Mapping[str, str]) -> _Answer:
+    async def _sent(self, signed: Mapping[str, str]) -> Answer:
         kind = signed.get("messagetype", "edoc")
         rows = await self._stored(self._store.sent, signed["systemid"], kind, signed.get("docid", ""))
-        return _envelope(
+        return envelope(
             data=[
                 {
                     "serviceType": "eDoc",
@@ -521,23 +466,11 @@ class Standin:
             ]
         )
 
-    async def _list_agencies(self, _signed: Mapping[str, str]) -> _Answer:
-        return _envelope(
-            data=[
-                {"id": str(i), "pid": "0", "code": a.code, "name": a.name, "mail": a.mail}
-                | {"oldCode": a.old_code, "code102": a.old_code}
-                for i, a in enumerate(self._agencies.values(), 1)
-                if not a.closed
-            ]
-        )
+    async def _list_agencies(self, _signed: Mapping[str, str]) -> Answer:
+        return envelope(data=self._world.open_list())
 
-    async def _list_units(self, _signed: Mapping[str, str]) -> _Answer:
-        return _envelope(
-            data=[
-                {"id": str(i), "pid": "0", "code": a.code, "name": a.name, "version": "1", "deleted": a.closed}
-                for i, a in enumerate(self._agencies.values(), 1)
-            ]
-        )
+    async def _list_units(self, _signed: Mapping[str, str]) -> Answer:
+        return envelope(data=self._world.whole_list())
 
     # -- scripted peers ----------------------------------------------------------------------------------------------
 
@@ -574,8 +507,9 @@ class Standin:
             )
         else:
             answered = msgspec.structs.replace(packet.response_for, organ_id=packet.sender.organ_id)
+        unit = self._world.find(code)
         reply = StatusPacket(
-            sender=Organisation(organ_id=code, name=self._agencies[code].name),
+            sender=Organisation(organ_id=code, name=unit.name if unit else ""),
             response_for=answered,
             status=status,
             description=peer.reason if status in {"02", "16"} else "",
@@ -584,7 +518,7 @@ class Standin:
         file = self._scratch / secrets.token_hex(8)
         written = await asyncio.to_thread(edxml.write, reply, file)
         signed = {"from": code, "systemid": code, "messagetype": "status"}
-        with contextlib.suppress(_Refusal):  # a sender that the axis does not know gets no answer
+        with contextlib.suppress(Refusal):  # a sender that the axis does not know gets no answer
             await self._accept(self._upload(reply, signed, written.sha256, written.size), file)
 
 
@@ -594,7 +528,7 @@ def _answers(packet: Packet, peer: Peer) -> tuple[str, ...]:
     return (peer.take_back,) if packet.status == StatusCode.TAKE_BACK else ()
 
 
-async def _save_part(request: _Request, file: Path) -> tuple[str, int]:
+async def _save_part(request: Request, file: Path) -> tuple[str, int]:
     """Streams the part `file_doc` to `file`; its hex SHA-256 and size."""
     boundary = request.headers.get("content-type", "").partition("boundary=")[2].strip('"')
     digest, size, inside = hashlib.sha256(), 0, False
@@ -609,26 +543,8 @@ async def _save_part(request: _Request, file: Path) -> tuple[str, int]:
                         size += len(event)
                         target.write(event)
     except MultipartError:
-        raise _Refusal("10", "File khong hop le") from None
+        raise Refusal("10", "File khong hop le") from None
     return digest.hexdigest(), size
-
-
-async def _write(connection: h11.Connection, writer: asyncio.StreamWriter, answer: _Answer, keep: bool) -> None:  # noqa: FBT001 - private
-    size = answer.size if answer.file else len(answer.body)
-    headers = [("Content-Type", answer.content_type), ("Content-Length", str(size))]
-    if not keep:
-        headers.append(("Connection", "close"))
-    writer.write(connection.send(h11.Response(status_code=answer.status, headers=headers)) or b"")
-    if answer.file:
-        with answer.file.open("rb") as source:
-            while size and (chunk := source.read(min(CHUNK, size))):
-                size -= len(chunk)
-                writer.write(connection.send(h11.Data(data=chunk)) or b"")
-                await writer.drain()
-    else:
-        writer.write(connection.send(h11.Data(data=answer.body)) or b"")
-    writer.write(connection.send(h11.EndOfMessage()) or b"")
-    await writer.drain()
 
 
 def _now_us() -> int:
@@ -646,23 +562,34 @@ async def serving(state: Path, **options: Any) -> AsyncIterator[tuple[Standin, s
         await standin.stop()
 
 
-async def _main(port: int, state: Path) -> None:
-    standin = Standin(state)
+Told = Callable[[int, Mapping[str, Path]], None]
+
+
+async def run(state: Path, *, host: str, port: int, units: Iterable[Unit], told: Told) -> None:
+    """Serve until SIGTERM or SIGINT. `told` gets the port and the secrets' files once it serves. Raises: ConfigError, OSError."""
+    state.mkdir(parents=True, exist_ok=True)
+    standin = Standin(state.resolve(), units)
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    bound = await standin.start(port)
-    line = {"port": bound, "secrets": {code: str(path) for code, path in standin.secrets.items()}}
-    sys.stdout.write(json.dumps(line) + "\n")
+    try:
+        told(await standin.start(port, host), standin.secrets)
+        await ended.wait()
+    finally:
+        await standin.stop()
+
+
+def tell_json(port: int, files: Mapping[str, Path]) -> None:
+    """One line for whoever started this process."""
+    sys.stdout.write(json.dumps({"port": port, "secrets": {code: str(path) for code, path in files.items()}}) + "\n")
     sys.stdout.flush()
-    await ended.wait()
-    await standin.stop()
 
 
 if __name__ == "__main__":
     arguments = argparse.ArgumentParser(description="stand-in of the document exchange axis")
     arguments.add_argument("--port", type=int, default=0)
     arguments.add_argument("--state", type=Path, required=True)
+    arguments.add_argument("--config", type=Path)
     given = arguments.parse_args()
-    given.state.mkdir(parents=True, exist_ok=True)
-    asyncio.run(_main(given.port, given.state.resolve()))
+    asked = configured(given.config) if given.config else UNITS
+    asyncio.run(run(given.state, host="127.0.0.1", port=given.port, units=asked, told=tell_json))

@@ -197,7 +197,7 @@ FAULTS = [
     ("500-before", Unknown, 0),
     ("html", Unknown, 0),
     ("slow", Unknown, 1),
-    ("401", Refused, 0),
+    ("401", Unreachable, 0),
     ("refuse", Refused, 0),
     ("twice", Accepted, 2),
 ]
@@ -219,7 +219,7 @@ async def test_each_fault_has_its_outcome(stage, tmp_path, written, fault, outco
     if fault == "refuse":
         assert got == Refused("20", "Loi he thong")
     if fault == "401":
-        assert got == Refused("http-401", "")
+        assert got == Unreachable("http-401")
 
 
 @pytest.mark.asyncio
@@ -258,7 +258,7 @@ async def test_a_body_cut_in_the_middle_is_unreachable_not_unknown(tmp_path):
 async def test_reading_calls_raise_typed_errors(stage, fault):
     await stage.put("_faults", [{"fault": fault, "call": "getReceivedEdocList"}])
     client = stage.client("X01")
-    with pytest.raises(AxisRefused if fault == "401" else AxisUnavailable):
+    with pytest.raises(AxisUnavailable):
         await client.received(EDOC)
     assert await client.received(EDOC) == []
 
