@@ -56,6 +56,8 @@ export type Cancellation = { reason: string; sequence: number };
 /** Pushes a person and hour; SMS and e-mail are counted apart. What is above waits in the inbox (C13). */
 export type Caps = { normal?: number; second?: number; urgent?: number };
 
+export type CausedDocument = { document: string };
+
 /** DER, base64url; `chain` at most one intermediate. */
 export type CertificateRequest = { certificate: string; chain?: string[] };
 
@@ -65,7 +67,7 @@ export type CertificateStatusView = { checked_at: string; signing_stops_at: stri
 export type ChainPage = { items: ChainView[]; next: string | null };
 
 /** `state`: running, stopped (acknowledged, answered or withdrawn) or exhausted. `ended_by`: a person, or `system`. */
-export type ChainView = { ended_at: string | null; ended_by: string | null; kind: string; name: string; next: NextStep | null; notice: string; position: string; started_at: string; state: string; title: string; urgency: number };
+export type ChainView = { ended_at: string | null; ended_by: string | null; kind: string; name: string; next: notices_routes_NextStep | null; notice: string; position: string; started_at: string; state: string; title: string; urgency: number };
 
 /** `remove`: codes of receivers that are asked to give the document back. */
 export type ChangeReceivers = { add?: Receiver[]; remove?: string[] };
@@ -111,12 +113,46 @@ export type DeviceReport = { at: string; event: DeviceEvent; notice: string };
 
 export type DeviceReports = { reports: DeviceReport[] };
 
+/** `sequence` is the revision that reports are now for; `state` that of the direction: open, completed or withdrawn. */
+export type DirectiveAnswer = { id: string; sequence: number; state: string };
+
+/** The whole of the new revision; `sequence` is the revision that it was made from. */
+export type DirectiveChange = { coordinators?: string[]; due_date?: string | null; lead: string; sequence: number; text: string };
+
+/** One deed of the course of handling: given, changed, withdrawn, in_work or completed. `author` is empty for people of other organisations. */
+export type DirectiveEntry = { at: string; author: string; due_date: string | null; kind: string; progress: number | null; sequence: number; text: string };
+
+/** A file of what is directed on; pages of a `pdf` are read here, whichever organisation it lies in. */
+export type DirectiveFile = { name: string; pdf: boolean; position: number; size: number };
+
+/** A line of a list: who has it (`line`), what it is about, who gave it. `open`: neither completed nor withdrawn. */
+export type DirectiveLine = { author: string; author_unit: string; id: string; line: TreeLine; open: boolean; reference: string; sequence: number; title: string; urgency: number };
+
+export type DirectivePage = { items: DirectiveLine[]; next: string | null };
+
+/** `state`: in_work (with `progress` in per cent, `word` or both) or completed. `sequence`: the revision that it is for. */
+export type DirectiveReport = { progress?: number | null; sequence: number; state: "in_work" | "completed"; word?: string };
+
+/** An organisation of this installation below the caller's. */
+export type DirectiveUnit = { code: string; id: string; name: string };
+
+/** `manages`: the caller gave it. `mine`: the state of the caller's own place. `days_late` of its latest line. `arrival` and `document`: what it is about, for people of the organisation that gave it. `lines` is the tree, `entries` the newest first. */
+export type DirectiveView = { arrival: string | null; author: string; author_position: string; author_unit: string; days_late: number; document: string | null; due_date: string | null; entries: DirectiveEntry[]; files: DirectiveFile[]; given_at: string; id: string; lines: TreeLine[]; manages: boolean; mine: string | null; reference: string; sequence: number; state: string; text: string; title: string; urgency: number };
+
+export type DirectiveWithdrawal = { reason: string; sequence: number };
+
 export type DocumentLine = { created_at: string; id: string; notation: string; number: string; page_count: number; revision: string; state: string; subject: string; urgency: number };
 
 export type DocumentPage = { items: DocumentLine[]; next: string | null };
 
 /** A document as its readers see it; `revision` is the head's SHA-256. `open_every_page`: who signs or initials must have had every page on his screen (`reportOpenings`), because the document or its organisation asks for it. */
 export type DocumentView = { created_at: string; due_date: string | null; exchange_id: string; id: string; notation: string; number: string; open_every_page: boolean; overdue_at: string | null; page_count: number; promulgation_date: string; promulgation_place: string; revision: string; revisions: { [name: string]: any }[]; route: StepView[]; source_reference: string | null; state: string; state_since: string; step: number | null; subject: string; type_name: string; urgency: number; version: number };
+
+/** `sequence` is the step that the next change follows. `link` is for the applicant and stands in this answer alone. */
+export type DossierAnswer = { id: string; link?: string | null; sequence: number };
+
+/** `late`: null, `promised` (the promised date is over) or `unhandled` (nobody has handled the step for the organisation's number of working days). */
+export type DossierView = { closed: boolean; handled: boolean; id: string; late: string | null; promised: string | null; sequence: number; since: string; step: string; unit: string; words: { [name: string]: string } };
 
 /** `csr` (base64url DER) is there after `enrol`. */
 export type EnrolmentAnswer = { credential: string; csr: string | null; state: string };
@@ -162,6 +198,9 @@ export type HeldView = { holders: string[]; id: string; kind: string; not_after:
 /** From `start` to before `end`, in minutes of the local day; past midnight where the end is the smaller one. */
 export type Hours = { end: number; start: number };
 
+/** Ngâm: working hours that a document may stay untouched by its handler before the handler, and then the head, is told. */
+export type Idle = { handler_hours?: number; head_hours?: number };
+
 /** multipart/form-data: `file` is a PNG of at most 2 MiB with a transparent background. */
 export type ImageForm = { file: string };
 
@@ -205,16 +244,25 @@ export type MessageView = { accepted_at: string | null; code: string | null; cre
 /** What the document management system says of the document: the fields of an edXML MessageHeader (DOC-7 lengths). `urgency` 0 to 4 (thường, khẩn, thượng khẩn, hỏa tốc, hỏa tốc hẹn giờ). `secrecy` is declared so that it can be refused (SEC-1). Dates are `YYYY-MM-DD`. `open_every_page`: nobody signs or initials before his device has shown every page to him. `replaces`: ids of documents that were sent before and that this one stands in the place of at their receivers. */
 export type Metadata = { content?: string; due_date?: string | null; notation: string; number: string; open_every_page?: boolean; promulgation_date: string; promulgation_place: string; receivers: Receiver[]; replaces?: string[]; seal_field?: string; seal_placement?: Placement | null; secrecy?: string; signers: SignerStep[]; source_reference?: string | null; subject: string; to_places?: string[]; type_name: string; urgency: number };
 
-/** Who is told next when nobody acknowledges, and when: `person` (the same again), `deputy`, `duty_officer` or `sender`. */
-export type NextStep = { at: string; target: string };
+/** One of three: a registered `arrival`, a `document` that was issued, or the direction `above` that names the caller. */
+export type NewDirective = { above?: string | null; arrival?: string | null; coordinators?: string[]; document?: string | null; due_date?: string | null; lead: string; text: string };
+
+/** `reference`: the one-stop system's own name for it. The unit's people see it when a step is late; applicants never; it is forgotten at the end. */
+export type NewDossier = { handled?: boolean; promised?: string | null; reference: string; step: StepCode; unit: string };
 
 export type NoticePage = { items: NoticeView[]; next: string | null };
 
 /** `quiet`: no notices below khẩn are pushed then; they come at its end. `deputy` stands in whenever no absence names another. `phone` (E.164) and `email` are told of notices that nobody acknowledges, without a word of what they are about; empty: not. */
 export type NoticeSettings = { deputy?: string | null; email?: string; phone?: string; quiet?: Hours | null };
 
-/** A notice with its texts; `subject`, `number` and `headline` only reach a phone through this answer, never through a push. `about` names what it is about (`document:…`, `meeting:…`, `escalation:…`); of one `about` the highest `revision` counts. `state` is open, acknowledged, superseded, withdrawn or settled (what it asked for was done). Who is told in another's place reads in `headline` whom they stand in for, and acknowledges for that person. */
-export type NoticeView = { about: string; acknowledged_at: string | null; created_at: string; document: string | null; expires_at: string; headline: string; id: string; kind: string; next: NextStep | null; number: string | null; revision: number; state: string; subject: string | null; title: string; title_en: string; urgency: number; urgency_name: string };
+/** A notice with its texts; `subject`, `number` and `headline` only reach a phone through this answer, never through a push. `about` names what it is about (`document:…`, `arrival:…`, `meeting:…`, `order:…` a direction, `escalation:…`); of one `about` the highest `revision` counts. `state` is open, acknowledged, superseded, withdrawn or settled (what it asked for was done). Who is told in another's place reads in `headline` whom they stand in for, and acknowledges for that person. */
+export type NoticeView = { about: string; acknowledged_at: string | null; created_at: string; document: string | null; expires_at: string; headline: string; id: string; kind: string; next: notices_routes_NextStep | null; number: string | null; revision: number; state: string; subject: string | null; title: string; title_en: string; urgency: number; urgency_name: string };
+
+/** A document that waits for somebody. `what`: document or arrival. `name` None: the clerks. `idle`: its handler has not touched it for as long as the organisation allows; `overdue`: its own `due_date` has passed. `subject` only for whoever may read the document. */
+export type OverseenItem = { due_date: string | null; id: string; idle: boolean; name: string | null; number: string; overdue: boolean; position: string | null; since: string; subject: string | null; urgency: number; what: string };
+
+/** `held` documents wait for a person in all; `unanswered`: express notices that nobody has acknowledged yet. `items`: 200 at most. */
+export type Overview = { held: number; idle: number; items: OverseenItem[]; overdue: number; unanswered: number };
 
 /** Ten digits at most (DOC-7). */
 export type OwnNumber = { number: string };
@@ -321,11 +369,11 @@ export type RevisionManifest = { images: PageImage[]; length: number; page_count
 /** A person may have several. Clerk is văn thư; the duty officer stops keys and devices outside office hours. */
 export type Role = "leader" | "clerk" | "registration_officer" | "staff" | "administrator" | "duty_officer";
 
-/** All of an organisation's rules. `days`: local days (`2026-08-22`) that are working days (true) or free (false) whatever the calendar says; `quiet_off_days`: normal notices wait over days without work, too. `open_every_page`: nobody signs or initials a document of this organisation before every page of it stood on his screen; a document may ask for it by itself. `unhandled_days`: how many working days a step of the one-stop office may be without a handler before it is late. */
-export type Rules = { caps?: Caps; days?: { [name: string]: boolean }; open_every_page?: boolean; policies?: (Policy | any)[]; quiet?: Hours | null; quiet_off_days?: boolean; unhandled_days?: number; work?: Hours };
+/** All of an organisation's rules. `days`: local days (`2026-08-22`) that are working days (true) or free (false) whatever the calendar says; `quiet_off_days`: normal notices wait over days without work, too. `open_every_page`: nobody signs or initials a document of this organisation before every page of it stood on his screen; a document may ask for it by itself. `unhandled_days`: how many working days a step of the one-stop office may be without a handler before it is late. `heads` are told what `idle` says and, at the minute `digest` of every working day, how much there is; empty: every leader. `idle` and `digest` may be null: nobody is told. */
+export type Rules = { caps?: Caps; days?: { [name: string]: boolean }; digest?: number | null; heads?: (string | any)[]; idle?: Idle | null; open_every_page?: boolean; policies?: (Policy | any)[]; quiet?: Hours | null; quiet_off_days?: boolean; unhandled_days?: number; work?: Hours };
 
 /** What a service client's token is good for. */
-export type Scope = "documents:write" | "documents:read" | "changes:read" | "webhooks:manage" | "directory:read" | "meetings:write" | "notices:write";
+export type Scope = "documents:write" | "documents:read" | "changes:read" | "webhooks:manage" | "directory:read" | "meetings:write" | "notices:write" | "onestop:write";
 
 export type SealingKeyView = { identity: { [name: string]: string }; statement: string };
 
@@ -359,6 +407,9 @@ export type StatusView = { code: string; description: string; received_at: strin
 /** `after_s`: how long the step before may stay without an acknowledgement. */
 export type Step = { after_s: number; channel: Channel; target: Target };
 
+/** The states of a dossier as public service portals name them. A closed list: no free text of a step can carry a name. */
+export type StepCode = "registered" | "received" | "not_received" | "processing" | "supplement" | "payment" | "withdrawing" | "stopped" | "finished" | "returned";
+
 export type StepView = { authority: string; decided_at: string | null; kind: string; name: string | null; person: string | null; position: number; state: string; title: string | null };
 
 /** RFC 8291: the receiver's P-256 point (65 bytes) and authentication secret (16 bytes), base64url. */
@@ -376,7 +427,15 @@ export type Told = { accepted_at: string | null; acknowledged_at: string | null;
 /** Who was told of one notice, when, by which channel. `chain`: none, running, stopped or exhausted. */
 export type ToldView = { chain: string; name: string; next: Foreseen[]; notice: string; person: string; position: string; state: string; told: Told[]; urgency: number };
 
+/** One line of the tree; `depth` from 0. `kind`: person, unit (an organisation of this installation), or receiver, which is reached over the exchange and reports by its statuses 04, 05, 06 (EXC-6). `text` is the order that the line belongs to, where the caller may read it; `opens`: its direction is another one that the caller may open. `progress` in per cent; `days_late` counts to the completion. */
+export type TreeLine = { assignee: string; days_late: number; depth: number; directive: string; due_date: string | null; kind: string; lead: boolean; name: string; opens: boolean; position: string; progress: number | null; state: string; text: string; told_at: string | null; word: string; words: Words };
+
 export type TriesView = { locked_until: string | null; tries_left: number };
+
+/** What applicants read as the unit, never a person's name. `responsible`: people of the organisation who are told of steps that nobody handles. */
+export type UnitRequest = { name: string; name_en?: string; responsible: string[] };
+
+export type UnitView = { code: string; name: string; name_en: string; responsible: string[] };
 
 /** multipart/form-data: `file` is the PDF to be judged. */
 export type ValidationForm = { file: string };
@@ -409,6 +468,10 @@ export type documents_routes_ChangeView = { at: string; detail: { [name: string]
 
 export type meetings_words_ChangeView = { after: string; before: string; field: string; name: string; name_en: string };
 
+export type notices_routes_NextStep = { at: string; target: string };
+
+export type onestop_routes_NextStep = { handled?: boolean; promised?: string | null; sequence: number; step: StepCode; unit: string };
+
 export type Operation =
   | { name: "findAgencies"; method: "GET"; path: `/api/v1/agencies`; body: undefined; answer: AgenciesView }
   | { name: "approve"; method: "POST"; path: `/api/v1/approvals`; body: ApprovalRequest; answer: ApprovalAnswer }
@@ -434,6 +497,17 @@ export type Operation =
   | { name: "askChallenge"; method: "POST"; path: `/api/v1/credentials/${string}/challenge`; body: undefined; answer: { [name: string]: any } }
   | { name: "listAwaitingDevices"; method: "GET"; path: `/api/v1/devices/awaiting-voucher`; body: undefined; answer: AwaitingDevice[] }
   | { name: "revokeDevice"; method: "POST"; path: `/api/v1/devices/${string}/revocation`; body: undefined; answer: DeviceAnswer }
+  | { name: "listDirectives"; method: "GET"; path: `/api/v1/directives`; body: undefined; answer: DirectivePage }
+  | { name: "giveDirective"; method: "POST"; path: `/api/v1/directives`; body: NewDirective; answer: DirectiveAnswer }
+  | { name: "listDirectiveUnits"; method: "GET"; path: `/api/v1/directives/units`; body: undefined; answer: DirectiveUnit[] }
+  | { name: "readDirective"; method: "GET"; path: `/api/v1/directives/${string}`; body: undefined; answer: DirectiveView }
+  | { name: "changeDirective"; method: "POST"; path: `/api/v1/directives/${string}/changes`; body: DirectiveChange; answer: DirectiveAnswer }
+  | { name: "linkDirectiveDocument"; method: "POST"; path: `/api/v1/directives/${string}/documents`; body: CausedDocument; answer: DirectiveAnswer }
+  | { name: "fetchDirectiveFile"; method: "GET"; path: `/api/v1/directives/${string}/files/${string}`; body: undefined; answer: ArrayBuffer }
+  | { name: "readDirectiveManifest"; method: "GET"; path: `/api/v1/directives/${string}/files/${string}/manifest`; body: undefined; answer: RevisionManifest }
+  | { name: "fetchDirectivePage"; method: "GET"; path: `/api/v1/directives/${string}/files/${string}/pages/${string}`; body: undefined; answer: ArrayBuffer }
+  | { name: "reportDirective"; method: "POST"; path: `/api/v1/directives/${string}/reports`; body: DirectiveReport; answer: DirectiveAnswer }
+  | { name: "withdrawDirective"; method: "POST"; path: `/api/v1/directives/${string}/withdrawal`; body: DirectiveWithdrawal; answer: DirectiveAnswer }
   | { name: "listDocuments"; method: "GET"; path: `/api/v1/documents`; body: undefined; answer: DocumentPage }
   | { name: "takeInDocument"; method: "POST"; path: `/api/v1/documents`; body: ArrayBuffer; answer: IntakeAnswer }
   | { name: "readDocument"; method: "GET"; path: `/api/v1/documents/${string}`; body: undefined; answer: DocumentView }
@@ -457,6 +531,7 @@ export type Operation =
   | { name: "readAuthority"; method: "GET"; path: `/api/v1/grants/${string}`; body: undefined; answer: GrantView }
   | { name: "revokeAuthority"; method: "POST"; path: `/api/v1/grants/${string}/revocation`; body: undefined; answer: null }
   | { name: "readInbox"; method: "GET"; path: `/api/v1/inbox`; body: undefined; answer: InboxPage }
+  | { name: "followLive"; method: "GET"; path: `/api/v1/live`; body: undefined; answer: ArrayBuffer }
   | { name: "readLogHead"; method: "GET"; path: `/api/v1/log/head`; body: undefined; answer: LogHeadView }
   | { name: "getMe"; method: "GET"; path: `/api/v1/me`; body: undefined; answer: MeAnswer }
   | { name: "endAbsence"; method: "DELETE"; path: `/api/v1/me/absence`; body: undefined; answer: null }
@@ -505,8 +580,15 @@ export type Operation =
   | { name: "acknowledgeNotice"; method: "POST"; path: `/api/v1/notices/${string}/acknowledgement`; body: undefined; answer: null }
   | { name: "whoWasTold"; method: "GET"; path: `/api/v1/notices/${string}/told`; body: undefined; answer: ToldView }
   | { name: "issueToken"; method: "POST"; path: `/api/v1/oauth/token`; body: { client_id?: string; client_secret?: string; grant_type: "client_credentials" | "refresh_token"; refresh_token?: string; scope?: string }; answer: TokenAnswer }
+  | { name: "openDossier"; method: "POST"; path: `/api/v1/onestop/dossiers`; body: NewDossier; answer: DossierAnswer }
+  | { name: "readDossier"; method: "GET"; path: `/api/v1/onestop/dossiers/${string}`; body: undefined; answer: DossierView }
+  | { name: "relinkDossier"; method: "POST"; path: `/api/v1/onestop/dossiers/${string}/link`; body: undefined; answer: DossierAnswer }
+  | { name: "advanceDossier"; method: "POST"; path: `/api/v1/onestop/dossiers/${string}/steps`; body: onestop_routes_NextStep; answer: DossierAnswer }
+  | { name: "listUnits"; method: "GET"; path: `/api/v1/onestop/units`; body: undefined; answer: UnitView[] }
+  | { name: "putUnit"; method: "PUT"; path: `/api/v1/onestop/units/${string}`; body: UnitRequest; answer: null }
   | { name: "deleteSealImage"; method: "DELETE"; path: `/api/v1/organisation/seal-image`; body: undefined; answer: null }
   | { name: "putSealImage"; method: "PUT"; path: `/api/v1/organisation/seal-image`; body: ArrayBuffer; answer: StampImageView }
+  | { name: "readOverview"; method: "GET"; path: `/api/v1/overview`; body: undefined; answer: Overview }
   | { name: "redeemPairing"; method: "POST"; path: `/api/v1/pairings/redeem`; body: RedeemRequest; answer: SessionAnswer }
   | { name: "listPeople"; method: "GET"; path: `/api/v1/people`; body: undefined; answer: PeoplePage }
   | { name: "createPerson"; method: "POST"; path: `/api/v1/people`; body: CreatePersonRequest; answer: PersonAnswer }

@@ -23,6 +23,7 @@ from server.arrivals.routes import HANDLERS as ARRIVALS
 from server.audit.routes import HANDLERS as AUDIT
 from server.authority.routes import HANDLERS as AUTHORITY
 from server.credentials.routes import HANDLERS as CREDENTIALS
+from server.directives.routes import HANDLERS as DIRECTIVES
 from server.documents.routes import HANDLERS as DOCUMENTS
 from server.errors import Refused
 from server.exchange.routes import HANDLERS as EXCHANGE
@@ -31,10 +32,13 @@ from server.identity.guard import Authentication, access_of, guard, provide_acto
 from server.identity.routes import HANDLERS as IDENTITY
 from server.ids import new_id
 from server.limits import RateLimits, is_local
+from server.live.routes import HANDLERS as LIVE
 from server.logs import bind_request
 from server.meetings.routes import HANDLERS as MEETINGS
 from server.metrics import Metrics
 from server.notices.routes import HANDLERS as NOTICES
+from server.onestop.routes import HANDLERS as ONESTOP
+from server.oversight.routes import HANDLERS as OVERSIGHT
 from server.preservation.routes import HANDLERS as PRESERVATION
 from server.previews.routes import HANDLERS as PREVIEWS
 from server.stamp_images.routes import HANDLERS as STAMP_IMAGES
@@ -192,7 +196,8 @@ def routes() -> list[HTTPRouteHandler]:
         livez, readyz, metrics, openapi_document, problem,
         _static("/api", api_page.text("page.html"), "text/html"), _static("/api/page.js", api_page.text("page.js"), "text/javascript"),
         _static("/api/page.css", api_page.text("page.css"), "text/css"),
-        *IDENTITY, *DOCUMENTS, *APPROVALS, *AUTHORITY, *PRESERVATION, *PREVIEWS, *CREDENTIALS, *NOTICES, *MEETINGS, *WEBHOOKS, *AUDIT, *EXCHANGE, *ARRIVALS, *VALIDATIONS, *STAMP_IMAGES, *WEB,
+        *IDENTITY, *DOCUMENTS, *APPROVALS, *AUTHORITY, *PRESERVATION, *PREVIEWS, *CREDENTIALS, *NOTICES, *LIVE, *MEETINGS, *ONESTOP, *OVERSIGHT, *WEBHOOKS,
+        *AUDIT, *EXCHANGE, *ARRIVALS, *DIRECTIVES, *VALIDATIONS, *STAMP_IMAGES, *WEB,
     ]  # fmt: skip
     for handler in handlers:
         if access_of(handler.opt) is None:

@@ -42,6 +42,8 @@ class Rate(StrEnum):
     """A file from outside is judged by a child: by caller, and by address where nobody is signed in."""
     READ = "read"
     PUBLIC = "public"
+    APPLICANT = "applicant"
+    """The one-stop office's page: by address, and over all addresses together, so that many of them try no more secrets than one."""
 
 
 OPEN: Final = frozenset({Rate.READ, Rate.PUBLIC})
@@ -126,6 +128,9 @@ class Limits:
 
     def windows(self, rate: Rate, actor: Actor | None, address: str) -> list[Window]:
         settings = self._settings
+        if rate is Rate.APPLICANT:
+            mine = Window(f"{rate}:address:{address}", settings.applicants_per_address)
+            return [mine, Window(f"{rate}:all", settings.applicants_together)]
         if actor is None:
             calls = {
                 Rate.SESSION: settings.sessions_per_address,

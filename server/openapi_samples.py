@@ -68,6 +68,8 @@ _GRANT_DIGEST = "f1ce387bcfe9b5de98007727bc4ce8662f71b0fee8fd40dd67845d776a119a4
 _REVISION = "a2897b8a56b376e3e770deed42d136d32f61b51737ec8a85727a58a6d65c4e0a"
 _AT = "2026-11-22T02:43:07.060132Z"
 
+_DOSSIER_ID = "01a2012e5b6c7d2e8f1a3c5d7e9b0a1c"
+_DIRECTIVE_ID = "01a2012d5b6f7c1d8e0f4a6b8c2d1e3f"
 _MEETING_ID = "01a2012d3a5f7b1c9e0d4f6a8b2c1d3e"
 _MEETING: dict[str, Any] = {
     "title": "Giao ban tháng 12", "place": "Phòng họp A", "starts_at": "2026-12-01T08:00:00+07:00", "ends_at": "2026-12-01T10:00:00+07:00",
@@ -202,6 +204,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "request": {"url": "https://qlvb.example/hoatoc", "events": ["document.signed", "document.sealed", "document.accepted"]},
         "201": {"id": "01a2012af80170c8a98e40c3fcd64435", "secret": "whsec_c2FtcGxlLXNlY3JldC1vZi0zMi1ieXRlcy1sb25nISE="},
     },
+    "followLive": {"200": "id: 41-7-2\nevent: notices\ndata: {}\n\n"},
     "readChanges": {
         "200": {
             "items": [
@@ -226,6 +229,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "setNoticeRules": {
         "request": {
             "quiet": {"start": 1320, "end": 360}, "days": {"2026-08-22": True, "2026-08-31": False},
+            "idle": {"handler_hours": 16, "head_hours": 32}, "digest": 450, "heads": [_PERSON],
             "policies": [
                 {
                     "urgency": 3,
@@ -245,6 +249,55 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         }
     },
     "activateWebPushAddress": {"request": {"challenge": "AAECAwQFBgcICQoLDA0ODw"}},
+    "putUnit": {"request": {"name": "Bộ phận Địa chính", "name_en": "Land unit", "responsible": [_PERSON]}},
+    "listUnits": {"200": [{"code": "dia-chinh", "name": "Bộ phận Địa chính", "name_en": "Land unit", "responsible": [_PERSON]}]},
+    "openDossier": {
+        "request": {"reference": "H01.23-261122-0007", "step": "received", "unit": "dia-chinh", "promised": "2026-11-30", "handled": False},
+        "201": {"id": _DOSSIER_ID, "sequence": 0, "link": "https://hoatoc.example/f/sample-of-thirty-two-characters-"},
+    },
+    "advanceDossier": {
+        "request": {"sequence": 0, "step": "processing", "unit": "dia-chinh", "promised": "2026-11-30", "handled": True},
+        "200": {"id": _DOSSIER_ID, "sequence": 1, "link": None},
+    },
+    "relinkDossier": {"200": {"id": _DOSSIER_ID, "sequence": 1, "link": "https://hoatoc.example/f/another-of-thirty-two-characters"}},
+    "readDossier": {
+        "200": {
+            "id": _DOSSIER_ID, "sequence": 1, "step": "processing", "words": {"vi": "Đang xử lý", "en": "Being processed"}, "unit": "dia-chinh",
+            "promised": "2026-11-30", "handled": True, "since": _AT, "late": None, "closed": False,
+        }
+    },
+    "giveDirective": {
+        "request": {
+            "arrival": _ARRIVAL["id"], "text": "Văn phòng chủ trì tham mưu văn bản trả lời, trình tôi trước hạn.", "lead": _PERSON,
+            "coordinators": ["01a20121bcac756e949e030376752150"], "due_date": "2026-11-27",
+        },
+        "201": {"id": _DIRECTIVE_ID, "sequence": 0, "state": "open"},
+    },
+    "changeDirective": {
+        "request": {"sequence": 0, "text": "Văn phòng chủ trì, báo cáo tôi trong ngày.", "lead": _PERSON, "coordinators": [], "due_date": "2026-11-24"},
+        "200": {"id": _DIRECTIVE_ID, "sequence": 1, "state": "open"},
+    },
+    "reportDirective": {
+        "request": {"sequence": 1, "state": "in_work", "progress": 60, "word": "Đã có dự thảo, đang lấy ý kiến."},
+        "200": {"id": _DIRECTIVE_ID, "sequence": 1, "state": "open"},
+    },
+    "listDirectives": {
+        "200": {
+            "items": [
+                {
+                    "id": _DIRECTIVE_ID, "title": "Về việc phối hợp công tác phòng, chống thiên tai", "reference": "57/CV-CQM", "urgency": 1,
+                    "author": "Nguyễn Văn Mẫu", "author_unit": "Ủy ban nhân dân xã Mẫu", "open": True, "sequence": 1,
+                    "line": {
+                        "directive": _DIRECTIVE_ID, "assignee": _PERSON, "depth": 0, "kind": "person", "name": "Trần Văn Mẫu", "position": "Chánh Văn phòng",
+                        "lead": True, "state": "in_work", "words": {"vi": "Đang xử lý", "en": "In progress"}, "due_date": "2026-11-24", "progress": 60,
+                        "days_late": 0, "word": "Đã có dự thảo, đang lấy ý kiến.", "told_at": "2026-11-23T03:00:00.000000Z",
+                        "text": "Văn phòng chủ trì, báo cáo tôi trong ngày.", "opens": True,
+                    },
+                }
+            ],
+            "next": None,
+        }
+    },
     "conveneMeeting": {
         "request": {**_MEETING, "source_reference": "lich-2026-0131"},
         "201": {"id": _MEETING_ID, "sequence": 0, "state": "planned", "urgency": 0},
@@ -311,6 +364,13 @@ PROBLEMS_OF: dict[str, tuple[str, ...]] = {
     "changePin": ("approval-invalid", "approval-used", "challenge-expired", "pin-weak", *_PIN, *_OUTCOME),
     "importCertificate": ("certificate-invalid", "signer-unavailable"),
     "registerWebhook": ("webhook-url-invalid",),
+    "giveDirective": ("conflict", "directive-over", "directive-changed", "assignee-unknown"),
+    "changeDirective": ("directive-over", "directive-changed", "assignee-unknown"),
+    "withdrawDirective": ("directive-over", "directive-changed"),
+    "reportDirective": ("directive-over", "directive-changed", "directive-open-below"),
+    "fetchDirectiveFile": ("integrity-failed",),
+    "readDirectiveManifest": ("cannot-be-shown", "too-many-pages", "busy"),
+    "fetchDirectivePage": ("cannot-be-shown", "busy"),
     "conveneMeeting": ("attendee-unknown",),
     "changeMeeting": ("meeting-over", "meeting-changed", "attendee-unknown"),
     "cancelMeeting": ("meeting-over", "meeting-changed"),

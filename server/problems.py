@@ -316,11 +316,68 @@ PROBLEMS = _table(
         "The chair and every attendee are active members of the organisation (MTG-6); only who is on the list can be checked in.",
     ),
     Problem(
+        "person-unknown",
+        422,
+        "Có người không thuộc cơ quan",
+        "A person is unknown",
+        "Everybody who is named is an active member of the organisation.",
+    ),
+    Problem(
+        "unit-unknown",
+        422,
+        "Chưa khai báo đơn vị",
+        "The unit is unknown",
+        "A dossier's step is with a unit of the organisation: `PUT /api/v1/onestop/units/{code}` comes first.",
+    ),
+    Problem(
+        "dossier-known",
+        409,
+        "Mã hồ sơ đã có",
+        "The dossier is known",
+        "An open dossier of this client has the reference. Steps of it are posted to its id; a new link is asked for there.",
+    ),
+    Problem(
+        "dossier-closed",
+        409,
+        "Hồ sơ đã kết thúc",
+        "The dossier is closed",
+        "Nothing follows not_received, stopped and returned.",
+    ),
+    Problem(
         "answer-invalid",
         422,
         "Trả lời giấy mời chưa hợp lệ",
         "The answer is not valid",
         "`reason`: answer, reason (a refusal says why), substitute (an active member of the organisation who is not on the list), substitute-of-substitute (MTG-6).",
+    ),
+    # Directions.
+    Problem(
+        "directive-over",
+        409,
+        "Ý kiến chỉ đạo đã kết thúc",
+        "The direction is over",
+        "It was completed or withdrawn, or this place on it was: nothing is changed, reported or directed onwards.",
+    ),
+    Problem(
+        "directive-changed",
+        409,
+        "Ý kiến chỉ đạo vừa thay đổi",
+        "The direction has changed",
+        "A report and a change are for the newest revision; `sequence` is its number. Also where somebody else reported at the same moment.",
+    ),
+    Problem(
+        "directive-open-below",
+        409,
+        "Phần việc giao tiếp chưa hoàn thành",
+        "Something that was directed onwards is not completed",
+        "Whoever directed onwards completes his part after that is completed or withdrawn.",
+    ),
+    Problem(
+        "assignee-unknown",
+        422,
+        "Người hoặc đơn vị được giao không hợp lệ",
+        "Somebody who is named is unknown",
+        "The lead and the coordinators are other active members of the organisation, or organisations of this installation below it.",
     ),
     # Approval.
     Problem(
@@ -749,9 +806,9 @@ def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
     trace_id = str(request.scope.get("trace_id", ""))
     status, body = document(code, request.headers.get("accept-language"), trace_id, fields)
     if status >= 500:
-        # The traceback goes to the log (redacted there), never to the caller.
+        # The traceback goes to the log (redacted there), never to the caller. A path may hold a secret, its template none.
         log.error(
-            "request-failed", code=code, path=request.scope["path"], exc_info=error if code == "internal" else None
+            "request-failed", code=code, path=request.scope.get("path_template"), exc_info=error if code == "internal" else None
         )
     headers = {"Cache-Control": "no-store"}
     if status in {429, 503}:

@@ -209,8 +209,12 @@ class LimitsSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=T
     writes_per_caller: Positive = 1200
     reads_per_caller: Positive = 6000
     calls_per_organisation: Positive = 60_000
+    live_streams: Positive = 2000  # open at once in one process
+    live_streams_per_person: Positive = 8
     validations_per_caller: Positive = 300
     validations_per_address: Positive = 60
+    applicants_per_address: Positive = 300
+    applicants_together: Positive = 6000
 
 
 class RedisSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -24,9 +24,12 @@ from server.arrivals.service import ArrivalService
 from server.audit.service import AuditService
 from server.audit.tasks import AuditTasks
 from server.authority.service import AuthorityService
+from server.bus import Bus, LocalBus
 from server.clock import Clock, SystemClock
 from server.credentials.service import CredentialService, SignerAdapter
 from server.db import Database, Transaction, migrate, open_database
+from server.directives.service import DirectiveService
+from server.directives.tasks import DirectiveTasks
 from server.documents import queries as document_queries
 from server.documents.model import State
 from server.documents.service import DocumentService, Inspector, role_withdrawn
@@ -42,9 +45,11 @@ from server.identity.service import IdentityService
 from server.identity.tokens import TokenKeys
 from server.jobs import Handler, Job, Periodic
 from server.jobs.queries import backlog
-from server.jobs.wakeup import LocalWakeup, Wakeup, connect
+from server.jobs.wakeup import BusWakeup, connect
 from server.jobs.worker import Outcome, Worker, WorkerSettings
 from server.limits import Limits, MemoryWindows, Windows
+from server.live import service as live_service
+from server.live.hub import Hub
 from server.meetings.calendar import CalendarService
 from server.meetings.papers import PaperService
 from server.meetings.service import MeetingService
@@ -52,6 +57,10 @@ from server.metrics import Metrics
 from server.notices.arrangements import ArrangementService
 from server.notices.service import NoticeService
 from server.notices.tasks import NoticeTasks
+from server.onestop.service import OneStopService
+from server.onestop.tasks import OneStopTasks
+from server.oversight.service import OversightService
+from server.oversight.tasks import OversightTasks
 from server.pdfwork import PdfWork
 from server.preservation.record import RecordService
 from server.preservation.service import PreservationService
@@ -108,7 +117,7 @@ class Wiring:
     DEPENDENCIES = (
         "arrangements", "authority", "openings",
         "db", "blobs", "settings", "clock", "identity", "documents", "previews", "approvals", "credentials", "notices", "webhooks", "audit", "exchange", "agencies", "records", "validations",
-        "arrivals", "stamp_images", "meetings", "meeting_papers", "calendars",
+        "arrivals", "stamp_images", "meetings", "meeting_papers", "calendars", "live", "onestop", "oversight", "directives",
     )  # fmt: skip
 
     settings: Settings
@@ -144,8 +153,15 @@ class Wiring:
         self.blobs: Blobs = FileBlobs(
             Path(settings.blobs.url.removeprefix("file://")), clock, reserve_bytes=settings.blobs.reserve_bytes
         )
-        self.wakeup = await self._open_wakeup()
+        bus = self._open_bus()
+        self.wakeup = BusWakeup(bus)
         connect(self.db, self.wakeup)
+        self.live = Hub(
+            self.db, bus, clock, most=settings.limits.live_streams, most_each=settings.limits.live_streams_per_person
+        )
+        self._stack.push_async_callback(self.live.stop)
+        live_service.connect(self.db, bus)
+        bus.start()
         self.limits = Limits(self._windows(), settings.limits, settings.server.trusted_proxies)
         self.sandbox = Sandbox(concurrency=settings.previews.children or None)
         self._stack.push_async_callback(self.sandbox.close)
@@ -192,9 +208,10 @@ class Wiring:
         self.meeting_papers = PaperService(
             self.db, self.blobs, self.pdf, self.previews, self.meetings, clock, max_pages=settings.limits.document_pages
         )
-        self.calendars = CalendarService(
-            self.db, clock, TokenKeys.load_or_create(settings.state.secrets / "token_keys"), settings.server.public_url
-        )
+        token_keys = TokenKeys.load_or_create(settings.state.secrets / "token_keys")
+        self.calendars = CalendarService(self.db, clock, token_keys, settings.server.public_url)
+        self.oversight = OversightService(self.db, clock)
+        self.onestop = OneStopService(self.db, clock, token_keys, settings.server.public_url)
         self.revocation = self._revocation()
         self.approvals = ApprovalService(
             db=self.db,
@@ -232,6 +249,16 @@ class Wiring:
             clock=clock,
             settings=settings.exchange,
         )
+        self.directives = DirectiveService(
+            self.db,
+            self.blobs,
+            self.arrivals,
+            self.documents,
+            self.exchange,
+            self.previews,
+            clock,
+            max_pages=settings.limits.document_pages,
+        )
         self.agencies = AgencyDirectory(self.db, self.axis, clock, name=settings.exchange.url)
         self.records = self._records()
 
@@ -259,18 +286,19 @@ class Wiring:
             blobs=self.blobs,
             audit=self.audit,
             exchange=self.exchange,
+            arrivals=self.arrivals,
             roots=roots,
             now_us=self.clock.now_us,
         )
 
-    async def _open_wakeup(self) -> Wakeup:
+    def _open_bus(self) -> Bus:
         if not self.settings.redis.url:
-            return LocalWakeup()
-        from server.jobs.redis import RedisWakeup
+            return LocalBus()
+        from server.bus_redis import RedisBus
 
-        wakeup = await RedisWakeup.open(self.settings.redis.url)
-        self._stack.push_async_callback(wakeup.close)
-        return wakeup
+        bus = RedisBus(self.settings.redis.url)
+        self._stack.push_async_callback(bus.close)
+        return bus
 
     def _windows(self) -> Windows:
         if not self.settings.redis.url:
@@ -357,11 +385,14 @@ class Wiring:
             PreviewTasks(self.previews),
             DocumentTasks(self.db, self.clock, self.metrics),
             NoticeTasks(self.db, self.clock, self.identity, await self._dispatchers()),
+            OneStopTasks(self.onestop),
+            OversightTasks(self.db, self.clock),
             WebhookTasks(self.webhooks, self.clock, self.settings.webhooks.give_up_after_s),
             AuditTasks(self.audit, self.signer),
             ExchangeTasks(self.exchange),
             AgencyTasks(self.agencies),
             DeadlineTasks(self.db, self.clock),
+            DirectiveTasks(self.directives, self.db, self.clock),
             ValidationTasks(self.validations),
         ]
 

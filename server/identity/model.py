@@ -34,6 +34,7 @@ class Scope(StrEnum):
     DIRECTORY_READ = "directory:read"
     MEETINGS_WRITE = "meetings:write"
     NOTICES_WRITE = "notices:write"
+    ONESTOP_WRITE = "onestop:write"
 
 
 class PersonState(StrEnum):

@@ -83,6 +83,21 @@ def add_working(now_us: int, seconds: int, rules: Rules) -> int:
     return now_us + seconds * 1_000_000
 
 
+def before_working(now_us: int, seconds: int, rules: Rules) -> int:
+    """The latest time since which `seconds` of working time have passed: `add_working` turned round."""
+    left_us = seconds * 1_000_000
+    day, minute_us = _local(now_us)
+    start_us, end_us = rules.work.start * _MINUTE_US, rules.work.end * _MINUTE_US
+    at_us = min(minute_us, end_us)
+    for _ in range(366):
+        if is_working_day(day, rules) and at_us > start_us:
+            if left_us <= at_us - start_us:
+                return _utc(day, at_us - left_us)
+            left_us -= at_us - start_us
+        day, at_us = day - timedelta(days=1), end_us
+    return now_us - seconds * 1_000_000
+
+
 def held_until(now_us: int, lane: Lane, rules: Rules, own: Hours | None) -> int | None:
     """When a push may go: None for now, else the end of the quiet hours. Khẩn and above, the urgent lane, pass always."""
     if lane is Lane.URGENT:
@@ -108,6 +123,16 @@ def _end(at_us: int, hours: Hours) -> int:
     if start_us > end_us and since_us >= start_us:
         return _utc(day + timedelta(days=1), end_us)
     return _utc(day, end_us) if start_us > end_us and since_us < end_us else at_us
+
+
+def local_day(at_us: int) -> date:
+    """The day in Vietnam."""
+    return _local(at_us)[0]
+
+
+def day_us(day: date) -> int:
+    """The local midnight at which a day begins."""
+    return _utc(day, 0)
 
 
 def _local(at_us: int) -> tuple[date, int]:

@@ -38,6 +38,20 @@ class NoticeKind(StrEnum):
     MEETING_PAPERS = "meeting_papers"
     MEETING_REMINDER = "meeting_reminder"
     MEETING_ANSWERED = "meeting_answered"
+    TO_DIRECT = "to_direct"
+    DIRECTED = "directed"
+    DIRECTIVE_CHANGED = "directive_changed"
+    DIRECTIVE_WITHDRAWN = "directive_withdrawn"
+    DIRECTIVE_REPORTED = "directive_reported"
+    DIRECTIVE_COMPLETED = "directive_completed"
+    DIRECTIVE_NEAR = "directive_near"
+    DIRECTIVE_LATE = "directive_late"
+    DOSSIER_UNHANDLED = "dossier_unhandled"
+    DOCUMENT_IDLE = "document_idle"
+    DOCUMENT_OVERDUE = "document_overdue"
+    IDLE_BELOW = "idle_below"
+    OVERDUE_BELOW = "overdue_below"
+    MORNING_DIGEST = "morning_digest"
 
 
 TITLES: dict[NoticeKind, tuple[str, str]] = {
@@ -66,6 +80,20 @@ TITLES: dict[NoticeKind, tuple[str, str]] = {
     NoticeKind.MEETING_PAPERS: ("Tài liệu họp mới", "New papers for a meeting"),
     NoticeKind.MEETING_REMINDER: ("Cuộc họp chờ trả lời", "A meeting waits for your answer"),
     NoticeKind.MEETING_ANSWERED: ("Có trả lời giấy mời họp", "An invitation was answered"),
+    NoticeKind.TO_DIRECT: ("Văn bản đến chờ ý kiến chỉ đạo", "An arrival waits for your direction"),
+    NoticeKind.DIRECTED: ("Ý kiến chỉ đạo mới", "You were directed to handle a document"),
+    NoticeKind.DIRECTIVE_CHANGED: ("Ý kiến chỉ đạo có thay đổi", "A direction was changed"),
+    NoticeKind.DIRECTIVE_WITHDRAWN: ("Ý kiến chỉ đạo đã rút", "A direction was withdrawn"),
+    NoticeKind.DIRECTIVE_REPORTED: ("Có báo cáo tiến độ", "Progress was reported"),
+    NoticeKind.DIRECTIVE_COMPLETED: ("Công việc đã hoàn thành", "A direction was completed"),
+    NoticeKind.DIRECTIVE_NEAR: ("Công việc sắp đến hạn xử lý", "The deadline of a direction is near"),
+    NoticeKind.DIRECTIVE_LATE: ("Công việc quá hạn xử lý", "The deadline of a direction has passed"),
+    NoticeKind.DOCUMENT_IDLE: ("Văn bản chờ bạn đã lâu", "A document has waited for you too long"),
+    NoticeKind.DOCUMENT_OVERDUE: ("Văn bản đã quá hạn xử lý", "A document is past its deadline"),
+    NoticeKind.IDLE_BELOW: ("Văn bản chậm xử lý", "A document stands still"),
+    NoticeKind.OVERDUE_BELOW: ("Văn bản quá hạn trong cơ quan", "A document of your agency is past its deadline"),
+    NoticeKind.MORNING_DIGEST: ("Tổng hợp đầu ngày", "This morning's overview"),
+    NoticeKind.DOSSIER_UNHANDLED: ("Hồ sơ một cửa chưa có người xử lý", "Nobody handles a dossier of the one-stop office"),
 }  # fmt: skip
 
 ESCALATES = frozenset(
@@ -75,6 +103,9 @@ ESCALATES = frozenset(
         NoticeKind.MEETING_INVITED,
         NoticeKind.MEETING_CHANGED,
         NoticeKind.MEETING_CANCELLED,
+        NoticeKind.DIRECTED,
+        NoticeKind.DIRECTIVE_CHANGED,
+        NoticeKind.DIRECTIVE_LATE,
     }
 )
 """Kinds that somebody has to acknowledge, where the organisation has a policy for their grade."""
@@ -101,7 +132,8 @@ class NoticeState(StrEnum):
 class DeliveryState(StrEnum):
     """What became of a delivery on its way to one device; `received`, `shown` and `read` are told by the device and have times of their own.
 
-    `held` waits for the end of quiet hours or of a storm; `folded` stays in the inbox and is not pushed by itself (C13).
+    `held` waits for the end of quiet hours or of a storm; `folded` stays in the inbox and is not pushed by itself (C13). `seen`: the open app
+    said that it shows the notice before the push had left.
     """
 
     QUEUED = "queued"
@@ -110,6 +142,7 @@ class DeliveryState(StrEnum):
     ACCEPTED = "accepted"
     EXPIRED = "expired"
     SUPERSEDED = "superseded"
+    SEEN = "seen"
     DEAD = "dead"
     REJECTED = "rejected"
     NO_TRANSPORT = "no_transport"
@@ -134,7 +167,7 @@ class DeviceEvent(StrEnum):
 class NewNotice(msgspec.Struct, frozen=True, kw_only=True):
     """Something that one person is to be told.
 
-    `about` names its subject (`meeting:` and 32 hexadecimal digits): a notice with a higher `revision` of it supersedes what this person
+    `about` names its subject (`meeting:` or `order:` and 32 hexadecimal digits): a notice with a higher `revision` of it supersedes what this person
     was told before, sends in the queue included, and acknowledging one revision acknowledges no other. `expires_us` is when telling
     becomes useless (a meeting's start). `headline` (to 300 characters) is shown by the app after it has fetched the notice, and never leaves
     in a push. `urgency` is the grade 0 to 4; `lane` None is the grade's own. `sender` is the person who is told when nobody acknowledges.
@@ -213,6 +246,11 @@ _TO_DO = frozenset(
         NoticeKind.SIGNER_REVOKED,
         NoticeKind.DEADLINE_NEAR,
         NoticeKind.DEADLINE_MISSED,
+        NoticeKind.DOSSIER_UNHANDLED,
+        NoticeKind.DOCUMENT_IDLE,
+        NoticeKind.DOCUMENT_OVERDUE,
+        NoticeKind.IDLE_BELOW,
+        NoticeKind.OVERDUE_BELOW,
     }
 )
 

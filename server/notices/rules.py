@@ -80,10 +80,19 @@ class Caps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.urgent if lane is Lane.URGENT else self.normal
 
 
+class Idle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Ngâm: working hours that a document may stay untouched by its handler before the handler, and then the head, is told."""
+
+    handler_hours: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 16
+    head_hours: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 32
+
+
 class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of an organisation's rules. `days`: local days (`2026-08-22`) that are working days (true) or free (false) whatever the calendar says;
     `quiet_off_days`: normal notices wait over days without work, too. `open_every_page`: nobody signs or initials a document of this
-    organisation before every page of it stood on his screen; a document may ask for it by itself.
+    organisation before every page of it stood on his screen; a document may ask for it by itself. `unhandled_days`: how many working days a
+    step of the one-stop office may be without a handler before it is late. `heads` are told what `idle` says and, at the minute `digest` of every
+    working day, how much there is; empty: every leader. `idle` and `digest` may be null: nobody is told.
     """
 
     quiet: Hours | None = None
@@ -97,6 +106,10 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         default_factory=lambda: (EXPRESS,)
     )
     open_every_page: bool = False
+    unhandled_days: Annotated[int, msgspec.Meta(ge=1, le=60)] = 2
+    idle: Idle | None = msgspec.field(default_factory=Idle)
+    digest: Minute | None = 450
+    heads: Annotated[tuple[PersonId, ...], msgspec.Meta(max_length=20)] = ()
 
     def policy(self, urgency: int) -> Policy | None:
         """The policy of a grade: that of the highest grade not above it."""
@@ -111,9 +124,11 @@ def read(text: str | None) -> Rules:
 
 
 def usable(rules: Rules) -> bool:
-    """Whether working hours have a length and each grade has one policy at most."""
+    """Whether working hours have a length, each grade has one policy at most, the head hears after the handler, and the digest is of the morning's work."""
     grades = [one.urgency for one in rules.policies]
-    return len(set(grades)) == len(grades) and rules.work.start < rules.work.end
+    ordered = rules.idle is None or rules.idle.handler_hours <= rules.idle.head_hours
+    timely = rules.digest is None or rules.digest < rules.work.end
+    return len(set(grades)) == len(grades) and rules.work.start < rules.work.end and ordered and timely
 
 
 def ends_at_a_person(policy: Policy) -> bool:

@@ -64,11 +64,11 @@ def test_what_signs_and_what_gives_tokens_has_its_own_limit() -> None:
         assert access is not None
         for method in handler.http_methods:
             if access.open:
-                assert rate_of(handler.opt, method) in {Rate.PUBLIC, Rate.SESSION, Rate.VALIDATE}
+                assert rate_of(handler.opt, method) in {Rate.PUBLIC, Rate.SESSION, Rate.VALIDATE, Rate.APPLICANT}
             else:
-                assert rate_of(handler.opt, method) not in {Rate.PUBLIC, Rate.SESSION}
+                assert rate_of(handler.opt, method) not in {Rate.PUBLIC, Rate.SESSION, Rate.APPLICANT}
             if method == "GET":
-                assert rate_of(handler.opt, method) in {Rate.READ, Rate.PUBLIC}
+                assert rate_of(handler.opt, method) in {Rate.READ, Rate.PUBLIC, Rate.APPLICANT}
 
 
 @session

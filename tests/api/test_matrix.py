@@ -15,7 +15,8 @@ from server.app import schema_document
 from tests.api.conftest import World, code
 from tests.api.grants import deputy, granted
 from tests.fakes import pdfs
-from tests.fakes.arrivals import arrived
+from tests.fakes.arrivals import arrived, until_judged
+from tests.fakes.live import first_answer
 from tests.fakes.stack import Caller
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -30,11 +31,11 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
 # What stands in for each path parameter: the other organisation's real thing, and one that never was.
 UNKNOWN = {
     "document": "0" * 32, "prepared": "0" * 32, "receipt": "0" * 32, "webhook": "0" * 32, "person": "0" * 32, "device": "0" * 32, "client": "0" * 32, "grant": "0" * 32,
-    "meeting": "0" * 32, "paper": "0" * 32,
+    "meeting": "0" * 32, "paper": "0" * 32, "dossier": "0" * 32,
     "arrival": "0" * 32, "notice": "A" * 22, "credential": "A" * 22, "digest": "0" * 64, "revision": "0" * 64,
-    "challenge": "A" * 43,
+    "challenge": "A" * 43, "directive": "0" * 32,
 }  # fmt: skip
-FIXED = {"page": "1", "position": "1", "which": "original", "role": "leader", "code": "conflict"}
+FIXED = {"page": "1", "position": "1", "which": "original", "role": "leader", "code": "conflict", "unit": "dia-chinh"}
 
 JWS = "a" * 120
 SEALED = "A" * 200
@@ -42,6 +43,7 @@ MEETING: dict[str, Any] = {
     "title": "x", "place": "x", "starts_at": f"{datetime.now(UTC) + timedelta(days=30):%Y-%m-%dT08:00:00Z}",
     "ends_at": f"{datetime.now(UTC) + timedelta(days=30):%Y-%m-%dT09:00:00Z}", "chair": "0" * 32, "attendees": [],
 }  # fmt: skip
+ORDER: dict[str, Any] = {"text": "x", "lead": "0" * 32}
 BODIES: dict[str, Any] = {
     "redeemPairing": {
         "code": "A" * 32, "label": "x", "platform": "web", "session_jwk": {"kty": "EC", "crv": "P-256", "x": "A" * 43, "y": "A" * 43},
@@ -76,6 +78,11 @@ BODIES: dict[str, Any] = {
     "returnArrival": {"reason": "x"},
     "answerArrival": {"agree": True},
     "numberArrival": {"number": "1"},
+    "giveDirective": ORDER | {"arrival": "0" * 32},
+    "changeDirective": ORDER | {"sequence": 0},
+    "withdrawDirective": {"sequence": 0, "reason": "x"},
+    "reportDirective": {"sequence": 0, "state": "completed"},
+    "linkDirectiveDocument": {"document": "0" * 32},
     "changeReceivers": {"add": [{"organ_id": "X09", "name": "x"}]},
     "reportPurges": {"documents": ["0" * 32]},
     "conveneMeeting": MEETING,
@@ -83,6 +90,9 @@ BODIES: dict[str, Any] = {
     "cancelMeeting": {"sequence": 0, "reason": "x"},
     "answerMeeting": {"sequence": 0, "answer": "attend"},
     "checkIn": {"people": ["0" * 32]},
+    "putUnit": {"name": "x", "responsible": ["0" * 32]},
+    "openDossier": {"reference": "x", "step": "received", "unit": "dia-chinh"},
+    "advanceDossier": {"sequence": 0, "step": "processing", "unit": "dia-chinh"},
 }  # fmt: skip
 QUERIES = {"findAgencies": {"query": "BIMAT"}}
 MULTIPART = {"putPaper", "takeInDocument", "replaceDocument", "validateFile", "putSignatureImage", "putSealImage"}
@@ -104,26 +114,31 @@ OWN = {
     "listEscalations", "readNoticeSettings", "setNoticeSettings", "setAbsence", "endAbsence", "readNoticeRules", "setNoticeRules",
     "endSession", "getMe", "listMyDevices", "putFcmAddress", "putWebPushAddress", "getWebPushAddress", "activateWebPushAddress", "deleteFcmAddress",
     "deleteWebPushAddress", "freezeMyKey", "listEnrolments", "readSealingKey",
-    "listHandovers", "listMyCredentials", "createMyPairingCode", "changePin", "listNotices", "reportReceipts", "approve", "putSignatureImage", "deleteSignatureImage",
+    "listHandovers", "listMyCredentials", "createMyPairingCode", "changePin", "listNotices", "followLive", "reportReceipts", "approve", "putSignatureImage", "deleteSignatureImage",
 }  # fmt: skip
 LISTS = {
-    "listArrivals",
+    "readOverview",
+    "putUnit", "listUnits", "openDossier",
+    "listArrivals", "giveDirective", "listDirectives", "listDirectiveUnits",
     "conveneMeeting", "listMeetings",
     "giveAuthority", "listAuthority",
     "listAwaitingDevices", "listPeople", "listClients", "listDocuments", "readInbox", "readChanges", "readSealQueue", "listPendingCredentials", "listCredentials", "listWebhooks",
     "createPerson", "createClient", "registerWebhook", "takeInDocument", "carryVoucher", "validateFile", "findAgencies", "putSealImage", "deleteSealImage",
 }  # fmt: skip
 OBJECTS = {
+    "advanceDossier", "relinkDossier", "readDossier",
     "readApproval",
     "readArrival", "fetchArrivalFile", "readArrivalValidation", "readArrivalManifest", "fetchArrivalPage", "registerArrival", "returnArrival",
     "answerArrival", "numberArrival", "changeReceivers",
+    "readDirective", "changeDirective", "withdrawDirective", "reportDirective", "linkDirectiveDocument", "fetchDirectiveFile", "readDirectiveManifest",
+    "fetchDirectivePage",
     "readMeeting", "changeMeeting", "cancelMeeting", "answerMeeting", "checkIn", "fetchInvitation", "exportAttendance", "putPaper", "readPaperManifest",
     "fetchPaperPage", "fetchPaper",
     "readAuthority", "revokeAuthority", "handOverStep",
     "listDevicesOfPerson", "revokeDevice", "freezeKey", "unfreezeKey", "getPerson", "endPerson", "grantRole", "withdrawRole", "createPairingCode",
     "revokeClient", "replaceDocument", "readDocument", "fetchFile", "returnDocument", "recallDocument", "openSheet", "readPreparedManifest",
     "fetchPreparedImage", "askChallenge", "readManifest", "fetchPage", "reportOpenings", "enrol", "addDevice", "handOver", "readTries", "importCertificate", "fetchNotice",
-    "acknowledgeNotice", "whoWasTold", "endWebhook", "listReceipts", "readReceipt", "readDeliveries", "exportRecord",
+    "acknowledgeNotice", "whoWasTold", "endWebhook", "listReceipts", "readReceipt", "readDeliveries", "exportRecord", "exportArrivalRecord",
 }  # fmt: skip
 # Reads of one's own organisation that every member has by his role; `same organisation, other person` may see these.
 MEMBERS = {"getPerson", "listPeople", "listDevicesOfPerson"}
@@ -177,7 +192,9 @@ async def target(world: World, kept: dict[str, Target]) -> Target:
         "credential": held[0]["id"], "notice": notice, "receipt": receipt, "signed": document, "webhook": hook["id"], "person": world.leader.person,
         "device": world.leader.device, "client": client, "grant": (await granted(world.leader, await deputy(world), paper="BIMAT 7719"))["id"],
     }  # fmt: skip
-    ids |= await a_meeting(world)
+    onestop = await world.stack.service("Một cửa mẫu", "onestop:write")
+    ids |= await a_meeting(world) | await a_dossier(world, onestop)
+    ids["directive"] = await a_directive(world, page.classic(), subject)
     revoked = await world.stack.phone(world.leader.person)
     await world.leader.call("POST", f"/api/v1/devices/{revoked.device}/revocation", expect=200)
     anonymous = Caller(world.stack.http)
@@ -195,9 +212,19 @@ async def target(world: World, kept: dict[str, Target]) -> Target:
             "revoked": revoked,
             "anonymous": anonymous,
             "wrong scope": narrow,
+            "one-stop system": onestop,
         },
     )
     return kept["it"]
+
+
+async def a_directive(world: World, pdf: bytes, subject: str) -> str:
+    """The leader's to the clerk, on an arrival of its own."""
+    arrival = await arrived(world.stack, pdf, subject=subject)
+    await until_judged(world.clerk, arrival)
+    await world.clerk.call("POST", f"/api/v1/arrivals/{arrival}/register", expect=200, json={"despite": "BIMAT 7719"})
+    body = {"arrival": arrival, "text": "Chỉ đạo BIMAT 7719", "lead": world.clerk.person}
+    return str((await world.leader.json("POST", "/api/v1/directives", expect=201, json=body))["id"])
 
 
 async def a_meeting(world: World) -> dict[str, str]:
@@ -207,6 +234,14 @@ async def a_meeting(world: World) -> dict[str, str]:
     files = {"name": (None, "BIMAT 7719"), "file": ("a.pdf", pdfs.plain(), "application/pdf")}
     made = await world.clerk.json("POST", f"/api/v1/meetings/{meeting}/papers", expect=201, files=files)
     return {"meeting": meeting, "paper": made["id"], "paper_revision": made["revision"]}
+
+
+async def a_dossier(world: World, system: Caller) -> dict[str, str]:
+    """What the organisation's one-stop system posted."""
+    unit = {"name": "Bộ phận BIMAT", "responsible": [world.staff.person]}
+    await system.call("PUT", "/api/v1/onestop/units/dia-chinh", expect=204, json=unit)
+    body = {"reference": "BIMAT-7719", "step": "received", "unit": "dia-chinh"}
+    return {"dossier": (await system.json("POST", "/api/v1/onestop/dossiers", expect=201, json=body))["id"]}
 
 
 def path_of(operation: str, ids: dict[str, str]) -> str:
@@ -224,6 +259,8 @@ def path_of(operation: str, ids: dict[str, str]) -> str:
 
 
 async def call(caller: Caller, operation: str, ids: dict[str, str]) -> Any:
+    if operation == "followLive":
+        return await first_answer(caller)
     method = OPERATIONS[operation][0]
     options: dict[str, Any] = {"params": QUERIES[operation]} if operation in QUERIES else {}
     if operation in MULTIPART:
@@ -375,10 +412,11 @@ async def test_an_unknown_field_is_refused(world: World, prepared_target: dict[s
     """C2: mass assignment; also every field that only the server sets."""
     aim = await target(world, prepared_target)
     callers = {
-        "registerArrival": world.clerk, "returnArrival": world.clerk, "answerArrival": world.clerk, "numberArrival": world.qlvb, "changeReceivers": world.qlvb,
+        "registerArrival": world.clerk, "returnArrival": world.clerk, "answerArrival": world.clerk, "linkDirectiveDocument": world.qlvb, "numberArrival": world.qlvb, "changeReceivers": world.qlvb,
         "createPerson": world.administrator, "createPairingCode": world.administrator, "createClient": world.administrator, "carryVoucher": world.officer,
         "conveneMeeting": world.clerk, "changeMeeting": world.clerk, "cancelMeeting": world.clerk, "checkIn": world.clerk,
         "importCertificate": world.officer, "recallDocument": world.qlvb, "registerWebhook": world.qlvb, "setNoticeRules": world.administrator,
+        **dict.fromkeys(("putUnit", "openDossier", "advanceDossier"), aim.callers["one-stop system"]),
     }  # fmt: skip
     caller = callers.get(operation, world.second)
     method = OPERATIONS[operation][0]
