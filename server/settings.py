@@ -127,7 +127,9 @@ class ExchangeSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields
     """The national document exchange. `secret_file` holds the key of its HMAC. `organ_codes` maps the code of an
     organisation here to the one that the axis knows, where they differ. `recall`: how a document is asked back, by one revocation packet
     to all receivers or by a status 13 (`take_back`) to each. `keep_packets_days`: how long the file of a packet stays
-    after it has done its work; its row and digest stay for good.
+    after it has done its work; its row and digest stay for good. `sender_check`: what is done with a packet whose `From` is neither the
+    system that the axis lists as its sender nor a unit below it: `flag` takes it in with an alarm, `park` does not take it in, `off` is for
+    an axis that lists another name, such as that of a shared gateway.
     """
 
     url: str = ""
@@ -136,6 +138,7 @@ class ExchangeSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields
     organ_codes: dict[str, str] = {}
     recall: Literal["revocation", "take_back"] = "revocation"
     keep_packets_days: Positive = 90
+    sender_check: Literal["off", "flag", "park"] = "flag"
     poll_s: Seconds = 30.0
     settle_s: Seconds = 120.0
     timeout_s: Seconds = 60.0

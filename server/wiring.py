@@ -239,6 +239,7 @@ class Wiring:
         self.arrivals = ArrivalService(
             self.db, self.blobs, self.previews, clock, max_pages=settings.limits.document_pages
         )
+        self.agencies = AgencyDirectory(self.db, self.axis, clock, name=settings.exchange.url)
         self.exchange = ExchangeService(
             db=self.db,
             blobs=self.blobs,
@@ -246,6 +247,7 @@ class Wiring:
             arrivals=self.arrivals,
             approvals=self.approvals,
             documents=self.documents,
+            agencies=self.agencies,
             clock=clock,
             settings=settings.exchange,
         )
@@ -259,7 +261,6 @@ class Wiring:
             clock,
             max_pages=settings.limits.document_pages,
         )
-        self.agencies = AgencyDirectory(self.db, self.axis, clock, name=settings.exchange.url)
         self.records = self._records()
 
     def _revocation(self) -> RevocationService:

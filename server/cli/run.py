@@ -209,7 +209,7 @@ async def _http(wiring: "Wiring", around: "Around | None" = None) -> None:
 
     def stop() -> None:
         wiring.live.end()  # the server waits for answers under way, and these would go on
-        http.stop()
+        http.stop()  # type: ignore[no-untyped-call]
 
     await _until_signal(http.serve, stop)
 

@@ -37,6 +37,7 @@ from server.errors import Refused
 from server.exchange.deadlines import Rule, about_deadline
 from server.identity.model import Actor, Role
 from server.ids import new_id
+from server.live import service as live
 from server.notices.model import NoticeKind
 from server.notices.service import about_document, notify, rules_of, settle, withdraw
 from server.once import Once
@@ -181,6 +182,7 @@ async def announce(
         detail=msgspec.json.encode(detail),
         now_us=now_us,
     )
+    live.fed(tx, organisation)
     await webhooks.enqueue(
         tx,
         organisation=organisation,

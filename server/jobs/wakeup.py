@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+from server.bus import Bus, LocalBus
 from server.db import Database
 from server.jobs.model import Lane
 from server.jobs.queries import TOPIC
+
+CHANNEL = "hoatoc:jobs"
 
 
 class Wakeup(Protocol):
@@ -18,17 +21,17 @@ class Wakeup(Protocol):
         """Return at the first notification since the last wait, or after `timeout_s`. One waiter at a time."""
         ...
 
-    async def close(self) -> None: ...
 
+class BusWakeup:
+    """Between all workers that the bus reaches, and those that enqueue."""
 
-class LocalWakeup:
-    """Between tasks of one event loop."""
-
-    def __init__(self) -> None:
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
         self._event = asyncio.Event()
+        bus.subscribe(CHANNEL, lambda _: self._event.set())
 
     def notify(self, lane: Lane) -> None:  # noqa: ARG002 - a worker looks at all its lanes at once
-        self._event.set()
+        self._bus.publish(CHANNEL, b"")
 
     async def wait(self, timeout_s: float) -> None:
         try:
@@ -39,8 +42,12 @@ class LocalWakeup:
         finally:
             self._event.clear()
 
-    async def close(self) -> None:
-        return
+
+class LocalWakeup(BusWakeup):
+    """Between tasks of one event loop."""
+
+    def __init__(self) -> None:
+        super().__init__(LocalBus())
 
 
 def connect(db: Database, wakeup: Wakeup) -> None:

@@ -19,7 +19,7 @@ from server.identity.model import Actor
 from server.ids import new_id
 from server.meetings import queries
 from server.meetings.model import open_for, urgency_of
-from server.meetings.service import MeetingService, tell
+from server.meetings.service import MeetingService, show_all, tell
 from server.notices.model import NoticeKind
 from server.once import Once
 from server.pdftasks import InspectResponse
@@ -99,6 +99,7 @@ class PaperService:
             await audit.append(
                 tx, "meeting.paper_put", organisation=row.organisation, actor=actor.id, subject=row.id, body=event, now_us=now_us
             )  # fmt: skip
+            await show_all(tx, row)
             people = [one.person for one in await queries.attendees(tx, meeting) if one.last is None]
             details = await queries.revision(tx, meeting, row.sequence)
             # What is said of papers does not hide a change of time that nobody has read yet: it has a subject of its own.

@@ -202,6 +202,14 @@ async def silent(db: Reads, organisation: str, since_us: int) -> dict[str, int]:
     return {str(row["id"]): int(row["n"]) for row in rows}
 
 
+async def clerks(tx: Reads, organisation: str) -> list[str]:
+    """Who manages the organisation's meetings, whoever called them."""
+    rows = await tx.fetch_all(
+        "SELECT p.id FROM people p JOIN roles r ON r.person = p.id WHERE p.organisation = $1 AND r.role = 'clerk'", organisation
+    )  # fmt: skip
+    return [str(row["id"]) for row in rows]
+
+
 # Papers.
 
 

@@ -5,7 +5,7 @@ them, so of two changes at once one is refused, and an answer that meets a chang
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -17,6 +17,8 @@ from server.documents.model import clean
 from server.errors import Refused
 from server.identity.model import Actor
 from server.ids import new_id
+from server.live import service as live
+from server.live.model import Topic
 from server.meetings import queries
 from server.meetings.model import (
     LATE_US,
@@ -259,6 +261,7 @@ class MeetingService:
         digest = hashlib.sha256(msgspec.json.encode(details)).hexdigest()
         body = {"sequence": row.sequence, "details": digest, "urgency": urgency}
         await _log(tx, f"meeting.{kind.value}", actor, row, body, now_us)
+        await show_all(tx, row)
 
     async def _relist(self, tx: Transaction, row: MeetingRow, details: Details, urgency: int, now_us: int) -> None:
         """Bring the list to `details`: substitutes stay as long as whom they stand for."""
@@ -272,6 +275,7 @@ class MeetingService:
                 await queries.invite(tx, row.id, one, None)
         staying = sorted((wanted | kept) & on.keys())
         coming, leaving = sorted(wanted - on.keys()), sorted(on.keys() - wanted - kept)
+        await _show(tx, row, coming)
         for people, kind in (
             (staying, NoticeKind.MEETING_CHANGED),
             (coming, NoticeKind.MEETING_INVITED),
@@ -315,6 +319,7 @@ class MeetingService:
                 )  # fmt: skip
             body = {"sequence": row.sequence, "answer": given.answer.value, "substitute": given.substitute or ""}
             await _log(tx, "meeting.answered", actor, row, body, now_us)
+            await _show(tx, row, {actor.id, mine.substitute, mine.substitute_for, given.substitute})
             await self._announce(tx, row, mine, given, reason, now_us)
             return await _settled(tx, once, row, urgency)
 
@@ -365,6 +370,7 @@ class MeetingService:
                     raise Refused("attendee-unknown")
             body = {"people": list(people), "came": came}
             await _log(tx, "meeting.checked_in", actor, row, body, now_us)
+            await _show(tx, row, people)
 
         await self._db.transact(body)
 
@@ -440,6 +446,17 @@ async def _settled(tx: Transaction, once: Once, row: MeetingRow, urgency: int) -
     answer = msgspec.json.encode(MeetingAnswer(row.id, row.sequence, row.state.value, urgency))
     await once.settle(tx, answer)
     return answer
+
+
+async def show_all(tx: Transaction, row: MeetingRow) -> None:
+    """Everybody on its list, and whoever was, sees the meeting otherwise now."""
+    await _show(tx, row, [one.person for one in await queries.attendees(tx, row.id)])
+
+
+async def _show(tx: Transaction, row: MeetingRow, people: Iterable[str | None]) -> None:
+    """These see the meeting otherwise now, and so do those who manage it."""
+    managers = [row.organiser, *await queries.clerks(tx, row.organisation)]
+    await live.touch(tx, Topic.MEETINGS, [one for one in (*people, *managers) if one is not None])
 
 
 async def _log(tx: Transaction, kind: str, actor: Actor, row: MeetingRow, body: dict[str, Any], now_us: int) -> None:

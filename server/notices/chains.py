@@ -16,6 +16,8 @@ from server.db import Reads, Row, Transaction
 from server.identity.model import Role
 from server.ids import new_id
 from server.jobs import Lane
+from server.live import service as live
+from server.live.model import Topic
 from server.notices import escalation, queries
 from server.notices.calendar import add_working
 from server.notices.deliveries import SECOND, clear, deliver_to_devices, hold, send, within_budget
@@ -40,12 +42,16 @@ async def begin(tx: Transaction, new: NewNotice, notice: str, rules: Rules, now_
 
 async def stop(tx: Transaction, notice: str, *, by: str, now_us: int, keep: str | None = None) -> None:
     """Somebody acknowledged, or there is nothing left to acknowledge: end the chain and close what it told others, but for `keep`."""
-    if not await queries.stop_chain(tx, notice, by, now_us):
+    person = await queries.stop_chain(tx, notice, by, now_us)
+    if person is None:
         return
+    seen = {person}
     for row in await queries.derived(tx, notice):
         if row["state"] == NoticeState.OPEN and row["id"] != keep:
             await queries.close(tx, row["id"], NoticeState.SETTLED)
             await clear(tx, row["id"], except_device=None, now_us=now_us)
+            seen.add(row["person"])
+    await live.touch(tx, Topic.NOTICES, seen)
 
 
 async def step(tx: Transaction, asked: Escalate, channels: Collection[str], now_us: int) -> None:
@@ -65,6 +71,7 @@ async def step(tx: Transaction, asked: Escalate, channels: Collection[str], now_
         told, line = await _tell(tx, row, line, rules, now_us)  # noqa: PLW2901 - the budget may change the outcome
         await queries.insert_step(tx, asked.notice, place, line, told, now_us)
     await queries.set_chain(tx, asked.notice, chain, expected=asked.position)
+    await live.touch(tx, Topic.NOTICES, {row["person"], *(line.person for line in lines if line.person is not None)})
     await _enqueue(tx, asked.notice, chain)
 
 

@@ -95,10 +95,11 @@ async def charge(tx: Transaction, person: str, lane: str, now_us: int, ended_us:
     return int(row["used"]), int(row["since_us"])
 
 
-async def delivery(db: Reads, id_: str) -> Row | None:
+async def delivery(db: Reads, id_: str, now_us: int) -> Row | None:
     """A delivery with its notice, what decides whether it may go now, and the address as it stands now (C14)."""
     return await db.fetch_one(
-        "SELECT y.id, y.state, y.attempts, y.device, y.transport, y.purpose, y.step, n.id AS notice, n.organisation, n.urgency, n.lane, n.kind, "
+        "SELECT y.id, y.state, y.attempts, y.queued_us, y.device, y.transport, y.purpose, y.step, "
+        "EXISTS (SELECT 1 FROM live_streams l WHERE l.device = y.device AND l.until_us > $2) AS listens, n.id AS notice, n.organisation, n.urgency, n.lane, n.kind, "
         "n.state AS notice_state, n.revision, n.collapse, n.expires_us, n.person, p.locale, r.rules, s.quiet_from, s.quiet_to, a.address, "
         "CASE y.transport WHEN 'sms' THEN 'phone' WHEN 'email' THEN 'email' ELSE a.kind END AS address_kind, "
         "CASE y.transport WHEN 'sms' THEN NULLIF(s.phone, '') WHEN 'email' THEN NULLIF(s.email, '') ELSE a.value END AS value "
@@ -106,16 +107,28 @@ async def delivery(db: Reads, id_: str) -> Row | None:
         "LEFT JOIN notice_rules r ON r.organisation = n.organisation LEFT JOIN notice_settings s ON s.person = n.person "
         "LEFT JOIN devices d ON d.id = y.device AND d.state = 'active' AND d.person = n.person "
         "LEFT JOIN push_addresses a ON a.device = d.id AND a.transport = y.transport AND a.state = 'active' WHERE y.id = $1",
+        id_, now_us,
+    )  # fmt: skip
+
+
+async def still_wanted(db: Reads, id_: str) -> bool:
+    """Whether the notice of a delivery is open, the device does not show it yet and, for a step of a chain, nobody stopped that (NOT-4)."""
+    row = await db.fetch_one(
+        "SELECT n.state, y.step, e.state AS chain, COALESCE(y.shown_us, y.read_us) AS seen_us FROM deliveries y JOIN notices n ON n.id = y.notice "
+        "LEFT JOIN escalations e ON e.notice = COALESCE(n.origin, n.id) WHERE y.id = $1",
         id_,
     )
+    return row is not None and row["state"] == "open" and row["seen_us"] is None and (row["step"] == 0 or row["chain"] != "stopped")
 
 
-async def still_wanted(db: Reads, notice: str, step: int) -> bool:
-    """Whether the notice is open and, for a step of a chain, nobody stopped that (NOT-4)."""
+async def is_seen(db: Reads, id_: str) -> bool:
+    """Whether the device said that it shows, or had read, an open notice."""
     row = await db.fetch_one(
-        "SELECT n.state, e.state AS chain FROM notices n LEFT JOIN escalations e ON e.notice = COALESCE(n.origin, n.id) WHERE n.id = $1", notice
-    )  # fmt: skip
-    return row is not None and row["state"] == "open" and (step == 0 or row["chain"] != "stopped")
+        "SELECT 1 AS one FROM deliveries y JOIN notices n ON n.id = y.notice AND n.state = 'open' "
+        "WHERE y.id = $1 AND COALESCE(y.shown_us, y.read_us) IS NOT NULL",
+        id_,
+    )
+    return row is not None
 
 
 async def held(tx: Reads, person: str, lane: Lane) -> list[Row]:
@@ -228,11 +241,13 @@ async def set_chain(tx: Transaction, id_: str, chain: Chain, *, expected: int) -
     )  # fmt: skip
 
 
-async def stop_chain(tx: Transaction, id_: str, by: str, now_us: int) -> int:
-    return await tx.execute(
-        "UPDATE escalations SET state = 'stopped', next_us = NULL, ended_us = $2, ended_by = $3 WHERE notice = $1 AND state <> 'stopped'",
+async def stop_chain(tx: Transaction, id_: str, by: str, now_us: int) -> str | None:
+    """The person with whom it began; None when it had stopped, or never began."""
+    row = await tx.fetch_one(
+        "UPDATE escalations SET state = 'stopped', next_us = NULL, ended_us = $2, ended_by = $3 WHERE notice = $1 AND state <> 'stopped' RETURNING person",
         id_, now_us, by,
     )  # fmt: skip
+    return None if row is None else str(row["person"])
 
 
 async def insert_step(tx: Transaction, notice: str, place: int, line: Told, told: str | None, now_us: int) -> None:

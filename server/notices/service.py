@@ -5,6 +5,8 @@ from server.clock import Clock
 from server.db import Database, Reads, Row, Transaction
 from server.errors import Refused
 from server.identity.model import Actor
+from server.live import service as live
+from server.live.model import Topic
 from server.notices import chains, queries
 from server.notices.deliveries import clear
 from server.notices.model import DeviceEvent, NewNotice, NoticeKind
@@ -63,6 +65,7 @@ class NoticeService:
                 raise Refused("not-found")
             now_us = self._clock.now_us()
             if await queries.acknowledge(tx, actor, notice, now_us):
+                await live.touch(tx, Topic.NOTICES, [actor.id])
                 await clear(tx, notice, except_device=actor.device, now_us=now_us)
                 # Who was told that nobody acknowledged does not act: it stays with those who were asked to.
                 if row["kind"] != NoticeKind.UNANSWERED:

@@ -27,14 +27,16 @@ log = structlog.get_logger()
 
 
 class _Again(msgspec.Struct, frozen=True):
-    """A delivery that waits for `at_us`."""
+    """A delivery that waits for `at_us`; without a `reason` it was not tried."""
 
     delivery: str
     at_us: int
-    reason: str
+    reason: str | None
 
 
 _MISCONFIGURED_PAUSE_US = 60_000_000
+_APP_OPEN_US = 2_000_000
+"""How long the first push to a device waits for its open app to say that it shows the notice. What the app does not confirm is pushed."""
 _KINDS = {
     "registration_token": AddressKind.TOKEN,
     "installation": AddressKind.FID,
@@ -75,7 +77,8 @@ class NoticeTasks:
 
         async def body(tx: Transaction) -> None:
             for one in again:
-                await queries.count_attempt(tx, one.delivery, one.reason)
+                if one.reason is not None:
+                    await queries.count_attempt(tx, one.delivery, one.reason)
                 await jobs.enqueue(
                     tx, "push.deliver", Deliver(delivery=one.delivery), lane=job.lane, run_at_us=one.at_us
                 )
@@ -91,11 +94,11 @@ class NoticeTasks:
             return await self._deliver(id_)
 
     async def _deliver(self, id_: str) -> "_Again | str | None":
-        """Send one delivery as things stand now: state, address, quiet hours, revision and expiry (C14, NOT-4).
+        """Send one delivery as things stand now: state, address, quiet hours, what the device shows, revision and expiry (C14, NOT-4).
 
         None when it is settled, else when to send it again, or the reason why it was rejected.
         """
-        row = await queries.delivery(self._db, id_)
+        row = await queries.delivery(self._db, id_, self._clock.now_us())
         if row is None or row["state"] != DeliveryState.QUEUED:
             return None
         dispatcher = self._dispatchers.get(row["transport"])
@@ -107,6 +110,9 @@ class NoticeTasks:
         if until_us is not None and row["purpose"] == Purpose.NOTICE:
             await self._hold(row, until_us)
             return None
+        shown_by_us = row["queued_us"] + _APP_OPEN_US
+        if row["listens"] and row["step"] == 0 and row["purpose"] == Purpose.NOTICE and self._clock.now_us() < shown_by_us:
+            return None if await self._settle_seen(id_) else _Again(id_, shown_by_us, None)
         return await self._apply(row, await self._send(dispatcher, row))
 
     async def _send(self, dispatcher: Dispatcher, row: Row) -> Outcome:
@@ -122,7 +128,7 @@ class NoticeTasks:
             address,
             notice,
             language=_language(row),
-            still_wanted=lambda: queries.still_wanted(self._db, row["notice"], row["step"]),
+            still_wanted=lambda: queries.still_wanted(self._db, row["id"]),
         )
 
     async def _hold(self, row: Row, until_us: int) -> None:
@@ -218,7 +224,8 @@ class NoticeTasks:
             case TokenDead(reason=reason):
                 await self._forget(row, reason, delivery=id_)
             case Withheld(reason=reason):
-                await self._settle(id_, DeliveryState(reason), reason)
+                if not await self._settle_seen(id_):
+                    await self._settle(id_, DeliveryState(reason), reason)
             case RetryAfter():
                 at_us = self._next(row["attempts"] + 1, outcome, row["expires_us"])
                 if at_us is not None:
@@ -236,6 +243,13 @@ class NoticeTasks:
         return next_attempt_us(
             outcome, attempt=attempt, now_us=self._clock.now_us(), expires_us=expires_us, jitter=random.random()  # noqa: S311 - jitter
         )  # fmt: skip
+
+    async def _settle_seen(self, id_: str) -> bool:
+        """Whether the device shows the notice already: then the delivery has done its work."""
+        seen = await queries.is_seen(self._db, id_)
+        if seen:
+            await self._settle(id_, DeliveryState.SEEN, DeliveryState.SEEN)
+        return seen
 
     async def _settle(self, id_: str, state: DeliveryState, outcome: str) -> None:
         accepted_us = self._clock.now_us() if state is DeliveryState.ACCEPTED else None

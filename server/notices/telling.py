@@ -6,6 +6,8 @@ from collections.abc import Collection, Sequence
 from push.model import new_notice_id
 from server.db import Reads, Transaction
 from server.jobs import Lane
+from server.live import service as live
+from server.live.model import Topic
 from server.notices import chains, queries
 from server.notices.deliveries import clear, deliver_to_devices, hold, send, within_budget
 from server.notices.model import ESCALATES, Course, NewNotice, NoticeKind, NoticeState, lane_of, lifetime_us
@@ -27,6 +29,7 @@ async def tell(tx: Transaction, notices: Sequence[NewNotice], *, now_us: int) ->
         made.append(id_)
     for lane, deliveries in broadcast.items():
         await send(tx, lane, deliveries)
+    await live.touch(tx, Topic.NOTICES, {new.person for new in notices})
     return made
 
 
@@ -91,14 +94,15 @@ async def end(
     now_us: int,
 ) -> int:
     """Close the open notices about a subject as `state`; how many."""
-    ended = 0
+    ended = []
     for row in await queries.open_about(tx, organisation, about):
         if (people is None or row["person"] in people) and (kinds is None or row["kind"] in kinds):
             await queries.close(tx, row["id"], state.value)
             await chains.stop(tx, row["id"], by=SYSTEM, now_us=now_us)
             await clear(tx, row["id"], except_device=None, now_us=now_us)
-            ended += 1
-    return ended
+            ended.append(row["person"])
+    await live.touch(tx, Topic.NOTICES, ended)
+    return len(ended)
 
 
 async def _tell_one(tx: Transaction, new: NewNotice, rules: Rules, now_us: int) -> tuple[str, list[str]]:

@@ -1,12 +1,13 @@
-"""Both wake-ups: a notification ends a wait; one that is lost costs only the time-out (threat D9)."""
+"""Wake-ups over both buses: a notification ends a wait; one that is lost costs only the time-out (threat D9)."""
 
 import asyncio
 
 import pytest
 import pytest_asyncio
 
+from server.bus_redis import RedisBus
 from server.jobs import Lane, LocalWakeup, connect, enqueue
-from server.jobs.redis import RedisWakeup
+from server.jobs.wakeup import BusWakeup
 
 pytestmark = pytest.mark.asyncio
 LONG = 30.0
@@ -15,12 +16,19 @@ LONG = 30.0
 @pytest_asyncio.fixture(params=["local", "redis"])
 async def wakeup(request):
     if request.param == "local":
-        made = LocalWakeup()
-    else:
-        made = await RedisWakeup.open(request.getfixturevalue("redis_server").url)
-        await made.wait(LONG)  # the subscription itself wakes once
+        yield LocalWakeup()
+        return
+    made, bus = redis_wakeup(request.getfixturevalue("redis_server").url)
+    await made.wait(LONG)  # the subscription itself wakes once
     yield made
-    await made.close()
+    await bus.close()
+
+
+def redis_wakeup(url):
+    bus = RedisBus(url)
+    wakeup = BusWakeup(bus)
+    bus.start()
+    return wakeup, bus
 
 
 async def woken(wakeup, timeout_s=LONG):
@@ -55,7 +63,7 @@ async def test_an_enqueued_job_notifies_after_its_commit(wakeup, sqlite_db):
 
 
 async def test_redis_carries_a_notification_to_another_process_and_survives_its_loss(redis_server):
-    one, two = await RedisWakeup.open(redis_server.url), await RedisWakeup.open(redis_server.url)
+    (one, first), (two, second) = redis_wakeup(redis_server.url), redis_wakeup(redis_server.url)
     try:
         await two.wait(LONG)
         one.notify(Lane.NORMAL)
@@ -71,12 +79,12 @@ async def test_redis_carries_a_notification_to_another_process_and_survives_its_
                 if await woken(two, 0.5):
                     break
     finally:
-        await one.close()
-        await two.close()
+        await first.close()
+        await second.close()
 
 
 async def test_redis_need_not_be_there(tmp_path):
-    wakeup = await RedisWakeup.open(f"unix://{tmp_path}/nothing.sock")
+    wakeup, bus = redis_wakeup(f"unix://{tmp_path}/nothing.sock")
     wakeup.notify(Lane.NORMAL)
     assert await woken(wakeup)  # within the process it works all the same
-    await wakeup.close()
+    await bus.close()
