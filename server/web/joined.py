@@ -13,7 +13,6 @@ import hashlib
 import re
 from collections.abc import Iterable
 from graphlib import TopologicalSorter
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -36,12 +35,10 @@ class Scripts(msgspec.Struct, frozen=True):
     worker: bytes
 
 
-def scripts(folder: Path, worker: bytes) -> Scripts:
-    """The modules in `folder`, joined. Raises: ValueError for one that cannot be joined or that nothing draws in."""
-    bodies = {path.stem: spare.script(path.read_bytes()).decode() for path in folder.glob("*.js")}
+def scripts(bodies: dict[str, str], worker: str) -> Scripts:
+    """Bare modules by name and the bare worker, joined. Raises: ValueError for one that cannot be joined or that nothing draws in."""
     needs = {name: [found["module"] for found in _imports(body)] for name, body in sorted(bodies.items())}
-    drawing = spare.script(worker).decode()
-    shared = _reached(needs, [found["module"] for found in _imports(drawing)])
+    shared = _reached(needs, [found["module"] for found in _imports(worker)])
     first = _reached(needs, [START]) - shared
     opened = {found["module"] for body in bodies.values() for found in _OPENING.finditer(body)}
     later = _reached(needs, opened) - shared - first
@@ -55,7 +52,7 @@ def scripts(folder: Path, worker: bytes) -> Scripts:
     for home, names in ((SHARED, shared), (START, first)):
         files[home] = _file([one for one in order if one[0] in names], homes, called)
     files[called] = last
-    return Scripts({name: body for name, body in files.items() if body}, _drawing(drawing, homes))
+    return Scripts({name: body for name, body in files.items() if body}, _drawing(worker, homes))
 
 
 def _imports(body: str) -> list[re.Match[str]]:

@@ -23,7 +23,7 @@ from litestar.params import PathParameter
 
 from server.errors import Refused
 from server.identity.guard import public
-from server.web import icon, joined, spare
+from server.web import icon, joined, phrases, spare
 
 _STATIC: Final = Path(__file__).parent / "static"
 POLICY: Final = (
@@ -62,7 +62,12 @@ def _file(body: bytes, suffix: str) -> File:
 @cache
 def files() -> dict[str, File]:
     """Every file of the client by its path."""
-    sent = joined.scripts(_STATIC / "js", (_STATIC / "sw.js").read_bytes())
+    bare = {
+        path.stem: spare.script(path.read_bytes()).decode() for path in [*_STATIC.glob("js/*.js"), _STATIC / "sw.js"]
+    }
+    bare = phrases.columns(bare, "texts")
+    worker = bare.pop("sw")
+    sent = joined.scripts(bare, worker)
     found = dict(_assets(sent.modules))
     found["/"] = found["/pair"] = _file((_STATIC / "index.html").read_bytes(), ".html")
     found["/manifest.webmanifest"] = _file(_manifest(), ".webmanifest")
@@ -79,8 +84,8 @@ def files() -> dict[str, File]:
 def _assets(scripts: dict[str, bytes]) -> Iterator[tuple[str, File]]:
     yield "/assets/icon.svg", _file(icon.svg().encode(), ".svg")
     yield "/assets/app.css", _file(spare.style((_STATIC / "app.css").read_bytes()), ".css")
-    for name, body in scripts.items():
-        yield f"/assets/js/{name}.js", _file(body, ".js")
+    for name, script in scripts.items():
+        yield f"/assets/js/{name}.js", _file(script, ".js")
 
 
 def _manifest() -> bytes:

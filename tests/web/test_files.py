@@ -6,13 +6,14 @@ import re
 import struct
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import brotli
 import pytest
 from PIL import Image
 
 from server.identity.dpop import Verifier
-from server.web import icon, joined, spare
+from server.web import icon, joined, phrases, spare
 from server.web.routes import POLICY, files, packed
 from tests.web.conftest import Hand, Site
 
@@ -64,8 +65,8 @@ async def test_the_page_names_every_module() -> None:
     assert set(shell["files"]) == set(files()) - {"/sw.js", "/pair"}
 
 
-def judged(pairs: list[dict[str, str]]) -> list[str]:
-    """What differs beside the names of private bindings, by acorn and eslint-scope."""
+def judged(pairs: list[dict[str, Any]]) -> list[str]:
+    """What differs beside the names of private bindings and the numbers of texts, by acorn and eslint-scope."""
     folder = Path(__file__).parent
     assert (folder / "node_modules" / "eslint-scope").exists(), "npm ci --prefix tests/web (make test does it)"
     found = subprocess.run(
@@ -81,19 +82,67 @@ def judged(pairs: list[dict[str, str]]) -> list[str]:
 
 
 async def test_what_is_sent_is_its_source_but_for_private_names() -> None:
-    """The same tree, and every name bound to the same declaration; the browser's own tests judge that what is sent runs."""
+    """The same tree, every name bound to the same declaration, and every number says what the text's name said; browsers judge that it runs."""
     folder = REPOSITORY / "server" / "web" / "static"
-    pairs, shorter = [], 0
-    for path in [*folder.glob("js/*.js"), folder / "sw.js"]:
-        source, sent = path.read_bytes(), spare.script(path.read_bytes())
-        pairs.append({"path": path.name, "source": source.decode(), "sent": sent.decode()})
-        bare = [text for kind, text in spare.tokens(source.decode()) if kind != "space"]
-        shorter += sum(map(len, bare)) - sum(len(text) for kind, text in spare.tokens(sent.decode()) if kind != "space")
+    sources = {path.stem: path.read_text() for path in [*folder.glob("js/*.js"), folder / "sw.js"]}
+    bare = {name: spare.script(text.encode()).decode() for name, text in sources.items()}
+    sent = phrases.columns(bare, "texts")
+    pairs = [
+        {"path": name, "source": text, "sent": sent[name], "table": name == "texts"} for name, text in sources.items()
+    ]
     assert judged(pairs) == []
-    assert shorter > 10_000
+    lengths = [
+        sum(len(text) for kind, text in spare.tokens(one) if kind != "space")
+        for one in ["".join(sources.values()), "".join(bare.values())]
+    ]
+    assert lengths[0] - lengths[1] > 10_000
+    assert sum(map(len, bare.values())) - sum(map(len, sent.values())) > 5_000
 
 
-async def test_what_is_needed_together_is_one_file(tmp_path: Path) -> None:
+TABLE = 'const TEXTS = { one: ["một", "one"], two: ["hai", "two"], r_a: ["ba", "three"], two_too: ["hai", "two"] };\n'
+SPEAKING = TABLE + (
+    'let told = "";\nexport const inWorker = (value) => { told = value; };\n'
+    'export const t = (name) => TEXTS[name]?.[told === "en" ? 1 : 0] ?? name;\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("source", "sent"),
+    [
+        ('t("one"); t(a ? "two" : "one");', "t(2);t(a?3:2);"),
+        ('t("one", { two: "two" });', 't(3,{two:"two"});'),
+        ('t(a === "one" ? "two" : f("two_too"));', 't(a==="one"?3:f("two_too"));'),
+        ('t(`r_${a}`); t("r_a"); u.t("one"); [t("two"), "two"];', 't(`r_${a}`);t("r_a");u.t("one");[t("two"),"two"];'),
+        ('t(`${t("one")}`, `${a}`); t(({ a: "two" }).a);', 't(`${t("one")}`,`${a}`);t(({a:"two"}).a);'),
+    ],
+)
+async def test_only_what_is_asked_for_becomes_a_number(source: str, sent: str) -> None:
+    source = f'import {{ t }} from "./texts.js"; {source}'
+    bare = {name: spare.script(text.encode()).decode() for name, text in (("texts", SPEAKING), ("uses", source))}
+    found = phrases.columns(bare, "texts")
+    assert found["uses"] == f'import{{t}}from"./texts.js";{sent}\n'
+    pairs = [
+        {"path": "texts", "source": SPEAKING, "sent": found["texts"], "table": True},
+        {"path": "uses", "source": source, "sent": found["uses"]},
+    ]
+    assert judged(pairs) == []
+    if "t(2" in sent:
+        wrong = [pairs[0], {**pairs[1], "sent": found["uses"].replace("t(2", "t(0")}]
+        assert judged(wrong) == ["uses: another tree"]
+    if "(`r_" in sent:
+        wrong = [{**pairs[0], "sent": found["texts"].replace("r_a", "r_b")}, pairs[1]]
+        assert judged(wrong) == ["uses: nothing is said for r_a"] * 2
+
+
+async def test_a_text_that_no_column_holds_stops_the_start() -> None:
+    for text in (r"a\nb", "a`b", "a${b}", r"a\\b"):
+        with pytest.raises(ValueError, match="column"):
+            phrases.columns({"texts": f'const a={{one:["{text}",""]}};'}, "texts")
+    with pytest.raises(ValueError, match="no table"):
+        phrases.columns({"texts": 'const a={one:["a"]};'}, "texts")
+
+
+async def test_what_is_needed_together_is_one_file() -> None:
     """Each module in a scope of its own, after those that it draws in: the worker's, the first screen's, and what is opened later."""
     sources = {
         "app": 'import { one, two as second } from "./part.js";\nimport * as all from "./bytes.js";\nout(one, second(), all.bytes, () => import("./more.js"));\n',
@@ -103,10 +152,14 @@ async def test_what_is_needed_together_is_one_file(tmp_path: Path) -> None:
         "most": "export const all = 9;\n",
         "last": "export class Last {}\n",
     }
-    for name, text in sources.items():
-        (tmp_path / f"{name}.js").write_text(text)
-    worker = b'import { bytes } from "/assets/js/bytes.js";\nout(bytes);\n'
-    found = joined.scripts(tmp_path, worker)
+
+    def sent(**changed: str) -> joined.Scripts:
+        worker = 'import{bytes}from"/assets/js/bytes.js";out(bytes);\n'
+        return joined.scripts(
+            {name: spare.script(text.encode()).decode() for name, text in {**sources, **changed}.items()}, worker
+        )
+
+    found = sent()
     called = next(name for name in found.modules if name not in {"app", "shared"})
     assert {name: body.decode() for name, body in found.modules.items()} == {
         "app": 'import{$bytes}from"./shared.js";'
@@ -122,20 +175,15 @@ async def test_what_is_needed_together_is_one_file(tmp_path: Path) -> None:
     }
     assert found.worker == b'import{$bytes}from"/assets/js/shared.js";const{bytes}=$bytes;out(bytes);\n'
     # A page asks by the name for those very bytes.
-    (tmp_path / "most.js").write_text("export const all = 10;\n")
-    assert called not in joined.scripts(tmp_path, worker).modules
-    (tmp_path / "idle.js").write_text("export const idle = 1;\n")
+    assert called not in sent(most="export const all = 10;").modules
     with pytest.raises(ValueError, match="idle"):
-        joined.scripts(tmp_path, worker)
-    (tmp_path / "idle.js").unlink()
-    (tmp_path / "part.js").write_text(
-        'import { all } from "./most.js";\nexport const one = all;\nexport const two = () => import("./most.js");\n'
-    )
+        sent(idle="export const idle = 1;")
     with pytest.raises(ValueError, match="most"):
-        joined.scripts(tmp_path, worker)
-    (tmp_path / "part.js").write_text("export let one = 1;\n")
+        sent(
+            part='import { all } from "./most.js";\nexport const one = all;\nexport const two = () => import("./most.js");'
+        )
     with pytest.raises(ValueError, match="no declaration"):
-        joined.scripts(tmp_path, worker)
+        sent(part="export let one = 1;")
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,9 @@ FAULTS = """() => {
 }"""
 WATCH = """() => { window.moved = 0; window.mover ??= new PerformanceObserver((list) => {
   for (const one of list.getEntries()) if (!one.hadRecentInput) window.moved += one.value; }); window.mover.observe({type: 'layout-shift'}); }"""
+# What the size before has moved is on the screen by then, and forgotten.
+CALM = """() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => {
+  window.mover.takeRecords(); window.moved = 0; done(); })))"""
 JUDGE = """() => axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] }).then((found) =>
   found.violations.flatMap((one) => one.nodes.map((node) => `${one.id}: ${node.target} ${node.any.concat(node.all).map((it) => it.message)[0] ?? ''}`)))"""
 
@@ -124,7 +127,7 @@ async def looked_at(hand: Hand, screens: dict[str, str]) -> None:
         await settled(page, "/")
         await page.evaluate(WATCH)
         for name, path in screens.items():
-            await page.evaluate("window.moved = 0")
+            await page.evaluate(CALM)
             await page.goto(path)
             await settled(page, path)
             here = f"{name} {language} {theme}"

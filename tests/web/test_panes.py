@@ -18,6 +18,8 @@ async def test_a_list_that_was_being_fetched_leaves_nothing_behind(people: Peopl
     await page.goto("/#/notices")
     await page.reload()
     await page.get_by_role("heading", name="Thông báo").wait_for()
+    # Until the server has answered this start, the list would be drawn from its copy.
+    await expect(page.locator("#main .spin")).to_have_count(0, timeout=60_000)
     held: list[Route] = []
     await page.route("**/api/v1/inbox", lambda route: held.append(route))
     await page.set_viewport_size(DESK)

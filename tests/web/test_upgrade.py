@@ -12,9 +12,11 @@ from tests.web.conftest import CONTROLLED, Hand, Site, new_hand
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 NAME = "Nguyễn Văn Nâng Cấp"
+# The newer worker is there, and what the older one had is forgotten.
 CHANGED = (
-    "async () => { const changed = new Promise((done) => navigator.serviceWorker.addEventListener('controllerchange', done, { once: true }));"
-    " await (await navigator.serviceWorker.ready).update(); await changed; window.older = true; location.hash = '#/verify'; }"
+    "async (later) => { const changed = new Promise((done) => navigator.serviceWorker.addEventListener('controllerchange', done, { once: true }));"
+    " await (await navigator.serviceWorker.ready).update(); await changed;"
+    " while ((await fetch(later)).ok) await new Promise((done) => setTimeout(done, 20)); window.older = true; location.hash = '#/verify'; }"
 )
 
 
@@ -33,7 +35,7 @@ async def test_a_screen_opened_after_an_upgrade_is_the_newer_clients(
     assert later not in newer
     monkeypatch.setattr(routes, "files", lambda: newer)
     monkeypatch.setattr(routes, "_packed", {})
-    await hand.page.evaluate(CHANGED)
+    await hand.page.evaluate(CHANGED, later)
     await expect(hand.page.get_by_role("heading", level=1)).to_have_text("Kiểm tra tệp")
     assert await hand.page.evaluate("[location.hash, window.older, window.newer]") == [
         "#/verify",
