@@ -84,7 +84,7 @@ export async function chainsScreen({ signal }) {
 }
 
 /** Who is told next, and when. @param {{at: string, target: string} | null} next @param {string} [name] */
-export const following = (next, name) => next && t("toldNext", { time: dateTime(next.at), who: name ?? t(`target_${next.target}`) });
+const following = (next, name) => next && t("toldNext", { time: dateTime(next.at), who: name ?? t(`target_${next.target}`) });
 
 /** @param {import("./frame.js").Screen} screen @param {string} id */
 export async function toldScreen({ signal }, id) {
