@@ -66,3 +66,21 @@ class Receipt(msgspec.Struct, frozen=True, tag_field="typ", tag=RECEIPT_TYP):
     approval: str
     approval_key: Jwk
     cms: str
+
+
+class ProvenLeaf(msgspec.Struct, frozen=True):
+    """`leaf` and the steps of `proof` are base64url; `position` counts from 0."""
+
+    leaf: str
+    position: int
+    proof: list[str]
+
+
+class LogProof(msgspec.Struct, frozen=True, tag_field="typ", tag="hoatoc-log-proof"):
+    """Proof that events stand in the log: each is a leaf of a log of `log_size` leaves whose root `head` signs (RFC 9162 §2.1.3)."""
+
+    v: int
+    log_size: int
+    head: str
+    log_key: Jwk
+    leaves: list[ProvenLeaf]

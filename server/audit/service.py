@@ -7,6 +7,7 @@ log is the order of sequencing; what counts is that nothing is changed, removed 
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from server.audit import queries
-from server.audit.model import Jwk, Receipt, leaf_bytes
+from server.audit.model import Jwk, LogProof, ProvenLeaf, Receipt, leaf_bytes
 from server.clock import Clock
 from server.db import Database, Reads, Row, Transaction
 from server.errors import Refused
@@ -130,10 +131,30 @@ class AuditService:
         proof = await prove(self._db, int(row["position"]), int(head["size"]))
         return Receipt(
             v=1, id=row["id"], document=row["document"], leaf=b64u(_leaf(row, "event")), position=row["position"], log_size=head["size"],
-            proof=[b64u(step) for step in proof], head=head["head"], log_key=Jwk(kty="EC", crv="P-256", x=self.log_key.x, y=self.log_key.y), tbs=row["tbs"],
+            proof=[b64u(step) for step in proof], head=head["head"], log_key=self._jwk(), tbs=row["tbs"],
             manifest=row["manifest_digest"], revision=row["revision"], approval=row["approval"],
             approval_key=msgspec.json.decode(row["approval_jwk"], type=Jwk), cms=b64u(bytes(row["cms"])),
         )  # fmt: skip
+
+    async def prove_events(self, events: Sequence[Row]) -> LogProof:
+        """Where these events stand in the log; rows as `leaf_bytes` needs them, with `position`.
+
+        Raises: Refused("file-pending") for the second until the log's next head.
+        """
+        head = await queries.newest_head(self._db)
+        if head is None or any(row["position"] is None or row["position"] >= head["size"] for row in events):
+            raise Refused("file-pending")
+        size = int(head["size"])
+        leaves = [
+            ProvenLeaf(
+                b64u(_leaf(row)), row["position"], [b64u(step) for step in await prove(self._db, row["position"], size)]
+            )
+            for row in events
+        ]
+        return LogProof(v=1, log_size=size, head=head["head"], log_key=self._jwk(), leaves=leaves)
+
+    def _jwk(self) -> Jwk:
+        return Jwk(kty="EC", crv="P-256", x=self.log_key.x, y=self.log_key.y)
 
     async def verify(self) -> tuple[int, int | None]:
         """Recompute the tree from the events; (leaves, first place that does not fit or None). Events that come meanwhile are left out."""

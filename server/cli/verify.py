@@ -20,7 +20,9 @@ from server.cli.verify_screen import NOT_VALID, UNREADABLE, VALID, VERDICTS, Ans
 from server.cli.verify_screen import as_json as render_json
 
 if TYPE_CHECKING:
-    from server.preservation.record import Contents
+    from collections.abc import Callable
+
+    from server.preservation.record_file import Contents
     from server.previews.model import Manifest
     from server.sandbox.pool import Sandbox
     from server.verification import PdfReport, ReceiptReport, Step
@@ -167,8 +169,11 @@ async def _receipt(
 
 
 async def _record(file: Path, roots: list[bytes], log_key: str | None) -> Answer:
-    """The archive is whole, its last revision valid, and every receipt holds and names a revision of it."""
-    from server.preservation.record import RecordError, check
+    """The archive is whole and its course of handling in the log. Of ours, the last revision is valid, and every receipt holds and names a
+    revision of it; of others, the files are the packet's and what was said of them.
+    """
+    from server.preservation.proofs import log_step
+    from server.preservation.record_file import RecordError, check
     from server.verification import Outcome, Step, Unreadable
 
     with tempfile.TemporaryDirectory(prefix="hoatoc-verify-") as name:
@@ -179,14 +184,65 @@ async def _record(file: Path, roots: list[bytes], log_key: str | None) -> Answer
             if error.reason == "record-unreadable":
                 raise Unreadable(error.reason) from None
             return Answer("record", [Step("record", Outcome.FAILED, error.reason)])
-        answer = await _pdf(folder / f"revision-{len(contents.revisions) - 1}.pdf", roots, None)
         steps = [Step("record", Outcome.PASSED, "record-whole", f"{len(contents.files)}")]
+        steps.append(log_step(contents, log_key, _parts(folder, contents)))
+        if contents.kind == "arrival":
+            return Answer("record", [*steps, *await _arrival(folder, contents, roots)])
+        answer = await _pdf(folder / f"revision-{len(contents.revisions) - 1}.pdf", roots, None)
         places = {one.sha256: number for number, one in enumerate(contents.revisions)}
         for number in range(len(contents.receipts)):
             steps += await _receipt_of(folder, number, places, roots, log_key, contents)
         whole = Answer("record", steps)
         whole.pdf, whole.sha256 = answer.pdf, answer.sha256
         return whole
+
+
+def _parts(folder: Path, contents: "Contents") -> "Callable[[str], bytes]":
+    """Reads a file of the record by its path there, where `check` put it."""
+    from server.preservation.record_file import parts
+
+    kept = parts(contents)
+    return lambda path: (folder / kept[path]).read_bytes()
+
+
+async def _arrival(folder: Path, contents: "Contents", roots: list[bytes]) -> "list[Step]":
+    """The packet's files are the record's, byte for byte, and each PDF is what was said of it when it came (EXC-2)."""
+    from server.verification import Outcome, Step, Unreadable
+
+    if not contents.packets or not contents.packets[0].path:
+        return [Step("packet", Outcome.NOTED, "record-withheld")]
+    steps = [_packet_step(folder, contents)]
+    for number, one in enumerate(contents.enclosed):
+        if one.verdict is None:
+            continue
+        try:
+            valid = (await _judged(folder / f"file-{number}", roots)).result.valid
+        except Unreadable:
+            valid = False
+        if one.verdict != "valid":
+            steps.append(Step("file", Outcome.NOTED, "record-file-was-not-valid", one.name))
+        elif valid:
+            steps.append(Step("file", Outcome.PASSED, "record-file-valid", one.name))
+        else:
+            steps.append(Step("file", Outcome.FAILED, "record-file-not-valid", one.name))
+    return steps
+
+
+def _packet_step(folder: Path, contents: "Contents") -> "Step":
+    from server.exchange.edxml import Unreadable, parse
+    from server.exchange.model import DocumentPacket
+    from server.verification import Outcome, Step
+
+    into = folder / "enclosed"
+    into.mkdir()
+    try:
+        packet = parse(folder / "packet", into).packet
+    except Unreadable as error:
+        return Step("packet", Outcome.FAILED, "record-packet-differs", f"{error.code} {error.line or ''}")
+    found = [file.sha256 for file in packet.attachments] if isinstance(packet, DocumentPacket) else []
+    if found != [one.sha256 for one in contents.enclosed]:
+        return Step("packet", Outcome.FAILED, "record-packet-differs")
+    return Step("packet", Outcome.PASSED, "record-packet-right", f"{len(found)}")
 
 
 async def _receipt_of(
@@ -212,13 +268,9 @@ async def _receipt_of(
 
 def _rests_on(report: "ReceiptReport", folder: Path, contents: "Contents") -> "list[Step]":
     from server.preservation.proofs import authority_step, openings_step
-    from server.preservation.record import metadata_of, parts
+    from server.preservation.record_file import metadata_of
 
-    kept = parts(contents)
-
-    def part(path: str) -> bytes:
-        return (folder / kept[path]).read_bytes()
-
+    part = _parts(folder, contents)
     manifests = {one.sha256: one.path for one in contents.files if one.path.endswith("/manifest.json")}
     found = (
         authority_step(report.receipt, metadata_of(contents, report.receipt.revision), report.signature.time_us, part),

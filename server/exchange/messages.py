@@ -6,7 +6,7 @@ time, and sends it under the policy of `forward`. The messages of one document g
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -172,14 +172,11 @@ class Messages:
             return
         if state.stage is Stage.REFUSED and revived:
             state = await self._requeue(row)
-        path = self._blobs.scratch() / f"message-{new_id()}.edxml"
         try:
-            await self._write(msgspec.json.decode(row.packet, type=Letter), path)
-            state = await self._steps(self._axis, row, state, path, context)
+            async with self.written(row) as path:
+                state = await self._steps(self._axis, row, state, path, context)
         except ExchangeError as error:
             raise Bury(error.code) from None
-        finally:
-            path.unlink(missing_ok=True)
         if state.stage is Stage.REFUSED:
             raise Bury(f"axis-refused-{state.code}")
         if state.stage is not Stage.ACCEPTED:
@@ -202,6 +199,16 @@ class Messages:
 
         await self._db.transact(body)
         return again
+
+    @contextlib.asynccontextmanager
+    async def written(self, row: MessageRow) -> AsyncIterator[Path]:
+        """The message's file, the same bytes each time. Raises: ExchangeError."""
+        path = self._blobs.scratch() / f"message-{new_id()}.edxml"
+        try:
+            await self._write(msgspec.json.decode(row.packet, type=Letter), path)
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
 
     async def _write(self, letter: Letter, path: Path) -> None:
         async with contextlib.AsyncExitStack() as stack:

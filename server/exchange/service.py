@@ -7,6 +7,8 @@ it acts and after it was answered; what a crash interrupted is asked about at th
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 import msgspec
 import structlog
@@ -111,6 +113,18 @@ class ExchangeService:
             await queries.messages(self._db, document),
             await queries.purged(self._db, document),
         )
+
+    async def said(self, subject: str) -> list[MessageRow]:
+        """What was sent beside a document's own packet, or about an arrival. The caller has checked who may read it."""
+        return await queries.messages(self._db, subject)
+
+    async def purged_by(self, document: str) -> list[Row]:
+        """Which devices said that they removed a document or arrival."""
+        return await queries.purged(self._db, document)
+
+    def written(self, message: MessageRow) -> AbstractAsyncContextManager[Path]:
+        """The file of a message, the same bytes that were sent. Raises: ExchangeError where it cannot be written."""
+        return self._messages.written(message)
 
     async def purged(self, actor: Actor, documents: Sequence[str]) -> int:
         """A device says that it removed its copies (EXC-5); the first word counts. How many were new."""

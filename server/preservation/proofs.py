@@ -1,6 +1,7 @@
-"""What a signature in a record rests on besides its receipt, proven offline: the grant of authority and the pages that were opened.
+"""What a record claims besides its receipts, proven offline: its course of handling, the grant of authority, the pages that were opened.
 
-The log's event names both by SHA-256, so neither can be exchanged afterwards. A grant is judged as the server judged it in S1: who gave
+The course of handling is proven event by event under the log's signed head (RFC 9162); the packet and the arrival number that it names are
+the record's. The log's event names both by SHA-256, so neither can be exchanged afterwards. A grant is judged as the server judged it in S1: who gave
 it signed it, its holder signed the document, it covered such a document, and each grant that it rests on was its grantor's (AUT-3 to
 AUT-6). Its keys come from the record, as the approval key of a receipt does; whose they are, the officer's vouchers say.
 """
@@ -10,15 +11,19 @@ from typing import Any
 
 import msgspec
 
-from server.audit.model import LeafEvent, Receipt
+from server.audit.model import LeafEvent, LogProof, Receipt
 from server.authority.model import GRANT_TYP, Form, Grant, folded
+from server.preservation.record_file import LOG, LOG_PROOF, Contents
 from server.previews.model import Manifest, ManifestError, PreparedManifest, parse
 from server.previews.openings import Openings
 from server.verification import Outcome, Step
-from signing.core.codec import CodecError, PublicJwk, sha256, unb64u, verify_jws
+from server.wire import iso
+from signing.core.codec import CodecError, PublicJwk, sha256, thumbprint, unb64u, verify_jws
+from signing.core.log import ProofInvalid, leaf_hash, verify_head
 from signing.core.model import APPROVAL_TYP, Approval
+from signing.proofs import verify_inclusion
 
-__all__ = ["authority_step", "event_of", "openings_step"]
+__all__ = ["authority_step", "event_of", "log_step", "openings_step"]
 
 _SECOND_US = 1_000_000
 
@@ -137,3 +142,84 @@ def openings_step(receipt: Receipt, manifests: dict[str, str], part: Part) -> St
     if any(one.page not in touched and one.image not in shown[one.page] for one in opened.pages):
         return wrong
     return Step("openings", Outcome.PASSED, "openings-whole", f"{manifest.page_count}")
+
+
+class _Said(msgspec.Struct, frozen=True):
+    """An event as `log.json` tells it."""
+
+    id: str
+    at: str
+    kind: str
+    subject: str
+    actor: str
+    body: Any
+
+
+class _Facts(msgspec.Struct, frozen=True):
+    """What events name that stands elsewhere in the record."""
+
+    packet: str = ""
+    number: int = 0
+    year: int = 0
+
+
+def log_step(contents: Contents, pinned: str | None, part: Part) -> Step:
+    """Whether every event of the record stands in the log that one key signed, and names what the record holds.
+
+    `pinned`: the thumbprint that the log's key must have; None: any, named in the step. A record without a proof leaves it open.
+    """
+    try:
+        said = msgspec.json.decode(part(LOG), type=list[_Said])
+        proof = msgspec.json.decode(part(LOG_PROOF), type=LogProof)
+    except KeyError:
+        return Step("log", Outcome.UNKNOWN if contents.kind == "arrival" else Outcome.NOTED, "record-log-unproven")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return Step("log", Outcome.FAILED, "record-log-wrong")
+    key = _key(proof.log_key)
+    found = thumbprint(key)
+    if pinned is not None and pinned != found:
+        return Step("log", Outcome.FAILED, "log-key-differs", found)
+    try:
+        events = _proven(proof, key)
+        told = [_Said(one.id, iso(one.at_us), one.kind, one.subject, one.actor, _body(one)) for one in events]
+        if told != said:
+            return Step("log", Outcome.FAILED, "record-log-wrong")
+        if not _agrees(contents, events):
+            return Step("log", Outcome.FAILED, "record-log-differs")
+    except (CodecError, ProofInvalid, msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError):
+        return Step("log", Outcome.FAILED, "record-log-wrong")
+    return Step("log", Outcome.PASSED, "record-log-proven", f"{len(events)} / {found}")
+
+
+def _proven(proof: LogProof, key: PublicJwk) -> list[LeafEvent]:
+    """The events, each a leaf under the head. Raises: CodecError, ProofInvalid, msgspec.MsgspecError."""
+    head = verify_head(proof.head, key)
+    if proof.v != 1 or head.log_size != proof.log_size:
+        raise ProofInvalid("head of another log")
+    root, events = unb64u(head.root, 32), []
+    for one in proof.leaves:
+        leaf = unb64u(one.leaf)
+        steps = [unb64u(step, 32) for step in one.proof[:64]]
+        verify_inclusion(leaf_hash(leaf), one.position, proof.log_size, steps, root)
+        events.append(msgspec.json.decode(leaf, type=LeafEvent))
+    return events
+
+
+def _body(event: LeafEvent) -> Any:
+    return msgspec.json.decode(event.body)
+
+
+def _agrees(contents: Contents, events: list[LeafEvent]) -> bool:
+    """The packet of the record is the one that was logged, and so is the arrival number."""
+    if contents.kind == "document":
+        logged = {said.packet for said in _facts(events, "exchange.packet_built", contents.document)}
+        return all(one.sha256 in logged for one in contents.packets if one.what == "edoc" and one.way == "sent")
+    came = {said.packet for said in _facts(events, "arrival.arrived", contents.document)}
+    entered = [(said.year, said.number) for said in _facts(events, "arrival.registered", contents.document)]
+    named = contents.metadata.get("registered")
+    registered = [(named.get("year"), named.get("number"))] if isinstance(named, dict) else []
+    return came == {one.sha256 for one in contents.packets[:1]} and entered == registered
+
+
+def _facts(events: list[LeafEvent], kind: str, subject: str) -> list[_Facts]:
+    return [msgspec.json.decode(one.body, type=_Facts) for one in events if (one.kind, one.subject) == (kind, subject)]

@@ -118,20 +118,82 @@ async def record_route(db: Reads, document: str) -> list[Row]:
     )
 
 
-async def record_events(db: Reads, organisation: str, document: str) -> list[Row]:
-    """The whole course of handling, in order (REC-1, REC-4)."""
+async def record_events(db: Reads, organisation: str, subject: str) -> list[Row]:
+    """The whole course of handling of a document, or of an arrival and what came about it, in order (REC-1, REC-4)."""
     return await db.fetch_all(
-        "SELECT id, at_us, kind, actor, body, position FROM audit_events WHERE organisation = $1 AND subject = $2 ORDER BY at_us, id",
+        "SELECT id, organisation, at_us, kind, actor, subject, body, position FROM audit_events WHERE organisation = $1 "
+        "AND (subject = $2 OR subject IN (SELECT a.id FROM arrivals a WHERE a.organisation = $1 AND a.about = $2)) ORDER BY at_us, id",
         organisation,
+        subject,
+    )
+
+
+async def record_actors(db: Reads, organisation: str) -> dict[str, str]:
+    """Names of everybody who may stand in the log of a document: people with their position, and service clients."""
+    rows = await db.fetch_all(
+        "SELECT id, name, position FROM people WHERE organisation = $1 UNION ALL SELECT id, name, '' FROM service_clients WHERE organisation = $1",
+        organisation,
+    )
+    return {str(row["id"]): ", ".join(filter(None, (row["name"], row["position"]))) for row in rows}
+
+
+async def record_name(db: Reads, person: str | None) -> str:
+    row = await db.fetch_one("SELECT name FROM people WHERE id = $1", person or "")
+    return "" if row is None else str(row["name"])
+
+
+async def record_told(db: Reads, organisation: str, about: str, subject: str) -> list[Row]:
+    """Who was told of `about`, or of what came about the arrival `subject`, and the first time that a device of his said it was read (NOT-4)."""
+    return await db.fetch_all(
+        "SELECT n.person, p.name, n.kind, n.created_us, n.fetched_us, n.acknowledged_us, "
+        "(SELECT min(d.read_us) FROM deliveries d WHERE d.notice = n.id) AS read_us FROM notices n LEFT JOIN people p ON p.id = n.person "
+        "WHERE n.organisation = $1 AND (n.about = $2 OR n.about IN (SELECT 'arrival:' || a.id FROM arrivals a WHERE a.organisation = $1 AND a.about = $3)) "
+        "ORDER BY n.created_us, n.id",
+        organisation,
+        about,
+        subject,
+    )
+
+
+async def record_opened(db: Reads, document: str) -> list[Row]:
+    return await db.fetch_all(
+        "SELECT o.person, p.name, count(DISTINCT o.page) AS pages, min(o.at_us) AS first_us, max(o.at_us) AS last_us FROM page_openings o "
+        "JOIN people p ON p.id = o.person WHERE o.document = $1 GROUP BY o.person, p.name ORDER BY first_us, o.person",
         document,
     )
 
 
+# Packets: each with `what`, `axis_id`, `blob`, `at_us` and `dropped_us`.
+
+
 async def record_packets(db: Reads, organisation: str, document: str) -> list[Row]:
     return await db.fetch_all(
-        "SELECT id, kind, revision, blob, stage, doc_id, created_us, accepted_us, dropped_us FROM outgoing_packets "
-        "WHERE document = $1 AND organisation = $2 "
-        "ORDER BY created_us, id",
+        "SELECT kind AS what, blob, doc_id AS axis_id, created_us AS at_us, dropped_us FROM outgoing_packets "
+        "WHERE document = $1 AND organisation = $2 ORDER BY created_us, id",
         document,
         organisation,
+    )
+
+
+async def record_statuses(db: Reads, organisation: str, document: str) -> list[Row]:
+    """What receivers answered, by its code; a packet that was no news goes as "repeated"."""
+    return await db.fetch_all(
+        "SELECT coalesce((SELECT s.status_code FROM business_statuses s WHERE s.axis_id = i.axis_id AND s.document = i.document), i.state) AS what, "
+        "i.blob, i.axis_id, i.received_us AS at_us, i.dropped_us FROM incoming_packets i "
+        "WHERE i.document = $1 AND i.organisation = $2 AND i.kind = 'status' ORDER BY i.received_us, i.axis_id",
+        document,
+        organisation,
+    )
+
+
+async def record_came(db: Reads, organisation: str, arrival: str) -> list[Row]:
+    """The packets of an arrival, of its copies, and of what came about it. A packet may have come for several organisations of ours."""
+    return await db.fetch_all(
+        "SELECT coalesce((SELECT min(a.kind) FROM arrivals a WHERE a.axis_id = i.axis_id AND a.organisation = $1), i.state) AS what, i.kind, "
+        "i.blob, i.axis_id, i.received_us AS at_us, i.dropped_us FROM incoming_packets i WHERE i.axis_id IN "
+        "(SELECT a.axis_id FROM arrivals a WHERE a.organisation = $1 AND (a.id = $2 OR a.about = $2)) "
+        "OR i.document IN (SELECT a.id FROM arrivals a WHERE a.organisation = $1 AND (a.id = $2 OR a.about = $2)) "
+        "ORDER BY i.received_us, i.axis_id",
+        organisation,
+        arrival,
     )

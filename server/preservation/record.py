@@ -1,63 +1,68 @@
-"""The record of a document: one ZIP with everything that proves it in twenty years without us (REC-1, REC-4, SW-5).
+"""The record of a document, of ours or of others: one ZIP with everything that proves it in twenty years without us (REC-1, REC-4, SW-5).
 
-Every revision, what was approved and by which key, receipts with their proofs, packets and statuses, certificates with their
-status answers, the course of handling as JSON and XML, and a README in Vietnamese and English. `record.json` stands last and names
-every file by its SHA-256. The archive is written as it is sent, stored without compression; names are ours, plain ASCII.
-
-`check` reads such an archive and believes nothing in it (threat B8): bounded, no name is used as a path, every digest is computed.
+Of ours: every revision, what was approved and by which key, receipts with their proofs, certificates with their status answers, packets
+to receivers and what they answered. Of others: the raw packet and what came about it, its files, our validation's reports, the arrival
+number, and everything that its sender was told. Of both: the course of handling as JSON, XML and PDF with its proof in the log, who was
+told and who opened it, and a README in Vietnamese and English.
 """
 
-import hashlib
-import re
-import zipfile
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
-from xml.sax.saxutils import escape, quoteattr
 
 import msgspec
 
+from server.arrivals.model import DOCUMENTS, ArrivalRow, FileRow, words_of
+from server.arrivals.model import State as ArrivalState
+from server.arrivals.service import ArrivalService, about_arrival
 from server.audit.service import AuditService
 from server.db import Database, Row
-from server.errors import HoatocError, Refused
+from server.errors import Refused
+from server.exchange.model import ExchangeError
 from server.exchange.service import ExchangeService
 from server.identity.model import Actor
-from server.preservation import queries
+from server.notices.service import about_document
+from server.preservation import course, queries
+from server.preservation.record_file import (
+    LOG,
+    LOG_PROOF,
+    Contents,
+    ContentsEnclosed,
+    ContentsPacket,
+    ContentsRevision,
+    RecordFile,
+)
 from server.revocation.service import der_sequence
 from server.storage import Blobs
-from server.wire import iso
+from server.validations import sheet
+from server.validations.model import Report
+from server.wire import iso, iso_or_none
 
-__all__ = [
-    "Contents",
-    "ContentsFile",
-    "ContentsRevision",
-    "RecordError",
-    "RecordService",
-    "check",
-    "metadata_of",
-    "parts",
-]
+__all__ = ["RecordService"]
 
-_CHUNK: Final = 1 << 18
-_MAX_FILES: Final = 10_000
-_MAX_BYTES: Final = 8 << 30
-_MAX_CONTENTS: Final = 16 << 20
+_LOOKS: Final = 10
+_LOOK_S: Final = 0.5
 
-README = """HỒ SƠ VĂN BẢN ĐIỆN TỬ · RECORD OF AN ELECTRONIC DOCUMENT
+README: Final = """HỒ SƠ VĂN BẢN ĐIỆN TỬ · RECORD OF AN ELECTRONIC DOCUMENT
 
 Hồ sơ này chứa mọi thứ cần thiết để kiểm tra văn bản sau nhiều năm mà không cần hệ thống đã lập ra nó.
 This record holds all that is needed to verify the document after many years without the system that made it.
 
 record.json        mọi tệp và mã băm SHA-256; chuỗi các bản · every file with its SHA-256; the chain of revisions
+(Văn bản đi và văn bản đến có những phần khác nhau · Outgoing and incoming documents have different parts.)
 revisions/         từng bản của tệp PDF, bản sau nối tiếp bản trước từng byte · each revision; each begins with the one before
 signatures/N/      bản kê đã xem, phê duyệt (JWS), khóa, chứng thư · manifest that was shown, approval (JWS), its key, certificates
 authority/         giấy giao quyền ký (JWS) và khóa của người giao · grants of authority (JWS), their grantors' keys
 openings/          các trang mà thiết bị của người ký báo đã mở · pages that the signer's devices said were opened
 evidence/          trả lời OCSP, danh sách thu hồi (DER) · OCSP answers, revocation lists (DER)
 receipts/          biên nhận kèm chứng minh nhật ký · receipts with their proofs in the log
-packets/           gói edXML đã gửi; trạng thái của nơi nhận · edXML packets sent; receivers' statuses
-log.json, log.xml  quá trình xử lý theo thời gian · the course of handling in order of time
+packets/           gói edXML đã gửi và đã nhận, nguyên văn · edXML packets sent and received, raw
+exchange.json      trạng thái tại từng nơi nhận, thông báo đã gửi · each receiver's states, messages sent
+files/             tệp trong gói tin đến · files of a packet that came
+validations/       kết quả kiểm tra chữ ký khi đến · what our validation said of them
+log.*              quá trình xử lý theo thời gian (PDF, XML, JSON) · the course of handling in order of time
+log-proof.json     chứng minh quá trình nằm trong nhật ký đã ký · proof that it stands in the signed log
+accesses.json      ai được báo, ai đã mở · who was told, who opened it
 trust/             chứng thư gốc tại thời điểm xuất (hãy dùng bản của chính bạn) · roots at export (use your own copy)
 
 Kiểm tra · To verify:
@@ -70,103 +75,6 @@ The last revision itself holds certificates, OCSP/CRL and time stamps (PAdES B-L
 """
 
 
-class RecordError(HoatocError):
-    """An archive that is no record, or not whole; `reason` is a stable code."""
-
-    code = "record-unreadable"
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(reason)
-
-
-class ContentsFile(msgspec.Struct, frozen=True):
-    path: str
-    sha256: str
-    size: int
-
-
-class ContentsRevision(msgspec.Struct, frozen=True):
-    """`path`: the file in the archive; `parent`: SHA-256 of the revision that it begins with, None for a new text."""
-
-    path: str
-    sha256: str
-    parent: str | None
-    kind: str
-    version: int
-    at: str
-
-
-class Contents(msgspec.Struct, frozen=True):
-    """`record.json`. `head`: SHA-256 of the last revision."""
-
-    v: int
-    document: str
-    head: str
-    state: str
-    exported_at: str
-    metadata: dict[str, Any]
-    route: list[dict[str, Any]]
-    revisions: list[ContentsRevision]
-    receipts: list[str]
-    files: list[ContentsFile]
-
-
-class _Sink:
-    """Where the archive is written to: what has come since the last `take`. No file object that a garbage collector closes
-    under an archive whose reader went away.
-    """
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    def write(self, data: bytes) -> int:
-        self._parts.append(bytes(data))
-        return len(data)
-
-    def flush(self) -> None:
-        """Everything is where `take` finds it."""
-
-    def take(self) -> bytes:
-        made = b"".join(self._parts)
-        self._parts.clear()
-        return made
-
-
-class _Archive:
-    """A ZIP in the making, and what `record.json` will say of it."""
-
-    def __init__(self, at_us: int) -> None:
-        self.sink = _Sink()
-        self.files: list[ContentsFile] = []
-        self._zip = zipfile.ZipFile(self.sink, "w", zipfile.ZIP_STORED)  # type: ignore[call-overload]
-        self._at = datetime.fromtimestamp(max(at_us, 315_532_800_000_000) / 1e6, UTC).timetuple()[:6]
-
-    def small(self, path: str, data: bytes) -> bytes:
-        with self._zip.open(self._entry(path), "w") as out:
-            out.write(data)
-        self.files.append(ContentsFile(path, hashlib.sha256(data).hexdigest(), len(data)))
-        return self.sink.take()
-
-    async def large(self, path: str, blobs: Blobs, digest: str) -> AsyncIterator[bytes]:
-        size = 0
-        async with blobs.local(digest) as local:
-            with local.open("rb") as source, self._zip.open(self._entry(path), "w", force_zip64=True) as out:
-                while chunk := source.read(_CHUNK):
-                    out.write(chunk)
-                    size += len(chunk)
-                    yield self.sink.take()
-        self.files.append(ContentsFile(path, digest, size))
-        yield self.sink.take()
-
-    def end(self) -> bytes:
-        self._zip.close()
-        return self.sink.take()
-
-    def _entry(self, path: str) -> zipfile.ZipInfo:
-        return zipfile.ZipInfo(path, self._at)
-
-
 class RecordService:
     """`roots`: DER certificates that the record carries as trusted at its export."""
 
@@ -177,6 +85,7 @@ class RecordService:
         blobs: Blobs,
         audit: AuditService,
         exchange: ExchangeService,
+        arrivals: ArrivalService,
         roots: Iterable[bytes],
         now_us: Callable[[], int],
     ) -> None:
@@ -184,24 +93,21 @@ class RecordService:
         self._blobs = blobs
         self._audit = audit
         self._exchange = exchange
+        self._arrivals = arrivals
         self._roots = tuple(roots)
         self._now_us = now_us
 
     async def stream(self, actor: Actor, document: str) -> AsyncIterator[bytes]:
-        """The archive, piece by piece. The caller has checked that the actor may read the document.
+        """The record of a document of ours, piece by piece. The caller has checked that the actor may read it.
 
         Raises: Refused("not-found", "file-pending") before the first piece.
         """
         row = await queries.record_document(self._db, actor.organisation, document)
         if row is None:
             raise Refused("not-found")
-        # A receipt waits a second or two for the log's next head; that is said before the answer begins.
-        receipts = [
-            msgspec.json.encode(await self._audit.receipt(actor, one["id"]))
-            for one in await self._audit.receipts(actor, document)
-        ]
-        archive = _Archive(self._now_us())
-        yield archive.small("README.txt", README.encode())
+        events, proof, receipts = await self._logged(actor, document)
+        made = RecordFile(self._now_us())
+        yield made.small("README.txt", README.encode())
         revisions: list[ContentsRevision] = []
         for one in await queries.record_revisions(self._db, document):
             path = f"revisions/{one['number']:02d}-{one['kind']}.pdf"
@@ -210,44 +116,182 @@ class RecordService:
                     path, one["digest"], one["parent"], one["kind"], one["version"], iso(one["created_us"])
                 )
             )
-            async for piece in archive.large(path, self._blobs, one["digest"]):
+            async for piece in self._blob(made, path, one["digest"]):
                 yield piece
-        async for piece in self._signatures(archive, actor, document):
+        async for piece in self._signatures(made, actor, document):
             yield piece
         for number, receipt in enumerate(receipts, 1):
-            yield archive.small(f"receipts/{number:02d}.json", receipt)
-        async for piece in self._exchanged(archive, actor, document):
+            yield made.small(f"receipts/{number:02d}.json", receipt)
+        packets: list[ContentsPacket] = []
+        async for piece in self._exchanged(made, packets, actor, document):
             yield piece
-        events = await queries.record_events(self._db, actor.organisation, document)
-        yield archive.small("log.json", msgspec.json.format(msgspec.json.encode([_event(one) for one in events])))
-        yield archive.small("log.xml", _log_xml(document, events))
-        for number, root in enumerate(self._roots, 1):
-            yield archive.small(f"trust/root-{number}.der", root)
-        contents = Contents(
-            v=1,
-            document=document,
-            # Not the head of the row, which the archive's next revision may have moved since it was read.
-            head=revisions[-1].sha256,
-            state=row["state"],
-            exported_at=iso(self._now_us()),
-            metadata=msgspec.json.decode(row["header"]) | {"exchange_id": row["exchange_id"]},
-            route=[_step(one) for one in await queries.record_route(self._db, document)],
-            revisions=revisions,
-            receipts=[f"receipts/{number:02d}.json" for number in range(1, len(receipts) + 1)],
-            files=list(archive.files),
+        metadata = msgspec.json.decode(row["header"]) | {"exchange_id": row["exchange_id"]}
+        title = f"{metadata['number']}/{metadata['notation']} · {metadata['subject']}"
+        async for piece in self._course(made, actor, document, title, about_document(document), events, proof):
+            yield piece
+        yield made.end(
+            Contents(
+                v=1,
+                document=document,
+                # Not the head of the row, which the archive's next revision may have moved since it was read.
+                head=revisions[-1].sha256,
+                state=row["state"],
+                exported_at=iso(self._now_us()),
+                metadata=metadata,
+                route=[_step(one) for one in await queries.record_route(self._db, document)],
+                revisions=revisions,
+                receipts=[f"receipts/{number:02d}.json" for number in range(1, len(receipts) + 1)],
+                files=list(made.files),
+                packets=packets,
+            )
         )
-        yield archive.small("record.json", msgspec.json.format(msgspec.json.encode(contents)))
-        yield archive.end()
 
-    async def _signatures(self, archive: _Archive, actor: Actor, document: str) -> AsyncIterator[bytes]:
+    async def arrival(self, actor: Actor, arrival: str) -> AsyncIterator[bytes]:
+        """The record of a document of others, piece by piece. What its sender took back goes without its text (EXC-5).
+
+        Raises: Refused("not-found", "file-pending") before the first piece.
+        """
+        found = await self._arrivals.open(actor, arrival)
+        row = found.row
+        recalled = await self._arrivals.recalled(row)
+        events, proof, _ = await self._logged(actor, row.id)
+        made = RecordFile(self._now_us())
+        yield made.small("README.txt", README.encode())
+        packets: list[ContentsPacket] = []
+        async for piece in self._came(made, packets, actor, row, recalled=recalled):
+            yield piece
+        async for piece in self._said(made, packets, row.about or row.id):
+            yield piece
+        enclosed: list[ContentsEnclosed] = []
+        for file in found.files:
+            async for piece in self._file(made, enclosed, file, recalled=recalled):
+                yield piece
+        purged = await self._exchange.purged_by(row.id)
+        yield made.small("exchange.json", _json({"purged": _purged(purged)}))
+        title = f"{words_of(row).vi} · {row.reference} · {row.sender_name} · {row.subject}"
+        async for piece in self._course(made, actor, row.id, title, about_arrival(row.id), events, proof):
+            yield piece
+        yield made.end(
+            Contents(
+                v=1,
+                document=row.id,
+                head="",
+                state=row.state.value,
+                exported_at=iso(self._now_us()),
+                metadata=_metadata(row, await queries.record_name(self._db, row.decided_by)),
+                route=[],
+                revisions=[],
+                receipts=[],
+                files=list(made.files),
+                kind="arrival",
+                packets=packets,
+                enclosed=enclosed,
+            )
+        )
+
+    # What both have.
+
+    async def _blob(self, made: RecordFile, path: str, digest: str) -> AsyncIterator[bytes]:
+        async with self._blobs.local(digest) as local:
+            async for piece in made.large(path, local, digest):
+                yield piece
+
+    async def _logged(self, actor: Actor, subject: str) -> tuple[list[Row], bytes, list[bytes]]:
+        """The events in order of time, the proof that they stand in the log, and the receipts.
+
+        The log's next head is a second or two away; it is waited for before the answer begins. Raises: Refused("file-pending").
+        """
+        for look in range(_LOOKS):
+            try:
+                events = await queries.record_events(self._db, actor.organisation, subject)
+                proof = await self._audit.prove_events(events)
+                receipts = [
+                    await self._audit.receipt(actor, one["id"]) for one in await self._audit.receipts(actor, subject)
+                ]
+                return events, msgspec.json.encode(proof), [msgspec.json.encode(one) for one in receipts]
+            except Refused as refused:
+                if refused.code != "file-pending" or look == _LOOKS - 1:
+                    raise
+            await asyncio.sleep(_LOOK_S)
+        raise AssertionError
+
+    async def _course(
+        self,
+        made: RecordFile,
+        actor: Actor,
+        subject: str,
+        title: str,
+        about: str,
+        events: list[Row],
+        proof: bytes,
+    ) -> AsyncIterator[bytes]:
+        names = await queries.record_actors(self._db, actor.organisation)
+        told = await queries.record_told(self._db, actor.organisation, about, subject)
+        seen = course.accesses(told, await queries.record_opened(self._db, subject))
+        yield made.small(LOG, course.as_json(events, names))
+        yield made.small(LOG_PROOF, proof)
+        yield made.small("log.xml", course.as_xml(subject, events, names))
+        # The font's first cut takes a while.
+        for number, pdf in enumerate(await asyncio.to_thread(course.as_pdfs, title, events, names, seen), 1):
+            yield made.small("log.pdf" if number == 1 else f"log-{number}.pdf", pdf)
+        yield made.small("accesses.json", _json(seen))
+        for number, root in enumerate(self._roots, 1):
+            yield made.small(f"trust/root-{number}.der", root)
+
+    async def _said(self, made: RecordFile, packets: list[ContentsPacket], subject: str) -> AsyncIterator[bytes]:
+        """What was said beside the document's own packet: recalls, updates, late receivers; to its sender, statuses."""
+        for one in await self._exchange.said(subject):
+            path, written = f"packets/{len(packets) + 1:02d}-{one.what}.edxml", True
+            try:
+                async with self._exchange.written(one) as local:
+                    async for piece in made.large(path, local):
+                        yield piece
+            except ExchangeError:
+                written = False
+            packets.append(
+                ContentsPacket(
+                    what=one.what,
+                    way="sent",
+                    path=path if written else "",
+                    sha256=made.files[-1].sha256 if written else "",
+                    axis_id=one.doc_id,
+                    at=iso(one.created_us),
+                    left_out="" if written else "not-written",
+                )
+            )
+
+    async def _kept(
+        self, made: RecordFile, packets: list[ContentsPacket], one: Row, way: str, *, withheld: str = ""
+    ) -> AsyncIterator[bytes]:
+        """A packet whose bytes are kept. Its file goes some time after it has done its work; what it was stays known."""
+        left_out = withheld or ("dropped" if one["dropped_us"] is not None else "")
+        path = "" if left_out else f"packets/{len(packets) + 1:02d}-{one['what']}.edxml"
+        packets.append(
+            ContentsPacket(
+                what=one["what"],
+                way=way,
+                path=path,
+                sha256=one["blob"],
+                axis_id=one["axis_id"],
+                at=iso(one["at_us"]),
+                left_out=left_out,
+            )
+        )
+        if path:
+            async for piece in self._blob(made, path, one["blob"]):
+                yield piece
+
+    # Ours.
+
+    async def _signatures(self, made: RecordFile, actor: Actor, document: str) -> AsyncIterator[bytes]:
         held: set[str] = set()
         for number, one in enumerate(await queries.record_signatures(self._db, actor.organisation, document), 1):
             folder = f"signatures/{number}"
-            yield archive.small(f"{folder}/manifest.json", bytes(one["manifest"]))
-            yield archive.small(f"{folder}/approval.jws", str(one["approval"]).encode())
-            yield archive.small(f"{folder}/approval-key.json", str(one["approval_jwk"]).encode())
+            yield made.small(f"{folder}/manifest.json", bytes(one["manifest"]))
+            yield made.small(f"{folder}/approval.jws", str(one["approval"]).encode())
+            yield made.small(f"{folder}/approval-key.json", str(one["approval_jwk"]).encode())
             for place, certificate in enumerate((bytes(one["certificate"]), *der_sequence(bytes(one["chain"] or b"")))):
-                yield archive.small(f"{folder}/certificate-{place}.der", certificate)
+                yield made.small(f"{folder}/certificate-{place}.der", certificate)
             evidence = await queries.record_evidence(self._db, one["prepared"])
             said = [
                 {
@@ -258,15 +302,15 @@ class RecordService:
                 }
                 for row in evidence
             ]
-            yield archive.small(f"{folder}/status.json", msgspec.json.encode(said))
+            yield made.small(f"{folder}/status.json", msgspec.json.encode(said))
             for path, data in await self._rests_on(actor, one["prepared"]):
                 if path not in held:
                     held.add(path)
-                    yield archive.small(path, data)
+                    yield made.small(path, data)
             for row in evidence:
                 if row["answer"] is not None and row["digest"] not in held:
                     held.add(row["digest"])
-                    yield archive.small(f"evidence/{row['source']}-{row['digest']}.der", bytes(row["answer"]))
+                    yield made.small(f"evidence/{row['source']}-{row['digest']}.der", bytes(row["answer"]))
 
     async def _rests_on(self, actor: Actor, prepared: str) -> list[tuple[str, bytes]]:
         """What the signature's event names by digest besides: grants (AUT-6), and the pages that were opened."""
@@ -279,33 +323,99 @@ class RecordService:
             files.append((f"openings/{opened['digest']}.json", bytes(opened["proof"])))
         return files
 
-    async def _exchanged(self, archive: _Archive, actor: Actor, document: str) -> AsyncIterator[bytes]:
-        # The file of a packet goes some time after it has done its work; what it was stays known.
-        dropped: list[dict[str, Any]] = []
-        for number, one in enumerate(await queries.record_packets(self._db, actor.organisation, document), 1):
-            if one["dropped_us"] is not None:
-                dropped.append({"sha256": one["blob"], "axis_id": one["doc_id"], "dropped_at": iso(one["dropped_us"])})
-                continue
-            async for piece in archive.large(f"packets/{number:02d}-{one['kind']}.edxml", self._blobs, one["blob"]):
+    async def _exchanged(
+        self, made: RecordFile, packets: list[ContentsPacket], actor: Actor, document: str
+    ) -> AsyncIterator[bytes]:
+        """The packet to all receivers, what was said beside it, and every status that came; then each receiver's state."""
+        for one in await queries.record_packets(self._db, actor.organisation, document):
+            async for piece in self._kept(made, packets, one, "sent"):
+                yield piece
+        async for piece in self._said(made, packets, document):
+            yield piece
+        for one in await queries.record_statuses(self._db, actor.organisation, document):
+            async for piece in self._kept(made, packets, one, "received"):
                 yield piece
         found = await self._exchange.deliveries(actor, document)
         said = {
             "receivers": [msgspec.to_builtins(one) for one in found.receivers],
             "statuses": [dict(row) for row in found.statuses],
-            "dropped": dropped,
+            "messages": [
+                {
+                    "what": one.what,
+                    "receivers": msgspec.json.decode(one.receivers),
+                    "stage": one.stage,
+                    "code": one.code,
+                    "created_at": iso(one.created_us),
+                    "accepted_at": iso_or_none(one.accepted_us),
+                }
+                for one in found.messages
+            ],
+            "purged": _purged(found.purged),
         }
-        yield archive.small("packets/statuses.json", msgspec.json.encode(said))
+        yield made.small("exchange.json", _json(said))
+
+    # Others'.
+
+    async def _came(
+        self, made: RecordFile, packets: list[ContentsPacket], actor: Actor, row: ArrivalRow, *, recalled: bool
+    ) -> AsyncIterator[bytes]:
+        """Its own packet first, then its copies and what was asked about it, in the order of their coming."""
+        rows = await queries.record_came(self._db, actor.organisation, row.id)
+        for one in sorted(rows, key=lambda one: one["axis_id"] != row.axis_id):
+            withheld = "recalled" if recalled and one["kind"] == "edoc" else ""
+            async for piece in self._kept(made, packets, one, "received", withheld=withheld):
+                yield piece
+
+    async def _file(
+        self, made: RecordFile, enclosed: list[ContentsEnclosed], file: FileRow, *, recalled: bool
+    ) -> AsyncIterator[bytes]:
+        path = "" if recalled else f"files/{file.position:02d}.{'pdf' if file.pdf else 'bin'}"
+        report = "" if file.report is None else f"validations/{file.position:02d}.json"
+        enclosed.append(
+            ContentsEnclosed(
+                path=path,
+                name=file.name,
+                sha256=file.digest,
+                size=file.size,
+                verdict=file.verdict,
+                report=report,
+            )
+        )
+        if path:
+            async for piece in self._blob(made, path, file.digest):
+                yield piece
+        if file.report is not None:
+            yield made.small(report, file.report.encode())
+            shown = await sheet.render(msgspec.json.decode(file.report, type=Report))
+            yield made.small(f"validations/{file.position:02d}.pdf", shown)
 
 
-def _event(row: Row) -> dict[str, Any]:
+def _metadata(row: ArrivalRow, clerk: str) -> dict[str, Any]:
+    """What the packet's header says, and what became of it here."""
+    registered = None if row.arrival_number is None else {"year": row.arrival_year, "number": row.arrival_number}
     return {
-        "id": row["id"],
-        "at": iso(row["at_us"]),
-        "kind": row["kind"],
-        "actor": row["actor"],
-        "position": row["position"],
-        "body": msgspec.json.decode(row["body"]),
+        "kind": row.kind.value,
+        "about": row.about,
+        "exchange_id": row.exchange_id,
+        "receiver": row.receiver,
+        "header": msgspec.json.decode(row.header),
+        "received_at": iso(row.received_us),
+        "asked": row.asked if row.kind not in DOCUMENTS else "",
+        "registered": registered,
+        "own_number": row.own_number,
+        "returned": row.remark if row.state is ArrivalState.RETURNED else None,
+        "decided_by": clerk,
+        "decided_at": iso_or_none(row.decided_us),
+        "remark": row.remark,
     }
+
+
+def _purged(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    return [{"device": row["device"], "person": row["name"], "at": iso(row["at_us"])} for row in rows]
+
+
+def _json(value: Any) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(value))
 
 
 def _step(row: Row) -> dict[str, Any]:
@@ -319,125 +429,3 @@ def _step(row: Row) -> dict[str, Any]:
         "name": row["name"],
         "title": row["title"],
     }
-
-
-def _log_xml(document: str, events: list[Row]) -> bytes:
-    """The course of handling as XML (REC-4); the body of each event stands in it as the JSON that was logged."""
-    lines = ['<?xml version="1.0" encoding="UTF-8"?>', f"<log document={quoteattr(document)}>"]
-    for row in events:
-        place = "" if row["position"] is None else f' position="{row["position"]}"'
-        lines.append(
-            f'  <event id={quoteattr(row["id"])} at="{iso(row["at_us"])}" kind={quoteattr(row["kind"])}'
-            f" actor={quoteattr(row['actor'])}{place}>{escape(bytes(row['body']).decode())}</event>"
-        )
-    return ("\n".join([*lines, "</log>"]) + "\n").encode()
-
-
-# --- Reading one, offline ---------------------------------------------------------------------------------------------
-
-
-def check(path: Path, folder: Path) -> Contents:
-    """Prove that an archive is whole, and put its revisions and receipts into `folder` under numbers of ours.
-
-    `folder/revision-N.pdf` and `folder/receipt-N.json`, N from 0 in the order of `record.json`; beside them, as `parts` names them, what
-    receipts name by digest. Raises `RecordError`:
-    "record-unreadable", "record-incomplete" (a file is missing, doubled, unnamed or of another digest), "record-chain-broken".
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            contents = _contents(archive)
-            wanted = {one.path: f"revision-{number}.pdf" for number, one in enumerate(contents.revisions)}
-            wanted |= {one: f"receipt-{number}.json" for number, one in enumerate(contents.receipts)}
-            wanted |= parts(contents)
-            _digests(archive, contents, wanted, folder)
-    except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError, ValueError, KeyError) as error:
-        raise RecordError("record-unreadable") from error
-    _chain(contents, folder)
-    return contents
-
-
-_PART: Final = re.compile(
-    r"authority/[0-9a-f]{64}\.(jws|key\.json)|openings/[0-9a-f]{64}\.json|signatures/\d+/manifest\.json"
-)
-_MAX_PART: Final = 32 << 20
-
-
-def parts(contents: Contents) -> dict[str, str]:
-    """Grants, openings and manifests of the archive, each with the name of ours under which `check` puts it into its folder."""
-    return {
-        one.path: f"part-{number}"
-        for number, one in enumerate(contents.files)
-        if _PART.fullmatch(one.path) and one.size <= _MAX_PART
-    }
-
-
-def metadata_of(contents: Contents, revision: str) -> dict[str, Any] | None:
-    """The metadata that held when this revision was signed; None for one of a text that was replaced, whose metadata no record keeps."""
-    versions = {one.sha256: one.version for one in contents.revisions}
-    return contents.metadata if versions.get(revision) == contents.revisions[-1].version else None
-
-
-def _contents(archive: zipfile.ZipFile) -> Contents:
-    entries = archive.infolist()
-    if len(entries) > _MAX_FILES or sum(entry.file_size for entry in entries) > _MAX_BYTES:
-        raise RecordError("record-unreadable")
-    if any(entry.compress_type != zipfile.ZIP_STORED or entry.flag_bits & 1 for entry in entries):
-        raise RecordError("record-unreadable")  # ours is stored; what is packed could unpack to anything (B8)
-    entry = archive.getinfo("record.json")
-    if entry.file_size > _MAX_CONTENTS:
-        raise RecordError("record-unreadable")
-    try:
-        contents = msgspec.json.decode(archive.read(entry), type=Contents)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise RecordError("record-unreadable") from error
-    names = [entry.filename for entry in entries]
-    listed = [one.path for one in contents.files]
-    if contents.v != 1 or len(set(names)) != len(names) or sorted(names) != sorted([*listed, "record.json"]):
-        raise RecordError("record-incomplete")
-    return contents
-
-
-def _digests(archive: zipfile.ZipFile, contents: Contents, wanted: dict[str, str], folder: Path) -> None:
-    known = {one.path: one for one in contents.files}
-    if not wanted.keys() <= known.keys() or not contents.revisions:
-        raise RecordError("record-incomplete")
-    for one in contents.files:
-        state, size = hashlib.sha256(), 0
-        out = (folder / wanted[one.path]).open("xb") if one.path in wanted else None
-        try:
-            with archive.open(one.path) as source:
-                while chunk := source.read(_CHUNK):
-                    state.update(chunk)
-                    size += len(chunk)
-                    if out is not None:
-                        out.write(chunk)
-        finally:
-            if out is not None:
-                out.close()
-        if state.hexdigest() != one.sha256 or size != one.size:
-            raise RecordError("record-incomplete")
-    if any(known[one.path].sha256 != one.sha256 for one in contents.revisions):
-        raise RecordError("record-incomplete")
-
-
-def _chain(contents: Contents, folder: Path) -> None:
-    """Each revision begins with its parent, byte for byte, and the last one is the head."""
-    places = {one.sha256: number for number, one in enumerate(contents.revisions)}
-    for number, one in enumerate(contents.revisions):
-        if one.parent is None:
-            continue
-        before = places.get(one.parent)
-        if before is None or not _begins(folder / f"revision-{number}.pdf", folder / f"revision-{before}.pdf"):
-            raise RecordError("record-chain-broken")
-    if contents.revisions[-1].sha256 != contents.head:
-        raise RecordError("record-chain-broken")
-
-
-def _begins(child: Path, parent: Path) -> bool:
-    if child.stat().st_size <= parent.stat().st_size:
-        return False
-    with child.open("rb") as newer, parent.open("rb") as older:
-        while chunk := older.read(_CHUNK):
-            if newer.read(len(chunk)) != chunk:
-                return False
-    return True

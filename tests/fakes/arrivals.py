@@ -5,14 +5,24 @@ import secrets
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from server.exchange import edxml
 from server.exchange.axis import VxpAxis
-from server.exchange.business import Meaning, New, business
-from server.exchange.model import DocumentPacket, MessageHeader, Organisation, OtherInfo, document_id
-from tests.fakes.stack import ORGANISATION, Stack
+from server.exchange.business import Meaning, New, business, status
+from server.exchange.model import (
+    DocumentPacket,
+    MessageHeader,
+    Organisation,
+    OtherInfo,
+    ResponseFor,
+    StatusCode,
+    StatusPacket,
+    document_id,
+)
+from tests.fakes.stack import ORGANISATION, Caller, Stack
 from tests.unit.server.exchange.samples import DAY
 
 SENDER = "X02"
@@ -40,7 +50,16 @@ async def send(stack: Stack, pdf: bytes, *, asked: Meaning | None = None, number
     return values.document_id
 
 
-async def _deliver(stack: Stack, packet: DocumentPacket, folder: Path) -> None:
+async def answer(stack: Stack, exchange_id: str, code: StatusCode) -> None:
+    """Answer a document of the stack's organisation by a business status, as its receiver `X02` does."""
+    folder = stack.folder / f"sent-{uuid.uuid4().hex}"
+    folder.mkdir()
+    answered = ResponseFor(organ_id=ORGANISATION, document_id=exchange_id)
+    packet = status(code, sender=Organisation(organ_id=SENDER), answered=answered, at_us=now_us())
+    await _deliver(stack, packet, folder)
+
+
+async def _deliver(stack: Stack, packet: DocumentPacket | StatusPacket, folder: Path) -> None:
     edxml.write(packet, folder / "packet")
     axis = VxpAxis(stack.axis_url, SENDER, stack.axis.secrets[SENDER], now_us)
     try:
@@ -48,6 +67,15 @@ async def _deliver(stack: Stack, packet: DocumentPacket, folder: Path) -> None:
         assert getattr(outcome, "doc_id", ""), outcome
     finally:
         await axis.close()
+
+
+async def until_judged(clerk: Caller, arrival: str, within_s: float = 90.0) -> dict[str, Any]:
+    """The arrival once our validation has spoken."""
+    deadline = time.monotonic() + within_s
+    while (found := await clerk.json("GET", f"/api/v1/arrivals/{arrival}"))["judgement"] == "pending":
+        assert time.monotonic() < deadline, "not judged"
+        await asyncio.sleep(0.05)
+    return dict(found)
 
 
 async def arrived(stack: Stack, pdf: bytes, *, kind: str = "new", within_s: float = 90.0, **packet: object) -> str:

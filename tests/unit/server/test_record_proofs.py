@@ -9,7 +9,7 @@ import pytest
 
 from server.authority.model import GRANT_TYP, Form, Grant
 from server.preservation.proofs import authority_step, openings_step
-from server.preservation.record import Contents, ContentsRevision, metadata_of
+from server.preservation.record_file import Contents, ContentsRevision, metadata_of
 from server.previews.model import encode, parse
 from server.previews.openings import OpenedPage, Openings
 from server.verification import Outcome

@@ -1,6 +1,6 @@
 /** What came over the exchange, for the clerk: what waits, one with its verdict and pages, its number or its way back; and receivers of a document of ours. */
 import { call, pause, post, read } from "./api.js";
-import { chip, frame, nothing, trouble, waiting, words } from "./frame.js";
+import { chip, frame, has, nothing, trouble, waiting, words } from "./frame.js";
 import { read as readManifest } from "./manifest.js";
 import { pageList } from "./pages.js";
 import { ago, dateTime, language, t } from "./texts.js";
@@ -10,7 +10,7 @@ import { download, field, fill, h, icon, outside, say } from "./view.js";
 const said = (found) => found.words[language()];
 
 /** What stands behind `#/a`: the list, an arrival, or `sent/` and a document of ours. @param {import("./frame.js").Screen} screen @param {string} [rest] */
-export async function arrivals({ signal, changed }, rest = "") {
+export async function arrivals({ me, signal, changed }, rest = "") {
   const [id, ours] = rest.split("/");
   const { main, deeds } = frame({ title: t(ours ? "receivers" : "arrivals"), back: ours ? `#/d/${ours}` : id ? "#/a" : "#/", kind: "lone" });
   fill(main, waiting());
@@ -34,6 +34,7 @@ export async function arrivals({ signal, changed }, rest = "") {
       deed("docReturn", (reason) => post(`/api/v1/arrivals/${id}/return`, { reason }, { tries: 3 })),
       deed("a_register", (despite) => post(`/api/v1/arrivals/${id}/register`, { despite }, { tries: 3 }), "main"),
     ]));
+    if (arrival.state === "registered" && has(me, "leader")) deeds(h("a", { class: "main", href: `#/o/new/a/${id}` }, icon("pen"), t("o_new")));
     if (judgement === "pending") pause(2000).then(() => signal.aborted || load());
     const pages = h("div");
     const shown = files.find(({ pdf }) => pdf);
@@ -47,9 +48,12 @@ export async function arrivals({ signal, changed }, rest = "") {
         reasons.map((one) => h("p", { class: "late" }, one[language()])),
       ]),
       related.map((other) => h("a", { class: "line", href: `#/a/${other.id}` }, said(other))),
-      open && field(t("mReason"), why), pages,
+      record(`/api/v1/arrivals/${id}/record`), open && field(t("mReason"), why), pages,
     ];
   }
+
+  /** Everything that proves it, as one file. @param {string} path */
+  const record = (path) => has(me, "clerk") && h("button", { class: "line", onclick: () => call("GET", path).then((bytes) => download(bytes, "application/zip", "record.zip"), (error) => say(words(error))) }, icon("down"), t("a_record"));
 
   /** @param {number} file @param {HTMLElement} place */
   async function draw(file, place) {
@@ -66,6 +70,7 @@ export async function arrivals({ signal, changed }, rest = "") {
       receivers.map((one) => line(one.name, [said(one), ...one.statuses.map((row) => [dateTime(row.received_at), " · ", said(row), " ", outside(row.description)])])),
       messages.map((one) => line(said(one), [one.receivers.join(", "), dateTime(one.created_at)])),
       purged.map((one) => line(one.person, [t("a_purged"), dateTime(one.at)])),
+      record(`/api/v1/documents/${ours}/record`),
     ];
   }
 }
