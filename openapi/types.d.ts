@@ -8,6 +8,9 @@ export type AbsenceKind = "leave" | "travel";
 
 export type AbsenceView = { deputy: string; from: string; kind: string; to: string };
 
+/** Notices that somebody had to acknowledge. `in_time`: acknowledged, or done, before anybody was told again or in that one's place. */
+export type AcknowledgementView = { in_time: number; late: number; share: number | null };
+
 /** `synchronised_at` is when the list was last taken over from the axis; null before the first time. */
 export type AgenciesView = { items: AgencyView[]; synchronised_at: string | null };
 
@@ -78,6 +81,12 @@ export type ChangesPage = { items: documents_routes_ChangeView[]; next: string }
 /** `second` is SMS or, without a number, e-mail; `all` is push and second. */
 export type Channel = "push" | "second" | "all";
 
+/** issued, deliveries, signing, acknowledgement or overdue */
+export type Chart = "issued" | "deliveries" | "signing" | "acknowledgement" | "overdue";
+
+/** `address`: where the picture is fetched (SVG); `title` is what it shows. */
+export type ChartView = { address: string; title: string };
+
 export type ClientAnswer = { client_id: string; created_at: string; name: string; scopes: string[]; state: string };
 
 export type ClientCreated = { client_id: string; client_secret: string };
@@ -88,6 +97,8 @@ export type ConflictView = { meeting: string | null; name: string; person: strin
 /** `urgency` 0 to 4: the least for its notices. `source_reference`: the caller's own name for it, given back in webhooks. */
 export type Convening = { agenda?: string; asked?: string; attendees: string[]; chair: string; ends_at: string; place: string; source_reference?: string | null; starts_at: string; title: string; urgency?: number };
 
+export type CountView = { by_day: DayView[]; count: number };
+
 /** How many of them are page images of that revision. */
 export type Counted = { counted: number };
 
@@ -97,6 +108,9 @@ export type CreateClientRequest = { name: string; scopes: Scope[] };
 export type CreatePersonRequest = { authority_line?: string; locale?: "vi" | "en"; name: string; position?: string; roles?: Role[] };
 
 export type CredentialView = { certificate: string | null; id: string; key_type: string; kind: string; not_after: string | null; state: string; subject: string };
+
+/** `day`: a local day. Days without any are left out. */
+export type DayView = { count: number; day: string };
 
 export type Decided = { state: string };
 
@@ -219,6 +233,9 @@ export type JudgedWords = { words: Words };
 
 export type Jwk = { crv: string; kty: string; x: string; y: string };
 
+/** Language of units and words */
+export type Language = "vi" | "en";
+
 /** Something on the page that is not as the rule has it; the document is taken in all the same. */
 export type LayoutWarning = { rule: string; text_en: string; text_vi: string };
 
@@ -257,6 +274,9 @@ export type NoticeSettings = { deputy?: string | null; email?: string; phone?: s
 
 /** A notice with its texts; `subject`, `number` and `headline` only reach a phone through this answer, never through a push. `about` names what it is about (`document:…`, `arrival:…`, `meeting:…`, `order:…` a direction, `escalation:…`); of one `about` the highest `revision` counts. `state` is open, acknowledged, superseded, withdrawn or settled (what it asked for was done). Who is told in another's place reads in `headline` whom they stand in for, and acknowledges for that person. */
 export type NoticeView = { about: string; acknowledged_at: string | null; created_at: string; document: string | null; expires_at: string; headline: string; id: string; kind: string; next: notices_routes_NextStep | null; number: string | null; revision: number; state: string; subject: string | null; title: string; title_en: string; urgency: number; urgency_name: string };
+
+/** Overdue now. `kind`: document or dossier. `unit`: the person or unit that holds it, the clerks, the receivers or this system. */
+export type OverdueView = { count: number; kind: string; unit: string };
 
 /** A document that waits for somebody. `what`: document or arrival. `name` None: the clerks. `idle`: its handler has not touched it for as long as the organisation allows; `overdue`: its own `due_date` has passed. `subject` only for whoever may read the document. */
 export type OverseenItem = { due_date: string | null; id: string; idle: boolean; name: string | null; number: string; overdue: boolean; position: string | null; since: string; subject: string | null; urgency: number; what: string };
@@ -304,6 +324,9 @@ export type Placement = { height_mm: number; page: number; width_mm: number; x_m
 
 /** A chain for notices of grade `urgency` and above, up to the next policy's. `duty`: who is the duty officer, in order; empty: whoever has that role. With `working_time` waiting counts working hours alone. */
 export type Policy = { duty?: (string | any)[]; steps: (Step | any)[]; urgency: number; working_time?: boolean };
+
+/** What letters would have cost: `total_dong` = `deliveries` × `tariff_dong`. */
+export type PostageView = { deliveries: number; formula: string; tariff_dong: number; total_dong: number };
 
 export type PreparedManifest = { fields: FieldArea[]; hole_end: number; hole_start: number; images: PageImage[]; length: number; page_count: number; parent: string; parent_length: number; prepared: string; renderer: string; tbs: string; typ: "hoatoc-prepared-manifest"; v: number };
 
@@ -357,6 +380,12 @@ export type Reply = { answer: Answer; reason?: string; sequence: number; substit
 /** A file's verdict ("valid" | "not_valid") and why. `reasons` speak of the file as a whole, `notes` of what was not judged. */
 export type Report = { checked_at: string; en: string; notes: Sentence[]; reasons: Sentence[]; revisions: number; sha256: string; signatures: SignatureReport[]; size: number; verdict: string; vi: string };
 
+/** One number in words, to be shown as it is. */
+export type ReportLine = { name: string; value: string };
+
+/** Documents issued and deliveries are two things and stand apart: one document goes to many receivers. */
+export type ReportView = { acknowledgement: AcknowledgementView; at: string; charts: ChartView[]; deliveries: CountView; from: string; issued: CountView; lines: ReportLine[]; overdue: OverdueView[]; postage: PostageView; signing: SigningView; to: string };
+
 /** The whole of the new revision; `sequence` is the revision that it was made from. Without `urgency` it keeps that revision's. */
 export type Rescheduling = { agenda?: string; asked?: string; attendees: string[]; chair: string; ends_at: string; place: string; sequence: number; starts_at: string; title: string; urgency?: 0 | 1 | 2 | 3 | 4 | null };
 
@@ -395,6 +424,9 @@ export type SignatureReport = { algorithm: string; certificate_sha256: string; c
 
 /** One person of the route, in order. `authority` is the line above the position, such as `KT. CHỦ TỊCH` (AUT-1). `grant`: the id of a grant of authority that gives this line instead (AUT-6); it is asked again at the signature. `field`: an empty signature field of the file to sign in; a certified file (DocMDP P=2) can be signed in such fields alone. `initials`: ký nháy of whoever drafted or checked, before those who sign and without an authority of his own (SIG-10). */
 export type SignerStep = { authority?: string; field?: string; grant?: string; initials?: boolean; person: string; placement?: Placement | null };
+
+/** Seconds from the document's arrival to its last personal signature, of what was signed in the period; null where nothing was. The median and the 90th percentile are continuous: SQL's percentile_cont. */
+export type SigningView = { documents: number; median_s: number | null; p90_s: number | null };
 
 /** The image as it is kept, cut to its ink. Pixels; `diameter_mm` of the real seal, null for a person's signature. */
 export type StampImageView = { diameter_mm: number | null; height: number; width: number };
@@ -604,6 +636,9 @@ export type Operation =
   | { name: "readPreparedManifest"; method: "GET"; path: `/api/v1/prepared/${string}/manifest`; body: undefined; answer: PreparedManifest }
   | { name: "reportPurges"; method: "POST"; path: `/api/v1/purges`; body: Purged; answer: PurgesKept }
   | { name: "reportReceipts"; method: "POST"; path: `/api/v1/receipts`; body: DeviceReports; answer: Recorded }
+  | { name: "readReport"; method: "GET"; path: `/api/v1/reports`; body: undefined; answer: ReportView }
+  | { name: "drawChart"; method: "GET"; path: `/api/v1/reports/charts/${string}`; body: undefined; answer: ArrayBuffer }
+  | { name: "exportReport"; method: "GET"; path: `/api/v1/reports/table`; body: undefined; answer: ArrayBuffer }
   | { name: "readSealQueue"; method: "GET"; path: `/api/v1/seal-queue`; body: undefined; answer: DocumentPage }
   | { name: "resumeSession"; method: "POST"; path: `/api/v1/sessions`; body: ResumeRequest; answer: SessionAnswer }
   | { name: "endSession"; method: "DELETE"; path: `/api/v1/sessions/current`; body: undefined; answer: null }
