@@ -92,7 +92,8 @@ class ArrangementService:
         """Raises: Refused("notice-rules-unusable" | "escalation-ends-with-nobody")."""
 
         async def body(tx: Transaction) -> None:
-            if not usable(rules):
+            heads = await queries.active_people(tx, actor.organisation, list(rules.heads))
+            if not usable(rules) or len(heads) < len(set(rules.heads)):
                 raise Refused("notice-rules-unusable")
             if not all(map(ends_at_a_person, rules.policies)) or await _without_duty(tx, actor.organisation, rules):
                 raise Refused("escalation-ends-with-nobody")

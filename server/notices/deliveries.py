@@ -49,6 +49,16 @@ async def deliver_to_devices(
     return made
 
 
+async def by_mail(tx: Transaction, notice: str, organisation: str, person: str, *, now_us: int) -> None:
+    """A notice by e-mail to somebody who has no device and gave an address; like a push it says nothing of its subject (NOT-3)."""
+    own = await queries.member(tx, organisation, person, now_us)
+    if own is None or not own["email"] or await queries.addresses(tx, organisation, person):
+        return
+    delivery = new_id()
+    if await queries.insert_delivery(tx, id_=delivery, notice=notice, device="", transport="email", now_us=now_us):
+        await send(tx, Lane.NORMAL, [delivery])
+
+
 async def hold(tx: Transaction, person: str, lane: Lane, until_us: int) -> None:
     """One job a person and lane releases what was held."""
     await jobs.enqueue(

@@ -64,6 +64,9 @@ const SCREENS = [
   [/^#\/away$/, async (screen) => (await opened(import("./told.js"))).awayScreen(screen)],
   [/^#\/told$/, async (screen) => (await opened(import("./told.js"))).chainsScreen(screen)],
   [/^#\/told\/([\w-]{22})$/, async (screen, id) => (await opened(import("./told.js"))).toldScreen(screen, id)],
+  [/^#\/rules$/, async (screen) => (await opened(import("./rules.js"))).rulesScreen(screen)],
+  [/^#\/held$/, async (screen) => (await opened(import("./rules.js"))).heldScreen(screen)],
+  [/^#\/calendar$/, async (screen) => (await opened(import("./rules.js"))).feedScreen(screen)],
   [/^#\/verify$/, async (screen) => (await opened(import("./verify.js"))).verifyScreen(screen)],
 ];
 

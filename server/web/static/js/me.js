@@ -258,7 +258,9 @@ export async function meScreen({ me, signal, go }) {
       (has(me, "leader") || has(me, "administrator")) && way("#/authority", "key", "authTitle"),
       signs(me) && way("#/image/mine", "pen", "imageMine"),
       (has(me, "registration_officer") || has(me, "administrator")) && way("#/image/seal", "seal", "imageSeal"),
-      keepsPeople(me) && way("#/people", "people", "peopleTitle"), way("#/away", "wait", "awayTitle"), way("#/told", "bell", "toldTitle"), way("#/verify", "tick", "verifyTitle"),
+      keepsPeople(me) && way("#/people", "people", "peopleTitle"), way("#/away", "wait", "awayTitle"), way("#/told", "bell", "toldTitle"),
+      ["leader", "administrator", "duty_officer"].some((role) => has(me, role)) && way("#/held", "warn", "held"), has(me, "administrator") && way("#/rules", "pen", "rules"),
+      way("#/calendar", "down", "feed"), way("#/verify", "tick", "verifyTitle"),
     ),
     settings(go, signal), h("p", { class: "soft small" }, t("trust")),
   );

@@ -68,7 +68,10 @@ export async function noticesScreen({ me, signal, changed }) {
 }
 
 /** Where what a notice is about is shown. @param {any} item */
-const place = ({ document, about }) => (document ? `#/d/${document}` : /^[am]/.test(about) && `#/${about[0]}/${about.split(":")[1]}`);
+const place = ({ kind, document, about }) => {
+  const [what, id] = about.replace(/^(idle|overdue):/, "").split(":");
+  return document ? `#/d/${document}` : /below|digest/.test(kind) ? "#/held" : /^[am]/.test(what) && `#/${what[0]}/${id}`;
+};
 
 /** What was acknowledged here, whatever an older answer says; whether it was sent. @type {Map<string, boolean>} */
 const acked = new Map();

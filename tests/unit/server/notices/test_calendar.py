@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from server.jobs import Lane
-from server.notices.calendar import LUNAR, add_working, held_until, is_working_day, local_us, public_holidays
+from server.notices.calendar import (
+    LUNAR,
+    add_working,
+    before_working,
+    held_until,
+    is_working_day,
+    local_us,
+    public_holidays,
+)
 from server.notices.rules import Hours, Rules
 
 RULES = Rules()
@@ -164,3 +172,17 @@ def test_what_is_held_may_go_when_the_hours_end(now_us, quiet, own, off_days):
 @given(now_us=st.integers(local_us("2024-01-01T00:00"), local_us("2035-12-01T00:00")), seconds=st.integers(1, 400_000))
 def test_working_time_is_never_shorter_than_time(now_us, seconds):
     assert add_working(now_us, seconds, RULES) >= now_us + seconds * 1_000_000
+
+
+@given(
+    st.integers(local_us("2026-01-01T00:00"), local_us("2027-12-31T00:00")),
+    st.integers(1, 400 * 3600),
+    st.sampled_from(
+        [Rules(), Rules(work=Hours(start=0, end=1440)), Rules(days={"2026-11-28": True, "2026-11-30": False})]
+    ),
+)
+def test_looking_back_over_working_time_is_looking_ahead_turned_round(now_us, seconds, rules):
+    since_us = before_working(now_us, seconds, rules)
+    assert add_working(since_us, seconds, rules) <= now_us
+    # It is the latest such time: a moment later it is not over yet.
+    assert add_working(since_us + 1_000_000, seconds, rules) > now_us

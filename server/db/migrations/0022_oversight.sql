@@ -1,0 +1,14 @@
+-- What was told of documents that stand still or are late (NOT-1): once for each stay with a handler (`since_us`), a reason and a handler
+-- ('' for the organisation's clerks). `subject` is `document:…` or `arrival:…`; `digest:…` is a morning's. `ended_us`: it moved on.
+CREATE TABLE followups (
+    organisation TEXT NOT NULL REFERENCES organisations (id),
+    subject TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    handler TEXT NOT NULL,
+    since_us BIGINT NOT NULL,
+    told_us BIGINT NOT NULL,
+    looked_us BIGINT NOT NULL,
+    ended_us BIGINT,
+    PRIMARY KEY (organisation, subject, reason, handler, since_us)
+);
+CREATE INDEX followups_open ON followups (organisation, looked_us) WHERE ended_us IS NULL;

@@ -1,0 +1,1 @@
+"""Documents that nobody touches, documents past their deadline, and what the head is told of them."""

@@ -1,0 +1,70 @@
+"""The page behind the morning's notice."""
+
+from typing import Any
+
+import msgspec
+from litestar import get
+
+from server.db import Row
+from server.http import Given
+from server.identity.guard import allow
+from server.identity.model import Actor, Role
+from server.oversight.service import OversightService
+from server.wire import iso
+
+
+class OverseenItem(msgspec.Struct, frozen=True):
+    """A document that waits for somebody. `what`: document or arrival. `name` None: the clerks. `idle`: its handler has not touched it for as
+    long as the organisation allows; `overdue`: its own `due_date` has passed. `subject` only for whoever may read the document.
+    """
+
+    what: str
+    id: str
+    number: str
+    urgency: int
+    name: str | None
+    position: str | None
+    since: str
+    due_date: str | None
+    idle: bool
+    overdue: bool
+    subject: str | None
+
+
+class Overview(msgspec.Struct, frozen=True):
+    """`held` documents wait for a person in all; `unanswered`: express notices that nobody has acknowledged yet. `items`: 200 at most."""
+
+    held: int
+    idle: int
+    overdue: int
+    unanswered: int
+    items: list[OverseenItem]
+
+
+@get(
+    "/api/v1/overview",
+    operation_id="readOverview",
+    summary="What stands still or is late in the organisation, and with whom",
+    tags=["notices", "phone"],
+    opt={**allow(roles={Role.LEADER, Role.DUTY_OFFICER, Role.ADMINISTRATOR}), "problems": ("forbidden",)},
+)
+async def overview(actor: Given[Actor], oversight: Given[OversightService]) -> Overview:
+    """For the head (`heads` of the organisation's rules, else every leader), duty officer and administrator."""
+    counts, rows = await oversight.overview(actor)
+    return Overview(
+        held=counts.held,
+        idle=counts.idle,
+        overdue=counts.overdue,
+        unanswered=counts.unanswered,
+        items=[_item(row) for row in rows],
+    )
+
+
+def _item(row: Row) -> OverseenItem:
+    return OverseenItem(
+        what=row["what"], id=row["id"], number=row["number"], urgency=row["urgency"], name=row["name"], position=row["position"], since=iso(row["since_us"]),
+        due_date=row["due_date"], idle=bool(row["idle"]), overdue=bool(row["overdue"]), subject=row["subject"],
+    )  # fmt: skip
+
+
+HANDLERS: list[Any] = [overview]
