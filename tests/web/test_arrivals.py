@@ -1,6 +1,7 @@
 """The clerk's screens of the exchange, against the whole product: register, return, and what a recall did at receivers."""
 
 import re
+import zipfile
 
 import pytest
 from playwright.async_api import expect
@@ -32,6 +33,11 @@ async def test_a_clerk_registers_an_arrival_and_answers_its_recall(people: Peopl
     await page.get_by_label("Lý do").fill("Đã gọi điện xác nhận với nơi gửi")
     await clerk.tap("Vào sổ")
     await page.get_by_text(re.compile(r"Số đến \d+/20\d\d")).wait_for()
+    async with page.expect_download() as saved:
+        await clerk.tap("Tải hồ sơ")
+    with zipfile.ZipFile(await (await saved.value).path()) as record:
+        assert {"record.json", "log.pdf", "files/01.pdf"} <= set(record.namelist())
+    await clerk.shot("80-arrival-registered")
     request = await arrived(
         stack, pdfs.plain(), asked=Revoke(document_id=exchange_id, reason="Sai thẩm quyền ban hành"), subject=SUBJECT, number="7001", kind="revoke"
     )  # fmt: skip
