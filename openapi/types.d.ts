@@ -56,8 +56,8 @@ export type AwaitingDevice = { device: DeviceAnswer; person_name: string };
 
 export type Cancellation = { reason: string; sequence: number };
 
-/** Pushes a person and hour; SMS and e-mail are counted apart. What is above waits in the inbox (C13). */
-export type Caps = { normal?: number; second?: number; urgent?: number };
+/** Pushes a person and hour: of hỏa tốc, of khẩn and thượng khẩn, of all others; SMS and e-mail. What is above waits in the inbox (C13). */
+export type Caps = { express?: number; normal?: number; second?: number; urgent?: number };
 
 export type CausedDocument = { document: string };
 

@@ -1,7 +1,8 @@
 """E-mail by SMTP (RFC 5321): a channel of escalation, as content-free as a push (NOT-3, C12).
 
-smtplib in a thread, one connection a message: escalations are few. Passwords and messages go over TLS, from the start (`smtps:`) or by
-STARTTLS, which a server without it is refused for; only a server on this machine may do without.
+smtplib in threads of its own, one connection a message: escalations are few, and a mail server that does not answer holds up nobody else.
+Passwords and messages go over TLS, from the start (`smtps:`) or by STARTTLS, which a server without it is refused for; only a server on
+this machine may do without.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import ipaddress
 import re
 import smtplib
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from email.message import EmailMessage
 from email.utils import formatdate
 from urllib.parse import urlsplit
@@ -24,6 +26,7 @@ __all__ = ["MAILBOX", "EmailTransport", "MailServer"]
 
 MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+")
 _NO_MAILBOX = {550, 551, 553}
+_THREADS = 4
 
 
 class MailServer(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +55,7 @@ class EmailTransport:
     def __init__(self, server: MailServer, *, timeout_s: float) -> None:
         self._server = server
         self._timeout_s = timeout_s
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="smtp")
 
     async def send(self, address: Address, payload: Payload) -> Outcome:
         """Send once. The Message-ID is made of the notice's opaque id, so that a mail server can drop what it has."""
@@ -59,12 +63,13 @@ class EmailTransport:
             return Rejected("not-a-mailbox")
         message = _message(self._server.sender, address.value, payload)
         try:
-            return await asyncio.to_thread(self._send, message)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._send, message)
         except (OSError, smtplib.SMTPServerDisconnected):
             return RetryAfter(RetryCause.UNREACHABLE)
 
     async def close(self) -> None:
-        """Nothing is held between messages."""
+        """Begin no more; what is under way ends within its time-outs."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _send(self, message: EmailMessage) -> Outcome:
         parts = urlsplit(self._server.url)

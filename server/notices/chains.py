@@ -20,10 +20,10 @@ from server.live import service as live
 from server.live.model import Topic
 from server.notices import escalation, queries
 from server.notices.calendar import add_working
-from server.notices.deliveries import SECOND, clear, deliver_to_devices, hold, send, within_budget
+from server.notices.deliveries import clear, deliver_to_devices, hold, send, within_budget
 from server.notices.escalation import Chain, ChainState, Later, Member, Office, Told, Way
 from server.notices.model import Escalate, NewNotice, NoticeKind, NoticeState
-from server.notices.rules import Policy, Rules, Target, read
+from server.notices.rules import Budget, Policy, Rules, Target, budget_of, read
 
 _MEMBERS = 64
 
@@ -75,6 +75,19 @@ async def step(tx: Transaction, asked: Escalate, channels: Collection[str], now_
     await _enqueue(tx, asked.notice, chain)
 
 
+async def rearm(tx: Transaction, late_us: int, limit: int) -> int:
+    """Give running chains whose step was due before `late_us` their job again; how many were looked at.
+
+    One whose job is waiting keeps that; a job that was buried leaves its chain without one, and nobody would be told any more.
+    """
+    rows = await queries.late_chains(tx, late_us, limit)
+    for row in rows:
+        await jobs.enqueue(
+            tx, "notices.escalate", Escalate(notice=row["notice"], position=row["position"]), lane=Lane.URGENT, dedupe_key=_key(row["notice"], row["position"])
+        )  # fmt: skip
+    return len(rows)
+
+
 async def foresee(db: Reads, row: Row, channels: Collection[str], now_us: int) -> tuple[Told, ...]:
     """What the next step of a running chain would do, as people are reachable now."""
     policy = msgspec.json.decode(row["policy"], type=Policy)
@@ -93,8 +106,12 @@ async def _enqueue(tx: Transaction, notice: str, chain: Chain) -> None:
         Escalate(notice=notice, position=chain.position),
         lane=Lane.URGENT,
         run_at_us=chain.due_us,
-        dedupe_key=f"notices.escalate:{notice}:{chain.position}",
+        dedupe_key=_key(notice, chain.position),
     )
+
+
+def _key(notice: str, position: int) -> str:
+    return f"notices.escalate:{notice}:{position}"
 
 
 async def _tell(tx: Transaction, origin: Row, line: Told, rules: Rules, now_us: int) -> tuple[str | None, Told]:
@@ -104,16 +121,16 @@ async def _tell(tx: Transaction, origin: Row, line: Told, rules: Rules, now_us: 
     notice = origin["notice"] if line.target is Target.PERSON else await _derived(tx, origin, line, now_us)
     lane = Lane(origin["lane"])
     if line.way is Way.PUSH:
-        until_us = await within_budget(tx, line.person, lane, rules.caps.of(lane), now_us)
+        until_us = await within_budget(tx, line.person, budget_of(lane, origin["urgency"]), rules.caps, now_us)
         made = await deliver_to_devices(
             tx, notice, origin["organisation"], line.person, step=line.position + 1, held=until_us is not None, now_us=now_us
         )  # fmt: skip
         if until_us is None:
             await send(tx, lane, made)
         else:
-            await hold(tx, line.person, lane, until_us)
+            await hold(tx, line.person, lane, origin["urgency"], until_us)
     elif line.way is not Way.INBOX:
-        if await within_budget(tx, line.person, SECOND, rules.caps.second, now_us) is not None:
+        if await within_budget(tx, line.person, Budget.SECOND, rules.caps, now_us) is not None:
             return notice, msgspec.structs.replace(line, outcome="over-cap")
         delivery = new_id()
         await queries.insert_delivery(

@@ -8,10 +8,9 @@ from server.ids import new_id
 from server.jobs import Lane
 from server.notices import queries
 from server.notices.model import HOUR_US, Deliver, DeliveryState, Purpose, Release
+from server.notices.rules import Budget, Caps, budget_of
 
 _TOGETHER = 50
-SECOND = "second"
-"""The budget of SMS and e-mail, beside those of the lanes."""
 
 
 async def clear(tx: Transaction, notice: str, *, except_device: str | None, now_us: int) -> None:
@@ -59,19 +58,20 @@ async def by_mail(tx: Transaction, notice: str, organisation: str, person: str, 
         await send(tx, Lane.NORMAL, [delivery])
 
 
-async def hold(tx: Transaction, person: str, lane: Lane, until_us: int) -> None:
-    """One job a person and lane releases what was held."""
+async def hold(tx: Transaction, person: str, lane: Lane, urgency: int, until_us: int) -> None:
+    """One job a person and budget releases what was held."""
+    budget = budget_of(lane, urgency)
     await jobs.enqueue(
         tx,
         "notices.release",
-        Release(person=person, lane=lane),
+        Release(person=person, lane=lane, express=budget is Budget.EXPRESS),
         lane=lane,
         run_at_us=until_us,
-        dedupe_key=f"notices.release:{person}:{lane}",
+        dedupe_key=f"notices.release:{person}:{budget}",
     )
 
 
-async def within_budget(tx: Transaction, person: str, budget: str, cap: int, now_us: int) -> int | None:
-    """Charge a lane's push, or `SECOND`, to the person's hour: None when it may go, else when the next hour begins (C13)."""
-    used, since_us = await queries.charge(tx, person, budget, now_us, now_us - HOUR_US)
-    return None if used <= cap else since_us + HOUR_US
+async def within_budget(tx: Transaction, person: str, budget: Budget, caps: Caps, now_us: int) -> int | None:
+    """Charge a push or message to the person's hour: None when it may go, else when the next hour begins (C13)."""
+    used, since_us = await queries.charge(tx, person, budget.value, now_us, now_us - HOUR_US)
+    return None if used <= caps.of(budget) else since_us + HOUR_US

@@ -212,10 +212,11 @@ class Deliver(msgspec.Struct, frozen=True):
 
 
 class Release(msgspec.Struct, frozen=True):
-    """Job `notices.release`: what was held for a person."""
+    """Job `notices.release`: what was held for a person, of hỏa tốc or of all else in the lane."""
 
     person: str
     lane: Lane
+    express: bool = False
 
 
 class Escalate(msgspec.Struct, frozen=True):

@@ -118,7 +118,12 @@ async def still_wanted(db: Reads, id_: str) -> bool:
         "LEFT JOIN escalations e ON e.notice = COALESCE(n.origin, n.id) WHERE y.id = $1",
         id_,
     )
-    return row is not None and row["state"] == "open" and row["seen_us"] is None and (row["step"] == 0 or row["chain"] != "stopped")
+    return (
+        row is not None
+        and row["state"] == "open"
+        and row["seen_us"] is None
+        and (row["step"] == 0 or row["chain"] != "stopped")
+    )
 
 
 async def is_seen(db: Reads, id_: str) -> bool:
@@ -131,12 +136,16 @@ async def is_seen(db: Reads, id_: str) -> bool:
     return row is not None
 
 
-async def held(tx: Reads, person: str, lane: Lane) -> list[Row]:
+# Hỏa tốc has a budget of its own, so it is held and released by itself.
+_EXPRESS = "CASE WHEN n.lane = 'urgent' AND n.urgency >= 3 THEN 1 ELSE 0 END"
+
+
+async def held(tx: Reads, person: str, lane: Lane, *, express: bool) -> list[Row]:
     """Open notices with held deliveries, oldest first."""
     return await tx.fetch_all(
         "SELECT n.id, n.organisation, n.person, n.urgency FROM notices n WHERE n.person = $1 AND n.lane = $2 AND n.state = 'open' AND EXISTS "
-        "(SELECT 1 FROM deliveries y WHERE y.notice = n.id AND y.state = 'held') ORDER BY n.created_us, n.id",
-        person, lane.value,
+        f"(SELECT 1 FROM deliveries y WHERE y.notice = n.id AND y.state = 'held') AND {_EXPRESS} = $3 ORDER BY n.created_us, n.id",
+        person, lane.value, int(express),
     )  # fmt: skip
 
 
@@ -147,12 +156,12 @@ async def free(tx: Transaction, notice: str) -> list[str]:
     return [str(row["id"]) for row in rows]
 
 
-async def fold(tx: Transaction, person: str, lane: Lane) -> None:
+async def fold(tx: Transaction, person: str, lane: Lane, *, express: bool) -> None:
     """What is still held stays in the inbox; what is overtaken says so."""
     await tx.execute(
         "UPDATE deliveries SET state = CASE (SELECT n.state FROM notices n WHERE n.id = deliveries.notice) WHEN 'open' THEN 'folded' ELSE 'superseded' END"
-        " WHERE state = 'held' AND notice IN (SELECT id FROM notices WHERE person = $1 AND lane = $2)",
-        person, lane.value,
+        f" WHERE state = 'held' AND notice IN (SELECT n.id FROM notices n WHERE n.person = $1 AND n.lane = $2 AND {_EXPRESS} = $3)",
+        person, lane.value, int(express),
     )  # fmt: skip
 
 
@@ -239,6 +248,14 @@ async def set_chain(tx: Transaction, id_: str, chain: Chain, *, expected: int) -
         "UPDATE escalations SET position = $2, state = $3, next_us = $4 WHERE notice = $1 AND state = 'running' AND position = $5",
         id_, chain.position, chain.state.value, chain.due_us, expected,
     )  # fmt: skip
+
+
+async def late_chains(tx: Reads, due_before_us: int, limit: int) -> list[Row]:
+    return await tx.fetch_all(
+        "SELECT notice, position FROM escalations WHERE state = 'running' AND next_us < $1 ORDER BY next_us LIMIT $2",
+        due_before_us,
+        limit,
+    )
 
 
 async def stop_chain(tx: Transaction, id_: str, by: str, now_us: int) -> str | None:

@@ -69,15 +69,31 @@ EXPRESS = Policy(
 """Hỏa tốc, where an organisation has said nothing else (NOT-4)."""
 
 
-class Caps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Pushes a person and hour; SMS and e-mail are counted apart. What is above waits in the inbox (C13)."""
+class Budget(StrEnum):
+    """What is counted for each person and hour by itself (C13). Hỏa tốc has its own: a storm of khẩn leaves it a push. `second`: SMS and e-mail."""
 
+    EXPRESS = "express"
+    URGENT = "urgent"
+    NORMAL = "normal"
+    BULK = "bulk"
+    SECOND = "second"
+
+
+def budget_of(lane: Lane, urgency: int) -> Budget:
+    return Budget.EXPRESS if lane is Lane.URGENT and urgency >= EXPRESS.urgency else Budget(lane.value)
+
+
+class Caps(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Pushes a person and hour: of hỏa tốc, of khẩn and thượng khẩn, of all others; SMS and e-mail. What is above waits in the inbox (C13)."""
+
+    express: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 60
     urgent: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 120
     normal: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 60
     second: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 20
 
-    def of(self, lane: Lane) -> int:
-        return self.urgent if lane is Lane.URGENT else self.normal
+    def of(self, budget: Budget) -> int:
+        caps = {Budget.EXPRESS: self.express, Budget.URGENT: self.urgent, Budget.SECOND: self.second}
+        return caps.get(budget, self.normal)
 
 
 class Idle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -21,7 +21,7 @@ from server.notices.calendar import held_until
 from server.notices.deliveries import deliver_to_devices, hold, send, within_budget
 from server.notices.model import PUSH_LANES, Deliver, DeliveryState, Escalate, Purpose, Release, interruption_of
 from server.notices.precedence import Precedence
-from server.notices.rules import Hours, read
+from server.notices.rules import DEFAULT, Budget, Hours, read
 
 log = structlog.get_logger()
 
@@ -35,6 +35,8 @@ class _Again(msgspec.Struct, frozen=True):
 
 
 _MISCONFIGURED_PAUSE_US = 60_000_000
+_LATE_US = 60_000_000
+_LATE_CHAINS = 500
 _APP_OPEN_US = 2_000_000
 """How long the first push to a device waits for its open app to say that it shows the notice. What the app does not confirm is pushed."""
 _KINDS = {
@@ -67,7 +69,12 @@ class NoticeTasks:
         }
 
     def periodic(self) -> list[Periodic]:
-        return []
+        return [Periodic(kind="notices.rearm", every_s=60, handler=self.rearm, lane=Lane.URGENT)]
+
+    async def rearm(self, _job: Job, _context: Context) -> None:
+        """Chains whose job is gone go on, a minute late at most (NOT-4)."""
+        late_us = self._clock.now_us() - _LATE_US
+        await self._db.transact(lambda tx: chains.rearm(tx, late_us, _LATE_CHAINS))
 
     async def deliver(self, job: Job, context: Context) -> None:
         """Push deliveries side by side; each is settled by itself, so that a worker that dies repeats only those without an answer."""
@@ -111,7 +118,12 @@ class NoticeTasks:
             await self._hold(row, until_us)
             return None
         shown_by_us = row["queued_us"] + _APP_OPEN_US
-        if row["listens"] and row["step"] == 0 and row["purpose"] == Purpose.NOTICE and self._clock.now_us() < shown_by_us:
+        if (
+            row["listens"]
+            and row["step"] == 0
+            and row["purpose"] == Purpose.NOTICE
+            and self._clock.now_us() < shown_by_us
+        ):
             return None if await self._settle_seen(id_) else _Again(id_, shown_by_us, None)
         return await self._apply(row, await self._send(dispatcher, row))
 
@@ -134,7 +146,7 @@ class NoticeTasks:
     async def _hold(self, row: Row, until_us: int) -> None:
         async def body(tx: Transaction) -> None:
             await queries.settle(tx, row["id"], state=DeliveryState.HELD, outcome="quiet-hours", now_us=None)
-            await hold(tx, row["person"], Lane(row["lane"]), until_us)
+            await hold(tx, row["person"], Lane(row["lane"]), row["urgency"], until_us)
 
         await self._db.transact(body)
 
@@ -145,17 +157,18 @@ class NoticeTasks:
         async def body(tx: Transaction) -> None:
             now_us = self._clock.now_us()
             await context.finish(tx)
-            held = await queries.held(tx, asked.person, asked.lane)
-            cap = 0 if not held else read(await queries.rules(tx, held[0]["organisation"])).caps.of(asked.lane)
-            if len(held) > cap:
+            held = await queries.held(tx, asked.person, asked.lane, express=asked.express)
+            caps = DEFAULT.caps if not held else read(await queries.rules(tx, held[0]["organisation"])).caps
+            budget = Budget.EXPRESS if asked.express else Budget(asked.lane.value)
+            if len(held) > caps.of(budget):
                 # The newest of the most urgent ones: none of a lower grade may stand before it.
                 held = sorted(held, key=lambda one: int(one["urgency"]))[-1:]
             deliveries: list[str] = []
             for place, notice in enumerate(held):
-                until_us = await within_budget(tx, asked.person, asked.lane, cap, now_us)
+                until_us = await within_budget(tx, asked.person, budget, caps, now_us)
                 if until_us is not None and place == 0:
                     # Jobs are due by the database's clock (D7): by ours the hour is not over yet. Nothing was pushed for what is held.
-                    await hold(tx, asked.person, asked.lane, until_us)
+                    await hold(tx, asked.person, asked.lane, notice["urgency"], until_us)
                     return
                 if until_us is not None:
                     break
@@ -163,7 +176,7 @@ class NoticeTasks:
                 deliveries += await deliver_to_devices(
                     tx, notice["id"], notice["organisation"], asked.person, step=0, held=False, now_us=now_us
                 )
-            await queries.fold(tx, asked.person, asked.lane)
+            await queries.fold(tx, asked.person, asked.lane, express=asked.express)
             await send(tx, asked.lane, deliveries)
 
         await self._db.transact(body)

@@ -11,7 +11,7 @@ from server.live.model import Topic
 from server.notices import chains, queries
 from server.notices.deliveries import clear, deliver_to_devices, hold, send, within_budget
 from server.notices.model import ESCALATES, Course, NewNotice, NoticeKind, NoticeState, lane_of, lifetime_us
-from server.notices.rules import Rules, read
+from server.notices.rules import Rules, budget_of, read
 
 SYSTEM = "system"
 
@@ -117,13 +117,13 @@ async def _tell_one(tx: Transaction, new: NewNotice, rules: Rules, now_us: int) 
         return id_, []
     if new.kind in ESCALATES:
         await chains.begin(tx, new, id_, rules, now_us)
-    until_us = await within_budget(tx, new.person, lane, rules.caps.of(lane), now_us)
+    until_us = await within_budget(tx, new.person, budget_of(lane, new.urgency), rules.caps, now_us)
     queued = await deliver_to_devices(
         tx, id_, new.organisation, new.person, step=0, held=until_us is not None, now_us=now_us
     )
     if until_us is None:
         return id_, queued
-    await hold(tx, new.person, lane, until_us)
+    await hold(tx, new.person, lane, new.urgency, until_us)
     return id_, []
 
 

@@ -298,7 +298,7 @@ async def test_a_step_is_taken_once_and_none_after_the_notice_has_ended(sqlite_d
 async def test_the_steps_of_chains_are_within_the_caps_too(sqlite_db):
     """C13: a push above waits for the next hour, a message above is not sent and the report says so."""
     house = await house_of(sqlite_db)
-    await house.arrangements.set_rules(house.boss, Rules(caps=Caps(urgent=2, second=1)))
+    await house.arrangements.set_rules(house.boss, Rules(caps=Caps(express=2, second=1)))
     notices = await house.tell(LEADER, LEADER)
     await house.work(until_us=MONDAY + 9 * MINUTE_US)
     assert receivers(house) == sorted(["+84900000001", *[f"{LEADER}-0", f"{LEADER}-1"] * 2])
@@ -449,10 +449,59 @@ async def test_after_a_storm_the_most_urgent_notice_is_the_one_that_is_pushed(sq
     house = await house_of(sqlite_db)
     await house.arrangements.set_rules(house.boss, Rules(caps=Caps(urgent=2), policies=()))
     await house.tell(*[DEPUTY] * 3, urgency=1)
-    (express,) = await house.tell(DEPUTY)
+    (urgent,) = await house.tell(DEPUTY, urgency=2)
     await house.tell(*[DEPUTY] * 3, urgency=1)
     await house.work(until_us=MONDAY + 61 * MINUTE_US)
-    assert [notice for _, _, _, notice, _ in house.sent][2:] == [express]
+    assert [notice for _, _, _, notice, _ in house.sent][2:] == [urgent]
+
+
+async def test_a_storm_of_urgent_notices_leaves_express_ones_their_pushes(db):
+    """C13: each grade's storm is its own, is released by itself at the end of its own hour, and folds nothing of the other."""
+    house = await house_of(db)
+    await house.arrangements.set_rules(house.boss, Rules(caps=Caps(urgent=2, express=2), policies=()))
+    await house.tell(*[DEPUTY] * 5, urgency=1)
+    await house.work()
+    assert len(house.sent) == 2
+    house.clock.advance(1800)
+    express = await house.tell(*[DEPUTY] * 4)
+    await house.work()
+    assert sorted(notice for _, _, _, notice, _ in house.sent[2:]) == sorted(express[:2])
+    # An hour after it began the first storm ends with one push; what is held of the second stays held.
+    await house.work(until_us=MONDAY + 61 * MINUTE_US)
+    assert len(house.sent) == 5
+    rows = await db.fetch_all(
+        "SELECT y.state FROM deliveries y JOIN notices n ON n.id = y.notice AND n.urgency = 3 ORDER BY 1"
+    )
+    assert [row["state"] for row in rows] == ["accepted", "accepted", "held", "held"]
+    await house.work(until_us=MONDAY + 91 * MINUTE_US)
+    assert sorted(notice for _, _, _, notice, _ in house.sent[5:]) == sorted(express[2:])
+    assert (await db.fetch_one("SELECT count(*) AS n FROM deliveries WHERE state = 'held'"))["n"] == 0
+
+
+async def test_a_chain_whose_job_is_gone_goes_on_and_none_goes_twice(db):
+    """A job that was buried (D14) left its chain running and nobody told; the sweep gives it a new one, and others keep theirs."""
+    house = await house_of(db)
+    (lost,) = await house.tell(LEADER)
+    (other,) = await house.tell(SECOND)
+    await db.transact(
+        lambda tx: tx.execute(
+            "UPDATE jobs SET state = 'buried', dedupe_key = NULL WHERE kind = 'notices.escalate' AND payload LIKE '%' || $1 || '%'", lost
+        )
+    )  # fmt: skip
+    await house.work(until_us=MONDAY + 5 * MINUTE_US + MINUTE_US // 2)
+    before = len(house.sent)
+    await house.tasks.rearm(None, None)
+    await house.work()
+    assert len(house.sent) == before  # half a minute late is not gone yet
+    await house.work(until_us=MONDAY + 6 * MINUTE_US + MINUTE_US // 2)
+    for _ in range(2):
+        await house.tasks.rearm(None, None)
+    await house.work(until_us=MONDAY + 60 * MINUTE_US)
+    for notice in (lost, other):
+        report = await house.arrangements.told(house.duty, notice)
+        assert report.chain["state"] == "exhausted"
+        steps = [row["step"] for row in report.lines if row["person"] in (LEADER, SECOND) and row["step"] == 1]
+        assert len(steps) == (2 if notice == lost else 1)
 
 
 async def test_the_end_of_a_storm_comes_although_two_clocks_differ(db):

@@ -12,3 +12,6 @@ CREATE TABLE followups (
     PRIMARY KEY (organisation, subject, reason, handler, since_us)
 );
 CREATE INDEX followups_open ON followups (organisation, looked_us) WHERE ended_us IS NULL;
+
+-- Running chains by when their next step is due: one whose job is gone is found here.
+CREATE INDEX escalations_due ON escalations (next_us) WHERE state = 'running';

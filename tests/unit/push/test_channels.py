@@ -1,5 +1,6 @@
 """SMS by an HTTP gateway and e-mail by SMTP: outcomes of the channels of escalation, and every byte that leaves (NOT-3, C12)."""
 
+import asyncio
 import base64
 import email.policy
 import json
@@ -182,3 +183,27 @@ async def test_a_server_elsewhere_without_tls_gets_no_word(monkeypatch):
         assert await open_email(server)[Lane.URGENT].send(MAILBOX, payload()) == Misconfigured("mail-server-refused")
     assert b"AUTH" not in mail.received
     assert b"MAIL" not in mail.received
+
+
+async def test_a_mute_mail_server_holds_up_neither_other_lanes_nor_other_threads():
+    met = asyncio.Event()
+    silent = asyncio.Event()
+
+    async def mute(_reader, writer):
+        met.set()
+        await silent.wait()
+        writer.close()
+
+    async with await asyncio.start_server(mute, "127.0.0.1", 0) as server, SmtpServer() as mail:
+        port = server.sockets[0].getsockname()[1]
+        stuck = open_email(MailServer(url=f"smtp://127.0.0.1:{port}", sender="hoatoc@example.vn"))[Lane.URGENT]
+        sends = [asyncio.create_task(stuck.send(MAILBOX, payload())) for _ in range(64)]
+        await met.wait()
+        assert await asyncio.to_thread(lambda: "free") == "free"
+        other = open_email(MailServer(url=f"smtp://127.0.0.1:{mail.port}", sender="hoatoc@example.vn"))[Lane.NORMAL]
+        assert await other.send(MAILBOX, payload()) == Delivered("email")
+        assert not any(send.done() for send in sends)
+        silent.set()
+        assert set(await asyncio.gather(*sends)) == {RetryAfter(RetryCause.UNREACHABLE)}
+        await stuck.close()
+        await other.close()
