@@ -104,6 +104,22 @@ ADVICE: Final[dict[str, tuple[str, str]]] = {
         "Khóa ký đang bị tạm khóa. Liên hệ cán bộ đăng ký hoặc trực ban để mở lại.",
         "Your key is frozen. The registration or duty officer can lift it.",
     ),
+    "directive-changed": (
+        "Ý kiến chỉ đạo vừa có thay đổi. Xem lại rồi báo cáo.",
+        "The direction has just changed. Look again, then report.",
+    ),
+    "directive-over": (
+        "Công việc này đã hoàn thành hoặc đã được rút.",
+        "This was completed or withdrawn already.",
+    ),
+    "directive-open-below": (
+        "Chờ phần việc đã giao tiếp hoàn thành, hoặc rút phần việc đó trước.",
+        "Wait until what you directed onwards is completed, or withdraw it first.",
+    ),
+    "assignee-unknown": (
+        "Chọn lại người hoặc đơn vị: thuộc cơ quan hoặc là đơn vị trực thuộc.",
+        "Choose again: people of the organisation, or organisations below it.",
+    ),
     "meeting-changed": (
         "Cuộc họp vừa có thay đổi. Xem lại rồi trả lời.",
         "The meeting has just changed. Look again, then answer.",

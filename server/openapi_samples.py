@@ -369,7 +369,7 @@ PROBLEMS_OF: dict[str, tuple[str, ...]] = {
     "withdrawDirective": ("directive-over", "directive-changed"),
     "reportDirective": ("directive-over", "directive-changed", "directive-open-below"),
     "fetchDirectiveFile": ("integrity-failed",),
-    "readDirectiveManifest": ("cannot-be-shown", "too-many-pages", "busy"),
+    "readDirectiveManifest": ("cannot-be-shown", "busy"),
     "fetchDirectivePage": ("cannot-be-shown", "busy"),
     "conveneMeeting": ("attendee-unknown",),
     "changeMeeting": ("meeting-over", "meeting-changed", "attendee-unknown"),

@@ -1,6 +1,6 @@
 """All SQL of arrivals. Every read of a user takes the actor and joins the access rule (threat C1).
 
-A service client and the clerks read what came for their organisation; nobody else does.
+A service client and the clerks read what came for their organisation, its leaders what was registered; others only through a direction.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,10 @@ _FIELDS = ArrivalRow.__struct_fields__
 _NAMES = ", ".join(f"a.{name}" for name in _FIELDS)
 # A sender may fill a header with megabytes (B6); many rows together go without it.
 _LISTED = _NAMES.replace("a.header", "substr(a.header, 1, 0) AS header")
-_READABLE = "a.organisation = $1 AND ($2 = 'service' OR EXISTS (SELECT 1 FROM roles r WHERE r.person = $3 AND r.role = 'clerk'))"
+_READABLE = (
+    "a.organisation = $1 AND ($2 = 'service' OR EXISTS (SELECT 1 FROM roles r WHERE r.person = $3 "
+    "AND (r.role = 'clerk' OR (r.role = 'leader' AND a.arrival_number IS NOT NULL))))"
+)
 
 
 def _who(actor: Actor) -> tuple[str, str, str]:
@@ -207,6 +210,14 @@ async def end(tx: Transaction, arrival: str, states: Sequence[State], to: State)
 
 async def set_own_number(tx: Transaction, arrival: str, number: str) -> int:
     return await tx.execute("UPDATE arrivals SET own_number = $2 WHERE id = $1", arrival, number)
+
+
+async def leaders(tx: Reads, organisation: str) -> list[str]:
+    rows = await tx.fetch_all(
+        "SELECT p.id FROM people p JOIN roles r ON r.person = p.id WHERE p.organisation = $1 AND p.state = 'active' AND r.role = 'leader' ORDER BY p.id",
+        organisation,
+    )
+    return [str(row["id"]) for row in rows]
 
 
 async def clerk_name(db: Reads, person: str) -> str:

@@ -1,4 +1,4 @@
-"""Arrivals over HTTP: for the clerks who decide, and for the document management system that fetches file, metadata and report."""
+"""Arrivals over HTTP: for the clerks who decide, the leaders who direct what was registered, and the document management system that fetches file, metadata and report."""
 
 from typing import Annotated, Any
 
@@ -21,7 +21,7 @@ from server.storage import Blobs
 from server.validations.model import Report
 from server.wire import iso, iso_or_none
 
-_READERS: dict[str, Any] = {"roles": {Role.CLERK}, "scopes": {"documents:read"}}
+_READERS: dict[str, Any] = {"roles": {Role.CLERK, Role.LEADER}, "scopes": {"documents:read"}}
 _CLERK: dict[str, Any] = {**allow(roles={Role.CLERK}), "idempotent": True}
 _PDF = "application/pdf"
 

@@ -1,7 +1,7 @@
-"""Use cases of arrivals: taken in with their packet, registered, returned, answered; each one transaction with what it tells the sender.
+"""Use cases of arrivals: taken in with their packet, registered, returned, answered, handled; each one transaction with what it tells the sender.
 
 What a sender may ask about a document of its own (revocation, update, take-back) waits for a clerk as well: nothing that is registered is
-changed or removed by a packet alone (reference §6.3). The answers are business statuses in the exchange's outbox (01, 02, 03, 15, 16).
+changed or removed by a packet alone (reference §6.3). The answers are business statuses in the exchange's outbox (01, 02, 03, 15, 16; 04 to 06 from directions).
 
 Longer than most: every decision tells the log, the feed, the clerks and the sender, and each is seen beside the others.
 """
@@ -48,6 +48,8 @@ from server.storage import Blobs
 _ENDS = {Kind.REVOKE: State.RECALLED, Kind.TAKE_BACK: State.RECALLED}
 _OPEN = (State.WAITING, State.REGISTERED)
 _HELD = (*_OPEN, State.RETURNED, State.REPLACED)
+# Assigned, in work, completed (reference §6.4).
+_HANDLING = (StatusCode.ASSIGNED, StatusCode.IN_PROGRESS, StatusCode.FINISHED)
 _OVER = frozenset({State.RETURNED, State.RECALLED, State.REFUSED})
 
 
@@ -175,8 +177,8 @@ class ArrivalService:
         now_us: int,
         reason: str = "",
         by: str = "",
-    ) -> None:
-        """Tell the sender by a status packet, after everything that it was told of this document before."""
+    ) -> bool:
+        """Tell the sender by a status packet, after everything that it was told of this document before; False when it was told already."""
         header = row.message()
         packet = status(
             code,
@@ -191,7 +193,7 @@ class ArrivalService:
             at_us=now_us // 1_000_000 * 1_000_000,
             staff=StaffInfo(staff=await queries.clerk_name(tx, by)) if by else None,
         )
-        await queue(
+        return await queue(
             tx,
             Letter(status=packet),
             organisation=row.organisation,
@@ -291,6 +293,7 @@ class ArrivalService:
             )  # fmt: skip
             await _tell(tx, row, "arrival.registered", State.REGISTERED, {"number": number, "year": year}, now_us)
             await self._answer(tx, row, StatusCode.ACCEPTED, by=actor.id, now_us=now_us)
+            await self._present(tx, row, now_us)
             for other in msgspec.json.decode(row.replaced, type=list[str]):
                 await self._end(tx, other, State.REPLACED, row, now_us)
             answer = msgspec.json.encode(Registered(State.REGISTERED.value, number, year))
@@ -298,6 +301,37 @@ class ArrivalService:
             return answer
 
         return await self._db.transact(body)
+
+    async def _present(self, tx: Transaction, row: ArrivalRow, now_us: int) -> None:
+        """To the leaders, who direct what is to be done (Decree 30 art. 23, 24); an urgent one at once (TIM-1)."""
+        kind = NoticeKind.TO_DIRECT
+        notices = [
+            NewNotice(
+                organisation=row.organisation, person=leader, kind=kind, urgency=row.grade, about=about_arrival(row.id), headline=row.subject[:300],
+                expires_us=now_us + lifetime_us(kind),
+            )
+            for leader in await queries.leaders(tx, row.organisation)
+        ]  # fmt: skip
+        await tell(tx, notices, now_us=now_us)
+
+    async def handled(self, tx: Transaction, arrival: str, code: StatusCode, *, by: str, now_us: int) -> None:
+        """Tell the sender how far the handling is: 04, 05 and 06 up to `code`, each once and in order, so that none is ever taken back.
+
+        `by`: who is named to the sender. What was not registered or has ended meanwhile is told nothing more.
+        """
+        row = await queries.load(tx, arrival)
+        if row is None or row.kind not in DOCUMENTS or row.state is not State.REGISTERED:
+            return
+        for one in _HANDLING[: _HANDLING.index(code) + 1]:
+            if await self._answer(tx, row, one, by=by, now_us=now_us):
+                detail = {"status_code": one.value}
+                await _log(tx, row, "arrival.handled", by or SYSTEM, detail, now_us)
+                await _tell(tx, row, "arrival.handled", row.state, detail, now_us)
+
+    async def papers(self, arrival: str) -> list[FileRow]:
+        """Its files for those whom a direction names; the caller has decided who may read. None of what its sender took back (EXC-5)."""
+        row = await queries.load(self._db, arrival)
+        return [] if row is None or row.state is State.RECALLED else await queries.files(self._db, arrival)
 
     async def give_back(self, actor: Actor, arrival: str, reason: str, once: Once) -> bytes:
         """Return the document to its sender with a reason (02, EXC-3). Raises: Refused("not-found", "conflict")."""

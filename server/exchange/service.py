@@ -126,6 +126,11 @@ class ExchangeService:
         """The file of a message, the same bytes that were sent. Raises: ExchangeError where it cannot be written."""
         return self._messages.written(message)
 
+    async def receivers(self, document: str) -> list[ReceiverRow]:
+        """Where a document of ours stands at each receiver; the caller has decided who may read it. Empty before it has left."""
+        packet = await queries.outgoing(self._db, document, DOCUMENT)
+        return [] if packet is None else await queries.receivers(self._db, packet.id)
+
     async def purged(self, actor: Actor, documents: Sequence[str]) -> int:
         """A device says that it removed its copies (EXC-5); the first word counts. How many were new."""
         device, now_us = actor.device, self._clock.now_us()

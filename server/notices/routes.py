@@ -34,7 +34,7 @@ class NextStep(msgspec.Struct, frozen=True):
 class NoticeView(msgspec.Struct, frozen=True):
     """A notice with its texts; `subject`, `number` and `headline` only reach a phone through this answer, never through a push.
 
-    `about` names what it is about (`document:…`, `meeting:…`, `escalation:…`); of one `about` the highest `revision` counts. `state` is open,
+    `about` names what it is about (`document:…`, `arrival:…`, `meeting:…`, `order:…` a direction, `escalation:…`); of one `about` the highest `revision` counts. `state` is open,
     acknowledged, superseded, withdrawn or settled (what it asked for was done). Who is told in another's place reads in `headline` whom they
     stand in for, and acknowledges for that person.
     """

@@ -31,7 +31,7 @@ from server.wire import iso
 EVENTS = (
     "document.returned", "document.refused", "document.signed", "document.sealed", "document.forwarded", "document.delivered", "document.accepted",
     "document.receivers_changed", "document.superseded", "document.deadline_missed", "arrival.deadline_missed",
-    "arrival.arrived", "arrival.registered", "arrival.returned", "arrival.answered", "arrival.recalled", "arrival.replaced",
+    "arrival.arrived", "arrival.registered", "arrival.returned", "arrival.answered", "arrival.handled", "arrival.recalled", "arrival.replaced",
     "document.recalled", "meeting.answered",
 )  # fmt: skip
 

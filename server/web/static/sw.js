@@ -118,7 +118,7 @@ self.addEventListener("push", (event) => {
 });
 
 async function opened({ notice, document, about = "" }) {
-  const hash = document ? `#/d/${document}` : about.startsWith("meeting") ? `#/m/${about.split(":")[1]}` : "#/notices";
+  const hash = document ? `#/d/${document}` : /^[amo]/.test(about) ? `#/${about[0]}/${about.split(":")[1]}` : "#/notices";
   const [window] = await self.clients.matchAll({ type: "window" });
   if (!window) return self.clients.openWindow(`/${hash}`);
   window.postMessage({ go: hash });

@@ -63,6 +63,7 @@ const SCREENS = [
   [/^#\/m(?:\/([0-9a-z/]+))?$/, async (screen, rest) => (await opened(import("./meetings.js"))).meetings(screen, rest)],
   [/^#\/away$/, async (screen) => (await opened(import("./told.js"))).awayScreen(screen)],
   [/^#\/told$/, async (screen) => (await opened(import("./told.js"))).chainsScreen(screen)],
+  [/^#\/o(?:\/([0-9a-z/]+))?$/, async (screen, rest) => (await opened(import("./directives.js"))).directives(screen, rest)],
   [/^#\/told\/([\w-]{22})$/, async (screen, id) => (await opened(import("./told.js"))).toldScreen(screen, id)],
   [/^#\/rules$/, async (screen) => (await opened(import("./rules.js"))).rulesScreen(screen)],
   [/^#\/held$/, async (screen) => (await opened(import("./rules.js"))).heldScreen(screen)],

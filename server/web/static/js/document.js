@@ -115,6 +115,7 @@ export async function documentScreen({ me, signal, changed }, id) {
           ),
           h("h3", {}, t("docRoute")), route(found),
           step && step.kind !== "seal" && h("a", { class: "line", href: `#/d/${id}/deputy` }, icon("person"), t("deputyTitle"), icon("right")),
+          has(me, "leader") && found.revisions.some((/** @type {any} */ one) => one.kind === "seal") && h("a", { class: "line", href: `#/o/new/d/${id}` }, icon("pen"), t("o_new"), icon("right")),
           h("h3", {}, t("docFiles")), files(found),
         ),
       ),

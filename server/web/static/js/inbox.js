@@ -47,7 +47,7 @@ async function list({ me, signal, go, changed }, kind) {
     const at = main.contains(document.activeElement) && document.activeElement?.getAttribute("href");
     fill(
       main,
-      !sealing && has(me, "clerk") && h("a", { class: "card", href: "#/a" }, icon("down"), t("arrivals")),
+      !sealing && h("nav", { class: "choices" }, signs(me) && h("a", { class: "plain grow", href: "#/a" }, icon("down"), t("arrivals")), h("a", { class: "plain grow", href: "#/o" }, icon("pen"), t("o_all"))),
       needsKey && h("a", { class: "card call", href: "#/enrol" }, icon("lock"), h("span", {}, h("strong", {}, t("enrolCard")), h("br"), t("enrolCardHelp"))),
       open.length ? [4, 3, 2, 1, 0].map((urgency) => {
         const rows = open.filter((item) => item.urgency === urgency);

@@ -24,7 +24,7 @@ export function meetings(screen, rest = "") {
 }
 
 /** Ask again and again while somebody looks. @param {AbortSignal} signal @param {() => Promise<any>} ask @param {(found: any) => void} draw */
-async function live(signal, ask, draw) {
+export async function live(signal, ask, draw) {
   for (let shown = ""; !signal.aborted; await pause(document.hidden ? 15_000 : 4000)) {
     const found = await ask();
     if (signal.aborted || JSON.stringify(found) === shown) continue;
@@ -81,7 +81,7 @@ const one = ({ signal, go, main, deeds, id }) => live(signal, () => read(`/api/v
 });
 
 /** @param {() => Promise<any>} act @param {() => void} [done] */
-async function sent(act, done) {
+export async function sent(act, done) {
   try {
     await act();
     say(t("mSent"));

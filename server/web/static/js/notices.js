@@ -70,7 +70,7 @@ export async function noticesScreen({ me, signal, changed }) {
 /** Where what a notice is about is shown. @param {any} item */
 const place = ({ kind, document, about }) => {
   const [what, id] = about.replace(/^(idle|overdue):/, "").split(":");
-  return document ? `#/d/${document}` : /below|digest/.test(kind) ? "#/held" : /^[am]/.test(what) && `#/${what[0]}/${id}`;
+  return document ? `#/d/${document}` : /below|digest/.test(kind) ? "#/held" : /^[amo]/.test(what) && `#/${what[0]}/${id}`;
 };
 
 /** What was acknowledged here, whatever an older answer says; whether it was sent. @type {Map<string, boolean>} */

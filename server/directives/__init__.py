@@ -1,0 +1,1 @@
+"""Leaders' directions (bút phê): lead, coordinators, deadline, progress and completion, from the phone."""
