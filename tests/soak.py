@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import PostgresCluster
-from tests.faults import attack_table
+from tests.faults import attack_table, broadcast
 from tests.faults import exchange_loops as exchange
 from tests.faults.road import loops as road
 from tests.faults.signer import loops as signer
@@ -64,6 +64,9 @@ def parts(rounds: int, seconds: int, seed: int, cluster: PostgresCluster) -> dic
         "road_replacement_race": lambda base: road.replacement_race(base, rounds, seed),
         "exchange_faulty_forwarding": lambda base: exchange.forwarding(base, rounds=10 * rounds, seed=seed),
         "exchange_kill_cycles": lambda base: exchange.kill_cycles(base, rounds=rounds, seed=seed),
+        "broadcast_kill": lambda base: on_postgres(
+            base, lambda at, url: broadcast.kill_rounds(at, max(1, rounds // 5), seed, url)
+        ),
         "attack_table": attack_table.judge_all,
         "group_commit": lambda base: asyncio.to_thread(
             _pytest, base, "tests/faults/test_group_commit.py", rounds, seed

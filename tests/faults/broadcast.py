@@ -1,0 +1,194 @@
+"""kill -9 of workers while they send a broadcast: none lost, and twice only what was sent without its answer being stored, under one id (D1).
+
+`python -m tests.faults.broadcast DATABASE ACCOUNT FCM` is one worker: the product's own worker, tasks, dispatcher and wire. Each one has a push
+service of its own, so that whoever sent a message is known; the database says at a worker's death whose answers were stored.
+"""
+
+import asyncio
+import collections
+import contextlib
+import json
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from push.dispatcher import Dispatcher, LaneSettings
+from push.transports import open_fcm
+from server.clock import SystemClock
+from server.db import Database, Transaction, migrate, open_database
+from server.demo.fcm import FcmDouble, Step
+from server.jobs import Lane, LocalWakeup, Worker, WorkerSettings, connect
+from server.notices.model import NewNotice, NoticeKind
+from server.notices.service import tell
+from server.notices.tasks import NoticeTasks
+from tests.fakes.notices import ORGANISATION, House
+
+_DEVICES_EACH = 4
+_WORKERS = 2
+_DAY_US = 86_400_000_000
+_TOGETHER = 250
+# A dead worker's jobs are anybody's after this; half a minute would be waited for at every kill.
+_LEASE_S = 2.0
+_ANSWER_S = 0.02
+_LONGEST_S = 600.0
+
+
+class Life:
+    """One worker from its start to its end, with the push service that only it knows. `unstored`: what had no stored answer when it was killed."""
+
+    def __init__(self, fcm: FcmDouble, process: asyncio.subprocess.Process) -> None:
+        self.fcm = fcm
+        self.process = process
+        self.killed = False
+        self.unstored: set[tuple[str, str]] = set()
+
+    def sent(self) -> collections.Counter[tuple[str, str]]:
+        """(device, notice) of every message that it was told is accepted, or that was on its way when it died."""
+        return collections.Counter(
+            (record.address or "", record.body["message"]["data"]["id"])
+            for record in self.fcm.records
+            if record.answer == "slow"
+        )
+
+
+async def kill_rounds(
+    base: Path, rounds: int, seed: int, database: str, *, devices: int = 10_000, kills: int = 4
+) -> dict[str, Any]:
+    """`rounds` broadcasts to `devices` phones by two workers, `kills` of them killed each time at random."""
+    rng = random.Random(seed)
+    base.mkdir(parents=True, exist_ok=True)
+    db = await open_database(database)
+    try:
+        await migrate(db)
+        people = await _people(db, devices // _DEVICES_EACH)
+        found: collections.Counter[str] = collections.Counter(
+            dict.fromkeys(("lost", "doubled", "repeated", "kills", "unsettled"), 0)
+        )
+        for _ in range(rounds):
+            found.update(await _round(base, rng, db, database, people, kills))
+    finally:
+        await db.close()
+    return {"rounds": rounds, "devices": devices, "seed": seed, **found}
+
+
+async def _round(
+    base: Path, rng: random.Random, db: Database, database: str, people: list[str], kills: int
+) -> dict[str, int]:
+    await _broadcast(db, people)
+    wanted = {(str(row["device"]), str(row["notice"])) for row in await _deliveries(db, "queued")}
+    lives: list[Life] = []
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def live() -> Life:
+            life = await stack.enter_async_context(_worker(base, database))
+            lives.append(life)
+            return life
+
+        running = [await live() for _ in range(_WORKERS)]
+        at = sorted(rng.sample(range(1, len(wanted) * 9 // 10), kills))
+        deadline = time.monotonic() + _LONGEST_S
+        while time.monotonic() < deadline:
+            sent = sum(len(life.fcm.records) for life in lives)
+            if at and sent >= at[0]:
+                at.pop(0)
+                await _kill(db, victim := running.pop(rng.randrange(len(running))))
+                assert victim.killed
+                running.append(await live())
+            elif sent >= len(wanted) and not await _deliveries(db, "queued"):
+                break
+            await asyncio.sleep(0.02)
+        left = len(await _deliveries(db, "queued"))
+        unsettled = left + len(await db.fetch_all("SELECT id FROM jobs WHERE state = 'buried'"))
+    return {**_judge(lives, wanted), "kills": sum(life.killed for life in lives), "unsettled": unsettled}
+
+
+def _judge(lives: list[Life], wanted: set[tuple[str, str]]) -> dict[str, int]:
+    """Each wanted message left once; again only after a worker was killed that had sent it and had not stored the answer.
+
+    A message to the wrong device or under another id than its notice's is none of the wanted ones, and so a doubled one.
+    """
+    counts = [(life, life.sent()) for life in lives]
+    lost = doubled = repeated = 0
+    for key in wanted | {key for _, sent in counts for key in sent}:
+        times = sum(sent[key] for _, sent in counts)
+        excused = sum(1 for life, sent in counts if sent[key] == 1 and life.killed and key in life.unstored)
+        lost += key in wanted and times == 0
+        extra = times - 1 if key in wanted else times
+        repeated += max(0, min(extra, excused))
+        doubled += max(0, extra - excused)
+    return {"lost": lost, "doubled": doubled, "repeated": repeated}
+
+
+async def _kill(db: Database, life: Life) -> None:
+    life.process.send_signal(signal.SIGKILL)
+    await life.process.wait()
+    life.killed = True
+    life.unstored = {(str(row["device"]), str(row["notice"])) for row in await _deliveries(db, "queued")}
+
+
+@contextlib.asynccontextmanager
+async def _worker(base: Path, database: str) -> AsyncIterator[Life]:
+    async with FcmDouble() as fcm:
+        fcm.script("*", Step("slow", times=None, seconds=_ANSWER_S))
+        account = base / f"account-{fcm.port}.json"
+        fcm.write_service_account(account)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.faults.broadcast", database, str(account), fcm.url,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        )  # fmt: skip
+        try:
+            yield Life(fcm, process)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
+async def _people(db: Database, number: int) -> list[str]:
+    house = House(db, time.time_ns() // 1000)
+    people = [f"{one:032x}" for one in range(number)]
+    for start in range(0, number, _TOGETHER):
+        await asyncio.gather(*(house.person(one, devices=_DEVICES_EACH) for one in people[start : start + _TOGETHER]))
+    return people
+
+
+async def _broadcast(db: Database, people: list[str]) -> None:
+    now_us = time.time_ns() // 1000
+    for start in range(0, len(people), _TOGETHER):
+        notices = [
+            NewNotice(
+                organisation=ORGANISATION, person=person, kind=NoticeKind.SEALED, urgency=0, about="", expires_us=now_us + _DAY_US, lane=Lane.BULK
+            )
+            for person in people[start : start + _TOGETHER]
+        ]  # fmt: skip
+
+        async def body(tx: Transaction, notices: list[NewNotice] = notices) -> None:
+            await tx.execute("DELETE FROM push_budgets")  # no storm is meant here
+            await tell(tx, notices, now_us=now_us)
+
+        await db.transact(body)
+
+
+async def _deliveries(db: Database, state: str) -> list[Any]:
+    return await db.fetch_all("SELECT device, notice FROM deliveries WHERE state = $1", state)
+
+
+async def _work(database: str, account: Path, url: str) -> None:
+    """Until it is killed."""
+    db = await open_database(database)
+    clock, wakeup = SystemClock(), LocalWakeup()
+    connect(db, wakeup)
+    lanes = await open_fcm(json.loads(account.read_text()), base_url=url)
+    settings = {lane: LaneSettings(transport=each, concurrency=64) for lane, each in lanes.items()}
+    dispatcher = Dispatcher(settings, now_us=clock.now_us, monotonic_us=clock.monotonic_us)
+    tasks = NoticeTasks(db, clock, House(db, 0).tasks._identity, {"fcm": dispatcher})
+    await Worker(db, tasks.handlers(), clock, wakeup, settings=WorkerSettings(lease_s=_LEASE_S, poll_s=0.2)).run()
+
+
+if __name__ == "__main__":
+    asyncio.run(_work(sys.argv[1], Path(sys.argv[2]), sys.argv[3]))
