@@ -84,8 +84,8 @@ export type Channel = "push" | "second" | "all";
 /** issued, deliveries, signing, acknowledgement or overdue */
 export type Chart = "issued" | "deliveries" | "signing" | "acknowledgement" | "overdue";
 
-/** `address`: where the picture is fetched (SVG); `title` is what it shows. */
-export type ChartView = { address: string; title: string };
+/** A picture of `/api/v1/reports/charts/{name}`; `title` is what it shows. */
+export type ChartView = { name: string; title: string };
 
 export type ClientAnswer = { client_id: string; created_at: string; name: string; scopes: string[]; state: string };
 
