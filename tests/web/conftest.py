@@ -169,6 +169,7 @@ async def open_site(folder: Path) -> AsyncIterator[Site]:
         serving = asyncio.create_task(server.serve())
         await until_open(port)
         yield Site(stack, origin, push)
+        stack.wiring.live.end()  # as `hoatoc serve` does: streams that are open would hold the server
         server.stop()
         with contextlib.suppress(asyncio.TimeoutError, asyncio.CancelledError):
             await asyncio.wait_for(serving, 10)

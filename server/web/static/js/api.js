@@ -24,10 +24,10 @@ export class Problem extends Error {
 /** No answer came: whether the server did anything is not known. */
 export class Offline extends Error {}
 
-/** Fires `online`, `offline` (what calls meet, not what the radio says), `kept` (a copy is shown; its time) and `revoked`. */
+/** Fires `online`, `offline` (what calls meet, not what the radio says), `kept` (a copy is shown; its time), `revoked`, and `notices` and `meetings` when they have changed. */
 export const events = new EventTarget();
 /** @param {string} name */
-const tell = (name) => events.dispatchEvent(new Event(name));
+export const tell = (name) => events.dispatchEvent(new Event(name));
 
 let answered = false; // whether the server was heard since this window began
 
@@ -64,7 +64,7 @@ export async function forget() {
 export const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** One request, without a second try. @param {string} method @param {string} path @param {string | undefined} token @param {any} options */
-async function send(method, path, token, { json, form, headers = {}, jti, signal }) {
+async function send(method, path, token, { json, form, headers = {}, jti, signal, open }) {
   const me = /** @type {store.Device} */ (await self());
   const url = new URL(path, location.origin);
   const proof = await dpop(me.session, { method, url: url.origin + url.pathname, token, now: now() / 1000, jti });
@@ -79,7 +79,7 @@ async function send(method, path, token, { json, form, headers = {}, jti, signal
     });
     if (answer.ok) {
       answered = true;
-      const body = answer.status === 204 ? new ArrayBuffer(0) : await answer.arrayBuffer();
+      const body = open ? /** @type {any} */ (answer) : answer.status === 204 ? new ArrayBuffer(0) : await answer.arrayBuffer();
       tell("online");
       return body;
     }
@@ -161,6 +161,44 @@ async function authorised(method, path, options) {
     tokens = await fresh(tokens.access);
     return timed(method, path, tokens.access, options);
   }
+}
+
+/** Where this window's stream stands. */
+let last = "";
+/**
+ * Hear what is new until the server, the network or `ending` ends it. Gives whether anything came: some networks hold streams back. Nothing, where it cannot be told.
+ * @param {AbortController} ending @param {(name: string) => void} hear
+ */
+export async function listen(ending, hear) {
+  const { signal } = ending;
+  /** @type {boolean | undefined} */
+  let heard;
+  let rest = "";
+  let timer = setTimeout(() => {
+    heard = false;
+    ending.abort();
+  }, 10_000);
+  try {
+    const answer = await authorised("GET", "/api/v1/live", { headers: last ? { "Last-Event-ID": last } : {}, signal, open: true });
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let part; !(part = await reader.read()).done; ) {
+      heard = true;
+      clearTimeout(timer);
+      timer = setTimeout(() => ending.abort(), 40_000);
+      const blocks = (rest + part.value).split("\n\n");
+      rest = blocks.pop() ?? "";
+      for (const block of blocks) {
+        const [, id, name] = /^id: (.*)\nevent: (.*)/.exec(block) ?? [];
+        if (!name) continue;
+        last = id;
+        hear(name);
+      }
+    }
+  } catch (error) {
+    if (error instanceof Problem) heard = false;
+  }
+  clearTimeout(timer);
+  return heard;
 }
 
 /**

@@ -1,5 +1,5 @@
 /** The start of the client: who is here, which screen, what has changed on the server. */
-import { Problem, events, flush, forget, meanwhile, pause, post, read, self } from "./api.js";
+import { Problem, events, flush, forget, listen as hearing, meanwhile, pause, post, read, self, tell } from "./api.js";
 import { approveScreen, batchScreen } from "./approve.js";
 import { documentScreen, giveBack } from "./document.js";
 import { frame, has, keepsPeople, nothing, panes, reads, trouble, waiting, wide } from "./frame.js";
@@ -13,6 +13,8 @@ import { dateTime, language, speak, t } from "./texts.js";
 import { fill, h, icon, say } from "./view.js";
 
 const LIVE_MS = 4000;
+/** Where no stream comes through: how often the server is asked before the next try. */
+const ASKING = 15;
 const CALM_MS = 3000;
 const DOCUMENT = "([0-9a-f]{32})";
 
@@ -61,11 +63,12 @@ const SCREENS = [
   [/^#\/image\/(mine|seal)$/, async (screen, which) => (await opened(import("./authority.js"))).imageScreen(screen, which)],
   [/^#\/a(?:\/([0-9a-z/]+))?$/, async (screen, rest) => (await opened(import("./arrivals.js"))).arrivals(screen, rest)],
   [/^#\/m(?:\/([0-9a-z/]+))?$/, async (screen, rest) => (await opened(import("./meetings.js"))).meetings(screen, rest)],
+  [/^#\/o(?:\/([0-9a-z/]+))?$/, async (screen, rest) => (await opened(import("./directives.js"))).directives(screen, rest)],
   [/^#\/away$/, async (screen) => (await opened(import("./told.js"))).awayScreen(screen)],
   [/^#\/told$/, async (screen) => (await opened(import("./told.js"))).chainsScreen(screen)],
-  [/^#\/o(?:\/([0-9a-z/]+))?$/, async (screen, rest) => (await opened(import("./directives.js"))).directives(screen, rest)],
   [/^#\/told\/([\w-]{22})$/, async (screen, id) => (await opened(import("./told.js"))).toldScreen(screen, id)],
   [/^#\/rules$/, async (screen) => (await opened(import("./rules.js"))).rulesScreen(screen)],
+  [/^#\/reports$/, async (screen) => (await opened(import("./reports.js"))).reportsScreen(screen)],
   [/^#\/held$/, async (screen) => (await opened(import("./rules.js"))).heldScreen(screen)],
   [/^#\/calendar$/, async (screen) => (await opened(import("./rules.js"))).feedScreen(screen)],
   [/^#\/verify$/, async (screen) => (await opened(import("./verify.js"))).verifyScreen(screen)],
@@ -160,14 +163,49 @@ async function start() {
   }
   if (ended) return;
   if (JSON.stringify(me) !== early) show();
-  if (me && reads(me)) follow();
+  follow();
   flush().then(renew).catch(() => {});
 }
 
-/** Keep up with the changes feed while somebody looks. Without a place yet, what lies behind is passed over. */
+const shown = async () => {
+  while (document.hidden) await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
+};
+
+/** Keep up while somebody looks: by the stream, else by asking again and again. */
 async function follow() {
-  let place = (await store.get("place")) ?? "";
-  for (let first = !place; !ended; first = false) {
+  let turn = Promise.resolve();
+  const hear = (/** @type {string} */ name) => {
+    const all = name === "reload";
+    if (all || name === "changes") turn = turn.then(catchUp);
+    for (const one of ["notices", "meetings"]) if (all || name === one) tell(one);
+  };
+  for (let asking = 0; !ended; asking--) {
+    await shown();
+    const ending = new AbortController();
+    const { signal } = ending;
+    const end = () => ending.abort();
+    document.addEventListener("visibilitychange", end, { signal });
+    window.addEventListener("offline", end, { signal });
+    events.addEventListener("revoked", end, { signal });
+    const heard = asking > 0 ? undefined : await hearing(ending, hear);
+    end();
+    if (heard === false) asking = ASKING;
+    if (!heard) {
+      await shown();
+      hear("reload");
+      await turn;
+    }
+    await pause(heard ? Math.random() * CALM_MS : LIVE_MS);
+  }
+}
+
+/** @type {string | undefined} */
+let place;
+/** The changes feed to its end, however long the network is away. Without a place yet, what lies behind is passed over. */
+async function catchUp() {
+  place ??= (await store.get("place")) ?? "";
+  const first = !place;
+  while (!ended && me && reads(me)) {
     try {
       /** @type {Set<string>} */
       const documents = new Set();
@@ -187,11 +225,12 @@ async function follow() {
         if (!first) changed(documents);
         tidy().catch(() => {});
       }
+      return;
     } catch (error) {
       if (error instanceof Problem && error.status < 500 && error.status !== 401) return;
     }
     await pause(LIVE_MS);
-    while (document.hidden && !ended) await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
+    await shown();
   }
 }
 
@@ -232,7 +271,11 @@ const back = () => {
   if (banner.hidden) return;
   banner.hidden = true;
   flush().catch(() => {});
-  if (stale) changed(every);
+  if (stale) {
+    changed(every);
+    tell("notices");
+    tell("meetings");
+  }
   stale = false;
 };
 events.addEventListener("online", back);
@@ -256,5 +299,6 @@ if ("serviceWorker" in navigator) {
   navigator.serviceWorker.addEventListener("message", ({ data }) => {
     if (data.go) go(data.go);
     if (data.changed) changed(new Set([data.changed]));
+    if ("changed" in data) tell("notices");
   });
 }

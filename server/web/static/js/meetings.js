@@ -1,5 +1,5 @@
 /** Meetings: mine, one of them with its answer and papers, calling and changing one. Clocks stand as in Vietnam, wherever the device is. */
-import { call, every, now, pause, post, read } from "./api.js";
+import { call, events, every, now, pause, post, read } from "./api.js";
 import { chip, frame, has, nothing, waiting, words } from "./frame.js";
 import { imageOf, read as readManifest } from "./manifest.js";
 import { purge } from "./offline.js";
@@ -25,7 +25,13 @@ export function meetings(screen, rest = "") {
 
 /** Ask again and again while somebody looks. @param {AbortSignal} signal @param {() => Promise<any>} ask @param {(found: any) => void} draw */
 export async function live(signal, ask, draw) {
-  for (let shown = ""; !signal.aborted; await pause(document.hidden ? 15_000 : 4000)) {
+  let hear = () => {};
+  /** @type {Promise<void>} */
+  let next;
+  for (const name of ["meetings", "notices"]) events.addEventListener(name, () => hear(), { signal });
+  // What changes by the clock alone is seen within half a minute.
+  for (let shown = ""; !signal.aborted; await Promise.race([next, pause(30_000)])) {
+    next = new Promise((resolve) => (hear = resolve));
     const found = await ask();
     if (signal.aborted || JSON.stringify(found) === shown) continue;
     shown = JSON.stringify(found);

@@ -1,5 +1,5 @@
 /** The notices of this person, newest first, and their acknowledgement. */
-import { later, post, read } from "./api.js";
+import { events, later, post, read } from "./api.js";
 import { chip, frame, nothing, trouble, waiting, words } from "./frame.js";
 import { queued } from "./offline.js";
 import { standing, subscribe, tidy, turnOff } from "./push.js";
@@ -8,7 +8,7 @@ import { ago, dateTime, language, t } from "./texts.js";
 import { fill, h, icon, outside, say } from "./view.js";
 
 /** @param {import("./frame.js").Screen} screen */
-export async function noticesScreen({ me, signal, changed }) {
+export async function noticesScreen({ me, signal }) {
   const { main } = frame({ title: t("navNotices"), me, tab: "notices" });
   fill(main, waiting());
   /** @type {any[]} */
@@ -63,7 +63,7 @@ export async function noticesScreen({ me, signal, changed }) {
       item.acknowledged_at || acked.has(item.id) ? mark(item.acknowledged_at || acked.get(item.id)) : button,
     );
   }
-  changed(load);
+  events.addEventListener("notices", load, { signal });
   await load();
 }
 
@@ -85,6 +85,7 @@ const title = (item) => (language() === "en" ? item.title_en : item.title);
 const told = new Set();
 /** @param {any[]} items */
 async function seen(items) {
+  if (document.hidden) return; // nobody sees it: it is pushed
   const at = new Date().toISOString();
   const fresh = items.filter((item) => !told.has(item.id) && !item.acknowledged_at).slice(0, 200);
   if (!fresh.length) return;
