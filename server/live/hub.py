@@ -118,7 +118,7 @@ class Hub:
         mine = self._streams.setdefault(actor.id, {})
         for oldest in list(mine.values())[: max(0, len(mine) + 1 - self._most_each)]:
             oldest.end()
-            self._forget(oldest)
+            self.close(oldest)
         self._streams.setdefault(actor.id, {})[stream.id] = stream
         try:
             await self._begin(stream, told)

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from server.db import Reads, Transaction
 from server.live.model import Places, Topic
 
-_TOGETHER = 200
+_TOGETHER = 90
 
 
 async def advance(tx: Transaction, topic: Topic, people: Sequence[str]) -> None:

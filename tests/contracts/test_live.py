@@ -1,0 +1,428 @@
+"""Live streams on both engines and over Redis: nothing is missed, whatever is lost; an open app is not pushed what it shows (C1, C7, C12, D9)."""
+
+import asyncio
+import random
+import subprocess
+import sys
+
+import pytest
+import pytest_asyncio
+
+from server.bus import LocalBus
+from server.bus_redis import RedisBus
+from server.clock import SystemClock
+from server.db import open_database
+from server.documents import queries as document_queries
+from server.errors import Refused
+from server.identity.model import Actor, Role
+from server.live import queries
+from server.live.hub import Hub
+from server.live.model import Places, Topic, places_of
+from server.live.service import connect, touch
+from server.notices.calendar import local_us
+from server.notices.model import DeviceEvent
+from tests.conftest import program
+from tests.fakes.notices import ORGANISATION, House
+
+pytestmark = pytest.mark.asyncio
+LONG = 60.0
+NEVER_S = 3600.0
+SECOND_US = 1_000_000
+MONDAY = local_us("2026-11-23T09:00")
+ANNA, BINH, CHI = (digit * 32 for digit in "abc")
+
+
+def actor(person, organisation=ORGANISATION):
+    return Actor("person", person, organisation, device=f"{person}-0")
+
+
+class Client:
+    """Reads a stream as a browser does: keeps the last id, and comes back with it."""
+
+    def __init__(self, hub, person, last=None):
+        self.hub, self.person = hub, person
+        self.last = last
+        self.names = []
+        self.stream = None
+        self._reading = None
+
+    async def __aenter__(self):
+        until_us = SystemClock().now_us() + 600 * SECOND_US
+        self.stream = await self.hub.open(actor(self.person), places_of(self.last), until_us)
+        self._rang = asyncio.Event()
+        self._reading = asyncio.create_task(self._read())
+        return self
+
+    async def __aexit__(self, *_):
+        self.hub.close(self.stream)
+        self._reading.cancel()
+        await asyncio.wait([self._reading])
+
+    async def _read(self):
+        while body := await self.stream.next():
+            for block in body.decode().split("\n\n")[:-1]:
+                if not block.startswith(":"):
+                    lines = dict(line.split(": ", 1) for line in block.split("\n"))
+                    self.last = lines["id"]
+                    self.names.append(lines["event"])
+            self._rang.set()
+
+    @property
+    def places(self):
+        return places_of(self.last)
+
+    async def until(self, wanted):
+        async with asyncio.timeout(LONG):
+            while not wanted(self):
+                self._rang.clear()
+                await self._rang.wait()
+
+
+async def settle_in(db, *people):
+    """People with a phone each and a session that lives."""
+    house = House(db, SystemClock().now_us())
+    for person in people:
+        await house.person(person, Role.LEADER)
+
+        async def signed_in(tx, person=person):
+            await tx.execute(
+                "INSERT INTO refresh_families (id, device, generation, state, created_us, rotated_us, expires_us) VALUES ($1, $2, 1, 'active', 1, 1, $3)",
+                person, f"{person}-0", 2**60,
+            )  # fmt: skip
+            await tx.execute(
+                "INSERT INTO access_tokens (token_hash, family, device, expires_us) VALUES ($1, $1, $2, $3)",
+                person, f"{person}-0", 2**60,
+            )  # fmt: skip
+
+        await db.transact(signed_in)
+    return house
+
+
+def hub_of(db, bus, *, poll_s=NEVER_S, most=100, most_each=8):
+    hub = Hub(db, bus, SystemClock(), most=most, most_each=most_each, poll_s=poll_s)
+    connect(db, bus)
+    bus.start()
+    return hub
+
+
+def told(db, person, topic=Topic.NOTICES):
+    return db.transact(lambda tx: touch(tx, topic, [person]))
+
+
+@pytest_asyncio.fixture
+async def two(db_url):
+    """The same database as two processes have it."""
+    one, other = await open_database(db_url), await open_database(db_url)
+    yield one, other
+    await one.close()
+    await other.close()
+
+
+async def test_places_count_what_changed_however_many_write_at_once(two):
+    """Each topic and person has one row, locked to the end of its transaction: no place is lost or given twice."""
+    people = [f"{number:032x}" for number in range(250)]
+    await asyncio.gather(*(db.transact(lambda tx: touch(tx, Topic.NOTICES, people[:3])) for db in two * 10))
+    await two[0].transact(lambda tx: touch(tx, Topic.MEETINGS, people))
+    found = await queries.places(two[1], people)
+    assert [found[one] for one in people[:4]] == [Places(0, 20, 1)] * 3 + [Places(0, 0, 1)]
+    assert len(found) == 250
+
+
+async def test_the_feed_concerns_whom_it_shows(db):
+    """C1: exactly those whom `GET /changes` shows something behind a place."""
+    house = await settle_in(db, ANNA, BINH)
+    await house.person(CHI, Role.CLERK)
+    chosen = random.Random(7)
+
+    async def change(tx, number):
+        seq = await document_queries.next_change(tx, ORGANISATION)
+        await document_queries.insert_change(
+            tx, organisation=ORGANISATION, seq=seq, document=f"d{number % 4}", kind="k", tombstone=0, state="s", detail=b"{}", now_us=number
+        )  # fmt: skip
+
+    async def documents(tx):
+        for number in range(4):
+            await tx.execute(
+                "INSERT INTO documents (id, organisation, client, state, state_since_us, head, version, page_count, code_number, code_notation, subject, type_name,"
+                " urgency, promulgation_place, promulgation_date, header, exchange_id, created_us, updated_us)"
+                " VALUES ($1, $2, 'c', 's', 1, 'h', 1, 1, '1', 'x', 'x', 'x', 0, 'x', 'x', $3, $1, 1, 1)",
+                f"d{number}", ORGANISATION, b"",
+            )  # fmt: skip
+            for reader in chosen.sample([ANNA, BINH], number % 3):
+                await document_queries.put_reader(
+                    tx, person=reader, document=f"d{number}", organisation=ORGANISATION, reason="sign", waiting=0, urgency=0, now_us=1
+                )  # fmt: skip
+
+    await db.transact(documents)
+    for number in range(8):
+        await db.transact(lambda tx, number=number: change(tx, number))
+    for after in range(9):
+        concerned = await queries.concerned(db, ORGANISATION, after)
+        for person in (ANNA, BINH, CHI):
+            shown = await document_queries.changes(db, actor(person), after=after, limit=100)
+            newest = shown[-1]["seq"] if shown else 0
+            assert concerned.get(person, 0) == newest, (after, person)
+            assert await queries.last_change_for(db, ORGANISATION, person, after) == newest
+        assert await queries.concerned(db, "o2", after) == {}
+
+
+async def test_a_process_hears_of_what_another_one_commits(two, redis_server):
+    """Through Redis alone: nobody polls here."""
+    await settle_in(two[0], ANNA, BINH)
+    buses = [RedisBus(redis_server.url), RedisBus(redis_server.url)]
+    near, far = (hub_of(db, bus) for db, bus in zip(two, buses, strict=True))
+    try:
+        async with Client(near, ANNA) as here, Client(far, ANNA) as there, Client(far, BINH) as other:
+            for client in (here, there, other):
+                await client.until(lambda one: one.names == ["reload"])
+            for number in range(1, 4):
+                await until_told([here, there], two[number % 2], ANNA)
+            assert other.names == ["reload"]
+            assert here.places == there.places
+    finally:
+        for each in (near, far):
+            await each.stop()
+        for bus in buses:
+            await bus.close()
+
+
+async def until_told(clients, db, person):
+    before = [client.places.notices for client in clients]
+    await told(db, person)
+    for client, place in zip(clients, before, strict=True):
+        await client.until(lambda one, place=place: one.places.notices > place)
+
+
+_WRITER = """
+import asyncio, sys
+from server.bus_redis import RedisBus
+from server.db import open_database
+from server.live.model import Topic
+from server.live.service import connect, touch
+
+async def main(url, redis, person):
+    db, bus = await open_database(url), RedisBus(redis)
+    connect(db, bus)
+    bus.start()
+    for line in sys.stdin:
+        await db.transact(lambda tx: touch(tx, Topic.NOTICES, [person]))
+        await asyncio.sleep(0.02)
+    while bus._waiting:
+        await asyncio.sleep(0.01)
+    await bus.close()
+    await db.close()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_redis_killed_and_emptied_under_load_loses_nothing(two, db_url, redis_server):
+    """D9: a process writes, another has the streams; Redis dies, comes back empty, drops everybody. Clients that come and go hear of all."""
+    await settle_in(two[0], ANNA)
+    bus = RedisBus(redis_server.url)
+    hub = hub_of(two[1], bus, poll_s=0.2)
+    writer = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _WRITER, db_url, redis_server.url, ANNA, stdin=asyncio.subprocess.PIPE
+    )
+    rounds = 60
+    try:
+        writer.stdin.write(b"x\n" * rounds)
+        writer.stdin.close()
+        cli = [program("redis-cli", "redis-tools"), "-s", str(redis_server.socket)]
+        client, cuts = Client(hub, ANNA), 0
+        async with Client(hub, ANNA) as steady:
+            while client.last is None or client.places.notices < rounds:
+                async with Client(hub, ANNA, client.last) as client:
+                    place = -1 if client.last is None else client.places.notices
+                    await client.until(lambda one, place=place: one.last is not None and one.places.notices > place)
+                if cuts % 10 == 3:
+                    await asyncio.to_thread(redis_server.stop)
+                if cuts % 10 == 6:
+                    await asyncio.to_thread(redis_server.start)
+                    await asyncio.to_thread(
+                        subprocess.run, [*cli, "client", "kill", "type", "pubsub"], check=False, capture_output=True
+                    )
+                    await asyncio.to_thread(subprocess.run, [*cli, "flushall"], check=False, capture_output=True)
+                cuts += 1
+            await steady.until(lambda one: one.places.notices == rounds)
+        assert client.names != []
+        assert (await queries.places(two[0], [ANNA]))[ANNA].notices == rounds
+    finally:
+        if redis_server._process is None:
+            redis_server.start()  # the writer's last messages leave
+        await asyncio.wait_for(writer.wait(), LONG)
+        await hub.stop()
+        await bus.close()
+
+
+async def test_without_any_wake_up_the_poll_finds_it(two):
+    """SQLite with a worker of its own and no Redis, or a Redis that is gone: seconds later, and complete."""
+    await settle_in(two[0], ANNA)
+    hub = hub_of(two[1], LocalBus(), poll_s=0.05)
+    async with Client(hub, ANNA) as client:
+        await client.until(lambda one: one.names == ["reload"])
+        await two[0].transact(lambda tx: touch(tx, Topic.MEETINGS, [ANNA]))
+        await client.until(lambda one: one.names == ["reload", "meetings"])
+    await hub.stop()
+
+
+async def test_a_database_that_does_not_answer_ends_no_stream(two):
+    await settle_in(two[0], ANNA)
+    hub = hub_of(two[0], LocalBus(), poll_s=0.05)
+    async with Client(hub, ANNA) as client:
+        await client.until(lambda one: one.names == ["reload"])
+        hub._db = _Broken(hub._db)
+        await told(two[0], ANNA)
+        await hub._db.refused.wait()
+        hub._db = hub._db.whole
+        await client.until(lambda one: one.names == ["reload", "notices"])
+    await hub.stop()
+
+
+class _Broken:
+    def __init__(self, whole):
+        self.whole = whole
+        self.refused = asyncio.Event()
+
+    def __getattr__(self, name):
+        self.refused.set()
+        raise OSError("the database is away")
+
+
+async def test_streams_are_bounded_and_leave_nothing_behind(sqlite_db):
+    await settle_in(sqlite_db, ANNA, BINH)
+    hub = hub_of(sqlite_db, LocalBus(), most=3, most_each=2)
+    until_us = SystemClock().now_us() + 600 * SECOND_US
+    first, second, third = [await hub.open(actor(ANNA), None, until_us) for _ in range(3)]
+    assert [one.ended for one in (first, second, third)] == [True, False, False]
+    assert await first.next() == b""
+    await hub.open(actor(BINH), None, until_us)
+    with pytest.raises(Refused, match="busy"):
+        await hub.open(actor(BINH), None, until_us)
+    hub.end()
+    assert [await one.next() for one in (second, third)] == [b"", b""]
+    with pytest.raises(Refused, match="busy"):
+        await hub.open(actor(ANNA), None, until_us)
+    await hub.stop()
+    assert await sqlite_db.fetch_all("SELECT id FROM live_streams WHERE device <> $1", f"{ANNA}-1") == []
+    assert hub.streams == []
+
+
+async def test_a_client_that_does_not_read_takes_no_memory_and_hears_of_all_at_once(sqlite_db):
+    await settle_in(sqlite_db, ANNA)
+    hub = hub_of(sqlite_db, LocalBus())
+    stream = await hub.open(actor(ANNA), Places(), SystemClock().now_us() + 600 * SECOND_US)
+    for number in range(2000):
+        stream.reach(Places(number, number, number))
+    body = await stream.next()
+    assert body.count(b"\n\n") == 3
+    assert body.endswith(b"id: 1999-1999-1999\nevent: meetings\ndata: {}\n\n")
+    await hub.stop()
+
+
+# --- no push for what an open app shows ---------------------------------------------------------------------------------
+
+
+async def an_open_app(db, *, devices=1):
+    house = House(db, MONDAY)
+    person = await house.person(ANNA, Role.LEADER, devices=devices)
+    await db.transact(lambda tx: queries.open_stream(tx, "s1", f"{ANNA}-0", MONDAY + 600 * SECOND_US, MONDAY))
+    return house, person
+
+
+async def states(db):
+    return [row["state"] for row in await db.fetch_all("SELECT state FROM deliveries ORDER BY step, device")]
+
+
+def pushed(house):
+    return [address for _, address, _, _, silent in house.sent if not silent]
+
+
+@pytest.mark.parametrize("urgency", [0, 3])
+@pytest.mark.parametrize("event", [DeviceEvent.SHOWN, DeviceEvent.READ])
+async def test_what_the_open_app_says_it_shows_is_not_pushed_to_it(db, urgency, event):
+    house, person = await an_open_app(db, devices=2)
+    (notice,) = await house.tell(ANNA, urgency=urgency)
+    await house.work()
+    assert pushed(house) == [f"{ANNA}-1"]  # the other phone does not wait
+    assert await house.notices.report(person, [(notice, event, MONDAY)]) == 1
+    await house.work(until_us=MONDAY + 60 * SECOND_US)
+    assert pushed(house) == [f"{ANNA}-1"]
+    assert await states(db) == ["seen", "accepted"]
+
+
+@pytest.mark.parametrize("urgency", [0, 3])
+@pytest.mark.parametrize("told_", [[], [DeviceEvent.RECEIVED]])
+async def test_what_it_does_not_confirm_is_pushed_two_seconds_later(db, urgency, told_):
+    house, person = await an_open_app(db)
+    (notice,) = await house.tell(ANNA, urgency=urgency)
+    await house.work()
+    await house.notices.report(person, [(notice, one, MONDAY) for one in told_])
+    await house.work(until_us=MONDAY + 2 * SECOND_US - 1)
+    assert pushed(house) == []
+    await house.work(until_us=MONDAY + 2 * SECOND_US)
+    assert pushed(house) == [f"{ANNA}-0"]
+    (row,) = await db.fetch_all("SELECT state, attempts FROM deliveries")
+    assert (row["state"], row["attempts"]) == ("accepted", 1)  # waiting was no try
+
+
+async def test_without_a_stream_or_after_its_end_nothing_waits(db):
+    house, _ = await an_open_app(db)
+    await db.transact(lambda tx: queries.close_streams(tx, ["s1"]))
+    await house.tell(ANNA)
+    await house.work()
+    assert pushed(house) == [f"{ANNA}-0"]
+    # A process that died left its row behind; it ends with the token.
+    await db.transact(lambda tx: queries.open_stream(tx, "s2", f"{ANNA}-0", MONDAY + SECOND_US, MONDAY))
+    house.clock.advance(1)
+    await house.tell(ANNA)
+    await house.work()
+    assert pushed(house) == [f"{ANNA}-0"] * 2
+
+
+async def test_what_was_shown_while_the_push_waited_for_its_turn_is_not_pushed(db):
+    """The last look is just before the send, after every wait of the transport."""
+    house = House(db, MONDAY)
+    person = await house.person(ANNA, Role.LEADER)
+    (notice,) = await house.tell(ANNA)
+
+    async def shown():
+        await house.notices.report(person, [(notice, DeviceEvent.SHOWN, MONDAY)])
+
+    house.before_send = shown
+    await house.work()
+    assert (pushed(house), await states(db)) == ([], ["seen"])
+
+
+async def test_another_device_says_nothing_for_this_one(db):
+    house, _ = await an_open_app(db)
+    other = Actor("person", ANNA, ORGANISATION, device="another")
+    stranger = await house.person(BINH, Role.LEADER)
+    (notice,) = await house.tell(ANNA)
+    for one in (other, stranger):
+        await house.notices.report(one, [(notice, DeviceEvent.SHOWN, MONDAY)])
+    await house.work(until_us=MONDAY + 2 * SECOND_US)
+    assert pushed(house) == [f"{ANNA}-0"]
+
+
+async def test_a_chain_pushes_again_what_was_shown_and_not_acknowledged(db):
+    """NOT-4: shown is not acknowledged; after five minutes the phone rings, and at once."""
+    house, person = await an_open_app(db)
+    (notice,) = await house.tell(ANNA, urgency=3)
+    await house.notices.report(person, [(notice, DeviceEvent.SHOWN, MONDAY)])
+    await house.work(until_us=MONDAY + 300 * SECOND_US)
+    assert pushed(house) == [f"{ANNA}-0"]
+    assert await states(db) == ["seen", "accepted"]
+
+
+async def test_a_notification_is_taken_away_also_where_it_was_shown(db):
+    house = House(db, MONDAY)
+    person = await house.person(ANNA, Role.LEADER)
+    (notice,) = await house.tell(ANNA)
+    await house.work()
+    await house.notices.report(person, [(notice, DeviceEvent.SHOWN, MONDAY)])
+    await db.transact(lambda tx: queries.open_stream(tx, "s1", f"{ANNA}-0", MONDAY + 600 * SECOND_US, MONDAY))
+    another = Actor("person", ANNA, ORGANISATION, device="elsewhere")
+    await house.notices.acknowledge(another, notice)
+    await house.work()
+    assert [silent for *_, silent in house.sent] == [False, True]
