@@ -5,6 +5,7 @@ attribute), ETSI EN 319 122-1 §5. It holds no secret and decides nothing, so it
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from signing.core.cms import DATA, CmsError, oid, seq, set_of, signed_attributes, tlv
 from signing.core.model import KeyType
@@ -79,6 +80,7 @@ def _signed_data(cms: bytes) -> list[bytes]:
     return fields
 
 
+@lru_cache(maxsize=64)
 def _serial_and_issuer(certificate: bytes) -> tuple[bytes, bytes]:
     tbs_certificate = next(_children(certificate))
     fields = list(_children(tbs_certificate))

@@ -185,7 +185,7 @@ class _Archive:
             self._create(signature)
         head = b"<< /Type /DocTimeStamp /Filter /Adobe.PPKLite /SubFilter /ETSI.RFC3161\n/ByteRange ["
         head += b" " * (4 * _DIGITS) + b"\n/Contents <"
-        self.addition.put(signature, head + b"0" * (2 * room) + b"> >>")
+        self.addition.put_holed(signature, head, 2 * room, b"> >>")
         tail, offsets = self.render()
         length = len(self.document.data)
         start, span = offsets[signature] + len(head) - 1, 2 * room + 2

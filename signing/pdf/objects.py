@@ -11,6 +11,7 @@ from __future__ import annotations
 import mmap
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple, Self, TypeAlias
 
 from signing.pdf.errors import PdfError
@@ -129,6 +130,12 @@ def _name(token: bytes, at: int) -> Name:
         if token.count(b"#") != len(_ESCAPED_NAME.findall(token)):
             raise _broken(at, "bad escape in a name")
         token = _ESCAPED_NAME.sub(lambda m: bytes([int(m[1], 16)]), token)
+    # A file says the same few names over and over; what is remembered is bounded in number and length.
+    return _known_name(token) if len(token) <= 32 else Name(token.decode("latin-1"))
+
+
+@lru_cache(maxsize=1024)
+def _known_name(token: bytes) -> Name:
     return Name(token.decode("latin-1"))
 
 
@@ -253,12 +260,13 @@ def dictionary_spans(data: Buffer, at: int) -> Iterator[tuple[Name, int, int, in
         raise _broken(start, "not a dictionary")
     at = start + 2
     while True:
-        key_start = skip_space(data, at)
-        if data[key_start : key_start + 2] == b">>":
+        token = _TOKEN.match(data, at)
+        if token is None or token.lastgroup not in {"name", "close"}:
+            raise _broken(at, "a dictionary key is not a name")
+        if token.lastgroup == "close":
             return
-        key, at = parse_object(data, key_start)
-        if not isinstance(key, Name):
-            raise _broken(key_start, "a dictionary key is not a name")
-        value_start = skip_space(data, at)
+        key_start = token.start("name")
+        key = _name(token["name"][1:], key_start)
+        value_start = skip_space(data, token.end())
         _value, at = parse_object(data, value_start)
         yield key, key_start, value_start, at

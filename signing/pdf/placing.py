@@ -168,7 +168,7 @@ class Placing:
             self.addition.edit(self.view.root, self._catalog)
         hole = self.request.cms_size + max(16 * 1024, 2 * self.request.largest_token)
         head, rest = self._signature(locks)
-        self.addition.put(signature, head + b"0" * (2 * hole) + rest)
+        self.addition.put_holed(signature, head, 2 * hole, rest)
         length = len(self.document.data)
         lead = b"" if self.document.data[-1:] in {b"\n", b"\r"} else b"\n"
         tail, offsets = self.addition.render(length, lead)

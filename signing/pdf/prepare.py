@@ -138,6 +138,7 @@ def copy_hashed(source: BinaryIO, target: BinaryIO, length: int, *hashes: hashli
 
 
 def _kernel_copy(source: BinaryIO, target: BinaryIO, begin: int, length: int) -> None:
+    """Copy from `begin` to where `target` stands, which then stands behind it; `source` has been read to its end already."""
     place = target.tell()
     done = 0
     try:
@@ -149,14 +150,14 @@ def _kernel_copy(source: BinaryIO, target: BinaryIO, begin: int, length: int) ->
     except OSError:
         # Across volumes, and on file systems without the call, sendfile does the same in the kernel.
         pass
-    target.seek(place + done)
+    if done < length:
+        target.seek(place + done)
     while done < length:
         sent = os.sendfile(target.fileno(), source.fileno(), begin + done, length - done)
         if sent == 0:
             raise PdfError("prepared-changed", "a file became shorter while it was copied")
         done += sent
     target.seek(place + length)
-    source.seek(begin + length)
 
 
 def write_revision(parent: Path, length: int, tail: bytes, hole: tuple[int, int], out: Path) -> tuple[bytes, bytes]:

@@ -15,7 +15,7 @@ import itertools
 import mmap
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
@@ -161,11 +161,13 @@ class Section:
         """Order the subsections for look-up; two that speak of one object are `broken-structure` (threat B9)."""
         self._lines.sort(key=_first)
         self._rows.sort(key=_first)
-        spans = [[(p.first, p.total) for p in self._lines], [(p.first, p.total) for p in self._rows]]
-        for span in spans:
-            if any(first + total > after for (first, total), (after, _total) in itertools.pairwise(span)):
-                raise _broken("a cross-reference section lists an object twice", self.offset)
-        self.highest = max((sum(span[-1]) - 1 for span in spans if span), default=0)
+        both: tuple[Sequence[_Lines | _Rows], ...] = (self._lines, self._rows)
+        for parts in both:
+            for one, after in itertools.pairwise(parts):
+                if one.first + one.total > after.first:
+                    raise _broken("a cross-reference section lists an object twice", self.offset)
+            if parts:
+                self.highest = max(self.highest, parts[-1].first + parts[-1].total - 1)
 
     def numbers(self) -> Iterator[int]:
         for first, total in self._ranges():
@@ -223,7 +225,7 @@ class Page(msgspec.Struct, frozen=True):
 class Revision:
     """The file as it stood at one of its ends: `data[:end]` is a whole PDF."""
 
-    __slots__ = ("_cache", "document", "end", "index", "sections", "startxref", "trailer")
+    __slots__ = ("_cache", "_catalog", "document", "end", "index", "sections", "startxref", "trailer")
 
     def __init__(self, document: Document, index: int, sections: tuple[Section, ...], end: int) -> None:
         self.document = document
@@ -233,6 +235,7 @@ class Revision:
         self.startxref = sections[0].offset
         self.end = end
         self._cache: dict[int, Indirect | None] = {}
+        self._catalog: dict[Name, PdfObject] | None = None
 
     @property
     def kind(self) -> str:
@@ -311,10 +314,12 @@ class Revision:
 
     @property
     def catalog(self) -> dict[Name, PdfObject]:
-        found = self.dictionary(self.root)
-        if found.get(Name("Type")) != "Catalog":
-            raise _broken("the catalog is none", str(self.root))
-        return found
+        if self._catalog is None:
+            found = self.dictionary(self.root)
+            if found.get(Name("Type")) != "Catalog":
+                raise _broken("the catalog is none", str(self.root))
+            self._catalog = found
+        return self._catalog
 
     @property
     def version(self) -> str:

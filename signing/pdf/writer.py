@@ -94,6 +94,7 @@ class Addition:
         self.parent = parent
         self._next = parent.size
         self._bodies: dict[Ref, bytes] = {}
+        self._hole: tuple[Ref, int, int] | None = None
 
     def reserve(self) -> Ref:
         """A fresh object number; never one that the parent left unused."""
@@ -106,6 +107,11 @@ class Addition:
             raise PdfError("broken-structure", "one object stands in two places", place=str(ref))
         self._bodies[ref] = body
         return ref
+
+    def put_holed(self, ref: Ref, head: bytes, hole: int, rest: bytes) -> Ref:
+        """Give an object tokens with `hole` zeros among them, which are filled later; they say nothing, so the file identifier leaves them out."""
+        self._hole = (ref, len(head), hole)
+        return self.put(ref, head + b"0" * hole + rest)
 
     def add(self, body: bytes) -> Ref:
         return self.put(self.reserve(), body)
@@ -140,14 +146,28 @@ class Addition:
             bodies[ref] = length + len(out)
             out += body + b"\nendobj\n"
         section = length + len(out)
+        identity = self._identity(self._digest(out, bodies, length))
         if self.parent.kind == "stream":
-            out += self._xref_stream(offsets, section, bytes(out))
+            out += self._xref_stream(offsets, section, identity)
         else:
-            out += _xref_table(offsets) + self._trailer(self._next, bytes(out))
+            out += _xref_table(offsets) + self._trailer(self._next, identity)
         out += b"startxref\n%d\n%%%%EOF\n" % section
         return bytes(out), bodies
 
-    def _file_keys(self, size: int, seed: bytes) -> bytes:
+    def _digest(self, out: bytearray, bodies: dict[Ref, int], length: int) -> str:
+        """SHA-256 (hex) of what is added, without the hole."""
+        state = hashlib.sha256()
+        with memoryview(out) as added:
+            if self._hole is None:
+                state.update(added)
+            else:
+                ref, before, hole = self._hole
+                start = bodies[ref] - length + before
+                state.update(added[:start])
+                state.update(added[start + hole :])
+        return state.hexdigest()
+
+    def _file_keys(self, size: int, identity: bytes) -> bytes:
         """The trailer's entries: the parent's as they stand, with ours replaced."""
         section = self.parent.sections[0]
         start, _end = section.trailer_span
@@ -155,23 +175,23 @@ class Addition:
         parts = [b"/Size %d /Prev %d" % (size, self.parent.startxref)]
         for key, key_start, value_start, value_end in dictionary_spans(data, start):
             if key == "ID":
-                parts.append(b"/ID " + self._identity(seed))
+                parts.append(b"/ID " + identity)
             elif key not in _SECTION_KEYS:
                 parts.append(data[key_start:value_start].strip() + b" " + data[value_start:value_end])
         return b"\n".join(parts)
 
-    def _identity(self, seed: bytes) -> bytes:
+    def _identity(self, added: str) -> bytes:
         """The permanent half kept, the changing half derived from what is added (ISO 32000-1, 14.4)."""
         identity = self.parent.resolve(self.parent.trailer.get(Name("ID")))
         first = identity[0] if isinstance(identity, list) and identity else b""
         if not isinstance(first, bytes):
             raise PdfError("broken-structure", "the file identifier is malformed", place="trailer")
-        return b"[<%s> <%s>]" % (first.hex().encode(), hashlib.sha256(seed).hexdigest()[:32].encode())
+        return b"[<%s> <%s>]" % (first.hex().encode(), added[:32].encode())
 
-    def _trailer(self, size: int, seed: bytes) -> bytes:
-        return b"trailer\n<< " + self._file_keys(size, seed) + b" >>\n"
+    def _trailer(self, size: int, identity: bytes) -> bytes:
+        return b"trailer\n<< " + self._file_keys(size, identity) + b" >>\n"
 
-    def _xref_stream(self, offsets: dict[int, tuple[int, int]], section: int, seed: bytes) -> bytes:
+    def _xref_stream(self, offsets: dict[int, tuple[int, int]], section: int, identity: bytes) -> bytes:
         own = self._next
         entries = offsets | {own: (section, 0)}
         width = max(3, (section.bit_length() + 7) // 8)
@@ -185,7 +205,7 @@ class Addition:
                 own,
                 width,
                 index,
-                self._file_keys(own + 1, seed),
+                self._file_keys(own + 1, identity),
                 len(rows),
                 rows,
             )

@@ -41,16 +41,17 @@ _STAMPED = (RouteField("HT_SIG1", FieldKind.PERSON, Place(-1, 0.6, 0.85, 0.3, 0.
 _UNSEEN = (RouteField("HT_SIG1", FieldKind.PERSON),)
 
 
-def _cpu_ms(sides: Sequence[Callable[[], object]], rounds: int) -> list[float]:
-    """Medians of processor time of each side, taken in turn; the first turn fills caches and is not counted."""
+def _cpu_ms(sides: Sequence[Callable[[], object]], rounds: int, *, calls: int = 5) -> list[float]:
+    """Medians of processor time of a call of each side, taken in turn, `calls` together; the first turn fills caches and is not counted."""
     taken: list[list[float]] = [[] for _ in sides]
     for turn in range(rounds + 1):
         for spent, side in zip(taken, sides, strict=True):
             gc.collect()
             begin = time.process_time_ns()
-            side()
+            for _ in range(calls):
+                side()
             if turn:
-                spent.append((time.process_time_ns() - begin) / 1e6)
+                spent.append((time.process_time_ns() - begin) / 1e6 / calls)
     return [statistics.median(spent) for spent in taken]
 
 

@@ -11,7 +11,7 @@ import re
 import subprocess
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from asn1crypto import keys as asn1_keys
@@ -42,7 +42,7 @@ class Holder:
     key: Key = field(repr=False)
     certificate: x509.Certificate
 
-    @property
+    @cached_property
     def der(self) -> bytes:
         return self.certificate.public_bytes(serialization.Encoding.DER)
 
