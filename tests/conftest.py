@@ -15,9 +15,15 @@ import asyncpg
 import pytest
 import pytest_asyncio
 import structlog
+from hypothesis import settings
 
 from server.db import Database, migrate, open_database
 from tests.fakes.clock import FrozenClock
+
+
+# How long an example takes is the machine's affair: a deadline would make every property test flaky under load.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 
 def program(name: str, package: str, *folders: str) -> str:
