@@ -120,13 +120,18 @@ async def test_an_approval_that_never_arrived_is_sent_again(people: People) -> N
     async def drop(route: Route) -> None:
         nonlocal cut
         cut += 1
-        await (route.abort("connectionreset") if cut == 1 else route.continue_())
+        if cut == 1:
+            await route.abort("connectionreset")
+        elif cut == 2:  # a gateway that gave up says nothing of what is behind it
+            await route.fulfill(status=504, content_type="text/html", body="<h1>Gateway Time-out</h1>")
+        else:
+            await route.continue_()
 
     await leader.page.route("**/api/v1/approvals", drop)
     await leader.enter(PIN, "Ký văn bản này")
     await leader.page.get_by_text("Chữ ký và dấu thời gian đã được ghi.").wait_for(timeout=60_000)
     await leader.page.unroute("**/api/v1/approvals")
-    assert cut == 2
+    assert cut == 3
     await stack.until(document, "signed")
 
 

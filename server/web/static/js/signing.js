@@ -129,7 +129,7 @@ export async function follow({ approval }, signal, seen) {
       const { documents } = await read(`/api/v1/approvals/${challenge}`, { signal });
       if (seen(new Map(documents.map((one) => [one.document, words[one.state] ?? "unknown"])))) return;
     } catch (error) {
-      // Not there in several answers: it never arrived, and the request that was lost is not on its way any more.
+      // Not there in several answers: it never arrived (`sendApproval` has waited until it could not any more).
       if (error instanceof Problem && error.status === 404 && ++gone > 6) return void seen(new Map());
     }
   }
@@ -161,15 +161,17 @@ export async function sendApproval(body, waiting) {
       await post("/api/v1/approvals", body, { tries: 1 });
       return "sent";
     } catch (error) {
-      if (error instanceof Problem) {
-        if (["outcome-pending", "outcome-unknown", "signer-unavailable", "internal"].includes(error.code)) return "lost";
+      // A gateway's own words say nothing of what is behind it: the request may still arrive.
+      if (error instanceof Problem && error.code !== "internal") {
+        if (["outcome-pending", "outcome-unknown", "signer-unavailable"].includes(error.code)) return "lost";
         // After a lost answer these say that an earlier sending arrived: only the document knows how it ended.
         if (lost && ["approval-used", "prepared-expired", "not-your-turn", "conflict", "document-signing"].includes(error.code)) return "lost";
         throw error;
       }
-      if (!(error instanceof Offline)) throw error;
+      if (!(error instanceof Offline || error instanceof Problem)) throw error;
       waiting();
-      if (Date.now() > end) return "lost";
+      // Once its challenge has ended no request of ours can sign any more, wherever it still is: what is not there then never comes.
+      if (Date.now() > end) return pause(12_000).then(() => "lost");
       await pause(1500);
     }
   }
