@@ -28,6 +28,7 @@ from server.exchange.axis import Axis, AxisRefused, AxisUnavailable, ReceivedIte
 from server.exchange.delivery import RANK, Delivery, Flag, on_status
 from server.exchange.delivery import State as DeliveryState
 from server.exchange.directory import queries as directory
+from server.exchange.directory.service import AgencyDirectory
 from server.exchange.model import (
     DocumentPacket,
     Organisation,
@@ -52,6 +53,9 @@ _MAX_PAUSE_US: Final = 60_000_000
 _SHUN_US: Final = 900_000_000
 _PASS_US: Final = 30_000_000
 _TRIES: Final = 3
+_FETCHES: Final = 5
+_LONE_FETCHES: Final = 100
+_PATIENCE_US: Final = 3_600_000_000
 _REASON: Final = 1000
 _SENT: Final = frozenset({State.FORWARDED, State.DELIVERED, State.ACCEPTED, State.REFUSED})
 
@@ -64,8 +68,12 @@ class _NoListYetError(Exception):
     """An answer comes from a code that only the agency list could explain, and there is none."""
 
 
+class _PerhapsOursError(Exception):
+    """Nobody of ours is addressed by the list that we have, which may be older than a merger."""
+
+
 class Settled(msgspec.Struct, frozen=True):
-    """What became of an incoming packet, and why: `stored`, `applied`, `repeated`, `unmatched`, or parked as `unreadable` or `unaddressed`."""
+    """What became of an incoming packet, and why: `stored`, `applied`, `repeated`, `unmatched`, or parked as one of `PARKED`."""
 
     state: str
     error: str = ""
@@ -73,8 +81,10 @@ class Settled(msgspec.Struct, frozen=True):
     document: str | None = None
 
 
-PARKED: Final = frozenset({"unreadable", "unaddressed"})
-"""Confirmed as failed: no effect was had, and a person must look."""
+PARKED: Final = frozenset({"unreadable", "unaddressed", "unfetched", "unproven"})
+"""Confirmed as failed: no effect was had, and a person must look. `unfetched`: the axis lists it and never hands it over; `unproven`: its
+sender is not the one whom the axis lists.
+"""
 
 
 class Enclosure(msgspec.Struct, frozen=True):
@@ -97,6 +107,14 @@ class Came(msgspec.Struct, frozen=True, kw_only=True):
     enclosures: tuple[Enclosure, ...]
     organisation: str
     addressed: Organisation
+
+
+class _Fetching(msgspec.Struct):
+    """Of a packet that the axis did not hand over: `tries` beside others that it did, `refusals` in all, and how many it had handed over then."""
+
+    tries: int = 0
+    refusals: int = 0
+    handed_over: int = 0
 
 
 class Arrivals(Protocol):
@@ -165,22 +183,29 @@ class Incoming:
         blobs: Blobs,
         axis: Axis | None,
         arrivals: Arrivals,
+        agencies: AgencyDirectory,
         clock: Clock,
         *,
         organ_codes: Mapping[str, str],
         poll_s: float,
+        sender_check: str,
     ) -> None:
         self._db = db
         self._blobs = blobs
         self._axis = axis
         self._arrivals = arrivals
+        self._agencies = agencies
         self._clock = clock
+        self._sender_check = sender_check
         self._ours = {theirs.casefold(): ours for ours, theirs in organ_codes.items()}
         self._poll_us = max(round(poll_s * 1e6), 1_000_000)
         self._failures = 0
         self._quiet_until_us = 0
         self._shunned: dict[str, int] = {}
         self._failed: dict[PacketKind, dict[str, int]] = {kind: {} for kind in PacketKind}
+        self._unfetched: dict[PacketKind, dict[str, _Fetching]] = {kind: {} for kind in PacketKind}
+        self._handed_over = 0
+        self._unplaced: dict[PacketKind, dict[str, int]] = {kind: {} for kind in PacketKind}
         self._caught_up = False
 
     async def poll(self, kind: PacketKind) -> int:
@@ -206,15 +231,22 @@ class Incoming:
         now_us = self._clock.monotonic_us()
         self._shunned = {axis_id: until_us for axis_id, until_us in self._shunned.items() if until_us > now_us}
         failed = self._failed[kind]
-        for axis_id in failed.keys() - listed.keys():
-            del failed[axis_id]
+        for remembered in (failed, self._unfetched[kind], self._unplaced[kind]):
+            for axis_id in remembered.keys() - listed.keys():
+                del remembered[axis_id]
         taken = 0
-        for item in [item for item in listed.values() if item.doc_id not in self._shunned][:_BATCH]:
+        # What broke off before comes last: were it first each time, it would end every poll before the others.
+        items = sorted(listed.values(), key=lambda item: item.doc_id in self._unfetched[kind])
+        for item in [item for item in items if item.doc_id not in self._shunned][:_BATCH]:
             try:
                 taken += await self._take(axis, kind, item)
             except _NoListYetError:
                 log.error("incoming-without-agencies", axis_id=item.doc_id)  # noqa: TRY400 - no defect of ours
                 self._shunned[item.doc_id] = self._clock.monotonic_us() + _PASS_US
+            except _PerhapsOursError:
+                self._unplaced[kind].setdefault(item.doc_id, self._clock.now_us())
+                if not await self._agencies.refresh():
+                    self._shunned[item.doc_id] = self._clock.monotonic_us() + _PASS_US
             except AxisUnavailable:
                 # If this one packet is the trouble, the next poll passes it over for a while.
                 self._shunned[item.doc_id] = self._clock.monotonic_us() + _PASS_US
@@ -253,9 +285,11 @@ class Incoming:
     async def _store(self, axis: Axis, kind: PacketKind, item: ReceivedItem) -> Settled:
         with tempfile.TemporaryDirectory(dir=self._blobs.scratch(), prefix="incoming-") as folder:
             path, files = Path(folder) / "packet", Path(folder) / "files"
-            await axis.fetch(item.doc_id, path)
-            if self._failed[kind].get(item.doc_id, 0) >= _TRIES:
-                read: Packet | Settled = Settled("unreadable", "failed-again-and-again")
+            if not await self._fetched(axis, kind, item, path):
+                read: Packet | Settled = Settled("unfetched", "not-handed-over")
+                await asyncio.to_thread(path.touch)  # what stands in for its bytes
+            elif self._failed[kind].get(item.doc_id, 0) >= _TRIES:
+                read = Settled("unreadable", "failed-again-and-again")
             else:
                 read = await asyncio.to_thread(_read, path, files, kind)
             enclosures = await self._enclosed(read) if isinstance(read, DocumentPacket) else ()
@@ -264,16 +298,22 @@ class Incoming:
         async def body(tx: Transaction) -> Settled:
             now_us = self._clock.now_us()
             receiver = self._ours.get(item.receiver.casefold(), item.receiver)
+            flag = await self._doubt(tx, item, read)
             if not await queries.insert_incoming(
                 tx, axis_id=item.doc_id, kind=kind.value, sender=item.sender, receiver=item.receiver, organisation_code=receiver, blob=blob, now_us=now_us
             ):  # fmt: skip
                 return Settled("repeated")
-            if isinstance(read, DocumentPacket):
+            if flag and self._sender_check == "park":
+                settled = Settled("unproven", flag)
+            elif isinstance(read, DocumentPacket):
                 settled = await self._came(tx, item.doc_id, blob, read, enclosures, now_us)
             elif isinstance(read, StatusPacket):
                 settled = await self._apply(tx, item.doc_id, blob, read, now_us)
             else:
                 settled = read
+            if settled.state == "unaddressed" and not await self._list_is_newer(tx, kind, item.doc_id):
+                raise _PerhapsOursError
+            settled = msgspec.structs.replace(settled, error=settled.error or flag)
             if settled != Settled("stored"):
                 await queries.settle_incoming(
                     tx, item.doc_id, state=settled.state, error=settled.error, organisation=settled.organisation, document=settled.document
@@ -287,6 +327,51 @@ class Incoming:
             return settled
 
         return await self._db.transact(body)
+
+    async def _fetched(self, axis: Axis, kind: PacketKind, item: ReceivedItem, path: Path) -> bool:
+        """Whether the axis handed it over; False once it has refused that, or broken off, often enough while it handed over others (D14).
+
+        A packet alone on its list is waited for longer: then it may be the axis that is out of order, and not the packet.
+        Raises: AxisRefused, AxisUnavailable.
+        """
+        known = self._unfetched[kind].setdefault(item.doc_id, _Fetching(handed_over=self._handed_over))
+        try:
+            await axis.fetch(item.doc_id, path)
+        except (AxisRefused, AxisUnavailable) as error:
+            known.tries += known.handed_over != self._handed_over
+            known.refusals += isinstance(error, AxisRefused)
+            known.handed_over = self._handed_over
+            if known.tries >= _FETCHES or known.refusals >= _LONE_FETCHES:
+                return False
+            raise
+        self._handed_over += 1
+        del self._unfetched[kind][item.doc_id]
+        return True
+
+    async def _doubt(self, tx: Transaction, item: ReceivedItem, read: Packet | Settled) -> str:
+        """A flag where the packet's own From is not the system that the axis let send it (reference §8.3): its sender is proven by nothing else.
+
+        On a hosted axis one system sends for the units below it, and codes may have merged since.
+        """
+        if self._sender_check == "off" or isinstance(read, Settled) or not item.sender:
+            return ""
+        said = read.sender.organ_id if isinstance(read, StatusPacket) else read.header.sender.organ_id
+        if same_organ(said, item.sender) or await directory.same(tx, said, item.sender):
+            return ""
+        if await directory.synchronised_us(tx) is None:
+            if self._sender_check == "park":
+                raise _NoListYetError
+            return ""
+        hosts = await directory.names(tx, item.sender)
+        return "" if set(hosts) & set(await directory.above(tx, said)) else "sender-differs"
+
+    async def _list_is_newer(self, tx: Transaction, kind: PacketKind, axis_id: str) -> bool:
+        """Whether the agency list was taken anew since this packet was first seen; one that never comes is not waited for longer than an hour."""
+        since_us = self._unplaced[kind].get(axis_id)
+        if since_us is None:
+            return False
+        taken_us = await directory.synchronised_us(tx)
+        return (taken_us is not None and taken_us >= since_us) or self._clock.now_us() - since_us > _PATIENCE_US
 
     async def _catch_up(self) -> None:
         """Documents that an earlier version stored and confirmed without an arrival reach the clerks from their kept bytes."""

@@ -6,7 +6,7 @@ time, and sends it under the policy of `forward`. The messages of one document g
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -23,6 +23,8 @@ from server.exchange.axis import Axis, SentKey
 from server.exchange.breaker import Breaker
 from server.exchange.business import Revoke, Update, meaning
 from server.exchange.delivery import Event, on_event
+from server.exchange.directory import queries as directory
+from server.exchange.directory.service import AgencyDirectory
 from server.exchange.forward import Action, Forwarding, Parcel, Stage
 from server.exchange.model import (
     Attachment,
@@ -37,6 +39,7 @@ from server.exchange.model import (
     receivers,
 )
 from server.exchange.queries import MessageRow
+from server.exchange.succession import GONE, Successor, addressed, moved
 from server.ids import new_id
 from server.jobs import Bury, Context, Lane, Retry, enqueue
 from server.settings import ExchangeSettings
@@ -83,6 +86,19 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
             return self.status
         assert self.header is not None
         return DocumentPacket(header=self.header, business=self.business, traces=self.traces, attachments=tuple(files))
+
+    def readdressed(self, moves: Mapping[str, Successor]) -> "Letter":
+        """The same, to who has the units of its receivers now."""
+        if self.status is not None:
+            answered = self.status.response_for
+            move = moves[answered.organ_id]
+            status = msgspec.structs.replace(
+                self.status, response_for=msgspec.structs.replace(answered, organ_id=move.code)
+            )
+            return msgspec.structs.replace(self, status=status)
+        assert self.header is not None
+        to = addressed(self.header.receivers, moves)
+        return msgspec.structs.replace(self, header=msgspec.structs.replace(self.header, receivers=to))
 
 
 async def queue(
@@ -144,6 +160,7 @@ class Messages:
         db: Database,
         blobs: Blobs,
         axis: Axis | None,
+        agencies: AgencyDirectory,
         breaker: Breaker,
         now_us: Callable[[], int],
         jitter: Callable[[], float],
@@ -152,6 +169,7 @@ class Messages:
         self._db = db
         self._blobs = blobs
         self._axis = axis
+        self._agencies = agencies
         self._breaker = breaker
         self._now_us = now_us
         self._jitter = jitter
@@ -172,6 +190,8 @@ class Messages:
             return
         if state.stage is Stage.REFUSED and revived:
             state = await self._requeue(row)
+        if state.stage is Stage.READY:
+            row = await self._readdressed(row)
         try:
             async with self.written(row) as path:
                 state = await self._steps(self._axis, row, state, path, context)
@@ -189,6 +209,25 @@ class Messages:
         after = msgspec.structs.replace(state, stage=Stage.REFUSED, code="recalled")
         await self._db.transact(lambda tx: queries.set_message(tx, row.id, state, after, self._now_us()))
         return True
+
+    async def _readdressed(self, row: MessageRow) -> MessageRow:
+        """The message for who has the units of its receivers now. Only what the axis certainly does not have is changed (D2)."""
+        moves = await moved(self._db, msgspec.json.decode(row.receivers, type=list[str]))
+        if not moves:
+            return row
+        letter = msgspec.json.decode(row.packet, type=Letter).readdressed(moves)
+        after = msgspec.structs.replace(
+            row, packet=msgspec.json.encode(letter), receivers=msgspec.json.encode(receivers(letter.packet())).decode()
+        )
+
+        async def body(tx: Transaction) -> None:
+            if not await queries.readdress_message(tx, row, after):
+                raise Retry(_ALIKE_S, "message-changed")
+            changed = {code: now.code for code, now in moves.items()}
+            await self._audit(tx, row, "exchange.message_readdressed", {"receivers": changed}, self._now_us())
+
+        await self._db.transact(body)
+        return after
 
     async def _requeue(self, row: MessageRow) -> Forwarding:
         again = msgspec.structs.replace(row.forwarding, stage=Stage.READY, attempts=0, not_before_us=0)
@@ -231,14 +270,18 @@ class Messages:
             await self._breaker.admit(self._jitter())
         letter = msgspec.json.decode(row.packet, type=Letter)
         title = "" if letter.header is None else letter.header.subject
-        addressed = tuple(msgspec.json.decode(row.receivers, type=list[str]))
-        key = SentKey(notation=row.reference, receivers=addressed, title=title)
+        codes = tuple(msgspec.json.decode(row.receivers, type=list[str]))
+        key = SentKey(notation=row.reference, receivers=codes, title=title)
 
         async def store(after: Forwarding) -> None:
             nonlocal state
             if after.stage is not Stage.SENDING:
                 point("message-sent")
                 await self._breaker.heard(state, after)
+            if after.stage is Stage.REFUSED and after.code in GONE and await self._succeeded(codes):
+                after = msgspec.structs.replace(after, stage=Stage.READY, not_before_us=0)
+                await self._db.transact(lambda tx: self._store(tx, row, state, after, context))
+                raise Retry(0.0, "receiver-succeeded")
             await self._db.transact(lambda tx: self._store(tx, row, state, after, context))
             state = after
 
@@ -255,6 +298,11 @@ class Messages:
                 settle_us=round(self._settings.settle_s * 1e6),
             )
         return state
+
+    async def _succeeded(self, codes: Sequence[str]) -> bool:
+        """Whether the axis' own list, read anew, says who has the unit of a receiver now."""
+        await self._agencies.refresh()
+        return bool(await moved(self._db, codes))
 
     async def _store(
         self, tx: Transaction, row: MessageRow, before: Forwarding, after: Forwarding, context: Context
@@ -280,11 +328,15 @@ class Messages:
         events = _events(msgspec.json.decode(row.packet, type=Letter))
         for receiver in [] if packet is None or not events else await queries.receivers(tx, packet.id):
             event = events.get(receiver.organ_id.strip().casefold())
+            if event is None:  # the message went to who has the receiver's unit now
+                event = events.get((await directory.current(tx, receiver.organ_id)).strip().casefold())
             if event is not None:
                 after = on_event(receiver.delivery, event).delivery
                 await queries.set_receiver(tx, receiver, after, receiver.status_code, now_us)
 
-    async def _audit(self, tx: Transaction, row: MessageRow, kind: str, body: dict[str, str], now_us: int) -> None:
+    async def _audit(
+        self, tx: Transaction, row: MessageRow, kind: str, body: Mapping[str, object], now_us: int
+    ) -> None:
         await audit.append(
             tx,
             kind,

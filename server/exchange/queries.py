@@ -127,6 +127,29 @@ async def insert_receiver(
     )
 
 
+async def replace_file(tx: Transaction, packet: PacketRow, blob: str) -> int:
+    """0 when somebody else sends it, or wrote it anew, meanwhile."""
+    return await tx.execute(
+        "UPDATE outgoing_packets SET blob = $2 WHERE id = $1 AND stage = 'ready' AND blob = $3",
+        packet.id,
+        blob,
+        packet.blob,
+    )
+
+
+async def move_receiver(tx: Transaction, packet: str, organ_id: str, to: str, name: str, now_us: int) -> None:
+    """A receiver's code has ended; one that has the same successor as another is no receiver of its own any more."""
+    there = await tx.fetch_one("SELECT 1 AS one FROM packet_receivers WHERE packet = $1 AND organ_id = $2", packet, to)
+    if there is not None:
+        await tx.execute("DELETE FROM packet_receivers WHERE packet = $1 AND organ_id = $2", packet, organ_id)
+        return
+    await tx.execute(
+        "UPDATE packet_receivers SET organ_id = $3, name = CASE WHEN $4 = '' THEN name ELSE $4 END, updated_us = $5 "
+        "WHERE packet = $1 AND organ_id = $2",
+        packet, organ_id, to, name, now_us,
+    )  # fmt: skip
+
+
 async def set_forwarding(tx: Transaction, packet: str, before: Forwarding, after: Forwarding, now_us: int) -> int:
     """0 when somebody else made a step since `before` was read. A packet is accepted once, whoever hears of it first."""
     return await _step(tx, "outgoing_packets", packet, before, after, now_us)
@@ -209,6 +232,14 @@ async def insert_message(tx: Transaction, row: MessageRow, distinct: str) -> int
 async def message(db: Reads, id_: str) -> MessageRow | None:
     row = await db.fetch_one(f"SELECT {_MESSAGE} FROM outgoing_messages WHERE id = $1", id_)
     return None if row is None else into(row, MessageRow)
+
+
+async def readdress_message(tx: Transaction, before: MessageRow, after: MessageRow) -> int:
+    """0 when somebody else sends it, or addressed it anew, meanwhile."""
+    return await tx.execute(
+        "UPDATE outgoing_messages SET packet = $2, receivers = $3 WHERE id = $1 AND stage = 'ready' AND receivers = $4",
+        before.id, after.packet, after.receivers, before.receivers,
+    )  # fmt: skip
 
 
 async def messages(db: Reads, subject: str) -> list[MessageRow]:

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import structlog
@@ -27,15 +28,27 @@ from server.exchange.breaker import Breaker
 from server.exchange.business import Meaning, New, Replace
 from server.exchange.compose import Sender, header_of, write_packet
 from server.exchange.delivery import Event, on_event
+from server.exchange.directory.service import AgencyDirectory
 from server.exchange.followups import FollowUps
 from server.exchange.forward import Action, Forwarding, Parcel, Stage
 from server.exchange.incoming import Arrivals, Incoming, follow
 from server.exchange.messages import Messages
-from server.exchange.model import BUSINESS_REASONS, BusinessKind, ExchangeError, PacketKind, Replacement, too_long
+from server.exchange.model import (
+    BUSINESS_REASONS,
+    BusinessKind,
+    ExchangeError,
+    MessageHeader,
+    Organisation,
+    PacketKind,
+    Replacement,
+    too_long,
+)
 from server.exchange.queries import MessageRow, PacketRow, ReceiverRow
+from server.exchange.succession import GONE, addressed, moved
 from server.identity.model import Actor
 from server.ids import new_id
 from server.jobs import Bury, Context, Lane, Retry, enqueue
+from server.notices.service import notify
 from server.once import Once
 from server.settings import ExchangeSettings
 from server.storage import Blobs
@@ -77,6 +90,7 @@ class ExchangeService:
         arrivals: Arrivals,
         approvals: ApprovalService,
         documents: DocumentService,
+        agencies: AgencyDirectory,
         clock: Clock,
         settings: ExchangeSettings,
         jitter: Callable[[], float] = random.random,
@@ -86,14 +100,23 @@ class ExchangeService:
         self._axis = axis
         self._approvals = approvals
         self._documents = documents
+        self._agencies = agencies
         self._clock = clock
         self._settings = settings
         self._jitter = jitter
         self._breaker = Breaker(db, clock, settings.url)
         self.follow_ups = FollowUps(db, blobs, documents, settings.organ_codes, settings.recall)
-        self._messages = Messages(db, blobs, axis, self._breaker, clock.now_us, jitter, settings)
+        self._messages = Messages(db, blobs, axis, agencies, self._breaker, clock.now_us, jitter, settings)
         self._incoming = Incoming(
-            db, blobs, axis, arrivals, clock, organ_codes=settings.organ_codes, poll_s=settings.poll_s
+            db,
+            blobs,
+            axis,
+            arrivals,
+            agencies,
+            clock,
+            organ_codes=settings.organ_codes,
+            poll_s=settings.poll_s,
+            sender_check=settings.sender_check,
         )
         self.poll_s = settings.poll_s
 
@@ -180,28 +203,68 @@ class ExchangeService:
             packet = await self._build(row)
         if packet.stage is Stage.REFUSED and revived:
             packet = await self._requeue(packet)
+        if packet.stage is Stage.READY:
+            packet = await self._readdressed(packet, row)
         await self._send(packet, row, context)
 
     async def _build(self, row: DocumentRow) -> PacketRow:
         """The packet, its file and its receivers, durable; nothing was sent yet."""
         await self._require_valid(row)
         sender = await self.follow_ups.sender(row)
-        asked = await self._asked(row)
         header = header_of(row, sender)
+        blob = await self._written(row, header, sender)
+        packet = await self._db.transact(lambda tx: self._insert(tx, row, sender, header.code, blob))
+        point("forward-built")
+        return packet
+
+    async def _written(self, row: DocumentRow, header: MessageHeader, sender: Sender) -> str:
+        """The digest of the packet's file, durable. Always raises Bury where it cannot be written."""
         if beyond := too_long(header):
             await self._fail(row, "field-too-long", {"elements": [field.element for field in beyond]})
+        asked = await self._asked(row)
         path = self._blobs.scratch() / f"packet-{new_id()}.edxml"
         try:
             async with self._blobs.local(row.head) as pdf:
                 await asyncio.to_thread(write_packet, row, header, sender.clerk, pdf, path, asked)
-            blob = await self._blobs.put_file(path)
+            return await self._blobs.put_file(path)
         except ExchangeError as error:
             await self._fail(row, error.code, {})
         finally:
             path.unlink(missing_ok=True)
-        packet = await self._db.transact(lambda tx: self._insert(tx, row, sender, header.code, blob))
-        point("forward-built")
-        return packet
+
+    async def _readdressed(self, packet: PacketRow, row: DocumentRow) -> PacketRow:
+        """The packet for who has the units of its receivers now, and people told. Only what the axis certainly does not have is changed (D2)."""
+        before = await queries.receivers(self._db, packet.id)
+        moves = await moved(self._db, [to.organ_id for to in before])
+        if not moves:
+            return packet
+        sender = await self.follow_ups.sender(row)
+        to = addressed([Organisation(organ_id=one.organ_id, name=one.name) for one in before], moves)
+        blob = await self._written(row, msgspec.structs.replace(header_of(row, sender), receivers=to), sender)
+
+        async def body(tx: Transaction) -> None:
+            now_us = self._clock.now_us()
+            if not await queries.replace_file(tx, packet, blob):
+                raise Retry(_ALIKE_S, "packet-changed")
+            for code, now in moves.items():
+                await queries.move_receiver(tx, packet.id, code, now.code, now.name, now_us)
+            about = {"receivers": {code: now.code for code, now in moves.items()}}
+            await self._audit(tx, row, "exchange.readdressed", {"packet": blob, **about}, now_us)
+            await publish(tx, row, "document.readdressed", row.state, detail=about, now_us=now_us)
+            people = await queries.people_of(tx, row.id, row.organisation)
+            await notify(
+                tx, organisation=row.organisation, people=people, document=row.id, kind="readdressed", urgency=row.urgency, now_us=now_us
+            )  # fmt: skip
+
+        await self._db.transact(body)
+        if blob != packet.blob:
+            await self._blobs.delete(packet.blob)
+        return msgspec.structs.replace(packet, blob=blob)
+
+    async def _succeeded(self, codes: Sequence[str]) -> bool:
+        """Whether the axis' own list, read anew, says who has the unit of a receiver now."""
+        await self._agencies.refresh()
+        return bool(await moved(self._db, codes))
 
     async def _asked(self, row: DocumentRow) -> Meaning:
         """New, or in the place of documents that were sent before, each with who holds it (reference §4.6)."""
@@ -256,7 +319,7 @@ class ExchangeService:
         await self._audit(tx, row, "exchange.packet_built", {"packet": blob, "revision": row.head}, now_us)
         return packet
 
-    async def _fail(self, row: DocumentRow, code: str, detail: dict[str, list[str]]) -> None:
+    async def _fail(self, row: DocumentRow, code: str, detail: dict[str, list[str]]) -> NoReturn:
         """The packet cannot be made: a person must look. Always raises Bury; the document stays sealed and becomes overdue."""
 
         async def body(tx: Transaction) -> None:
@@ -305,6 +368,10 @@ class ExchangeService:
             if after.stage is not Stage.SENDING:
                 point("forward-sent")
                 await self._breaker.heard(state, after)
+            if after.stage is Stage.REFUSED and after.code in GONE and await self._succeeded(codes):
+                after = msgspec.structs.replace(after, stage=Stage.READY, not_before_us=0)
+                await self._db.transact(lambda tx: self._store(tx, packet, state, after, context))
+                raise Retry(0.0, "receiver-succeeded")
             await self._db.transact(lambda tx: self._store(tx, packet, state, after, context))
             state = after
 

@@ -26,6 +26,7 @@ class NoticeKind(StrEnum):
     ARRIVED = "arrived"
     ARRIVAL_ASKED = "arrival_asked"
     RECALL_ANSWERED = "recall_answered"
+    READDRESSED = "readdressed"
     SIGNER_REVOKED = "signer_revoked"
     DEADLINE_NEAR = "deadline_near"
     DEADLINE_MISSED = "deadline_missed"
@@ -68,6 +69,7 @@ TITLES: dict[NoticeKind, tuple[str, str]] = {
     NoticeKind.ARRIVED: ("Văn bản đến mới", "A document has arrived"),
     NoticeKind.ARRIVAL_ASKED: ("Nơi gửi yêu cầu về văn bản đến", "A sender asks something about its document"),
     NoticeKind.RECALL_ANSWERED: ("Nơi nhận trả lời yêu cầu thu hồi", "A receiver answered the recall"),
+    NoticeKind.READDRESSED: ("Nơi nhận đã sáp nhập, văn bản gửi cho nơi kế thừa", "A receiver was merged; the document goes to its successor"),
     NoticeKind.SIGNER_REVOKED: ("Chứng thư của người ký đã bị thu hồi trước khi ký", "A signer's certificate was revoked before it signed"),
     NoticeKind.DEADLINE_NEAR: ("Sắp hết hạn theo quy định", "A deadline of the rules is near"),
     NoticeKind.DEADLINE_MISSED: ("Đã quá hạn theo quy định", "A deadline of the rules was missed"),

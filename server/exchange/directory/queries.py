@@ -4,7 +4,7 @@ Where the engines differ, two statements stand side by side: SQLite searches in 
 them, and takes a batch of rows in one statement, because each of its statements is a round trip.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import msgspec
@@ -123,34 +123,78 @@ async def by_code(db: Reads, code_key: str) -> list[AgencyRow]:
     return [into(row, AgencyRow) for row in rows]
 
 
+_LINKS: Final = 16
+_ASKED_AT_ONCE: Final = 90  # a statement takes 99 parameters at most
+
+
+async def _successors(db: Reads, code: str) -> list[str]:
+    """Who has the unit of a closed code, and who has theirs, where that ended too: the last one is open or unknown."""
+    found = [code]
+    while len(found) <= _LINKS:
+        row = await db.fetch_one(
+            "SELECT successor FROM agencies WHERE code_key = $1 AND closed = 1 AND successor <> ''",
+            changes.key(found[-1]),
+        )
+        if row is None or changes.key(row["successor"]) in {changes.key(one) for one in found}:
+            break
+        found.append(str(row["successor"]))
+    return found[1:]
+
+
 async def names(db: Reads, code: str) -> list[str]:
     """Keys of the codes that name the agency of `code`, its own first: the list's old code, and who has the unit now (reference §6.6)."""
     asked = changes.key(code)
     rows = await db.fetch_all(
-        "SELECT code_key, old_key, closed, successor FROM agencies WHERE code_key = $1 OR old_key = $1", asked
+        "SELECT code_key, old_key, closed FROM agencies WHERE code_key = $1 OR old_key = $1", asked
     )
     exact = [row for row in rows if row["code_key"] == asked]
     found = [asked]
     # An old code that the list gives to several agencies names none of them.
     for row in exact or (rows if len(rows) == 1 else ()):
-        successor = changes.key(row["successor"]) if row["closed"] else ""
-        found += [name for name in (row["code_key"], row["old_key"], successor) if name]
+        later = [changes.key(one) for one in await _successors(db, row["code_key"])] if row["closed"] else []
+        found += [name for name in (row["code_key"], row["old_key"], *later) if name]
     return list(dict.fromkeys(found))
 
 
 async def same(db: Reads, one: str, other: str) -> bool:
-    """Whether two codes name one agency, by spelling or by the kept list."""
+    """Whether two codes name one agency, by spelling or by the kept list; two that merged are one."""
     if changes.key(one) == changes.key(other):
         return True
-    return changes.key(other) in await names(db, one) or changes.key(one) in await names(db, other)
+    if changes.key(other) in await names(db, one) or changes.key(one) in await names(db, other):
+        return True
+    return changes.key(await current(db, one)) == changes.key(await current(db, other))
 
 
 async def current(db: Reads, code: str) -> str:
     """The code to send to: that of who has the unit now where the list shows that this one is closed, else `code` as it stands."""
-    row = await db.fetch_one(
-        "SELECT successor FROM agencies WHERE code_key = $1 AND closed = 1 AND successor <> ''", changes.key(code)
-    )
-    return code if row is None else str(row["successor"])
+    return (await _successors(db, code) or [code])[-1]
+
+
+async def succeeded(db: Reads, codes: Collection[str]) -> list[str]:
+    """Of these codes those that are closed and have a successor."""
+    found: set[str] = set()
+    some = list(codes)
+    for start in range(0, len(some), _ASKED_AT_ONCE):
+        asked = [changes.key(code) for code in some[start : start + _ASKED_AT_ONCE]]
+        places = ", ".join(f"${place}" for place in range(1, len(asked) + 1))
+        rows = await db.fetch_all(
+            f"SELECT code_key FROM agencies WHERE closed = 1 AND successor <> '' AND code_key IN ({places})", *asked
+        )
+        found |= {str(row["code_key"]) for row in rows}
+    return [code for code in some if changes.key(code) in found]
+
+
+async def above(db: Reads, code: str) -> list[str]:
+    """Keys of the units above this one, the nearest first."""
+    found: list[str] = []
+    at = changes.key(code)
+    while len(found) < _LINKS:
+        row = await db.fetch_one("SELECT parent_key FROM agencies WHERE code_key = $1", at)
+        at = "" if row is None else str(row["parent_key"])
+        if not at or at in found:
+            break
+        found.append(at)
+    return found
 
 
 async def search(db: Reads, dialect: Dialect, words: Sequence[str], limit: int) -> list[AgencyRow]:

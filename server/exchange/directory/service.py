@@ -16,6 +16,7 @@ from server.exchange.directory.queries import AgencyRow
 
 log = structlog.get_logger()
 
+_REFRESH_US: Final = 600_000_000
 _BATCH: Final = 1000  # rows of one transaction: what waits for the one writer of SQLite waits some tens of milliseconds
 
 
@@ -34,6 +35,15 @@ class AgencyDirectory:
         self._axis = axis
         self._clock = clock
         self._name = name
+        self._refreshed_us: int | None = None
+
+    async def refresh(self) -> bool:
+        """Take the list anew because a code says that it has changed, at most every ten minutes; whether it was taken."""
+        now_us = self._clock.monotonic_us()
+        if self._refreshed_us is not None and now_us - self._refreshed_us < _REFRESH_US:
+            return False
+        self._refreshed_us = now_us
+        return await self.synchronise() is not None
 
     async def synchronise(self) -> int | None:
         """Take over the axis' list; how many rows changed, or None when there was no list to believe. The kept one then stays."""

@@ -52,11 +52,11 @@ class House:
     def restart(self):
         """A new process: nothing but the stores is left."""
         self.arrivals = ArrivalService(self.db, self.blobs, None, self.clock, max_pages=100)
+        self.agencies = AgencyDirectory(self.db, self.axis, self.clock, name="axis")
         self.exchange = ExchangeService(
-            db=self.db, blobs=self.blobs, axis=self.axis, arrivals=self.arrivals, approvals=self.approvals, documents=self.documents,
+            db=self.db, blobs=self.blobs, axis=self.axis, arrivals=self.arrivals, approvals=self.approvals, documents=self.documents, agencies=self.agencies,
             clock=self.clock, settings=self.settings, jitter=self.jitter,
         )  # fmt: skip
-        self.agencies = AgencyDirectory(self.db, self.axis, self.clock, name="axis")
         self.tasks = ExchangeTasks(self.exchange)
 
     async def found(self):

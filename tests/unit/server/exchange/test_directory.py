@@ -252,3 +252,18 @@ async def test_the_loop_turns_while_a_long_list_is_compared(db):
         between += 1
     assert await writing == 5000
     assert between > 3
+
+
+async def test_who_has_the_unit_is_found_through_mergers_of_mergers(directory, axis, db):
+    """Reference §6.6: a code that left the list keeps its successor, and that one may end too."""
+    await directory.synchronise()
+    axis.listed = [PROVINCE, OFFICE, TRIAL, replaced(NEIGHBOUR, old_code="H01.151")]
+    await directory.synchronise()
+    assert await queries.current(db, "h01.151") == "H01.152"
+    axis.listed = [replaced(PROVINCE, old_code="H01.152"), OFFICE, TRIAL]
+    await directory.synchronise()
+    assert await queries.current(db, "H01.151") == "H01"
+    assert set(await queries.names(db, "H01.151")) >= {"h01.151", "h01.152", "h01"}
+    assert await queries.succeeded(db, ["H01.151", "H01", " h01.152"]) == ["H01.151", " h01.152"]
+    assert await queries.same(db, "H01.151", "H01.152")
+    assert not await queries.same(db, "H01.151", "14.00.W00")

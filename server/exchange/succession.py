@@ -1,0 +1,46 @@
+"""Receivers whose code has ended: what still waits for them goes to who has their units now (reference §6.6, EXC-3).
+
+Agencies merge and their codes are closed while packets wait here. An axis refuses a closed code, so a packet that it certainly does not
+have is addressed anew: same document, same DocumentId, another receiver.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
+
+import msgspec
+
+from server.db import Reads
+from server.documents.model import clean
+from server.exchange.directory import queries as directory
+from server.exchange.model import Organisation
+
+__all__ = ["GONE", "Successor", "addressed", "moved"]
+
+GONE: Final = frozenset({"18", "23"})
+"""What an axis says of a receiver that it does not know, or has closed (reference §9)."""
+_NAME: Final = 200
+
+
+class Successor(msgspec.Struct, frozen=True):
+    code: str
+    name: str
+
+
+async def moved(db: Reads, codes: Collection[str]) -> dict[str, Successor]:
+    """Of these codes those that the kept list closed in favour of another, each with who has the unit now."""
+    found = {}
+    for code in await directory.succeeded(db, codes):
+        now = await directory.current(db, code)
+        rows = await directory.by_code(db, now.strip().casefold())
+        found[code] = Successor(now, clean(rows[0].name)[:_NAME] if rows else "")
+    return found
+
+
+def addressed(receivers: Iterable[Organisation], moves: Mapping[str, Successor]) -> tuple[Organisation, ...]:
+    """The receivers as they are now, each once: two that merged get one copy."""
+    found: dict[str, Organisation] = {}
+    for to in receivers:
+        move = moves.get(to.organ_id)
+        now = to if move is None else msgspec.structs.replace(to, organ_id=move.code, name=move.name or to.name)
+        found.setdefault(now.organ_id.strip().casefold(), now)
+    return tuple(found.values())

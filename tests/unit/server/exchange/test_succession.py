@@ -1,0 +1,219 @@
+"""Agencies merge while packets are in flight (reference §6.6): none is lost, none comes twice, old codes are answered; whom packets come from."""
+
+import json
+
+import msgspec
+import pytest
+import pytest_asyncio
+
+from server.exchange.axis import AxisRefused, AxisUnavailable
+from server.exchange.directory import queries as directory
+from server.exchange.model import Organisation, PacketKind
+from server.exchange.standin_world import Merger
+from server.jobs import Lane
+from tests.unit.server.exchange.house import CLERK, LEADER, House
+from tests.unit.server.exchange.samples import make_packet, make_status
+
+EDOC, STATUS = PacketKind.DOCUMENT, PacketKind.STATUS
+
+
+async def made(db, tmp_path, clock, stage):
+    house = House(db, tmp_path, clock, stage.client("X01"))
+    await house.found()
+    return house
+
+
+@pytest_asyncio.fixture
+async def house(sqlite_db, tmp_path, clock, stage):
+    return await made(sqlite_db, tmp_path, clock, stage)
+
+
+@pytest_asyncio.fixture
+async def houses(db, tmp_path, clock, stage):
+    """On both engines."""
+    return await made(db, tmp_path, clock, stage)
+
+
+async def merged(stage, code, into, name=""):
+    assert json.loads((await stage.standin.merge(Merger(codes=(code,), into=into, name=name))).body)["status"] == "OK"
+
+
+async def sent(stage, kind="edoc"):
+    return [
+        ([copy["receiver"] for copy in packet["copies"]], packet["document_id"])
+        for packet in (await stage.oracle())["packets"]
+        if packet["kind"] == kind and packet["sender"] == "X01"
+    ]
+
+
+async def kept(house):
+    rows = await house.db.fetch_all("SELECT state, error FROM incoming_packets ORDER BY received_us, axis_id")
+    return [(row["state"], row["error"]) for row in rows]
+
+
+async def alarms(house, kind):
+    return await house.count("audit_events", "kind = $1", kind)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("known_before", [True, False])
+async def test_what_waits_for_a_merged_agency_goes_to_its_successor_and_people_are_told(houses, stage, known_before):
+    house = houses
+    document = await house.sealed(receivers=("X03", "X02"))
+    await stage.put("_faults", [{"fault": "drop-before"}])
+    assert (await house.run())[0] == "retry"  # the packet is built and addressed
+    house.clock.advance(60)
+    await merged(stage, "X03", "X02", "Cơ quan Mẫu Hai mới")
+    if known_before:
+        await house.agencies.synchronise()
+    assert await house.settle() == "done"
+    identifier = (await house.db.fetch_one("SELECT exchange_id FROM documents"))["exchange_id"]
+    assert await sent(stage) == [(["X02"], identifier)], "one copy, under the same DocumentId"
+    assert await house.receivers(document) == [("X02", "accepted_by_exchange", None)]
+    assert ("document.readdressed", "sealed", {"receivers": {"X03": "X02"}}) in await house.changes(document)
+    told = await house.db.fetch_all("SELECT person FROM notices WHERE kind = 'readdressed'")
+    assert {row["person"] for row in told} == {LEADER, CLERK}
+    assert await alarms(house, "exchange.forward_failed") == 0
+    row = await house.db.fetch_one("SELECT blob FROM outgoing_packets")
+    assert b"X03" not in await house.blobs.read(row["blob"])
+
+
+@pytest.mark.asyncio
+async def test_a_merger_of_a_merger_is_followed_and_a_closed_code_without_successor_waits_for_a_person(house, stage):
+    await merged(stage, "X03", "X02")
+    await house.agencies.synchronise()
+    await merged(stage, "X02", "X05", "Cơ quan Mẫu Năm")
+    await house.agencies.synchronise()
+    assert await directory.current(house.db, "X03") == "X05"
+    assert set(await directory.names(house.db, "X03")) >= {"x03", "x05"}
+    assert await directory.same(house.db, "X03", "X02"), "one agency now"
+    document = await house.sealed("1", receivers=("X03",))
+    assert await house.settle() == "done"
+    assert await house.receivers(document) == [("X05", "accepted_by_exchange", None)]
+    stranded = await house.sealed("2", receivers=("X04",))
+    assert await house.settle() == ("buried", "axis-refused-23")
+    assert await house.state(stranded) == "sealed"
+
+
+@pytest.mark.asyncio
+async def test_an_answer_to_a_merged_sender_goes_to_its_successor(houses, stage, written):
+    """03 waits in the outbox while its receiver's code ends; what it says of the document stays the same."""
+    house = houses
+    packet = make_packet(house.blobs.scratch(), receivers=("X01",))
+    header = msgspec.structs.replace(
+        packet.header, sender=Organisation(organ_id="X03"), document_id="X03,2026/03/02,12/QĐ"
+    )
+    file = written(msgspec.structs.replace(packet, header=header))
+    await stage.client("X03").send(EDOC, file.path, "X03", ["X01"])
+    assert await house.exchange.poll(EDOC) == 1
+    await merged(stage, "X03", "X02")
+    for lane in (Lane.URGENT, Lane.NORMAL):
+        while (ended := await house.run(lane)) != "none":
+            house.clock.advance(1 if ended == "done" else max(ended[1], 0.001))
+    assert await sent(stage, "status") == [(["X02"], "X03,2026/03/02,12/QĐ")]
+    assert await alarms(house, "exchange.message_readdressed") == 1
+
+
+@pytest.mark.asyncio
+async def test_what_comes_for_a_code_that_merged_into_ours_is_taken_in_and_the_old_code_answered(house, stage, written):
+    file = written(make_packet(house.blobs.scratch(), receivers=("X03",)))
+    await stage.client("X02").send(EDOC, written(_from("X02", house, "X03"), "other").path, "X02", ["X03"])
+    await house.agencies.synchronise()
+    await merged(stage, "X03", "X01")
+    # Our list is older than the merger: the packet is left where it is until the list is newer.
+    assert await house.exchange.poll(EDOC) == 0
+    assert await kept(house) == []
+    house.clock.advance(31)
+    assert await house.exchange.poll(EDOC) == 1
+    assert await kept(house) == [("stored", "")]
+    row = await house.db.fetch_one("SELECT organisation, receiver FROM arrivals")
+    assert row["receiver"] == "X03"
+    assert file.size
+
+
+def _from(code, house, to):
+    packet = make_packet(house.blobs.scratch(), receivers=(to,))
+    header = msgspec.structs.replace(
+        packet.header, sender=Organisation(organ_id=code), document_id=f"{code},2026/03/02,12/QĐ"
+    )
+    return msgspec.structs.replace(packet, header=header)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("check", "expected"),
+    [("flag", ("stored", "sender-differs")), ("park", ("unproven", "sender-differs")), ("off", ("stored", ""))],
+)
+async def test_a_packet_under_anothers_name_is_flagged_or_parked_as_the_setting_says(
+    house, stage, written, check, expected
+):
+    """C1, EXC-4: From is what the sender wrote; whom the axis let send is what it lists."""
+    house.settings = msgspec.structs.replace(house.settings, sender_check=check)
+    house.restart()
+    await house.agencies.synchronise()
+    await stage.client("X03").send(EDOC, written(_from("X02", house, "X01")).path, "X03", ["X01"])
+    assert await house.exchange.poll(EDOC) == 1
+    assert await kept(house) == [expected]
+    assert await alarms(house, "exchange.incoming_alarm") == (check != "off")
+    assert await house.axis.received(EDOC) == []
+    assert await house.count("arrivals") == (check != "park")
+
+
+@pytest.mark.asyncio
+async def test_a_forged_status_moves_nothing_where_senders_are_checked(house, stage, written):
+    house.settings = msgspec.structs.replace(house.settings, sender_check="park")
+    house.restart()
+    await house.agencies.synchronise()
+    document = await house.sealed(receivers=("X02",))
+    assert await house.settle() == "done"
+    forged = msgspec.structs.replace(make_status(), response_for=msgspec.structs.replace(make_status().response_for, document_id=(await sent(stage))[0][1]))  # fmt: skip
+    await stage.client("X03").send(STATUS, written(forged).path, "X03", ["X01"])
+    assert await house.exchange.poll(STATUS) == 1
+    assert await house.state(document) == "forwarded"
+    await stage.client("X02").send(STATUS, written(forged, "true").path, "X02", ["X01"])
+    assert await house.exchange.poll(STATUS) == 1
+    assert await house.state(document) == "accepted"
+
+
+@pytest.mark.asyncio
+async def test_a_unit_below_the_system_that_sends_for_it_is_no_stranger(house, stage, written):
+    """A hosted axis: one system sends for the units below it (reference §8.3)."""
+    await merged(stage, "X03", "X02")
+    await house.agencies.synchronise()
+    for number, code in (("1", "X03"), ("2", "X02")):
+        packet = _from(code, house, "X01")
+        header = msgspec.structs.replace(packet.header, number=number, document_id=f"{code},{number}")
+        file = written(msgspec.structs.replace(packet, header=header), number)
+        await stage.client("X02").send(EDOC, file.path, "X02", ["X01"])
+    assert await house.exchange.poll(EDOC) == 2
+    assert await kept(house) == [("stored", ""), ("stored", "")]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("error", [AxisRefused("10"), AxisUnavailable("ReadTimeout")])
+async def test_a_packet_that_is_never_handed_over_is_parked_at_last(house, stage, written, error):
+    """D14: it was refused, or broke off, five times while others came; alone on the list it is waited for."""
+    fetch, bad = house.axis.fetch, set()
+
+    async def refuses(doc_id, into):
+        if doc_id in bad:
+            raise error
+        return await fetch(doc_id, into)
+
+    house.axis.fetch = refuses
+    sender = stage.client("X02")
+    await sender.send(STATUS, written(make_status()).path, "X02", ["X01"])
+    bad |= {item.doc_id for item in await house.axis.received(STATUS)}
+    for _ in range(8):
+        await house.exchange.poll(STATUS)
+        house.clock.advance(1000)
+    assert await kept(house) == [], "nothing else came: it may be the axis that is out of order"
+    for number in range(6):
+        await sender.send(STATUS, written(make_status(number=str(number)), f"s{number}").path, "X02", ["X01"])
+        for _ in range(2):
+            await house.exchange.poll(STATUS)
+            house.clock.advance(1000)
+    assert min(await kept(house)) == ("unfetched", "not-handed-over")
+    assert await house.count("incoming_packets") == 7
+    assert await house.axis.received(STATUS) == []
+    assert await house.count("audit_events", "kind = 'exchange.incoming_alarm'") >= 1
