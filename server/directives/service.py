@@ -7,12 +7,11 @@ Longer than most: who is told of a deed, and what the sender of an arrival is to
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
-from server import audit
 from server.arrivals.model import DOCUMENTS, FileRow
 from server.arrivals.model import State as ArrivalState
 from server.arrivals.service import ArrivalService, about_arrival
@@ -36,6 +35,7 @@ from server.directives.model import (
     status_of,
     today,
 )
+from server.directives.telling import about_directive, about_due, in_time, log_deed, notice, people_of, tell_places
 from server.directives.tree import Receiver, TreeLine, Viewer, lines
 from server.documents.model import ARCHIVED
 from server.documents.model import State as DocumentState
@@ -44,8 +44,8 @@ from server.errors import Refused
 from server.exchange.service import ExchangeService
 from server.identity.model import Actor, Role
 from server.ids import new_id
-from server.notices.model import NewNotice, NoticeKind, lifetime_us
-from server.notices.service import settle, tell, withdraw
+from server.notices.model import NoticeKind
+from server.notices.service import settle, tell
 from server.once import Once
 from server.previews.service import PreviewService
 from server.storage import Blobs
@@ -226,12 +226,10 @@ class DirectiveService:
             await queries.insert(tx, row)
             for one in _places(row, order, named):
                 await queries.name(tx, one)
-                await _tell(tx, row, [one], NoticeKind.DIRECTED, now_us)
+                await tell_places(tx, row, [one], NoticeKind.DIRECTED, now_us)
             await _enter(tx, row, "given", row.text, actor, _facts(order), now_us)
-            if place is not None and above is not None and place.state is WorkState.ASSIGNED:
-                begun = msgspec.structs.replace(place, state=WorkState.IN_WORK, told_us=now_us)
-                if not await queries.put(tx, place, begun, above.sequence):
-                    raise Refused("directive-changed", sequence=above.sequence)
+            if place is not None and above is not None:
+                await self._passed_on(tx, above, place, now_us)
             if row.arrival is not None and row.parent is None:
                 seen = about_arrival(row.arrival)
                 await settle(tx, organisation=row.organisation, about=seen, kinds=[NoticeKind.TO_DIRECT], now_us=now_us)
@@ -239,6 +237,13 @@ class DirectiveService:
             return await _settled(tx, once, row)
 
         return await self._db.transact(body)
+
+    async def _passed_on(self, tx: Transaction, above: DirectiveRow, place: AssigneeRow, now_us: int) -> None:
+        """Whoever directs onwards has begun, and was told."""
+        begun = msgspec.structs.replace(place, state=WorkState.IN_WORK, told_us=place.told_us or now_us)
+        await _put(tx, place, begun, above)
+        about, people = about_directive(above.id), await people_of(tx, place)
+        await settle(tx, organisation=place.organisation, about=about, people=people, now_us=now_us)
 
     async def _begun(
         self, tx: Transaction, actor: Actor, about: About, now_us: int
@@ -300,7 +305,7 @@ class DirectiveService:
             named = await _named(tx, actor, order, standing)
             if not await queries.change(tx, before, text=order.text, due_date=order.due_date):
                 raise Refused("directive-changed", sequence=before.sequence + 1)
-            await _in_time(tx, before, now_us)
+            await in_time(tx, before, now_us)
             row = msgspec.structs.replace(
                 before, text=order.text, due_date=order.due_date, sequence=before.sequence + 1
             )
@@ -318,7 +323,7 @@ class DirectiveService:
             old = standing.pop(new.assignee, None)
             if old is None:
                 await queries.name(tx, new)
-                await _tell(tx, row, [new], NoticeKind.DIRECTED, now_us)
+                await tell_places(tx, row, [new], NoticeKind.DIRECTED, now_us)
                 continue
             # Whoever leads now finishes the whole, also when his own part was finished.
             again = asked_again(old, text_changed=text_changed or new.lead > old.lead)
@@ -327,12 +332,14 @@ class DirectiveService:
                 await _put(tx, old, again, row)
             if again.state in BUSY:
                 back = old.state is WorkState.RELEASED
-                await _tell(tx, row, [again], NoticeKind.DIRECTED if back else NoticeKind.DIRECTIVE_CHANGED, now_us)
+                await tell_places(
+                    tx, row, [again], NoticeKind.DIRECTED if back else NoticeKind.DIRECTIVE_CHANGED, now_us
+                )
         for gone in standing.values():
             if gone.state in BUSY:
                 await _put(tx, gone, msgspec.structs.replace(gone, state=WorkState.RELEASED, lead=0), row)
                 await self._end_below(tx, gone, actor.id, row.text, now_us)
-                await _tell(tx, row, [gone], NoticeKind.DIRECTIVE_WITHDRAWN, now_us)
+                await tell_places(tx, row, [gone], NoticeKind.DIRECTIVE_WITHDRAWN, now_us)
             elif gone.lead:
                 await _put(tx, gone, msgspec.structs.replace(gone, lead=0), row)
 
@@ -358,11 +365,11 @@ class DirectiveService:
     async def _withdraw(self, tx: Transaction, row: DirectiveRow, by: str, reason: str, now_us: int) -> None:
         if not await queries.end(tx, row, DirectiveState.WITHDRAWN):
             raise Refused("directive-changed", sequence=row.sequence)
-        await _in_time(tx, row, now_us)
+        await in_time(tx, row, now_us)
         busy = [one for one in await queries.assignees(tx, row.id) if one.state in BUSY]
         await queries.release(tx, row.id)
         await _enter(tx, row, "withdrawn", reason, by, {}, now_us)
-        await _tell(tx, row, busy, NoticeKind.DIRECTIVE_WITHDRAWN, now_us)
+        await tell_places(tx, row, busy, NoticeKind.DIRECTIVE_WITHDRAWN, now_us)
         for one in busy:
             await self._end_below(tx, one, by, reason, now_us)
 
@@ -420,12 +427,12 @@ class DirectiveService:
     async def _complete(self, tx: Transaction, row: DirectiveRow, lead: AssigneeRow, now_us: int) -> DirectiveRow:
         if not await queries.end(tx, row, DirectiveState.COMPLETED):
             raise Refused("directive-changed", sequence=row.sequence)
-        await _in_time(tx, row, now_us)
+        await in_time(tx, row, now_us)
         busy = [one for one in await queries.assignees(tx, row.id) if one.state in BUSY and one.id != lead.id]
         await queries.release(tx, row.id)
         for one in busy:
             await self._end_below(tx, one, SYSTEM, row.text, now_us)
-        await _tell(tx, row, busy, NoticeKind.DIRECTIVE_COMPLETED, now_us)
+        await tell_places(tx, row, busy, NoticeKind.DIRECTIVE_COMPLETED, now_us)
         return msgspec.structs.replace(row, state=DirectiveState.COMPLETED)
 
     async def _heard(
@@ -434,8 +441,8 @@ class DirectiveService:
         """Keep what was reported, tell the author and the lead, and take away what asked for it."""
         done = after.state is WorkState.COMPLETED
         kind = NoticeKind.DIRECTIVE_COMPLETED if done else NoticeKind.DIRECTIVE_REPORTED
-        people = await _people(tx, mine) if done else [actor.id]
-        for about in (about_directive(row.id), _about_due(row.id)) if done else (about_directive(row.id),):
+        people = await people_of(tx, mine)
+        for about in (about_directive(row.id), about_due(row.id)) if done else (about_directive(row.id),):
             await settle(tx, organisation=mine.organisation, about=about, people=people, now_us=now_us)
         await _enter(
             tx, row, after.state.value, paragraphs(word), actor, {"progress": after.progress}, now_us, mine.id, after.progress
@@ -446,7 +453,7 @@ class DirectiveService:
         await tell(
             tx,
             [
-                _notice(row, row.organisation, person, kind, f"{about_directive(row.id)}:reports", now_us)
+                notice(row, row.organisation, person, kind, f"{about_directive(row.id)}:reports", now_us)
                 for person in dict.fromkeys(hear)
                 if person != actor.id
             ],
@@ -479,72 +486,10 @@ class DirectiveService:
                 raise Refused("not-found")
             await self._documents.get(actor, document, tx)
             if await queries.link(tx, directive, document):
-                await _log(tx, row, "linked", actor.id, {"document": document}, self._clock.now_us())
+                await log_deed(tx, row, "linked", actor.id, {"document": document}, self._clock.now_us())
             return await _settled(tx, once, row)
 
         return await self._db.transact(body)
-
-
-def about_directive(directive: str) -> str:
-    """The subject of what is said of a direction itself: the last of several changes is the one that shows."""
-    return f"order:{directive}"
-
-
-def _about_due(directive: str) -> str:
-    return f"{about_directive(directive)}:due"
-
-
-async def _in_time(tx: Transaction, row: DirectiveRow, now_us: int) -> None:
-    """Its author is told of its deadline no more."""
-    about = _about_due(row.id)
-    await settle(tx, organisation=row.organisation, about=about, people=[row.author], now_us=now_us)
-
-
-async def remind(tx: Transaction, line: queries.Due, *, late: bool, now_us: int) -> bool:
-    """Tell whoever has not finished that the deadline is near, or its author as well that it has passed; once each. False when that was done."""
-    if not await queries.mark(tx, line, late=late):
-        return False
-    row, place = await queries.load(tx, line.directive), await queries.assignee(tx, line.id)
-    assert row is not None
-    assert place is not None
-    kind = NoticeKind.DIRECTIVE_LATE if late else NoticeKind.DIRECTIVE_NEAR
-    told = [(place.organisation, person) for person in await _people(tx, place)]
-    if late:
-        told.append((row.organisation, row.author))
-        await _log(tx, row, "late", SYSTEM, {"assignee": place.assignee, "due": line.due_date}, now_us)
-    # A later deadline's reminder supersedes what was said of the one before.
-    revision = 2 * row.sequence + (2 if late else 1)
-    notices = [
-        msgspec.structs.replace(_notice(row, organisation, person, kind, _about_due(row.id), now_us), revision=revision)
-        for organisation, person in dict.fromkeys(told)
-    ]
-    await tell(tx, notices, now_us=now_us)
-    return True
-
-
-def _notice(row: DirectiveRow, organisation: str, person: str, kind: NoticeKind, about: str, now_us: int) -> NewNotice:
-    sender = row.author if row.organisation == organisation else None
-    return NewNotice(
-        organisation=organisation, person=person, kind=kind, urgency=row.urgency, about=about, expires_us=now_us + lifetime_us(kind),
-        revision=row.sequence + 1, headline=row.title[:300], sender=sender,
-    )  # fmt: skip
-
-
-async def _people(tx: Reads, place: AssigneeRow) -> list[str]:
-    return [place.person] if place.person is not None else await queries.acting(tx, place.organisation)
-
-
-async def _tell(
-    tx: Transaction, row: DirectiveRow, places: Iterable[AssigneeRow], kind: NoticeKind, now_us: int
-) -> None:
-    about = about_directive(row.id)
-    for place in places:
-        people = await _people(tx, place)
-        # What was said of a deadline that stands no more.
-        await withdraw(tx, organisation=place.organisation, about=_about_due(row.id), people=people, now_us=now_us)
-        await tell(
-            tx, [_notice(row, place.organisation, person, kind, about, now_us) for person in people], now_us=now_us
-        )
 
 
 async def _place(tx: Reads, row: Row) -> AssigneeRow:
@@ -614,13 +559,7 @@ async def _enter(
     await queries.enter(
         tx, new_id(), row, kind, text=text, author=author, now_us=now_us, assignee=assignee, progress=progress
     )
-    await _log(tx, row, kind, author, {**facts, **({"assignee": assignee} if assignee else {})}, now_us)
-
-
-async def _log(tx: Transaction, row: DirectiveRow, kind: str, by: str, facts: dict[str, Any], now_us: int) -> None:
-    await audit.append(
-        tx, f"directive.{kind}", organisation=row.organisation, actor=by, subject=row.id, body={"sequence": row.sequence, **facts}, now_us=now_us
-    )  # fmt: skip
+    await log_deed(tx, row, kind, author, {**facts, **({"assignee": assignee} if assignee else {})}, now_us)
 
 
 async def _settled(tx: Transaction, once: Once, row: DirectiveRow) -> bytes:

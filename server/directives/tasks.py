@@ -10,7 +10,8 @@ from server.clock import Clock
 from server.db import Database
 from server.directives import queries
 from server.directives.model import reminder, today
-from server.directives.service import DirectiveService, remind
+from server.directives.service import DirectiveService
+from server.directives.telling import remind
 from server.jobs import Context, Handler, Job, Periodic
 from server.notices.queries import rules as rules_of
 from server.notices.rules import Rules, read

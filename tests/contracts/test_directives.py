@@ -280,6 +280,9 @@ async def test_one_tree_over_organisations_shows_of_others_their_own_line_alone(
         by=UNIT_CLERK, lead=UNIT_STAFF, coordinators=(LOWER,), above=room.id, text="Nội bộ BIMAT-UNIT"
     )
     assert await room.statuses() == ["04", "05"]  # who directs onwards has begun
+    assert (
+        await room.told(UNIT_HEAD) == await room.told(UNIT_CLERK) == [("directed", "settled")]
+    )  # one answers for the unit
     assert await room.report(LOWER_HEAD, progress=30, word="Đang rà soát", id_=inner) == ""
     assert await room.complete(UNIT_HEAD) == "directive-open-below"
     assert await room.tree(LEADER) == [
