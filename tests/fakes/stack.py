@@ -63,8 +63,9 @@ _RENEW_S = 400  # an access token lives ten minutes, a suite's stack longer
 class Caller:
     """Whoever calls the API: a person's phone with DPoP, or a service with its bearer token. Its token is renewed in time."""
 
-    def __init__(self, http: AsyncClient) -> None:
+    def __init__(self, http: AsyncClient, code: str = ORGANISATION) -> None:
         self.http = http
+        self.code = code
         self._renewal: dict[str, str] = {}
         self._renewed = time.monotonic()
         self._renewing = asyncio.Lock()
@@ -158,7 +159,7 @@ class Caller:
         join = device.join_jws(
             self.approval,
             voucher=waiting["voucher"],
-            organisation=ORGANISATION,
+            organisation=self.code,
             credential=waiting["credential"],
             sealed_pin=sealed,
         )
@@ -183,7 +184,7 @@ class Caller:
         )
         sealed = device.seal_pin(pin, sealing, credential, challenge=grant["challenge"], new_pin=new_pin)
         values: dict[str, Any] = {
-            "kind": kind, "challenge": grant["challenge"], "organisation": ORGANISATION, "credential": credential, "sealed_pin": sealed, "voucher": voucher,
+            "kind": kind, "challenge": grant["challenge"], "organisation": self.code, "credential": credential, "sealed_pin": sealed, "voucher": voucher,
             **change,
         }  # fmt: skip
         return {"approval": device.approval_jws(self.approval, **values), "sealed_pin": b64u(sealed)}
@@ -204,8 +205,9 @@ class Caller:
 class Stack:
     """A running product; see `running`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, code: str = ORGANISATION) -> None:
         self.folder = folder
+        self.code = code
         self.settings: Settings
         self.wiring: Wiring
         self.http: AsyncClient
@@ -252,7 +254,7 @@ class Stack:
         code = await self.wiring.identity.pairing_code(
             operator(organisation or self.organisation), person, office=office
         )
-        caller = Caller(self.http)
+        caller = Caller(self.http, self.code)
         caller.person = person
         await caller.pair(code.code.reveal())
         return caller
@@ -279,7 +281,7 @@ class Stack:
     ) -> str:
         """The officer leaves a voucher for this phone; its digest."""
         voucher = device.voucher_jws(
-            self.officer_key, kind=kind, organisation=ORGANISATION, person=caller.person, credential=credential, key_type=KeyType.P256,
+            self.officer_key, kind=kind, organisation=self.code, person=caller.person, credential=credential, key_type=KeyType.P256,
             subject=f"CN={name},O=Cơ quan mẫu,C=VN", approval_key=public_jwk(caller.approval.public_key()), now_us=time.time_ns() // 1000,
         )  # fmt: skip
         body = {"voucher": voucher, "purpose": purpose}
@@ -343,14 +345,27 @@ iterations = 1
 
 @contextlib.asynccontextmanager
 async def running(
-    folder: Path, *, database: str = "", worker: bool = True, pki: DemoPki | None = None, **environment: str
+    folder: Path,
+    *,
+    database: str = "",
+    worker: bool = True,
+    pki: DemoPki | None = None,
+    code: str = ORGANISATION,
+    name: str = "Ủy ban nhân dân xã Mẫu",
+    among: "Stack | None" = None,
+    **environment: str,
 ) -> AsyncIterator[Stack]:
-    """A stack with one organisation, its officer and its document management system; people are added by the test."""
-    stack = Stack(folder)
+    """A stack with one organisation, its officer and its document management system; people are added by the test.
+
+    `among`: another stack whose exchange, certificate authority and push double this one shares, under an agency `code` of its own.
+    """
+    stack = Stack(folder, code)
+    folder.mkdir(exist_ok=True)
+    shared: Any = contextlib.nullcontext
     async with (
-        pki or DemoPki() as stack.pki,
-        FcmDouble() as stack.fcm,
-        serving(folder / "axis") as (stack.axis, stack.axis_url),
+        shared(among.pki) if among else pki or DemoPki() as stack.pki,
+        shared(among.fcm) if among else FcmDouble() as stack.fcm,
+        shared((among.axis, among.axis_url)) if among else serving(folder / "axis") as (stack.axis, stack.axis_url),
     ):
         stack.fcm.write_service_account(folder / "fcm.json")
         (folder / "roots.pem").write_text(stack.pki.authority.trust_pem)
@@ -360,8 +375,8 @@ async def running(
                 "HOATOC_STATE_DIR": str(folder / "state"), "HOATOC_SERVER__PUBLIC_URL": ORIGIN, "HOATOC_PUSH__FCM_CREDENTIALS": str(folder / "fcm.json"),
                 "HOATOC_TRUST__STATUS_HOSTS": stack.pki.url.removeprefix("http://"),
                 "HOATOC_PUSH__FCM_URL": stack.fcm.url, "HOATOC_TSA__URLS": stack.pki.tsa_url, "HOATOC_TSA__ROOTS": str(folder / "roots.pem"),
-                "HOATOC_TRUST__ROOTS": str(folder / "roots.pem"), "HOATOC_EXCHANGE__URL": stack.axis_url, "HOATOC_EXCHANGE__SYSTEM_ID": ORGANISATION,
-                "HOATOC_EXCHANGE__SECRET_FILE": str(stack.axis.secrets[ORGANISATION]), "HOATOC_EXCHANGE__POLL_S": "1", "HOATOC_EXCHANGE__SETTLE_S": "1",
+                "HOATOC_TRUST__ROOTS": str(folder / "roots.pem"), "HOATOC_EXCHANGE__URL": stack.axis_url, "HOATOC_EXCHANGE__SYSTEM_ID": code,
+                "HOATOC_EXCHANGE__SECRET_FILE": str(stack.axis.secrets[code]), "HOATOC_EXCHANGE__POLL_S": "1", "HOATOC_EXCHANGE__SETTLE_S": "1",
                 "HOATOC_WEBHOOKS__ALLOW_PRIVATE_ADDRESSES": "true", "HOATOC_WORKER__POLL_S": "0.2", "HOATOC_BLOBS__RESERVE_BYTES": "0",
                 **UNLIMITED, **({"HOATOC_DATABASE__URL": database} if database else {}), **environment,
             },
@@ -371,11 +386,11 @@ async def running(
         config = state.signer / "signer.toml"
         config.write_text(
             SIGNER_TOML.format(
-                state=state.signer, head=state.head, socket=stack.settings.signer.socket, organisation=ORGANISATION
+                state=state.signer, head=state.head, socket=stack.settings.signer.socket, organisation=code
             )
         )
         daemon.init(daemon.load_config(config))
-        offline.trust_officer(daemon.load_config(config), public_jwk(stack.officer_key.public_key()), [ORGANISATION])
+        offline.trust_officer(daemon.load_config(config), public_jwk(stack.officer_key.public_key()), [code])
         offline.trust_root(daemon.load_config(config), stack.pki.authority.trust_pem.encode(), "demo")
         stack.start_signer()
         try:
@@ -387,7 +402,7 @@ async def running(
                     transport=ASGITransport(app=create_app(stack.wiring)), base_url=ORIGIN, timeout=60
                 )
                 stack.organisation = (
-                    await stack.wiring.identity.create_organisation(ORGANISATION, "Ủy ban nhân dân xã Mẫu")
+                    await stack.wiring.identity.create_organisation(code, name)
                 ).id
                 stack.officer = await stack.person("Cán bộ đăng ký mẫu", Role.REGISTRATION_OFFICER)
                 stack.qlvb = await stack.service("QLVB mẫu")
