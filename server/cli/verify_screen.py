@@ -3,7 +3,6 @@
 Nothing that a file or a certificate holds reaches the screen but as printable text.
 """
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -294,9 +293,18 @@ def _steps_table(steps: "Sequence[Step]") -> "Table":
 _PACKET_FIELDS = {
     "kind": "Loại gói · Kind", "code": "Số, ký hiệu · Code", "type_name": "Loại văn bản · Type", "subject": "Trích yếu · Subject",
     "from": "Nơi gửi · From", "to": "Nơi nhận · To", "promulgated": "Ngày ban hành · Promulgated", "priority": "Độ khẩn · Urgency",
-    "business": "Nghiệp vụ · Business", "document_id": "Mã văn bản · Document id", "status": "Trạng thái · Status",
+    "business": "Nghiệp vụ · Business", "reason": "Lý do · Reason", "about": "Về văn bản · About", "document_id": "Mã văn bản · Document id", "status": "Trạng thái · Status",
     "description": "Mô tả · Description", "at": "Lúc · At",
 }  # fmt: skip
+
+_GRADES = (
+    "Thường · normal",
+    "Khẩn · urgent",
+    "Thượng khẩn · very urgent",
+    "Hỏa tốc · express",
+    "Hỏa tốc hẹn giờ · express, timed",
+)
+_BUSINESS = ("Văn bản mới · new", "Thu hồi · revocation", "Cập nhật · update", "Thay thế · replacement")
 
 _FINDINGS = {
     "text-corrupted": "Tệp hỏng: đã bị chuyển mã như văn bản",
@@ -324,6 +332,30 @@ _REPAIRS = {
 }
 
 
+_UNREADABLE = {
+    "empty": "Tệp rỗng",
+    "too-large": "Gói tin quá lớn",
+    "doctype-refused": "Có khai báo DOCTYPE, không được phép",
+    "encoding-refused": "Bảng mã không phải UTF-8 hay UTF-16",
+    "not-xml": "Không phải XML đúng cú pháp",
+    "not-edxml": "Phần tử gốc không phải edXML",
+    "too-deep": "Các phần tử lồng nhau quá sâu",
+    "too-many-elements": "Quá nhiều phần tử",
+    "too-many-attachments": "Quá nhiều tệp đính kèm",
+    "attachment-too-large": "Tệp đính kèm quá lớn",
+    "text-too-long": "Văn bản trong phần tử quá dài",
+    "token-too-long": "Thẻ hoặc ghi chú quá dài",
+    "bad-base64": "Nội dung tệp đính kèm không phải base64",
+    "nonstandard-attachments": "Tệp đính kèm không theo quy chuẩn",
+    "missing-element": "Thiếu phần tử bắt buộc",
+    "ambiguous": "Phần tử lặp lại, không rõ cái nào đúng",
+    "bad-status": "Mã trạng thái không phải hai chữ số",
+    "zip-bomb": "Tệp nén bung ra quá lớn",
+    "zip-broken": "Tệp nén hỏng",
+    "zip-entry-refused": "Tệp nén chứa mục không được phép",
+}
+
+
 def show_packet(file: Path, found: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.text import Text
@@ -332,20 +364,37 @@ def show_packet(file: Path, found: dict[str, Any]) -> None:
     if not found["readable"]:
         where = f" (dòng · line {found['line']})" if found["line"] else ""
         console.print(Text(f"KHÔNG ĐỌC ĐƯỢC · cannot be read: {plain(file.name)}", style="bold red"))
+        console.print(Text(_UNREADABLE.get(found["code"], ""), style="yellow"))
         console.print(Text(plain(f"{found['code']}{where}: {found['reason']}")))
         return
     table = _pairs(f"Gói edXML · Packet: {plain(file.name)}")
     for name, label in _PACKET_FIELDS.items():
         value = found.get(name)
         if value not in (None, "", []):
-            _pair(table, label, ", ".join(map(str, value)) if isinstance(value, list) else str(value))
+            _pair(table, label, ", ".join(map(str, value)) if isinstance(value, list) else _coded(name, value))
     for field in found.get("too_long", ()):
-        _pair(table, "Quá dài · Too long", json.dumps(field, ensure_ascii=False), "yellow")
+        said = f"{field['element']}: {field['length']} > {field['limit']}"
+        _pair(table, "Quá dài · Too long", said, "yellow")
     console.print(table)
     if found.get("attachments"):
         console.print(_attachments_table(found["attachments"]))
     if found["repairs"]:
         console.print(_repairs_table(found["repairs"]))
+
+
+def _coded(name: str, value: Any) -> str:
+    """A code of the regulation with what it means; an unknown one is said to be so, never taken for the normal one."""
+    from server.exchange.words import of_code
+
+    if name == "status":
+        words = of_code(value)
+        said = "" if words.vi == value else f"{words.vi} · {words.en}"
+    elif name in {"priority", "business"}:
+        known = _GRADES if name == "priority" else _BUSINESS
+        said = known[value] if 0 <= value < len(known) else ""
+    else:
+        return str(value)
+    return f"{value} · {said or 'không rõ · unknown'}"
 
 
 def _attachments_table(attachments: "Sequence[dict[str, Any]]") -> "Table":

@@ -499,6 +499,8 @@ def _shown_document(packet: DocumentPacket) -> dict[str, object]:
         "subject": header.subject,
         "priority": header.other.priority,
         "business": packet.business_kind,
+        "reason": packet.business.reason if packet.business else "",
+        "about": _about(packet.business),
         "traces": [{"organ_id": trace.organ_id, "at": write_time(trace.at_us)} for trace in packet.traces],
         "attachments": [
             {
@@ -513,3 +515,10 @@ def _shown_document(packet: DocumentPacket) -> dict[str, object]:
         ],
         "too_long": [msgspec.to_builtins(field) for field in too_long(header)],
     }
+
+
+def _about(business: Business | None) -> list[str]:
+    """The earlier documents that a packet speaks of."""
+    if business is None:
+        return []
+    return [one for one in (business.document_id, *(replaced.document_id for replaced in business.replacements)) if one]

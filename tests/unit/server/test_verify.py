@@ -445,10 +445,13 @@ def test_packets_are_shown(tmp_path):
     [file] = json.loads(packet(folder / "01_edoc_new.edxml", "--json").stdout)["attachments"]
     assert (file["name"], file["real_type"]) == ("1896_QD-TTg_m_294779.doc", "application/xml")
     repaired = packet(folder / "04_edoc_replacement.edxml")
-    assert "Mục lặp lại" in repaired.output
+    for said in ("Mục lặp lại", "3 · Thay thế · replacement", "000.00.00.G22,2014/01/30,7806/VPCP-TTĐT", "0 · Thường · normal"):
+        assert said in repaired.output
+    assert "15 · Đồng ý cập nhật, lấy lại" in packet(folder / "13_status_15_change_acceptance.edxml").output
     beyond = packet(folder / "05_edoc_load_test_template.edxml")
     assert beyond.exit_code == 2
     assert re.search(r"bad-base64 \(dòng · line \d+\)", beyond.output)
+    assert "Nội dung tệp đính kèm không phải base64" in beyond.output
     (tmp_path / "no.edxml").write_text("no packet")
     done = packet(tmp_path / "no.edxml", "--json")
     assert (done.exit_code, json.loads(done.stdout)["readable"]) == (2, False)

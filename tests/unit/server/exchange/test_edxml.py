@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from server.exchange import edxml, zips
+from server.exchange import edxml, xmlread, zips
 from server.exchange.edxml import Limits, Unreadable
 from server.exchange.model import (
     Attachment,
@@ -354,6 +354,42 @@ def test_deviation(tmp_path, case):
         assert value == expected, dotted
     if case["of"] == "document" and "payload" not in case:
         assert [a.path.read_bytes() for a in packet.attachments] == [b"%PDF-1.7 mau"]
+
+
+# -- the middle of a payload, which expat does not see ------------------------------------------------------------------
+
+PLAIN = st.binary(max_size=40).map(lambda data: base64.b64encode(data + b"\0" * (-len(data) % 3)).decode())
+MARKUP = st.sampled_from(
+    ["\n", "\r\n", " ", "&#13;\n", "&#xD;", "<!-- AAAA -->", "<!--A>AAAA-->", "<?x AAAA?>", "<![CDATA[AAAA]]>", "<![CDATA[", "]]>", "&x;", "=", "<b/>", "é"]
+)  # fmt: skip
+
+
+@ROUNDS
+@given(
+    parts=st.lists(PLAIN | PLAIN | MARKUP, max_size=12),
+    chunk=st.integers(1, 50),
+    ends=st.sampled_from(["", "QQ==", "QQ"]),
+)
+def test_wherever_a_payload_is_cut_it_is_read_the_same(tmp_path, parts, chunk, ends):
+    """B6, B7: one reading whatever the pieces; what hides in comments never becomes part of the file."""
+    edxml.write(make_packet(tmp_path, files={"a.txt": b"x"}), tmp_path / "clean")
+    text = (tmp_path / "clean").read_text("utf-8")
+    start = text.index(">", text.index("ContentTransferEncoded")) + 1
+    body = text[:start] + "".join(parts) + ends + text[text.index("</", start) :]
+    (tmp_path / "p").write_text(body, "utf-8")
+    outcomes = []
+    with pytest.MonkeyPatch.context() as patch:
+        for size in (1 << 20, chunk):
+            patch.setattr(xmlread, "CHUNK", size)
+            patch.setattr(xmlread, "_PROLOGUE", size + 200)
+            try:
+                got = read(tmp_path / "p", tmp_path)
+                outcomes.append(
+                    (bare(got.packet), got.repairs, [file.path.read_bytes() for file in got.packet.attachments])
+                )
+            except Unreadable:  # of two errors, the pieces decide which is met first
+                outcomes.append(None)
+    assert outcomes[0] == outcomes[1]
 
 
 # -- hostile input (threats B6, B8) -----------------------------------------------------------------------------------
