@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import json
+import resource
 import signal
 import socket
 import subprocess
@@ -158,6 +159,8 @@ def _run(main: Awaitable[None]) -> None:
 
 def run_server(settings: Settings, around: "Around | None" = None) -> None:
     """Serve until a signal comes. `around` puts something around the application, as the demonstration does."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each open stream is a file
     _run(_serve(settings, around))
 
 
@@ -182,7 +185,7 @@ async def _serve(settings: Settings, around: "Around | None") -> None:
 
 
 async def _http(wiring: "Wiring", around: "Around | None" = None) -> None:
-    from granian.constants import Interfaces
+    from granian.constants import HTTPModes, Interfaces
     from granian.server.embed import Server
 
     from server.app import create_app
@@ -199,6 +202,8 @@ async def _http(wiring: "Wiring", around: "Around | None" = None) -> None:
         address=server.host,
         port=server.port,
         interface=Interfaces.ASGINL,
+        # Nobody speaks HTTP/2 without TLS to us, and looking for it costs 12 kB a connection: a third of an open stream.
+        http=HTTPModes.auto if tls else HTTPModes.http1,
         websockets=False,
         log_enabled=False,
         backlog=_BACKLOG,
