@@ -112,6 +112,11 @@ export type CredentialView = { certificate: string | null; id: string; key_type:
 /** `day`: a local day. Days without any are left out. */
 export type DayView = { count: number; day: string };
 
+export type DeadLetterPage = { items: DeadLetterView[]; next: string | null };
+
+/** A message that was given up. `reason`: what the endpoint answered, `HTTP 503` or the kind of failure; `message` is its `webhook-id`. */
+export type DeadLetterView = { attempts: number; created_at: string; event: string; given_up_at: string; message: string; reason: string };
+
 export type Decided = { state: string };
 
 /** `packet` is null before the document leaves. */
@@ -244,16 +249,22 @@ export type LogHeadView = { head: string; log_key: { [name: string]: string } };
 
 export type MeAnswer = { device: string; organisation: string; organisation_code: string; organisation_name: string; person: PersonAnswer };
 
-/** `sequence` is the revision that attendees now answer for; `urgency` how its notices go out (MTG-5). */
-export type MeetingAnswer = { id: string; sequence: number; state: string; urgency: number };
+/** `sequence` is the revision that attendees now answer for; `urgency` how its notices go out (MTG-5). `short_notice`: there are fewer working days left than the organisation's rule asks for (MTG-2); it is called all the same. */
+export type MeetingAnswer = { id: string; sequence: number; short_notice?: boolean; state: string; urgency: number };
 
 /** A meeting in a list. `state`: planned, cancelled, or withdrawn for whoever was taken off. `time` is start and end as in Vietnam. `answer` counts for revision `sequence`; `open`: it can still be answered and changed. `changes`: since the caller's last answer, else since the revision before. `silent`: how many have not answered, for whoever manages the meeting. */
 export type MeetingLine = { answer: Answer; attends: boolean; changes: meetings_words_ChangeView[]; ends_at: string; id: string; managed: boolean; open: boolean; place: string; sequence: number; silent: number | null; starts_at: string; state: string; time: string; title: string; urgency: number };
+
+/** What an invitation by e-mail says to attendees who asked for one (MTG-4). `times`: that there is a meeting, from when to when (C12); `full`: all of it. */
+export type MeetingMail = "off" | "times" | "full";
 
 export type MeetingPage = { items: MeetingLine[]; next: string | null };
 
 /** `note`: why it was cancelled. `mine`: the caller's own place on the list. */
 export type MeetingView = { agenda: string; answer: Answer; asked: string; attendees: AttendeeView[]; attends: boolean; chair: string; changed_at: string; changes: meetings_words_ChangeView[]; conflicts: ConflictView[]; ends_at: string; id: string; managed: boolean; mine: AttendeeView | null; note: string; open: boolean; organiser: string | null; papers: PaperView[]; place: string; sequence: number; silent: number | null; source_reference: string | null; starts_at: string; state: string; time: string; title: string; uid: string; urgency: number };
+
+/** `notice_days`: working days between an invitation and its meeting; fewer are warned of, not refused (MTG-2); 0: no warning. `remind_hours` before the start whoever has not answered is asked again; 0: nobody. */
+export type Meetings = { mail?: MeetingMail; notice_days?: number; remind_hours?: number };
 
 /** Said to receivers beside the document's own packet. `what`: revoke, update, new (to late receivers), or 13. */
 export type MessageView = { accepted_at: string | null; code: string | null; created_at: string; receivers: string[]; stage: string; what: string; words: Words };
@@ -269,8 +280,8 @@ export type NewDossier = { handled?: boolean; promised?: string | null; referenc
 
 export type NoticePage = { items: NoticeView[]; next: string | null };
 
-/** `quiet`: no notices below khẩn are pushed then; they come at its end. `deputy` stands in whenever no absence names another. `phone` (E.164) and `email` are told of notices that nobody acknowledges, without a word of what they are about; empty: not. */
-export type NoticeSettings = { deputy?: string | null; email?: string; phone?: string; quiet?: Hours | null };
+/** `quiet`: no notices below khẩn are pushed then; they come at its end. `deputy` stands in whenever no absence names another. `phone` (E.164) and `email` are told of notices that nobody acknowledges, without a word of what they are about; empty: not. `meetings_by_mail`: invitations come to `email` as well, as much of them as the organisation's rules let out. */
+export type NoticeSettings = { deputy?: string | null; email?: string; meetings_by_mail?: boolean; phone?: string; quiet?: Hours | null };
 
 /** A notice with its texts; `subject`, `number` and `headline` only reach a phone through this answer, never through a push. `about` names what it is about (`document:…`, `arrival:…`, `meeting:…`, `order:…` a direction, `escalation:…`); of one `about` the highest `revision` counts. `state` is open, acknowledged, superseded, withdrawn or settled (what it asked for was done). Who is told in another's place reads in `headline` whom they stand in for, and acknowledges for that person. */
 export type NoticeView = { about: string; acknowledged_at: string | null; created_at: string; document: string | null; expires_at: string; headline: string; id: string; kind: string; next: notices_routes_NextStep | null; number: string | null; revision: number; state: string; subject: string | null; title: string; title_en: string; urgency: number; urgency_name: string };
@@ -287,7 +298,7 @@ export type Overview = { held: number; idle: number; items: OverseenItem[]; over
 /** Ten digits at most (DOC-7). */
 export type OwnNumber = { number: string };
 
-export type OwnView = { absence: AbsenceView | null; deputy: string | null; email: string; phone: string; quiet: Hours | null };
+export type OwnView = { absence: AbsenceView | null; deputy: string | null; email: string; meetings_by_mail: boolean; phone: string; quiet: Hours | null };
 
 /** `stage`: ready, sending, unknown, accepted or refused. `code` and `description` are the axis' last words, as received. */
 export type PacketView = { accepted_at: string | null; axis_id: string | null; code: string | null; description: string | null; digest: string; revision: string; sent_at: string | null; stage: string };
@@ -389,6 +400,11 @@ export type ReportView = { acknowledgement: AcknowledgementView; at: string; cha
 /** The whole of the new revision; `sequence` is the revision that it was made from. Without `urgency` it keeps that revision's. */
 export type Rescheduling = { agenda?: string; asked?: string; attendees: string[]; chair: string; ends_at: string; place: string; sequence: number; starts_at: string; title: string; urgency?: 0 | 1 | 2 | 3 | 4 | null };
 
+/** `messages`: which; without them the oldest thousand. */
+export type Resending = { messages?: string[] };
+
+export type Resent = { queued: number };
+
 export type ResumeRequest = { statement: string };
 
 export type ReturnBody = { reason: string };
@@ -399,7 +415,7 @@ export type RevisionManifest = { images: PageImage[]; length: number; page_count
 export type Role = "leader" | "clerk" | "registration_officer" | "staff" | "administrator" | "duty_officer";
 
 /** All of an organisation's rules. `days`: local days (`2026-08-22`) that are working days (true) or free (false) whatever the calendar says; `quiet_off_days`: normal notices wait over days without work, too. `open_every_page`: nobody signs or initials a document of this organisation before every page of it stood on his screen; a document may ask for it by itself. `unhandled_days`: how many working days a step of the one-stop office may be without a handler before it is late. `heads` are told what `idle` says and, at the minute `digest` of every working day, how much there is; empty: every leader. `idle` and `digest` may be null: nobody is told. */
-export type Rules = { caps?: Caps; days?: { [name: string]: boolean }; digest?: number | null; heads?: (string | any)[]; idle?: Idle | null; open_every_page?: boolean; policies?: (Policy | any)[]; quiet?: Hours | null; quiet_off_days?: boolean; unhandled_days?: number; work?: Hours };
+export type Rules = { caps?: Caps; days?: { [name: string]: boolean }; digest?: number | null; heads?: (string | any)[]; idle?: Idle | null; meetings?: Meetings; open_every_page?: boolean; policies?: (Policy | any)[]; quiet?: Hours | null; quiet_off_days?: boolean; unhandled_days?: number; work?: Hours };
 
 /** What a service client's token is good for. */
 export type Scope = "documents:write" | "documents:read" | "changes:read" | "webhooks:manage" | "directory:read" | "meetings:write" | "notices:write" | "onestop:write";
@@ -453,7 +469,7 @@ export type Target = "person" | "deputy" | "duty_officer" | "sender";
 /** RFC 6749 §5.1 and RFC 9449 §5. */
 export type TokenAnswer = { access_token: string; expires_at: string; expires_in: number; refresh_token?: string | null; scope?: string | null; token_type: string };
 
-/** One telling, with its receipts. `channel`: fcm, webpush, sms, email, inbox or none. `step` 0 is the notice itself. `outcome`: queued, held (quiet hours, a storm), accepted (by the push service, gateway or mail server), dead, expired, superseded …; where `channel` is none, why nobody was told: absent, on-leave, no-deputy, no-such-channel. */
+/** One telling, with its receipts. `channel`: fcm, webpush, sms, email, inbox or none. `step` 0 is the notice itself. `outcome`: queued, held (quiet hours, a storm), accepted (by the push service, gateway or mail server), seen (the open app showed it before a push left), dead, expired, superseded …; where `channel` is none, why nobody was told: absent, on-leave, no-deputy, no-such-channel. */
 export type Told = { accepted_at: string | null; acknowledged_at: string | null; at: string; channel: string; name: string | null; outcome: string; person: string | null; position: string | null; read_at: string | null; received_at: string | null; shown_at: string | null; step: number };
 
 /** Who was told of one notice, when, by which channel. `chain`: none, running, stopped or exhausted. */
@@ -648,6 +664,8 @@ export type Operation =
   | { name: "listWebhooks"; method: "GET"; path: `/api/v1/webhooks`; body: undefined; answer: WebhookView[] }
   | { name: "registerWebhook"; method: "POST"; path: `/api/v1/webhooks`; body: WebhookRequest; answer: WebhookCreated }
   | { name: "endWebhook"; method: "DELETE"; path: `/api/v1/webhooks/${string}`; body: undefined; answer: null }
+  | { name: "listDeadLetters"; method: "GET"; path: `/api/v1/webhooks/${string}/dead-letters`; body: undefined; answer: DeadLetterPage }
+  | { name: "retryDeadLetters"; method: "POST"; path: `/api/v1/webhooks/${string}/dead-letters/retry`; body: Resending; answer: Resent }
   | { name: "fetchCalendar"; method: "GET"; path: `/calendar/${string}`; body: undefined; answer: ArrayBuffer }
   | { name: "livez"; method: "GET"; path: `/livez`; body: undefined; answer: { [name: string]: string } }
   | { name: "metrics"; method: "GET"; path: `/metrics`; body: undefined; answer: ArrayBuffer }

@@ -41,6 +41,7 @@ from server.onestop.routes import HANDLERS as ONESTOP
 from server.oversight.routes import HANDLERS as OVERSIGHT
 from server.preservation.routes import HANDLERS as PRESERVATION
 from server.previews.routes import HANDLERS as PREVIEWS
+from server.reports.routes import HANDLERS as REPORTS
 from server.stamp_images.routes import HANDLERS as STAMP_IMAGES
 from server.validations.routes import HANDLERS as VALIDATIONS
 from server.web.routes import HANDLERS as WEB
@@ -196,7 +197,7 @@ def routes() -> list[HTTPRouteHandler]:
         livez, readyz, metrics, openapi_document, problem,
         _static("/api", api_page.text("page.html"), "text/html"), _static("/api/page.js", api_page.text("page.js"), "text/javascript"),
         _static("/api/page.css", api_page.text("page.css"), "text/css"),
-        *IDENTITY, *DOCUMENTS, *APPROVALS, *AUTHORITY, *PRESERVATION, *PREVIEWS, *CREDENTIALS, *NOTICES, *LIVE, *MEETINGS, *ONESTOP, *OVERSIGHT, *WEBHOOKS,
+        *IDENTITY, *DOCUMENTS, *APPROVALS, *AUTHORITY, *PRESERVATION, *PREVIEWS, *CREDENTIALS, *NOTICES, *LIVE, *MEETINGS, *ONESTOP, *REPORTS, *OVERSIGHT, *WEBHOOKS,
         *AUDIT, *EXCHANGE, *ARRIVALS, *DIRECTIVES, *VALIDATIONS, *STAMP_IMAGES, *WEB,
     ]  # fmt: skip
     for handler in handlers:

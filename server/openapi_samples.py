@@ -298,6 +298,15 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             "next": None,
         }
     },
+    "readReport": {
+        "200": {
+            "from": "2026-11-01", "to": "2026-11-22", "at": _AT, "issued": {"count": 12, "by_day": [{"day": "2026-11-20", "count": 12}]},
+            "deliveries": {"count": 80, "by_day": [{"day": "2026-11-20", "count": 80}]}, "signing": {"documents": 12, "median_s": 5400.0, "p90_s": 21600.5},
+            "acknowledgement": {"in_time": 9, "late": 1, "share": 0.9}, "overdue": [{"kind": "document", "unit": "Văn thư (đóng dấu)", "count": 1}],
+            "postage": {"deliveries": 80, "tariff_dong": 7000, "total_dong": 560000, "formula": "deliveries × tariff_dong"},
+            "lines": [{"name": "Bưu phí tiết kiệm", "value": "560.000 đ"}], "charts": [{"name": "issued", "title": "Văn bản phát hành"}],
+        }
+    },
     "conveneMeeting": {
         "request": {**_MEETING, "source_reference": "lich-2026-0131"},
         "201": {"id": _MEETING_ID, "sequence": 0, "state": "planned", "urgency": 0},

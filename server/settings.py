@@ -259,6 +259,12 @@ class WebhooksSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields
     give_up_after_s: Positive = 3 * 24 * 3600
 
 
+class ReportsSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What reports compute with: the postage of one letter, in đồng."""
+
+    postage_dong: Positive = 7000
+
+
 class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     state_dir: str = "state"
     server: ServerSettings = ServerSettings()
@@ -276,6 +282,7 @@ class Settings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
     previews: PreviewsSettings = PreviewsSettings()
     stamp: StampSettings = StampSettings()
     webhooks: WebhooksSettings = WebhooksSettings()
+    reports: ReportsSettings = ReportsSettings()
 
     @property
     def state(self) -> "StateDir":

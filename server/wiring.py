@@ -15,7 +15,7 @@ import structlog
 from push.dispatcher import Dispatcher, LaneSettings, Transport
 from push.model import Lane as PushLane
 from push.subscription import EndpointPolicy
-from push.transports import MailServer, open_email, open_fcm, open_sms, open_webpush
+from push.transports import EmailTransport, MailServer, open_email, open_fcm, open_mailer, open_sms, open_webpush
 from push.vapid import VapidKey
 from server import audit
 from server.approvals.service import ApprovalService, device_revoked
@@ -53,6 +53,7 @@ from server.live.hub import Hub
 from server.meetings.calendar import CalendarService
 from server.meetings.papers import PaperService
 from server.meetings.service import MeetingService
+from server.meetings.tasks import MeetingTasks
 from server.metrics import Metrics
 from server.notices.arrangements import ArrangementService
 from server.notices.service import NoticeService
@@ -68,6 +69,7 @@ from server.preservation.tasks import PreservationTasks
 from server.previews.openings import PageOpenings
 from server.previews.service import PreviewService
 from server.previews.tasks import PreviewTasks
+from server.reports.service import ReportService
 from server.revocation.service import RevocationService
 from server.sandbox.pool import Sandbox
 from server.settings import FCM_URL, Mode, Settings, read_secret
@@ -117,7 +119,7 @@ class Wiring:
     DEPENDENCIES = (
         "arrangements", "authority", "openings",
         "db", "blobs", "settings", "clock", "identity", "documents", "previews", "approvals", "credentials", "notices", "webhooks", "audit", "exchange", "agencies", "records", "validations",
-        "arrivals", "stamp_images", "meetings", "meeting_papers", "calendars", "live", "onestop", "oversight", "directives",
+        "arrivals", "stamp_images", "meetings", "meeting_papers", "calendars", "live", "onestop", "reports", "oversight", "directives",
     )  # fmt: skip
 
     settings: Settings
@@ -212,6 +214,7 @@ class Wiring:
         self.calendars = CalendarService(self.db, clock, token_keys, settings.server.public_url)
         self.oversight = OversightService(self.db, clock)
         self.onestop = OneStopService(self.db, clock, token_keys, settings.server.public_url)
+        self.reports = ReportService(self.db, clock, settings.reports.postage_dong)
         self.revocation = self._revocation()
         self.approvals = ApprovalService(
             db=self.db,
@@ -388,6 +391,7 @@ class Wiring:
             NoticeTasks(self.db, self.clock, self.identity, await self._dispatchers()),
             OneStopTasks(self.onestop),
             OversightTasks(self.db, self.clock),
+            MeetingTasks(self.db, self.clock, self._mailer()),
             WebhookTasks(self.webhooks, self.clock, self.settings.webhooks.give_up_after_s),
             AuditTasks(self.audit, self.signer),
             ExchangeTasks(self.exchange),
@@ -420,10 +424,21 @@ class Wiring:
         if push.sms_url:
             services["sms"] = await open_sms(push.sms_url, _secret_text(push.sms_token_file))
         if push.smtp_url:
-            password = _secret_text(push.smtp_password_file)
-            server = MailServer(url=push.smtp_url, sender=push.email_from, user=push.smtp_user, password=password)
-            services["email"] = open_email(server)
+            services["email"] = open_email(self._mail_server())
         return {name: self._dispatcher(lanes, _IN_FLIGHT[name]) for name, lanes in services.items()}
+
+    def _mail_server(self) -> MailServer:
+        push = self.settings.push
+        password = _secret_text(push.smtp_password_file)
+        return MailServer(url=push.smtp_url, sender=push.email_from, user=push.smtp_user, password=password)
+
+    def _mailer(self) -> EmailTransport | None:
+        """Carries invitations to meetings, beside the lanes of notices."""
+        if not self.settings.push.smtp_url:
+            return None
+        mailer = open_mailer(self._mail_server())
+        self._stack.push_async_callback(mailer.close)
+        return mailer
 
     def _dispatcher(self, lanes: Mapping[PushLane, Transport], in_flight: int) -> Dispatcher:
         dispatcher = Dispatcher(

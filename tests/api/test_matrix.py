@@ -35,7 +35,7 @@ UNKNOWN = {
     "arrival": "0" * 32, "notice": "A" * 22, "credential": "A" * 22, "digest": "0" * 64, "revision": "0" * 64,
     "challenge": "A" * 43, "directive": "0" * 32,
 }  # fmt: skip
-FIXED = {"page": "1", "position": "1", "which": "original", "role": "leader", "code": "conflict", "unit": "dia-chinh"}
+FIXED = {"page": "1", "position": "1", "which": "original", "role": "leader", "code": "conflict", "unit": "dia-chinh", "chart": "issued"}
 
 JWS = "a" * 120
 SEALED = "A" * 200
@@ -118,7 +118,7 @@ OWN = {
 }  # fmt: skip
 LISTS = {
     "readOverview",
-    "putUnit", "listUnits", "openDossier",
+    "putUnit", "listUnits", "openDossier", "readReport", "exportReport", "drawChart",
     "listArrivals", "giveDirective", "listDirectives", "listDirectiveUnits",
     "conveneMeeting", "listMeetings",
     "giveAuthority", "listAuthority",

@@ -255,7 +255,7 @@ export async function meScreen({ me, signal, go }) {
     keys, devices,
     h(
       "section", { class: "group lines" },
-      (has(me, "leader") || has(me, "administrator")) && way("#/authority", "key", "authTitle"),
+      (has(me, "leader") || has(me, "administrator")) && [way("#/reports", "inbox", "reports"), way("#/authority", "key", "authTitle")],
       signs(me) && way("#/image/mine", "pen", "imageMine"),
       (has(me, "registration_officer") || has(me, "administrator")) && way("#/image/seal", "seal", "imageSeal"),
       keepsPeople(me) && way("#/people", "people", "peopleTitle"), way("#/away", "wait", "awayTitle"), way("#/told", "bell", "toldTitle"),

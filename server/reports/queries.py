@@ -1,0 +1,94 @@
+"""All SQL of reports: reads alone, each one range of an index within one organisation (C1) and within the period."""
+
+from datetime import date
+
+from server.db import Reads
+from server.documents.model import State, StepKind
+from server.identity.model import Actor
+from server.onestop.model import WORKING
+from server.reports.model import DayCount, Overdue, Period, Ranked, day_of
+
+_MOST_UNITS = 200
+_DAY = "(p.accepted_us + 25200000000) / 86400000000"
+
+
+async def issued(db: Reads, actor: Actor, period: Period) -> list[DayCount]:
+    """Documents that the exchange took, by local day."""
+    rows = await db.fetch_all(
+        f"SELECT {_DAY} AS day, count(*) AS n FROM outgoing_packets p "
+        "WHERE p.organisation = $1 AND p.kind = 'edoc' AND p.accepted_us >= $2 AND p.accepted_us < $3 GROUP BY 1 ORDER BY 1",
+        actor.organisation, period.start_us, period.end_us,
+    )  # fmt: skip
+    return [DayCount(day_of(row["day"]), row["n"]) for row in rows]
+
+
+async def deliveries(db: Reads, actor: Actor, period: Period) -> list[DayCount]:
+    """Receivers that those documents went to, by the same days."""
+    rows = await db.fetch_all(
+        f"SELECT {_DAY} AS day, count(*) AS n FROM outgoing_packets p JOIN packet_receivers r ON r.packet = p.id "
+        "WHERE p.organisation = $1 AND p.kind = 'edoc' AND p.accepted_us >= $2 AND p.accepted_us < $3 AND r.state NOT IN ('queued', 'sending', 'retry_wait', 'failed') GROUP BY 1 ORDER BY 1",
+        actor.organisation, period.start_us, period.end_us,
+    )  # fmt: skip
+    return [DayCount(day_of(row["day"]), row["n"]) for row in rows]
+
+
+async def durations(db: Reads, actor: Actor, period: Period) -> list[Ranked]:
+    """From intake to the last personal signature: the sorted values beside the median and the 90th percentile, at most four of all.
+
+    The cross join keeps SQLite on the index of the period: it would look at all of the organisation's documents.
+    """
+    rows = await db.fetch_all(
+        "SELECT value, place, total FROM (SELECT value, row_number() OVER (ORDER BY value) - 1 AS place, count(*) OVER () AS total FROM ("
+        "SELECT s.decided_us - d.created_us AS value FROM route_steps s CROSS JOIN documents d "
+        "WHERE d.id = s.document AND d.organisation = $1 AND s.decided_us >= $2 AND s.decided_us < $3 AND s.kind = 'person' AND s.state IN ('pending_timestamp', 'done') "
+        "AND NOT EXISTS (SELECT 1 FROM route_steps t WHERE t.document = s.document AND t.kind = 'person' AND t.position > s.position)) AS one) AS ranked "
+        "WHERE place IN ((total - 1) * 5 / 10, (total - 1) * 5 / 10 + 1, (total - 1) * 9 / 10, (total - 1) * 9 / 10 + 1) ORDER BY place",
+        actor.organisation, period.start_us, period.end_us,
+    )  # fmt: skip
+    return [Ranked(row["value"], row["place"], row["total"]) for row in rows]
+
+
+async def acknowledged(db: Reads, actor: Actor, period: Period) -> tuple[int, int]:
+    """Of the notices that had to be acknowledged: how many were, or were done, before a step of their chain; at how many one was taken."""
+    row = await db.fetch_one(
+        "SELECT coalesce(sum(CASE WHEN stepped = 0 AND state IN ('acknowledged', 'settled') THEN 1 ELSE 0 END), 0) AS in_time, "
+        "coalesce(sum(stepped), 0) AS late FROM (SELECT n.state, "
+        "CASE WHEN EXISTS (SELECT 1 FROM escalation_steps s WHERE s.notice = e.notice) THEN 1 ELSE 0 END AS stepped "
+        "FROM escalations e JOIN notices n ON n.id = e.notice WHERE e.organisation = $1 AND e.started_us >= $2 AND e.started_us < $3) AS chains",
+        actor.organisation, period.start_us, period.end_us,
+    )  # fmt: skip
+    assert row is not None
+    return int(row["in_time"]), int(row["late"])
+
+
+async def overdue_documents(db: Reads, actor: Actor, now_us: int, others: dict[str, str]) -> list[Overdue]:
+    """By who holds them now. `others`: words for `seal`, `receivers` and `system`."""
+    rows = await db.fetch_all(
+        "SELECT d.state, s.kind, p.name, p.position, count(*) AS n FROM documents d "
+        "LEFT JOIN route_steps s ON s.document = d.id AND s.position = d.step AND d.state IN ('in_review', 'signed') "
+        "LEFT JOIN people p ON p.id = s.person WHERE d.organisation = $1 AND d.state_due_us IS NOT NULL AND d.state_due_us < $2 "
+        f"GROUP BY d.state, s.kind, p.id, p.name, p.position ORDER BY n DESC, p.name LIMIT {_MOST_UNITS}",
+        actor.organisation, now_us,
+    )  # fmt: skip
+    counted: dict[str, int] = {}
+    for row in rows:
+        if row["kind"] in {StepKind.PERSON, StepKind.INITIALS}:
+            unit = " · ".join(part for part in (row["name"], row["position"]) if part)
+        elif row["kind"] == StepKind.SEAL:
+            unit = others["seal"]
+        else:
+            unit = others["receivers" if row["state"] in {State.FORWARDED, State.DELIVERED} else "system"]
+        counted[unit] = counted.get(unit, 0) + row["n"]
+    return [Overdue("document", unit, count) for unit, count in counted.items()]
+
+
+async def late_dossiers(db: Reads, actor: Actor, today: date) -> list[Overdue]:
+    """Open dossiers past their promised date, or whose step nobody has handled for too long, by unit."""
+    steps = ", ".join(f"'{one.value}'" for one in sorted(WORKING))
+    rows = await db.fetch_all(
+        "SELECT u.name, count(*) AS n FROM dossiers d JOIN onestop_units u ON u.organisation = d.organisation AND u.code = d.unit "
+        f"WHERE d.organisation = $1 AND d.closed_us IS NULL AND d.step IN ({steps}) AND (d.late_us IS NOT NULL OR d.promised < $2) "
+        f"GROUP BY u.code, u.name ORDER BY n DESC, u.name LIMIT {_MOST_UNITS}",
+        actor.organisation, today.isoformat(),
+    )  # fmt: skip
+    return [Overdue("dossier", row["name"], row["n"]) for row in rows]
