@@ -29,6 +29,7 @@ BENCHES = (
     "fcm",
     "fcm_broadcast",
     "urgent",
+    "sse",
 )
 ON_REQUEST = {"fcm_broadcast"}
 
