@@ -29,7 +29,7 @@ SUMS = ("lost", "doubled", "unrecorded", "free_tries")
 # What a part counts beside these, and must be 0 as well.
 MUST_BE_ZERO = {
     "unsettled", "corrupt", "unsigned", "failed", "killed", "internal", "wrong_derivations", "verdict_mismatch", "right_pin_accepted",
-    "charged_by_strangers", "accepted", "won", "mismatched", "wrong", "changed",
+    "charged_by_strangers", "accepted", "won", "mismatched", "wrong", "changed", "disordered",
 }  # fmt: skip
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -63,6 +63,7 @@ def parts(rounds: int, seconds: int, seed: int, cluster: PostgresCluster) -> dic
         ),
         "road_replacement_race": lambda base: road.replacement_race(base, rounds, seed),
         "exchange_faulty_forwarding": lambda base: exchange.forwarding(base, rounds=10 * rounds, seed=seed),
+        "exchange_outage": lambda base: exchange.outage(base, documents=100 * rounds, seed=seed),
         "exchange_kill_cycles": lambda base: exchange.kill_cycles(base, rounds=rounds, seed=seed),
         "broadcast_kill": lambda base: on_postgres(
             base, lambda at, url: broadcast.kill_rounds(at, max(1, rounds // 5), seed, url)

@@ -3,21 +3,27 @@
 import structlog
 
 from server.clock import Clock
-from server.db import Database
+from server.db import Database, Transaction
 from server.exchange import queries
 from server.exchange.axis import CREDENTIALS
 from server.exchange.forward import Forwarding, Stage
-from server.jobs import Retry
+from server.jobs import Retry, hasten, is_waiting_for
 
 log = structlog.get_logger()
 
 _PROBE_US = 60_000_000
+_LASTING = 3
+_HOLD_S = 3600.0
+DOWN = "exchange-down"
+"""The reason of a job that waits for the axis and nothing else."""
 
 
 class Breaker:
     """One axis that is down is probed at most once a minute, however many documents wait and processes work (D3).
 
-    What is known of it stands in one row. Times are of the wall clock, since processes share them; a clock that was set back
+    What is known of it stands in one row. Once an outage lasts, what waits is not looked at again and again: whoever finds the axis there lets
+    all of it go in the same transaction. One job goes on probing, at most a quarter of an hour apart (`forward.delay_us`), and a poll
+    that is answered lets another try at once. Times are of the wall clock, since processes share them; a clock that was set back
     closes nothing for longer than the usual minute (D7).
     """
 
@@ -34,11 +40,12 @@ class Breaker:
         now_us = self._clock.now_us()
         wait_us = known.closed_until_us - now_us
         if 0 < wait_us <= _PROBE_US:
-            raise Retry(wait_us / 1e6 + 5 * jitter, "exchange-down")
+            lasting = known.failures > _LASTING
+            raise Retry(_HOLD_S * (1 + jitter) / 2 if lasting else wait_us / 1e6 + 5 * jitter, DOWN)
         # This one probes; the others wait for what it finds.
         probing = self._closed_until(known.failures, now_us)
         if not await self._db.transact(lambda tx: queries.take_probe(tx, self._axis, known, probing)):
-            raise Retry(1 + 5 * jitter, "exchange-down")
+            raise Retry(1 + 5 * jitter, DOWN)
 
     async def heard(self, before: Forwarding, after: Forwarding) -> None:
         """Whether the axis was there: a send that it cannot have had and a question without answer say no."""
@@ -52,7 +59,21 @@ class Breaker:
             closed_until_us = self._closed_until(failures + 1, self._clock.now_us())
             await self._db.transact(lambda tx: queries.axis_failed(tx, self._axis, closed_until_us))
         elif failures and after.stage is not Stage.UNKNOWN:
-            await self._db.transact(lambda tx: queries.axis_answers(tx, self._axis))
+            await self._db.transact(self._open)
+
+    async def seen(self) -> None:
+        """A poll was answered: one that waits may try, or all where the axis takes packets again.
+
+        What fell asleep while another opened the way is woken here as well.
+        """
+        known = await queries.axis_health(self._db, self._axis)
+        closed = known is not None and 0 < known.closed_until_us - self._clock.now_us() <= _PROBE_US
+        if not closed and await is_waiting_for(self._db, DOWN):
+            await self._db.transact(lambda tx: hasten(tx, DOWN, limit=None if known is None else 1))
+
+    async def _open(self, tx: Transaction) -> None:
+        await queries.axis_answers(tx, self._axis)
+        await hasten(tx, DOWN)
 
     @staticmethod
     def _closed_until(failures: int, now_us: int) -> int:

@@ -25,6 +25,7 @@ from server.documents.service import SYSTEM, documents_load, move, publish
 from server.errors import Refused
 from server.exchange import edxml, queries
 from server.exchange.axis import Axis, AxisRefused, AxisUnavailable, ReceivedItem
+from server.exchange.breaker import Breaker
 from server.exchange.delivery import RANK, Delivery, Flag, on_status
 from server.exchange.delivery import State as DeliveryState
 from server.exchange.directory import queries as directory
@@ -184,6 +185,7 @@ class Incoming:
         axis: Axis | None,
         arrivals: Arrivals,
         agencies: AgencyDirectory,
+        breaker: Breaker,
         clock: Clock,
         *,
         organ_codes: Mapping[str, str],
@@ -195,6 +197,7 @@ class Incoming:
         self._axis = axis
         self._arrivals = arrivals
         self._agencies = agencies
+        self._breaker = breaker
         self._clock = clock
         self._sender_check = sender_check
         self._ours = {theirs.casefold(): ours for ours, theirs in organ_codes.items()}
@@ -224,6 +227,7 @@ class Incoming:
             log.warning("axis-not-polled", kind=kind.value, code=error.code)
             return 0
         self._failures = 0
+        await self._breaker.seen()
         return taken
 
     async def _poll(self, axis: Axis, kind: PacketKind) -> int:

@@ -113,6 +113,7 @@ class ExchangeService:
             axis,
             arrivals,
             agencies,
+            self._breaker,
             clock,
             organ_codes=settings.organ_codes,
             poll_s=settings.poll_s,

@@ -5,7 +5,7 @@ in the database happen exactly once.
 """
 
 from server.jobs.model import Backlog, Bury, Context, Handler, Job, JobsError, Lane, LeaseLost, Periodic, Retry
-from server.jobs.queries import DeadLetter, backlog, dead_letters, enqueue, revive
+from server.jobs.queries import DeadLetter, backlog, dead_letters, enqueue, hasten, is_waiting_for, revive
 from server.jobs.schedule import Schedule
 from server.jobs.wakeup import LocalWakeup, Wakeup, connect
 from server.jobs.worker import Outcome, Worker, WorkerSettings
@@ -32,5 +32,7 @@ __all__ = [
     "connect",
     "dead_letters",
     "enqueue",
+    "hasten",
+    "is_waiting_for",
     "revive",
 ]

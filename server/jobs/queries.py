@@ -179,6 +179,28 @@ async def revive(tx: Transaction, job_id: str) -> bool:
     return row is not None
 
 
+async def is_waiting_for(db: Reads, reason: str) -> bool:
+    """Whether a job was put off for this reason and waits."""
+    return (
+        await db.fetch_one("SELECT 1 AS one FROM jobs WHERE state = 'waiting' AND reason = $1 LIMIT 1", reason)
+        is not None
+    )
+
+
+async def hasten(tx: Transaction, reason: str, *, limit: int | None = None) -> int:
+    """Let jobs that were put off for this reason run at once, the urgent and oldest first; how many."""
+    changed = await tx.execute(
+        "UPDATE jobs SET due_us = 0, reason = NULL WHERE id IN (SELECT id FROM jobs WHERE state = 'waiting' AND reason = $1"
+        " ORDER BY CASE lane WHEN 'urgent' THEN 0 WHEN 'normal' THEN 1 ELSE 2 END, id LIMIT $2)",
+        reason,
+        1 << 31 if limit is None else limit,
+    )
+    if changed:
+        for lane in Lane:
+            tx.signal(TOPIC + lane.value)
+    return changed
+
+
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     kind: str

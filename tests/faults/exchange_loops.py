@@ -1,11 +1,15 @@
 """The long forms of the exchange's fault tests; each loop takes its rounds and gives its counts. `make soak` calls them."""
 
 import asyncio
+import collections
+import gc
 import json
 import os
 import random
+import resource
 import signal
 import sys
+import time
 from pathlib import Path
 
 import httpx2
@@ -14,9 +18,13 @@ import msgspec
 from server.clock import SystemClock
 from server.db import migrate, open_database
 from server.exchange import edxml
-from server.exchange.model import Organisation, PacketKind
+from server.exchange.axis import AxisUnavailable, Unreachable
+from server.exchange.business import Update, business
+from server.exchange.messages import Letter, queue
+from server.exchange.model import Organisation, PacketKind, UpdateInfo
 from server.exchange.standin import serving
-from tests.unit.server.exchange.house import House, client
+from server.jobs import Lane, LocalWakeup, Worker, WorkerSettings
+from tests.unit.server.exchange.house import ORGANISATION, House, client
 from tests.unit.server.exchange.samples import make_packet
 
 FAULTS = ("drop-after", "500-after", "drop-before", "500-before", "html", "late")
@@ -63,12 +71,229 @@ async def forwarding(folder: Path, *, rounds: int, seed: int) -> dict[str, int]:
             await db.close()
 
 
+class Shifted:
+    """The system's clock, set forward by what an outage lasted."""
+
+    def __init__(self) -> None:
+        self._real = SystemClock()
+        self._ahead_us = 0
+
+    def now_us(self) -> int:
+        return self._real.now_us() + self._ahead_us
+
+    def monotonic_us(self) -> int:
+        return self._real.monotonic_us() + self._ahead_us
+
+    def advance(self, seconds: float) -> None:
+        self._ahead_us += round(seconds * 1e6)
+
+
+class Gate:
+    """The axis' client with the axis behind it away until `open`: sends and questions are counted, and answered as by a dead host."""
+
+    def __init__(self, axis, clock) -> None:
+        self._axis, self._clock = axis, clock
+        self.share = 0.0
+        self.probes: list[int] = []
+
+    def __getattr__(self, name: str):
+        return getattr(self._axis, name)
+
+    def _away(self) -> bool:
+        self.probes.append(self._clock.now_us())
+        return random.random() >= self.share
+
+    async def send(self, *given):
+        return Unreachable("ConnectError") if self._away() else await self._axis.send(*given)
+
+    async def sent(self, *given):
+        if self._away():
+            raise AxisUnavailable("ConnectError")
+        return await self._axis.sent(*given)
+
+    async def received(self, *given):
+        if random.random() >= self.share:
+            raise AxisUnavailable("ConnectError")
+        return await self._axis.received(*given)
+
+
+STEP_S = 60.0
+
+
+async def outage(
+    folder: Path, *, documents: int, size: int = 100_000, hours: float = 48, seed: int = 1
+) -> dict[str, object]:
+    """An axis that is away for days (D3): documents with a follow-up each wait, three restarts between, then it comes back in part and whole.
+
+    The outage passes by the clock; the drain is real, with the product's worker. Figures: probes a minute while it was away, memory
+    before and after, packets a second of the drain with the CPU time that this process spent on each (the axis is its own process).
+    """
+    random.seed(seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    process, url, secret = await axis_process(folder / "axis")
+    clock = Shifted()
+    db = await open_database(f"sqlite://{folder}/house.db")
+    await migrate(db)
+    gate = Gate(client(url, secret, clock), clock)
+    house = House(db, folder, clock, gate, settle_s=0.2, jitter=random.random)
+    try:
+        await house.found()
+        heads = await _queued(house, documents, size)
+        await _rounds(house)  # every packet is built
+        begun_us, before_mib = clock.now_us(), _resident_mib()
+        probes_before = len(gate.probes)
+        for leg in range(4):
+            while clock.now_us() < begun_us + (leg + 1) * hours / 4 * 3.6e9:
+                clock.advance(STEP_S)
+                await _rounds(house)
+                for kind in PacketKind:
+                    await house.exchange.poll(kind)
+            if leg < 3:
+                house.restart()
+        probes, grown_mib = gate.probes[probes_before:], _resident_mib() - before_mib
+        gate.share = 0.1
+        for _ in range(10):
+            clock.advance(STEP_S)
+            for kind in PacketKind:
+                await house.exchange.poll(kind)
+            await _rounds(house)
+        gate.share = 1.0
+        drained = await _drained(house, documents, clock)
+        async with httpx2.AsyncClient(trust_env=False, timeout=120) as http:
+            packets = (await http.get(f"{url}/_oracle")).json()["packets"]
+        minutes = collections.Counter(at // 60_000_000 for at in probes)
+        return {
+            **verdict(packets, heads), "disordered": _disordered(packets), "unsettled": await house.count("documents", "state = 'sealed'"),
+            "hours": hours, "probes": len(probes), "most_probes_a_minute": max(minutes.values(), default=0),
+            "memory_grown_mib": round(grown_mib, 1), "size": size, **drained,
+        }  # fmt: skip
+    finally:
+        await gate.close()
+        await db.close()
+        process.send_signal(signal.SIGKILL)
+        await process.wait()
+
+
+async def axis_process(folder: Path) -> tuple[asyncio.subprocess.Process, str, str]:
+    """The stand-in as a process of its own; its address and the secret's file of X01."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "server.exchange.standin", "--port", "0", "--state", str(folder), stdout=asyncio.subprocess.PIPE,
+        cwd=Path(__file__).resolve().parents[2],
+    )  # fmt: skip
+    told = json.loads(await process.stdout.readline())
+    return process, f"http://127.0.0.1:{told['port']}", told["secrets"]["X01"]
+
+
+async def _queued(house: House, documents: int, size: int) -> dict[str, str]:
+    """Sealed documents of `size` bytes, one in ten with an update queued behind it; DocumentId to head."""
+    noise = random.randbytes(size)
+    heads = {}
+    for number in range(documents):
+        pdf = b"%PDF-1.7\n%" + str(number).encode() + b"\n" + noise
+        document = await house.sealed(str(number), pdf=pdf[:size], urgency=0)
+        row = await house.db.fetch_one("SELECT head, exchange_id FROM documents WHERE id = $1", document)
+        heads[row["exchange_id"]] = row["head"]
+        if number % 10 == 0:
+            await house.db.transact(
+                lambda tx, document=document, row=row: _update(tx, house, document, row["exchange_id"])
+            )
+    return heads
+
+
+async def _update(tx, house: House, document: str, exchange_id: str) -> None:
+    """A message that must not be there before its document."""
+    header = make_packet(house.blobs.scratch(), number=document[:8]).header
+    letter = Letter(
+        header=msgspec.structs.replace(header, document_id=exchange_id),
+        business=business(
+            Update(document_id=exchange_id, info=UpdateInfo(document_changed=0, receivers_changed=1, receivers=()))
+        ),
+    )
+    await queue(
+        tx,
+        letter,
+        organisation=ORGANISATION,
+        subject=document,
+        what="update",
+        distinct=document,
+        now_us=house.clock.now_us(),
+    )
+
+
+def _worker(house: House) -> Worker:
+    return Worker(
+        house.db, {**house.tasks.handlers(), "webhooks.deliver": _nothing, "notices.push": _nothing}, house.clock, LocalWakeup(),
+        settings=WorkerSettings(poll_s=0.05, lease_s=600),
+    )  # fmt: skip
+
+
+async def _nothing(_job, _context) -> None:
+    """Others' work, which the worker of this loop does not do."""
+
+
+async def _rounds(house: House) -> None:
+    """What is due now, several at a time as a worker does."""
+    await asyncio.gather(*(_lane(house, lane) for lane in (Lane.URGENT, *(Lane.NORMAL for _ in range(4)))))
+
+
+async def _lane(house: House, lane: Lane) -> None:
+    while await house.run(lane) != "none":
+        pass
+
+
+async def _drained(house: House, documents: int, clock: Shifted) -> dict[str, object]:
+    """Let the product's worker send all that waits, and say how fast."""
+    clock.advance(3600)
+    already = await house.count("outgoing_packets", "stage = 'accepted'")
+    worker = _worker(house)
+    begun, cpu = time.perf_counter(), time.process_time()
+    running = asyncio.create_task(worker.run())
+    left = documents
+    for kind in PacketKind:
+        await house.exchange.poll(kind)
+    try:
+        while left:
+            await asyncio.sleep(0.2)
+            left = await house.count("outgoing_packets", "stage <> 'accepted'")
+            assert time.perf_counter() - begun < 3600, f"{left} documents are not sent"
+            if await house.count("jobs", "state = 'waiting' AND due_us > $1", clock.now_us()):
+                clock.advance(1)
+    finally:
+        took_s, cpu_s = time.perf_counter() - begun, time.process_time() - cpu
+        await worker.stop(5)
+        await running
+    sent = documents - already
+    return {
+        "drained": sent,
+        "drain_per_s": round(sent / took_s, 1),
+        "drain_cpu_ms_each": round(1000 * cpu_s / max(sent, 1), 2),
+    }
+
+
+def _disordered(packets) -> int:
+    """Messages that stood at the axis before the document that they are about."""
+    seen: set[str] = set()
+    wrong = 0
+    for packet in packets:
+        if packet["business"] == 0 and packet["kind"] == PacketKind.DOCUMENT:
+            seen.add(packet["document_id"])
+        elif packet["sender"] == "X01" and packet["document_id"] not in seen:
+            wrong += 1
+    return wrong
+
+
+def _resident_mib() -> float:
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
 def verdict(packets, heads: dict[str, str]) -> dict[str, int]:
     """`heads`: DocumentId to the digest that every accepted packet of it must carry."""
     seen: dict[str, list[str]] = {}
     changed = 0
     for packet in packets:
-        if packet["kind"] == PacketKind.DOCUMENT and packet["sender"] == "X01":
+        if packet["kind"] == PacketKind.DOCUMENT and packet["sender"] == "X01" and packet["business"] == 0:
             seen.setdefault(packet["document_id"], []).append(packet["doc_id"])
             changed += [file["sha256"] for file in packet["attachments"]] != [heads[packet["document_id"]]]
     return {
