@@ -4,6 +4,7 @@ A service that is not installed fails the tests that need it, with the name of i
 """
 
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -20,7 +21,6 @@ from hypothesis import settings
 from server.db import Database, migrate, open_database
 from tests.fakes.clock import FrozenClock
 
-
 # How long an example takes is the machine's affair: a deadline would make every property test flaky under load.
 settings.register_profile("house", deadline=None)
 settings.load_profile("house")
@@ -31,6 +31,37 @@ def program(name: str, package: str, *folders: str) -> str:
     if found is None:
         pytest.fail(f"{name} is missing: apt-get install {package}", pytrace=False)
     return found
+
+
+# A durable commit waits for the disk, and a run makes tens of thousands. Nothing here asks what a power cut leaves behind: a killed process
+# leaves the same in a file system of memory as on a disk. So everything temporary lies there, where it has room.
+_MEMORY = Path("/dev/shm")
+_ROOM = 6 << 30
+
+
+def _has_room() -> bool:
+    try:
+        available = re.search(r"MemAvailable: *(\d+)", Path("/proc/meminfo").read_text())
+        return shutil.disk_usage(_MEMORY).free >= _ROOM and available is not None and int(available[1]) << 10 >= _ROOM
+    except OSError:
+        return False
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput") or not _has_room():  # a worker has the environment of whoever started it
+        return
+    for left in _MEMORY.glob("ht-*"):
+        if not Path("/proc", left.name[3:]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    folder = _MEMORY / f"ht-{os.getpid()}"
+    folder.mkdir(mode=0o711)
+    (folder / "tmp").mkdir(mode=0o1777)
+    (folder / "tmp").chmod(0o1777)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder / "tmp")
+    # A short path: sockets lie below it.
+    config.option.basetemp = config.option.basetemp or str(folder / "t")
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 # Files whose tests take long each. They go first, so that two workers end together on what is short.

@@ -67,9 +67,11 @@ async def test_put_file_consumes_a_file_of_the_same_volume(blobs):
 
 
 async def test_put_file_copies_from_another_volume(blobs, tmp_path):
-    if os.stat("/dev/shm").st_dev == tmp_path.stat().st_dev:
+    here = tmp_path.stat().st_dev
+    other = next((place for place in map(Path, ("/dev/shm", "/var/tmp", "/tmp")) if place.stat().st_dev != here), None)
+    if other is None:
         pytest.fail("/dev/shm is expected to be a volume of its own")
-    path = Path(f"/dev/shm/hoatoc-{os.getpid()}")
+    path = other / f"hoatoc-{os.getpid()}"
     path.write_bytes(b"elsewhere")
     digest = await blobs.put_file(path)
     assert await blobs.read(digest) == b"elsewhere"

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
@@ -328,7 +329,7 @@ def test_no_part_outlives_a_demonstration_that_is_killed(tmp_path: Path):
         while alive(children) and time.monotonic() < end:
             time.sleep(0.1)
         assert alive(children) == set()
-    for folder in Path("/tmp").glob("hoatoc-demo-*"):
+    for folder in Path(tempfile.gettempdir()).glob("hoatoc-demo-*"):
         if folder.stat().st_uid == os.getuid() and str(folder) in json.dumps(said):
             shutil.rmtree(folder, ignore_errors=True)
 
