@@ -18,7 +18,16 @@ if TYPE_CHECKING:
     from push.transports.sms import SmsTransport
     from push.transports.webpush import WebPushTransport
 
-__all__ = ["FcmWire", "MailServer", "open_email", "open_fcm", "open_sms", "open_webpush"]
+__all__ = [
+    "EmailTransport",
+    "FcmWire",
+    "MailServer",
+    "open_email",
+    "open_fcm",
+    "open_mailer",
+    "open_sms",
+    "open_webpush",
+]
 
 
 class FcmWire(StrEnum):
@@ -61,6 +70,11 @@ async def open_sms(url: str, token: str, *, timeout_s: float = 10.0) -> "dict[La
 
     origin = await asyncio.to_thread(origin_of, url)
     return {lane: SmsTransport(origin, url, token, timeout_s=timeout_s) for lane in Lane}
+
+
+def open_mailer(server: MailServer, *, timeout_s: float = 15.0) -> EmailTransport:
+    """One sender of mail for what is no notice: invitations to meetings."""
+    return EmailTransport(server, timeout_s=timeout_s)
 
 
 def open_email(server: MailServer, *, timeout_s: float = 15.0) -> dict[Lane, EmailTransport]:

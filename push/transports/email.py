@@ -22,7 +22,7 @@ from push.model import Address, AddressKind
 from push.outcome import Delivered, Misconfigured, Outcome, Rejected, RetryAfter, RetryCause, TokenDead
 from push.payload import Payload
 
-__all__ = ["MAILBOX", "EmailTransport", "MailServer"]
+__all__ = ["MAILBOX", "CalendarMail", "EmailTransport", "MailServer"]
 
 MAILBOX = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})+")
 _NO_MAILBOX = {550, 551, 553}
@@ -49,6 +49,19 @@ class MailServer(msgspec.Struct, frozen=True, kw_only=True):
             return host == "localhost"
 
 
+class CalendarMail(msgspec.Struct, frozen=True, kw_only=True):
+    """A mail with a calendar part (RFC 6047). `id` makes its Message-ID; `method` is iTIP's, in upper case as the calendar has it."""
+
+    id: str
+    subject: str
+    text: str
+    calendar: bytes
+    method: str
+
+    def __repr__(self) -> str:
+        return f"CalendarMail({self.id})"
+
+
 class EmailTransport:
     """Sends through one server, which answers each phase within `timeout_s`."""
 
@@ -57,11 +70,24 @@ class EmailTransport:
         self._timeout_s = timeout_s
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="smtp")
 
+    @property
+    def sender(self) -> str:
+        """The mailbox in From."""
+        return self._server.sender
+
     async def send(self, address: Address, payload: Payload) -> Outcome:
         """Send once. The Message-ID is made of the notice's opaque id, so that a mail server can drop what it has."""
         if address.kind is not AddressKind.EMAIL or not MAILBOX.fullmatch(address.value) or payload.silent:
             return Rejected("not-a-mailbox")
-        message = _message(self._server.sender, address.value, payload)
+        return await self._carry(_message(self._server.sender, address.value, payload))
+
+    async def invite(self, address: Address, mail: CalendarMail) -> Outcome:
+        """Send an invitation or its cancellation once."""
+        if address.kind is not AddressKind.EMAIL or not MAILBOX.fullmatch(address.value):
+            return Rejected("not-a-mailbox")
+        return await self._carry(_invitation(self._server.sender, address.value, mail))
+
+    async def _carry(self, message: EmailMessage) -> Outcome:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, self._send, message)
         except (OSError, smtplib.SMTPServerDisconnected):
@@ -114,12 +140,27 @@ def _judge(code: int, *, recipient: bool) -> Outcome:
 
 
 def _message(sender: str, to: str, payload: Payload) -> EmailMessage:
-    message = EmailMessage()
-    message["From"] = f"{payload.title} <{sender}>"
-    message["To"] = to
-    message["Subject"] = payload.body
-    message["Date"] = formatdate()
-    message["Message-ID"] = f"<{payload.data['id']}@{sender.partition('@')[2]}>"
-    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers, please
+    message = _head(f"{payload.title} <{sender}>", to, payload.body, payload.data["id"])
     message.set_content(f"{payload.title}: {payload.body}.\n")
+    return message
+
+
+def _invitation(sender: str, to: str, mail: CalendarMail) -> EmailMessage:
+    """Text, and the calendar as its alternative with its method in the type: what calendar applications look for (RFC 6047, 2.4)."""
+    message = _head(f"Hỏa Tốc <{sender}>", to, mail.subject, mail.id)
+    message.set_content(mail.text)
+    message.add_alternative(
+        mail.calendar.decode(), subtype="calendar", params={"method": mail.method, "component": "vevent"}
+    )
+    return message
+
+
+def _head(sender: str, to: str, subject: str, id_: str) -> EmailMessage:
+    message = EmailMessage()
+    message["From"] = sender
+    message["To"] = to
+    message["Subject"] = subject
+    message["Date"] = formatdate()
+    message["Message-ID"] = f"<{id_}@{sender.rpartition('@')[2].rstrip('>')}>"
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers, please
     return message

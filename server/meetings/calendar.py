@@ -59,6 +59,31 @@ def invitation(row: Row, attendees: list[AttendeeRow], organisation: str) -> byt
     return bytes(calendar.to_ical())
 
 
+def mailed(
+    meeting: MeetingRow, details: Details, now_us: int, *, method: str, to: str, sender: str, organisation: str, neutral: str
+) -> bytes:  # fmt: skip
+    """The calendar part of a mail to one attendee (RFC 6047): REQUEST or CANCEL, from our mailbox to his, naming nobody else.
+
+    `neutral`: what stands in the place of title, place and texts, where the rules let no more out.
+    """
+    from icalendar import vCalAddress
+
+    calendar = _calendar(method)
+    event = _event(meeting, details, now_us, cancelled=method == "CANCEL")
+    if neutral:
+        event["summary"] = neutral
+        for name in ("location", "description"):
+            event.pop(name, None)
+    organiser, attendee = vCalAddress(f"mailto:{sender}"), vCalAddress(f"mailto:{to}")
+    if organisation:
+        organiser.params["CN"] = organisation.replace('"', "'")
+    attendee.params.update({"ROLE": "REQ-PARTICIPANT", "PARTSTAT": "NEEDS-ACTION", "RSVP": "FALSE"})
+    event.add("organizer", organiser)
+    event.add("attendee", attendee)
+    calendar.add_component(event)
+    return bytes(calendar.to_ical())
+
+
 def _calendar(method: str) -> "Calendar":
     from icalendar import Calendar
 

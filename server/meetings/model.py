@@ -57,6 +57,22 @@ class Details(msgspec.Struct, frozen=True):
     urgency: int = 0
 
 
+class MailInvitation(msgspec.Struct, frozen=True):
+    """Job `meetings.mail`: one mail to one attendee about one revision. `method`: request or cancel."""
+
+    meeting: str
+    person: str
+    sequence: int
+    method: str
+
+
+class Remind(msgspec.Struct, frozen=True):
+    """Job `meetings.remind`: whoever has not answered this revision is asked again."""
+
+    meeting: str
+    sequence: int
+
+
 class MeetingRow(msgspec.Struct, frozen=True):
     id: str
     organisation: str

@@ -210,6 +210,38 @@ async def clerks(tx: Reads, organisation: str) -> list[str]:
     return [str(row["id"]) for row in rows]
 
 
+# Invitations by e-mail.
+
+
+async def insert_mail(tx: Transaction, meeting: str, person: str, sequence: int, method: str, now_us: int) -> int:
+    """0 when the same is on its way already. Who was taken off a list and is put on it again is sent the same once more."""
+    return await tx.execute(
+        "INSERT INTO meeting_mails (meeting, person, sequence, method, state, outcome, queued_us) VALUES ($1, $2, $3, $4, 'queued', '', $5) "
+        "ON CONFLICT (meeting, person, sequence, method) DO UPDATE SET state = 'queued', queued_us = excluded.queued_us, sent_us = NULL "
+        "WHERE meeting_mails.state <> 'queued'",
+        meeting, person, sequence, method, now_us,
+    )  # fmt: skip
+
+
+async def was_mailed(tx: Reads, meeting: str, person: str) -> bool:
+    """Whether an invitation was sent, or may have been."""
+    row = await tx.fetch_one(
+        "SELECT 1 AS one FROM meeting_mails WHERE meeting = $1 AND person = $2 AND method = 'request' AND state <> 'unsent' LIMIT 1",
+        meeting,
+        person,
+    )
+    return row is not None
+
+
+async def settle_mail(
+    tx: Transaction, meeting: str, person: str, sequence: int, method: str, *, state: str, outcome: str, sent_us: int | None
+) -> None:  # fmt: skip
+    await tx.execute(
+        "UPDATE meeting_mails SET state = $5, outcome = $6, sent_us = $7 WHERE meeting = $1 AND person = $2 AND sequence = $3 AND method = $4",
+        meeting, person, sequence, method, state, outcome, sent_us,
+    )  # fmt: skip
+
+
 # Papers.
 
 

@@ -67,6 +67,17 @@ def is_working_day(day: date, rules: Rules) -> bool:
     return day.weekday() < 5 and day not in public_holidays(day.year)
 
 
+def working_day_after(at_us: int, number: int, rules: Rules) -> date:
+    """The `number`-th working day after the day of `at_us`. A year without any is a mistake in the rules: its end then."""
+    day = _local(at_us)[0]
+    for _ in range(366):
+        if number <= 0:
+            break
+        day += timedelta(days=1)
+        number -= is_working_day(day, rules)
+    return day
+
+
 def add_working(now_us: int, seconds: int, rules: Rules) -> int:
     """The time when `seconds` of working time have passed since `now_us`."""
     left_us = seconds * 1_000_000

@@ -107,6 +107,7 @@ ESCALATES = frozenset(
         NoticeKind.MEETING_CANCELLED,
         NoticeKind.DIRECTED,
         NoticeKind.DIRECTIVE_CHANGED,
+        NoticeKind.MEETING_REMINDER,
         NoticeKind.DIRECTIVE_LATE,
     }
 )
@@ -207,6 +208,7 @@ class OwnSettings(msgspec.Struct, frozen=True):
 
 
 class Deliver(msgspec.Struct, frozen=True):
+    meetings_by_mail: bool = False
     """Job `push.deliver`: one delivery, or some that one broadcast made together."""
 
     delivery: str = ""

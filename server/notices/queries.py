@@ -349,18 +349,36 @@ async def name_of(db: Reads, person: str | None) -> str:
 
 async def own_settings(db: Reads, actor: Actor) -> Row | None:
     return await db.fetch_one(
-        "SELECT quiet_from, quiet_to, deputy, phone, email FROM notice_settings WHERE person = $1 AND organisation = $2",
+        "SELECT quiet_from, quiet_to, deputy, phone, email, meetings_by_mail FROM notice_settings WHERE person = $1 AND organisation = $2",
         actor.id, actor.organisation,
     )  # fmt: skip
 
 
 async def put_settings(tx: Transaction, actor: Actor, own: OwnSettings, now_us: int) -> None:
     await tx.execute(
-        "INSERT INTO notice_settings (person, organisation, quiet_from, quiet_to, deputy, phone, email, updated_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+        "INSERT INTO notice_settings (person, organisation, quiet_from, quiet_to, deputy, phone, email, meetings_by_mail, updated_us)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
         " ON CONFLICT (person) DO UPDATE SET quiet_from = excluded.quiet_from, quiet_to = excluded.quiet_to, deputy = excluded.deputy,"
-        " phone = excluded.phone, email = excluded.email, updated_us = excluded.updated_us",
-        actor.id, actor.organisation, own.quiet_from, own.quiet_to, own.deputy, own.phone, own.email, now_us,
+        " phone = excluded.phone, email = excluded.email, meetings_by_mail = excluded.meetings_by_mail, updated_us = excluded.updated_us",
+        actor.id, actor.organisation, own.quiet_from, own.quiet_to, own.deputy, own.phone, own.email, int(own.meetings_by_mail), now_us,
     )  # fmt: skip
+
+
+async def meeting_mailbox(tx: Reads, person: str) -> Row | None:
+    """The organisation and address of an active person who wants invitations by e-mail."""
+    return await tx.fetch_one(
+        "SELECT p.organisation, s.email FROM people p JOIN notice_settings s ON s.person = p.id AND s.meetings_by_mail = 1 AND s.email <> ''"
+        " WHERE p.id = $1 AND p.state = 'active'",
+        person,
+    )
+
+
+async def chased(tx: Reads, organisation: str, about: str) -> list[str]:
+    rows = await tx.fetch_all(
+        "SELECT n.person FROM notices n JOIN escalations e ON e.notice = n.id AND e.state = 'running' WHERE n.organisation = $1 AND n.about = $2",
+        organisation, about,
+    )  # fmt: skip
+    return [str(row["person"]) for row in rows]
 
 
 async def absence(db: Reads, actor: Actor, now_us: int) -> Row | None:

@@ -223,7 +223,8 @@ class AbsenceView(msgspec.Struct, frozen=True):
 
 class NoticeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`quiet`: no notices below khẩn are pushed then; they come at its end. `deputy` stands in whenever no absence names another. `phone` (E.164) and
-    `email` are told of notices that nobody acknowledges, without a word of what they are about; empty: not.
+    `email` are told of notices that nobody acknowledges, without a word of what they are about; empty: not. `meetings_by_mail`: invitations
+    come to `email` as well, as much of them as the organisation's rules let out.
     """
 
     quiet: Hours | None = None
@@ -240,6 +241,7 @@ class NoticeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class OwnView(msgspec.Struct, frozen=True):
     quiet: Hours | None
     deputy: str | None
+    meetings_by_mail: bool = False
     phone: str
     email: str
     absence: AbsenceView | None
@@ -247,6 +249,7 @@ class OwnView(msgspec.Struct, frozen=True):
 
 @get(
     "/api/v1/notices/{notice:str}/told",
+    meetings_by_mail: bool
     operation_id="whoWasTold",
     summary="Who was told, when, by which channel",
     tags=["notices", "phone"],
@@ -292,10 +295,15 @@ async def own(actor: Given[Actor], arrangements: Given[ArrangementService]) -> O
             kind=absence["kind"], from_=iso(absence["from_us"]), to=iso(absence["to_us"]), deputy=absence["deputy"]
         )
     if settings is None:
-        return OwnView(quiet=None, deputy=None, phone="", email="", absence=away)
+        return OwnView(quiet=None, deputy=None, phone="", email="", meetings_by_mail=False, absence=away)
     quiet = None if settings["quiet_from"] is None else Hours(start=settings["quiet_from"], end=settings["quiet_to"])
     return OwnView(
-        quiet=quiet, deputy=settings["deputy"], phone=settings["phone"], email=settings["email"], absence=away
+        quiet=quiet,
+        deputy=settings["deputy"],
+        phone=settings["phone"],
+        email=settings["email"],
+        meetings_by_mail=bool(settings["meetings_by_mail"]),
+        absence=away,
     )
 
 
@@ -312,7 +320,12 @@ async def set_own(data: JSONBody[NoticeSettings], actor: Given[Actor], arrangeme
     await arrangements.set_own(
         actor,
         OwnSettings(
-            quiet_from=start, quiet_to=end, deputy=data.deputy, phone=data.phone.strip(), email=data.email.strip()
+            quiet_from=start,
+            quiet_to=end,
+            deputy=data.deputy,
+            phone=data.phone.strip(),
+            email=data.email.strip(),
+            meetings_by_mail=data.meetings_by_mail,
         ),
     )
 

@@ -103,6 +103,24 @@ class Idle(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     head_hours: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 32
 
 
+class MeetingMail(StrEnum):
+    """What an invitation by e-mail says to attendees who asked for one (MTG-4). `times`: that there is a meeting, from when to when (C12); `full`: all of it."""
+
+    OFF = "off"
+    TIMES = "times"
+    FULL = "full"
+
+
+class Meetings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`notice_days`: working days between an invitation and its meeting; fewer are warned of, not refused (MTG-2); 0: no warning. `remind_hours` before the
+    start whoever has not answered is asked again; 0: nobody.
+    """
+
+    notice_days: Annotated[int, msgspec.Meta(ge=0, le=30)] = 3
+    remind_hours: Annotated[int, msgspec.Meta(ge=0, le=168)] = 24
+    mail: MeetingMail = MeetingMail.OFF
+
+
 class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All of an organisation's rules. `days`: local days (`2026-08-22`) that are working days (true) or free (false) whatever the calendar says;
     `quiet_off_days`: normal notices wait over days without work, too. `open_every_page`: nobody signs or initials a document of this
@@ -123,6 +141,7 @@ class Rules(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     )
     open_every_page: bool = False
     unhandled_days: Annotated[int, msgspec.Meta(ge=1, le=60)] = 2
+    meetings: Meetings = msgspec.field(default_factory=Meetings)
     idle: Idle | None = msgspec.field(default_factory=Idle)
     digest: Minute | None = 450
     heads: Annotated[tuple[PersonId, ...], msgspec.Meta(max_length=20)] = ()

@@ -18,6 +18,8 @@ __all__ = [
     "NoticeKind",
     "NoticeService",
     "about_document",
+    "chased",
+    "meeting_mailbox",
     "notify",
     "rules_of",
     "settle",
@@ -29,6 +31,17 @@ __all__ = [
 async def rules_of(reads: Reads, organisation: str) -> Rules:
     """An organisation's rules, for other rooms."""
     return read(await queries.rules(reads, organisation))
+
+
+async def meeting_mailbox(reads: Reads, person: str) -> tuple[str, str] | None:
+    """Organisation and address of somebody who wants invitations to meetings by e-mail."""
+    row = await queries.meeting_mailbox(reads, person)
+    return None if row is None else (str(row["organisation"]), str(row["email"]))
+
+
+async def chased(reads: Reads, organisation: str, about: str) -> set[str]:
+    """Who has an open notice about a subject whose chain is running."""
+    return set(await queries.chased(reads, organisation, about))
 
 
 class NoticeService:

@@ -87,7 +87,13 @@ async def test_from_the_invitation_over_a_change_to_the_list_of_who_came(world: 
     assert (await shown(world.staff, meeting))["silent"] == 1
     soon = at(3)
     answer = await changed(world, meeting, 0, starts_at=soon, ends_at=at(5), place="Phòng họp B", attendees=[])
-    assert answer.json() == {"id": meeting, "sequence": 1, "state": "planned", "urgency": 3}  # less than four hours
+    assert answer.json() == {
+        "id": meeting,
+        "sequence": 1,
+        "state": "planned",
+        "urgency": 3,
+        "short_notice": True,
+    }  # less than four hours
     seen = await shown(world.leader, meeting)
     assert [(one["field"], one["name"]) for one in seen["changes"]] == [
         ("time", "Thời gian"),

@@ -15,3 +15,17 @@ CREATE INDEX followups_open ON followups (organisation, looked_us) WHERE ended_u
 
 -- Running chains by when their next step is due: one whose job is gone is found here.
 CREATE INDEX escalations_due ON escalations (next_us) WHERE state = 'running';
+
+-- Invitations by e-mail (MTG-4): a person's wish, and what was sent of each revision to whom. `method` is iTIP's, request or cancel (RFC 5546).
+ALTER TABLE notice_settings ADD COLUMN meetings_by_mail BIGINT NOT NULL DEFAULT 0;
+CREATE TABLE meeting_mails (
+    meeting TEXT NOT NULL REFERENCES meetings (id),
+    person TEXT NOT NULL REFERENCES people (id),
+    sequence BIGINT NOT NULL,
+    method TEXT NOT NULL,
+    state TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    queued_us BIGINT NOT NULL,
+    sent_us BIGINT,
+    PRIMARY KEY (meeting, person, sequence, method)
+);

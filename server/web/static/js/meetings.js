@@ -89,8 +89,7 @@ const one = ({ signal, go, main, deeds, id }) => live(signal, () => read(`/api/v
 /** @param {() => Promise<any>} act @param {() => void} [done] */
 export async function sent(act, done) {
   try {
-    await act();
-    say(t("mSent"));
+    say(t((await act())?.short_notice ? "mShort" : "mSent"));
     done?.();
   } catch (error) {
     say(words(error));
@@ -178,6 +177,7 @@ async function plan({ signal, go, main, deeds, id, what }) {
     const json = { ...Object.fromEntries(given), attendees: given.getAll("attendees"), starts_at: `${given.get("starts_at")}:00+07:00`, ends_at: `${given.get("ends_at")}:00+07:00` };
     const made = what ? await post(`/api/v1/meetings/${id}/changes`, { ...json, sequence: old.sequence }, { tries: 3 }) : await post("/api/v1/meetings", json, { tries: 3 });
     go(`#/m/${made.id}`);
+    return made;
   };
   fill(main, form);
   deeds(h("button", { class: "main", onclick: () => sent(act) }, t("mSend")));

@@ -30,8 +30,8 @@ export async function rulesScreen({ signal, go }) {
     into[name] = () => box.checked;
     return h("label", { class: "tickline" }, box, t(`r_${name}`));
   };
-  const number = (/** @type {string} */ label, /** @type {number} */ value, /** @type {(read: Given) => void} */ keep) => {
-    const box = h("input", { type: "number", min: 1, value, inputmode: "numeric" });
+  const number = (/** @type {string} */ label, /** @type {number} */ value, /** @type {(read: Given) => void} */ keep, least = 1) => {
+    const box = h("input", { type: "number", min: least, value, inputmode: "numeric" });
     keep(() => Number(box.value));
     return field(t(label), box);
   };
@@ -68,6 +68,12 @@ export async function rulesScreen({ signal, go }) {
   const idle = {};
   const hours = ["handler_hours", "head_hours"].map((name) => number(`r_${name}`, rules.idle?.[name], (of) => { idle[name] = of; }));
   given.idle = () => (idle.handler_hours() ? { handler_hours: idle.handler_hours(), head_hours: idle.head_hours() } : null);
+
+  /** @type {Record<string, Given>} */
+  const meetings = {};
+  const mail = h("select", {}, ["off", "times", "full"].map((value) => h("option", { value, selected: value === rules.meetings.mail }, t(`r_mail_${value}`))));
+  meetings.mail = () => mail.value;
+  given.meetings = () => Object.fromEntries(Object.entries(meetings).map(([name, of]) => [name, of()]));
 
   /** @type {{box: HTMLElement, read: Given}[]} */
   let chains = [];
@@ -125,6 +131,7 @@ export async function rulesScreen({ signal, go }) {
     part("r_work", span("work"), days.map(({ box }) => box)),
     part("quiet", span("quiet"), tick("quiet_off_days", rules.quiet_off_days), h("p", { class: "soft small" }, t("quietHelp"))),
     part("r_idle", hours, h("p", { class: "soft small" }, t("r_idleHelp")), digest.box, chosen("heads", rules.heads, people)),
+    part("r_meetings", ["notice_days", "remind_hours"].map((name) => number(`r_${name}`, rules.meetings[name], (of) => { meetings[name] = of; }, 0)), field(t("r_mail"), mail)),
     part("r_more", tick("open_every_page", rules.open_every_page), number("r_unhandled_days", rules.unhandled_days, (of) => { given.unhandled_days = of; })),
     h("h2", {}, t("r_chains")), h("p", { class: "soft small" }, t("r_chainsHelp")), place,
     h("button", { class: "plain", onclick: () => add({ urgency: 1, steps: [], duty: [], working_time: false }) }, icon("plus"), t("r_chain")),

@@ -29,6 +29,7 @@ export async function awayScreen({ me, signal, go }) {
   const [start, end] = [quiet?.start, quiet?.end].map((at) => h("input", { type: "time", value: at !== undefined && clock(at) }));
   const phone = h("input", { type: "tel", value: own.phone, placeholder: "+84", autocomplete: "tel" });
   const email = h("input", { type: "email", value: own.email, autocomplete: "email" });
+  const mails = h("input", { type: "checkbox", checked: own.meetings_by_mail });
   const days = [field(t("awayFrom"), from), field(t("awayTo"), to)];
   const show = () => days.forEach((one) => { one.hidden = !kind; });
   show();
@@ -43,7 +44,7 @@ export async function awayScreen({ me, signal, go }) {
       "section", { class: "group" }, h("h2", {}, t("quiet")),
       field(t("awayFrom"), start), field(t("awayTo"), end), h("p", { class: "soft small" }, t("quietHelp")),
     ),
-    h("section", { class: "group" }, h("h2", {}, t("second")), field(t("secondPhone"), phone), field(t("secondMail"), email)),
+    h("section", { class: "group" }, h("h2", {}, t("second")), field(t("secondPhone"), phone), field(t("secondMail"), email), h("label", { class: "tickline" }, mails, t("meetingMail"))),
   );
   const save = async () => {
     if (kind && !deputy.value) return say(t("awayDeputyHelp"));
@@ -51,7 +52,7 @@ export async function awayScreen({ me, signal, go }) {
       const hours = start.value && end.value ? { start: minutes(start.value), end: minutes(end.value) } : null;
       // A standing deputy is whoever was chosen outside an absence; one who has left is none any more.
       const kept = people.some((/** @type {any} */ one) => one.id === own.deputy) ? own.deputy : null;
-      const body = { quiet: hours, deputy: kind ? kept : deputy.value || null, phone: phone.value.replace(/[ .]/g, "").replace(/^0/, "+84"), email: email.value.trim() };
+      const body = { quiet: hours, deputy: kind ? kept : deputy.value || null, phone: phone.value.replace(/[ .]/g, "").replace(/^0/, "+84"), email: email.value.trim(), meetings_by_mail: mails.checked };
       await call("PUT", "/api/v1/me/notice-settings", { json: body });
       const times = { from: `${from.value}T00:00:00${ZONE}`, to: `${to.value}T23:59:59${ZONE}` };
       if (kind) await call("PUT", "/api/v1/me/absence", { json: { kind, ...times, deputy: deputy.value } });
