@@ -105,9 +105,9 @@ ESCALATES = frozenset(
         NoticeKind.MEETING_INVITED,
         NoticeKind.MEETING_CHANGED,
         NoticeKind.MEETING_CANCELLED,
+        NoticeKind.MEETING_REMINDER,
         NoticeKind.DIRECTED,
         NoticeKind.DIRECTIVE_CHANGED,
-        NoticeKind.MEETING_REMINDER,
         NoticeKind.DIRECTIVE_LATE,
     }
 )
@@ -205,10 +205,10 @@ class OwnSettings(msgspec.Struct, frozen=True):
     deputy: str | None
     phone: str
     email: str
+    meetings_by_mail: bool = False
 
 
 class Deliver(msgspec.Struct, frozen=True):
-    meetings_by_mail: bool = False
     """Job `push.deliver`: one delivery, or some that one broadcast made together."""
 
     delivery: str = ""

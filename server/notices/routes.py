@@ -236,20 +236,20 @@ class NoticeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             max_length=254, pattern=r"^([A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)?$"
         ),
     ] = ""
+    meetings_by_mail: bool = False
 
 
 class OwnView(msgspec.Struct, frozen=True):
     quiet: Hours | None
     deputy: str | None
-    meetings_by_mail: bool = False
     phone: str
     email: str
+    meetings_by_mail: bool
     absence: AbsenceView | None
 
 
 @get(
     "/api/v1/notices/{notice:str}/told",
-    meetings_by_mail: bool
     operation_id="whoWasTold",
     summary="Who was told, when, by which channel",
     tags=["notices", "phone"],
