@@ -18,6 +18,7 @@ from server.identity.model import Actor, Role
 from server.live import queries
 from server.live.hub import Hub
 from server.live.model import Places, Topic, places_of
+from server.live.routes import EventStream
 from server.live.service import connect, touch
 from server.notices.calendar import local_us
 from server.notices.model import DeviceEvent
@@ -317,6 +318,32 @@ async def test_a_client_that_does_not_read_takes_no_memory_and_hears_of_all_at_o
     body = await stream.next()
     assert body.count(b"\n\n") == 3
     assert body.endswith(b"id: 1999-1999-1999\nevent: meetings\ndata: {}\n\n")
+    await hub.stop()
+
+
+async def test_a_client_that_stops_reading_is_dropped(sqlite_db):
+    """Its place among the streams is free again, and it comes back from where it was."""
+    await settle_in(sqlite_db, ANNA)
+    hub = hub_of(sqlite_db, LocalBus())
+    stream = await hub.open(actor(ANNA), None, SystemClock().now_us() + 600 * SECOND_US)
+    sent, stuck, never = [], asyncio.Event(), asyncio.Event()
+
+    async def send(message):
+        if len(sent) == 2:
+            stuck.set()
+            await never.wait()
+        sent.append(message)
+
+    answering = asyncio.create_task(EventStream(hub, stream, 0.05).to_asgi_response()({}, never.wait, send))
+    while not stuck.is_set():
+        await told(sqlite_db, ANNA)
+        await asyncio.sleep(0)
+    await asyncio.wait_for(answering, LONG)
+    assert hub.streams == []
+    assert [one["type"] for one in sent] == ["http.response.start", "http.response.body"]
+    last = sent[1]["body"].split(b"\n")[0].removeprefix(b"id: ").decode()
+    async with Client(hub, ANNA, last) as again:
+        await again.until(lambda one: one.names == ["notices"])
     await hub.stop()
 
 
