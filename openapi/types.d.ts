@@ -17,6 +17,17 @@ export type AgenciesView = { items: AgencyView[]; synchronised_at: string | null
 /** One agency of the national list. `level` is its depth in the list's tree, 1 at the top. `old_code` is the list's own; empty where it gives none. `closed`: its code takes no packets any more, since `closed_at` where that was seen, and `successor` has its work where the list says so. `test`: a unit for trials, found by its whole code only. */
 export type AgencyView = { closed: boolean; closed_at: string | null; code: string; level: number; name: string; old_code: string; parent: ParentView | null; successor: string | null; test: boolean };
 
+/** What became of it at one person: told, on a device, seen, acknowledged. `chain`: none, running, stopped or exhausted. */
+export type AnnouncedTo = { acknowledged_at: string | null; chain: string; notice: string; person: string; received_at: string | null; seen_at: string | null; state: string; told_at: string };
+
+/** `notices`: one a person, in their order; webhooks name them. */
+export type AnnouncementAnswer = { id: string; notices: NoticeTo[] };
+
+/** What other systems tell people of the organisation. `headline` is shown after the phone has fetched it and never leaves in a push (C12). `urgency` 0 to 4: lane, and the chain of escalation that the organisation has for the grade. `source_reference`: the system's own name for it, given back in webhooks. Without `expires_at` it is told for two weeks. */
+export type AnnouncementRequest = { expires_at?: string | null; headline: string; people: string[]; source_reference?: string | null; urgency?: number };
+
+export type AnnouncementView = { created_at: string; headline: string; id: string; people: AnnouncedTo[]; source_reference: string | null; urgency: number; withdrawn_at: string | null };
+
 export type Answer = "" | "attend" | "decline" | "substitute";
 
 /** A refusal says why. */
@@ -283,6 +294,8 @@ export type NoticePage = { items: NoticeView[]; next: string | null };
 /** `quiet`: no notices below khẩn are pushed then; they come at its end. `deputy` stands in whenever no absence names another. `phone` (E.164) and `email` are told of notices that nobody acknowledges, without a word of what they are about; empty: not. `meetings_by_mail`: invitations come to `email` as well, as much of them as the organisation's rules let out. */
 export type NoticeSettings = { deputy?: string | null; email?: string; meetings_by_mail?: boolean; phone?: string; quiet?: Hours | null };
 
+export type NoticeTo = { notice: string; person: string };
+
 /** A notice with its texts; `subject`, `number` and `headline` only reach a phone through this answer, never through a push. `about` names what it is about (`document:…`, `arrival:…`, `meeting:…`, `order:…` a direction, `escalation:…`); of one `about` the highest `revision` counts. `state` is open, acknowledged, superseded, withdrawn or settled (what it asked for was done). Who is told in another's place reads in `headline` whom they stand in for, and acknowledges for that person. */
 export type NoticeView = { about: string; acknowledged_at: string | null; created_at: string; document: string | null; expires_at: string; headline: string; id: string; kind: string; next: notices_routes_NextStep | null; number: string | null; revision: number; state: string; subject: string | null; title: string; title_en: string; urgency: number; urgency_name: string };
 
@@ -522,6 +535,9 @@ export type onestop_routes_NextStep = { handled?: boolean; promised?: string | n
 
 export type Operation =
   | { name: "findAgencies"; method: "GET"; path: `/api/v1/agencies`; body: undefined; answer: AgenciesView }
+  | { name: "announce"; method: "POST"; path: `/api/v1/announcements`; body: AnnouncementRequest; answer: AnnouncementAnswer }
+  | { name: "readAnnouncement"; method: "GET"; path: `/api/v1/announcements/${string}`; body: undefined; answer: AnnouncementView }
+  | { name: "withdrawAnnouncement"; method: "POST"; path: `/api/v1/announcements/${string}/withdrawal`; body: undefined; answer: null }
   | { name: "approve"; method: "POST"; path: `/api/v1/approvals`; body: ApprovalRequest; answer: ApprovalAnswer }
   | { name: "readApproval"; method: "GET"; path: `/api/v1/approvals/${string}`; body: undefined; answer: ApprovalProgress }
   | { name: "listArrivals"; method: "GET"; path: `/api/v1/arrivals`; body: undefined; answer: ArrivalPage }

@@ -75,6 +75,27 @@ _MEETING_DATA: dict[str, Any] = {
     },
     "additionalProperties": False,
 }
+_NOTICE_DATA: dict[str, Any] = {
+    "type": "object",
+    "description": "Of `notice.acknowledged` (`by`: the person, or whoever stands in), `notice.escalated` (one line of a step: `target`, whom it `told`, by which "
+    "`channel`, with which `outcome`) and `notice.unanswered` (the chain is at its end, nobody acknowledged). In order for each notice.",
+    "required": ["notice", "about", "kind", "urgency", "source_reference", "person", "at"],
+    "properties": {
+        "notice": {"type": "string", "description": "The notice that the chain began with."},
+        "about": {"type": "string", "description": "`announcement:`, `document:`, `meeting:` or `order:` and an id."},
+        "kind": {"type": "string"},
+        "urgency": {"type": "integer"},
+        "source_reference": {"type": ["string", "null"], "description": "Of an announcement."},
+        "person": {"type": "string", "description": "For whom it was."},
+        "at": {"type": "string", "format": "date-time"},
+        "by": {"type": "string"},
+        "target": {"type": "string", "enum": ["person", "deputy", "duty_officer", "sender"]},
+        "told": {"type": ["string", "null"]},
+        "channel": {"type": "string"},
+        "outcome": {"type": "string"},
+    },
+    "additionalProperties": False,
+}
 _WEBHOOK_SCHEMA: dict[str, Any] = {
     "type": "object",
     "description": "What an endpoint is sent. Answer 2xx; drop a `webhook-id` that was seen; check `webhook-signature` over the bytes as they came.",
@@ -82,7 +103,7 @@ _WEBHOOK_SCHEMA: dict[str, Any] = {
     "properties": {
         "type": {"type": "string", "enum": list(EVENTS)},
         "timestamp": {"type": "string", "format": "date-time"},
-        "data": {"anyOf": [_DOCUMENT_DATA, _MEETING_DATA]},
+        "data": {"anyOf": [_DOCUMENT_DATA, _MEETING_DATA, _NOTICE_DATA]},
     },
 }
 

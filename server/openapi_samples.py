@@ -68,6 +68,7 @@ _GRANT_DIGEST = "f1ce387bcfe9b5de98007727bc4ce8662f71b0fee8fd40dd67845d776a119a4
 _REVISION = "a2897b8a56b376e3e770deed42d136d32f61b51737ec8a85727a58a6d65c4e0a"
 _AT = "2026-11-22T02:43:07.060132Z"
 
+_ANNOUNCEMENT_ID = "01a2012f1a2b7c3d8e4f5a6b7c8d9e0f"
 _DOSSIER_ID = "01a2012e5b6c7d2e8f1a3c5d7e9b0a1c"
 _DIRECTIVE_ID = "01a2012d5b6f7c1d8e0f4a6b8c2d1e3f"
 _MEETING_ID = "01a2012d3a5f7b1c9e0d4f6a8b2c1d3e"
@@ -249,6 +250,33 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         }
     },
     "activateWebPushAddress": {"request": {"challenge": "AAECAwQFBgcICQoLDA0ODw"}},
+    "announce": {
+        "request": {"people": [_PERSON], "headline": "Trực ban: mực nước báo động 2", "urgency": 3, "source_reference": "trucban-0042"},
+        "201": {"id": _ANNOUNCEMENT_ID, "notices": [{"person": _PERSON, "notice": "qv0sW1i8mS2Yc7uJk3Tn5Q"}]},
+    },
+    "readAnnouncement": {
+        "200": {
+            "id": _ANNOUNCEMENT_ID, "source_reference": "trucban-0042", "headline": "Trực ban: mực nước báo động 2", "urgency": 3, "created_at": _AT,
+            "withdrawn_at": None,
+            "people": [
+                {
+                    "person": _PERSON, "notice": "qv0sW1i8mS2Yc7uJk3Tn5Q", "state": "acknowledged", "chain": "stopped", "told_at": _AT, "received_at": _AT,
+                    "seen_at": _AT, "acknowledged_at": _AT,
+                }
+            ],
+        }
+    },
+    "listDeadLetters": {
+        "200": {
+            "items": [
+                {
+                    "message": f"msg_{_DOCUMENT}", "event": "document.signed", "reason": "HTTP 503", "attempts": 41, "created_at": _AT, "given_up_at": _AT,
+                }
+            ],
+            "next": None,
+        }
+    },
+    "retryDeadLetters": {"request": {"messages": [f"msg_{_DOCUMENT}"]}, "200": {"queued": 1}},
     "putUnit": {"request": {"name": "Bộ phận Địa chính", "name_en": "Land unit", "responsible": [_PERSON]}},
     "listUnits": {"200": [{"code": "dia-chinh", "name": "Bộ phận Địa chính", "name_en": "Land unit", "responsible": [_PERSON]}]},
     "openDossier": {

@@ -55,6 +55,7 @@ from server.meetings.papers import PaperService
 from server.meetings.service import MeetingService
 from server.meetings.tasks import MeetingTasks
 from server.metrics import Metrics
+from server.notices.announcements import AnnouncementService
 from server.notices.arrangements import ArrangementService
 from server.notices.service import NoticeService
 from server.notices.tasks import NoticeTasks
@@ -119,7 +120,7 @@ class Wiring:
     DEPENDENCIES = (
         "arrangements", "authority", "openings",
         "db", "blobs", "settings", "clock", "identity", "documents", "previews", "approvals", "credentials", "notices", "webhooks", "audit", "exchange", "agencies", "records", "validations",
-        "arrivals", "stamp_images", "meetings", "meeting_papers", "calendars", "live", "onestop", "reports", "oversight", "directives",
+        "arrivals", "stamp_images", "meetings", "meeting_papers", "calendars", "live", "onestop", "reports", "announcements", "oversight", "directives",
     )  # fmt: skip
 
     settings: Settings
@@ -173,6 +174,7 @@ class Wiring:
         check_font(font)
         self.audit = AuditService(self.db, clock, settings.state.secrets / "log_key.pem")
         self.notices = NoticeService(self.db, clock)
+        self.announcements = AnnouncementService(self.db, clock)
         self.arrangements = ArrangementService(self.db, clock, self._channels())
         self.webhooks = WebhookService(self.db, clock, settings.webhooks)
         self._stack.push_async_callback(self.webhooks.close)

@@ -18,7 +18,7 @@ from server.ids import new_id
 from server.jobs import Lane
 from server.live import service as live
 from server.live.model import Topic
-from server.notices import escalation, queries
+from server.notices import escalation, outward, queries
 from server.notices.calendar import add_working
 from server.notices.deliveries import clear, deliver_to_devices, hold, send, within_budget
 from server.notices.escalation import Chain, ChainState, Later, Member, Office, Told, Way
@@ -70,6 +70,9 @@ async def step(tx: Transaction, asked: Escalate, channels: Collection[str], now_
     for place, line in enumerate(lines):
         told, line = await _tell(tx, row, line, rules, now_us)  # noqa: PLW2901 - the budget may change the outcome
         await queries.insert_step(tx, asked.notice, place, line, told, now_us)
+        await outward.escalated(tx, asked.notice, line, now_us)
+    if chain.state is ChainState.EXHAUSTED:
+        await outward.unanswered(tx, asked.notice, now_us)
     await queries.set_chain(tx, asked.notice, chain, expected=asked.position)
     await live.touch(tx, Topic.NOTICES, {row["person"], *(line.person for line in lines if line.person is not None)})
     await _enqueue(tx, asked.notice, chain)

@@ -48,6 +48,7 @@ class NoticeKind(StrEnum):
     DIRECTIVE_NEAR = "directive_near"
     DIRECTIVE_LATE = "directive_late"
     DOSSIER_UNHANDLED = "dossier_unhandled"
+    ANNOUNCED = "announced"
     DOCUMENT_IDLE = "document_idle"
     DOCUMENT_OVERDUE = "document_overdue"
     IDLE_BELOW = "idle_below"
@@ -96,6 +97,7 @@ TITLES: dict[NoticeKind, tuple[str, str]] = {
     NoticeKind.OVERDUE_BELOW: ("Văn bản quá hạn trong cơ quan", "A document of your agency is past its deadline"),
     NoticeKind.MORNING_DIGEST: ("Tổng hợp đầu ngày", "This morning's overview"),
     NoticeKind.DOSSIER_UNHANDLED: ("Hồ sơ một cửa chưa có người xử lý", "Nobody handles a dossier of the one-stop office"),
+    NoticeKind.ANNOUNCED: ("Thông báo", "Announcement"),
 }  # fmt: skip
 
 ESCALATES = frozenset(
@@ -109,6 +111,7 @@ ESCALATES = frozenset(
         NoticeKind.DIRECTED,
         NoticeKind.DIRECTIVE_CHANGED,
         NoticeKind.DIRECTIVE_LATE,
+        NoticeKind.ANNOUNCED,
     }
 )
 """Kinds that somebody has to acknowledge, where the organisation has a policy for their grade."""
@@ -252,6 +255,7 @@ _TO_DO = frozenset(
         NoticeKind.DEADLINE_NEAR,
         NoticeKind.DEADLINE_MISSED,
         NoticeKind.DOSSIER_UNHANDLED,
+        NoticeKind.ANNOUNCED,
         NoticeKind.DOCUMENT_IDLE,
         NoticeKind.DOCUMENT_OVERDUE,
         NoticeKind.IDLE_BELOW,

@@ -427,3 +427,46 @@ async def put_rules(tx: Transaction, actor: Actor, rules_: str, now_us: int) -> 
         " rules = excluded.rules, updated_by = excluded.updated_by, updated_us = excluded.updated_us",
         actor.organisation, rules_, actor.id, now_us,
     )  # fmt: skip
+
+
+# --- what other systems announce -------------------------------------------------------------------------------------
+
+
+async def insert_announcement(
+    tx: Transaction, actor: Actor, id_: str, *, headline: str, urgency: int, source_reference: str | None, now_us: int
+) -> None:
+    await tx.execute(
+        "INSERT INTO announcements (id, organisation, client, source_reference, headline, urgency, created_us) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        id_, actor.organisation, actor.id, source_reference, headline, urgency, now_us,
+    )  # fmt: skip
+
+
+async def announcement(db: Reads, actor: Actor, id_: str) -> Row | None:
+    return await db.fetch_one(
+        "SELECT id, source_reference, headline, urgency, created_us, withdrawn_us FROM announcements WHERE id = $1 AND organisation = $2 AND client = $3",
+        id_, actor.organisation, actor.id,
+    )  # fmt: skip
+
+
+async def withdraw_announcement(tx: Transaction, id_: str, now_us: int) -> int:
+    return await tx.execute("UPDATE announcements SET withdrawn_us = $2 WHERE id = $1 AND withdrawn_us IS NULL", id_, now_us)  # fmt: skip
+
+
+async def source_reference(db: Reads, id_: str) -> str | None:
+    row = await db.fetch_one("SELECT source_reference FROM announcements WHERE id = $1", id_)
+    return None if row is None else row["source_reference"]
+
+
+async def announced(db: Reads, organisation: str, about: str) -> list[Row]:
+    """A notice a person, with the first time of each receipt and the state of its chain."""
+    return await db.fetch_all(
+        "SELECT n.id, n.person, n.state, n.created_us AS told_us, n.acknowledged_us, e.state AS chain, min(y.received_us) AS received_us, "
+        "min(coalesce(y.read_us, y.shown_us)) AS seen_us FROM notices n LEFT JOIN deliveries y ON y.notice = n.id LEFT JOIN escalations e ON e.notice = n.id "
+        "WHERE n.organisation = $1 AND n.about = $2 GROUP BY n.id, n.person, n.state, n.created_us, n.acknowledged_us, e.state ORDER BY n.person",
+        organisation, about,
+    )  # fmt: skip
+
+
+async def outward(db: Reads, notice: str) -> Row | None:
+    """What webhooks say of a notice."""
+    return await db.fetch_one("SELECT organisation, person, kind, urgency, about FROM notices WHERE id = $1", notice)

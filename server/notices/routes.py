@@ -8,13 +8,17 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
-from litestar import delete, get, post, put
+from litestar import Request, Response, delete, get, post, put
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody, PathParameter, QueryParameter
 
+from server.clock import Clock
 from server.db import Row
-from server.http import Given, Key, Whole, cursor, from_cursor
+from server.documents.model import clean
+from server.http import Given, Id, Key, Whole, cursor, encoded, from_cursor, once
 from server.identity.guard import PERSON, allow
-from server.identity.model import Actor, Role
+from server.identity.model import Actor, Role, Scope
+from server.notices.announcements import AnnouncementAnswer, AnnouncementService, Announcing
 from server.notices.arrangements import ArrangementService, Report
 from server.notices.model import TITLES, URGENCIES, DeviceEvent, NoticeKind, OwnSettings
 from server.notices.rules import Hours, PersonId, Policy, Rules
@@ -136,7 +140,8 @@ async def report(data: JSONBody[DeviceReports], actor: Given[Actor], notices: Gi
 class Told(msgspec.Struct, frozen=True):
     """One telling, with its receipts. `channel`: fcm, webpush, sms, email, inbox or none. `step` 0 is the notice itself.
 
-    `outcome`: queued, held (quiet hours, a storm), accepted (by the push service, gateway or mail server), dead, expired, superseded …; where
+    `outcome`: queued, held (quiet hours, a storm), accepted (by the push service, gateway or mail server), seen (the open app
+    showed it before a push left), dead, expired, superseded …; where
     `channel` is none, why nobody was told: absent, on-leave, no-deputy, no-such-channel.
     """
 
@@ -380,6 +385,105 @@ async def set_rules(data: JSONBody[Rules], actor: Given[Actor], arrangements: Gi
     await arrangements.set_rules(actor, data)
 
 
+class AnnouncementRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What other systems tell people of the organisation. `headline` is shown after the phone has fetched it and never leaves in a push (C12).
+
+    `urgency` 0 to 4: lane, and the chain of escalation that the organisation has for the grade. `source_reference`: the system's own name for it,
+    given back in webhooks. Without `expires_at` it is told for two weeks.
+    """
+
+    people: Annotated[list[PersonId], msgspec.Meta(min_length=1, max_length=500)]
+    headline: Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
+    urgency: Annotated[int, msgspec.Meta(ge=0, le=4)] = 0
+    source_reference: Annotated[str, msgspec.Meta(max_length=100)] | None = None
+    expires_at: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+
+
+class AnnouncedTo(msgspec.Struct, frozen=True):
+    """What became of it at one person: told, on a device, seen, acknowledged. `chain`: none, running, stopped or exhausted."""
+
+    person: str
+    notice: str
+    state: str
+    chain: str
+    told_at: str
+    received_at: str | None
+    seen_at: str | None
+    acknowledged_at: str | None
+
+
+class AnnouncementView(msgspec.Struct, frozen=True):
+    id: str
+    source_reference: str | None
+    headline: str
+    urgency: int
+    created_at: str
+    withdrawn_at: str | None
+    people: list[AnnouncedTo]
+
+
+_SYSTEMS = allow(scopes={Scope.NOTICES_WRITE})
+
+
+@post(
+    "/api/v1/announcements",
+    operation_id="announce",
+    summary="Tell people something",
+    tags=["notices"],
+    status_code=201,
+    opt={**_SYSTEMS, "idempotent": True, "problems": ("person-unknown",)},
+    responses={201: ResponseSpec(AnnouncementAnswer, generate_examples=False)},
+)
+async def announce(
+    request: Request[Any, Any, Any], data: JSONBody[AnnouncementRequest], actor: Given[Actor], announcements: Given[AnnouncementService], clock: Given[Clock],
+) -> Response[bytes]:  # fmt: skip
+    """Webhooks tell what follows: notice.acknowledged, notice.escalated, notice.unanswered."""
+    claim = once(request, actor.id, msgspec.json.encode(data), clock.now_us())
+    reference = clean(data.source_reference or "") or None
+    expires_us = None if data.expires_at is None else _us(data.expires_at)
+    wanted = Announcing(tuple(data.people), data.urgency, data.headline, expires_us, reference)
+    return encoded(await announcements.announce(actor, wanted, claim), 201)
+
+
+@get(
+    "/api/v1/announcements/{announcement:str}",
+    operation_id="readAnnouncement",
+    summary="What became of it, person by person",
+    tags=["notices"],
+    opt=_SYSTEMS,
+)
+async def read_announcement(
+    announcement: Id, actor: Given[Actor], announcements: Given[AnnouncementService]
+) -> AnnouncementView:
+    row, people = await announcements.show(actor, announcement)
+    return AnnouncementView(
+        id=row["id"], source_reference=row["source_reference"], headline=row["headline"], urgency=row["urgency"], created_at=iso(row["created_us"]),
+        withdrawn_at=iso_or_none(row["withdrawn_us"]),
+        people=[
+            AnnouncedTo(
+                person=one["person"], notice=one["id"], state=one["state"], chain=one["chain"] or "none", told_at=iso(one["told_us"]),
+                received_at=iso_or_none(one["received_us"]), seen_at=iso_or_none(one["seen_us"]), acknowledged_at=iso_or_none(one["acknowledged_us"]),
+            )
+            for one in people
+        ],
+    )  # fmt: skip
+
+
+@post(
+    "/api/v1/announcements/{announcement:str}/withdrawal",
+    operation_id="withdrawAnnouncement",
+    summary="Take it back",
+    tags=["notices"],
+    status_code=204,
+    opt=_SYSTEMS,
+)
+async def withdraw_announcement(
+    announcement: Id, actor: Given[Actor], announcements: Given[AnnouncementService]
+) -> None:
+    """What is queued is not sent, phones take it away, nothing escalates."""
+    await announcements.withdraw(actor, announcement)
+
+
 def _us(at: datetime) -> int:
     return int((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp() * 1e6)
 
@@ -432,5 +536,6 @@ def _chain(row: Row) -> ChainView:
 
 
 HANDLERS: list[Any] = [
-    listing, fetch, acknowledge, report, told, escalations, own, set_own, set_absence, end_absence, rules, set_rules,
+    listing, fetch, acknowledge, report, told, escalations, own, set_own, set_absence, end_absence, rules, set_rules, announce,
+    read_announcement, withdraw_announcement,
 ]  # fmt: skip

@@ -1,7 +1,8 @@
 """All SQL of webhooks."""
 
-from server.db import Reads, Row, Transaction
+from server.db import Reads, Row, Transaction, into
 from server.identity.model import Actor
+from server.webhooks.model import DeadLetter
 
 
 async def listening(tx: Reads, organisation: str) -> list[Row]:
@@ -54,4 +55,46 @@ async def retire(tx: Transaction, id_: str) -> str | None:
 
 async def endpoint(db: Reads, id_: str) -> Row | None:
     """For the delivery job."""
-    return await db.fetch_one("SELECT id, url, secret, state FROM webhooks WHERE id = $1", id_)
+    return await db.fetch_one("SELECT id, organisation, url, secret, state FROM webhooks WHERE id = $1", id_)
+
+
+async def is_mine(db: Reads, actor: Actor, id_: str) -> bool:
+    row = await db.fetch_one(
+        "SELECT id FROM webhooks WHERE id = $1 AND organisation = $2 AND client = $3 AND state = 'active'",
+        id_, actor.organisation, actor.id,
+    )  # fmt: skip
+    return row is not None
+
+
+_LETTER = "id, event, subject, body, reason, attempts, created_us, died_us"
+
+
+async def insert_dead_letter(tx: Transaction, endpoint: str, letter: DeadLetter) -> None:
+    await tx.execute(
+        f"INSERT INTO webhook_dead_letters (endpoint, {_LETTER}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
+        endpoint, letter.id, letter.event, letter.subject, letter.body, letter.reason, letter.attempts, letter.created_us, letter.died_us,
+    )  # fmt: skip
+
+
+async def dead_letters(db: Reads, endpoint: str, *, after: str, limit: int) -> list[DeadLetter]:
+    rows = await db.fetch_all(
+        f"SELECT {_LETTER} FROM webhook_dead_letters WHERE endpoint = $1 AND id > $2 ORDER BY id LIMIT $3",
+        endpoint, after, limit,
+    )  # fmt: skip
+    return [into(row, DeadLetter) for row in rows]
+
+
+async def take_dead_letters(tx: Transaction, endpoint: str, messages: tuple[str, ...], limit: int) -> list[DeadLetter]:
+    """Take them out, in the order in which they were told: those that are named, else the oldest."""
+    found = await dead_letters(tx, endpoint, after="", limit=limit) if not messages else []
+    taken = []
+    for id_ in sorted({*messages, *(one.id for one in found)}):
+        row = await tx.fetch_one(
+            f"DELETE FROM webhook_dead_letters WHERE endpoint = $1 AND id = $2 RETURNING {_LETTER}", endpoint, id_
+        )
+        taken += [] if row is None else [into(row, DeadLetter)]
+    return taken
+
+
+async def sweep_dead_letters(tx: Transaction, before_us: int) -> int:
+    return await tx.execute("DELETE FROM webhook_dead_letters WHERE died_us < $1", before_us)

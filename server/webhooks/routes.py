@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Request, delete, get, post
-from litestar.params import JSONBody
+from litestar.params import JSONBody, QueryParameter
 
 from server.clock import Clock
-from server.http import Given, Id, once
+from server.http import Given, Id, Key, cursor, from_cursor, once
 from server.identity.guard import allow
 from server.identity.model import Actor
 from server.webhooks.service import WebhookService
@@ -74,4 +74,70 @@ async def end(webhook: Id, actor: Given[Actor], webhooks: Given[WebhookService])
     await webhooks.end(actor, webhook)
 
 
-HANDLERS: list[Any] = [register, listing, end]
+class DeadLetterView(msgspec.Struct, frozen=True):
+    """A message that was given up. `reason`: what the endpoint answered, `HTTP 503` or the kind of failure; `message` is its `webhook-id`."""
+
+    message: str
+    event: str
+    reason: str
+    attempts: int
+    created_at: str
+    given_up_at: str
+
+
+class DeadLetterPage(msgspec.Struct, frozen=True):
+    items: list[DeadLetterView]
+    next: str | None
+
+
+class Resending(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`messages`: which; without them the oldest thousand."""
+
+    messages: Annotated[
+        list[Annotated[str, msgspec.Meta(pattern="^msg_[0-9a-f]{32}$")]], msgspec.Meta(max_length=1000)
+    ] = []
+
+
+class Resent(msgspec.Struct, frozen=True):
+    queued: int
+
+
+@get(
+    "/api/v1/webhooks/{webhook:str}/dead-letters",
+    operation_id="listDeadLetters",
+    summary="What could not be delivered, oldest first",
+    tags=["webhooks"],
+    opt={**_MANAGERS, "problems": ("invalid-request",)},
+)
+async def dead_letters(
+    webhook: Id,
+    actor: Given[Actor],
+    webhooks: Given[WebhookService],
+    cursor_: Annotated[str | None, QueryParameter(name="cursor", max_length=400)] = None,
+    limit: Annotated[int, QueryParameter(ge=1, le=200)] = 50,
+) -> DeadLetterPage:
+    """Tried for days and given up; kept for ninety days."""
+    found = await webhooks.dead_letters(actor, webhook, after=from_cursor(cursor_, Key, ""), limit=limit)
+    items = [
+        DeadLetterView(
+            message=one.id, event=one.event, reason=one.reason, attempts=one.attempts, created_at=iso(one.created_us), given_up_at=iso(one.died_us)
+        )
+        for one in found
+    ]  # fmt: skip
+    return DeadLetterPage(items=items, next=cursor(found[-1].id) if len(found) == limit else None)
+
+
+@post(
+    "/api/v1/webhooks/{webhook:str}/dead-letters/retry",
+    operation_id="retryDeadLetters",
+    summary="Send them again",
+    tags=["webhooks"],
+    status_code=200,
+    opt=_MANAGERS,
+)
+async def retry(webhook: Id, data: JSONBody[Resending], actor: Given[Actor], webhooks: Given[WebhookService]) -> Resent:
+    """In their order, with the same `webhook-id` and all their tries; a receiver that has one already drops it."""
+    return Resent(queued=await webhooks.retry(actor, webhook, tuple(data.messages)))
+
+
+HANDLERS: list[Any] = [register, listing, end, dead_letters, retry]

@@ -11,29 +11,43 @@ import hmac
 import ipaddress
 import secrets
 import socket
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
+import structlog
 
 from server import audit, jobs
 from server.clock import Clock
-from server.db import Database, Row, Transaction
+from server.db import Database, Reads, Row, Transaction
 from server.errors import Refused
 from server.identity.model import Actor
 from server.ids import new_id
+from server.jobs import Job
 from server.once import Once
 from server.settings import WebhooksSettings
 from server.webhooks import queries
+from server.webhooks.model import DeadLetter
 from server.wire import iso
 
 EVENTS = (
     "document.returned", "document.refused", "document.signed", "document.sealed", "document.forwarded", "document.delivered", "document.accepted",
     "document.receivers_changed", "document.superseded", "document.deadline_missed", "arrival.deadline_missed",
     "arrival.arrived", "arrival.registered", "arrival.returned", "arrival.answered", "arrival.handled", "arrival.recalled", "arrival.replaced",
-    "document.recalled", "meeting.answered",
+    "document.recalled", "meeting.answered", "notice.acknowledged", "notice.escalated", "notice.unanswered",
 )  # fmt: skip
+
+
+log = structlog.get_logger()
+
+_KEPT_US: Final = 90 * 86_400_000_000
+_AT_ONCE: Final = 1000
+
+
+class _Event(msgspec.Struct):
+    type: str
 
 
 class Deliver(msgspec.Struct, frozen=True):
@@ -60,10 +74,13 @@ async def enqueue(
         if event in row["events"].split(","):
             message = f"msg_{new_id()}"
             body = msgspec.json.encode({"type": event, "timestamp": iso(now_us), "data": data}).decode()
-            await jobs.enqueue(
-                tx, "webhooks.deliver", Deliver(endpoint=row["id"], message=message, body=body), ordering_key=f"webhook:{row['id']}:{document}",
-                dedupe_key=f"webhooks.deliver:{message}",
-            )  # fmt: skip
+            await _enqueue(tx, Deliver(endpoint=row["id"], message=message, body=body), document)
+
+
+async def _enqueue(tx: Transaction, wanted: Deliver, subject: str) -> None:
+    await jobs.enqueue(
+        tx, "webhooks.deliver", wanted, ordering_key=f"webhook:{wanted.endpoint}:{subject}", dedupe_key=f"webhooks.deliver:{wanted.message}"
+    )  # fmt: skip
 
 
 def sign(secret: bytes, message: str, timestamp: int, body: bytes) -> str:
@@ -162,6 +179,62 @@ class WebhookService:
             raise NotDelivered(error.code) from None
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
             raise NotDelivered(type(error).__name__) from None
+
+    # What was given up.
+
+    async def give_up(
+        self, wanted: Deliver, job: Job, reason: str, finish: Callable[[Transaction], Awaitable[None]]
+    ) -> None:
+        """Keep the message for its client instead of trying on; with an event and a line for the operator (D14)."""
+        now_us = self._clock.now_us()
+        subject = (job.ordering_key or "").rpartition(":")[2]
+        event = msgspec.json.decode(wanted.body, type=_Event).type
+        letter = DeadLetter(wanted.message, event, subject, wanted.body, reason, job.attempt, job.created_us, now_us)
+
+        async def body(tx: Transaction) -> None:
+            row = await queries.endpoint(tx, wanted.endpoint)
+            assert row is not None, "an endpoint is ended, never deleted"
+            await queries.insert_dead_letter(tx, wanted.endpoint, letter)
+            await audit.append(
+                tx, "webhook.given_up", organisation=row["organisation"], actor="system", subject=wanted.endpoint, body={"message": wanted.message}, now_us=now_us
+            )  # fmt: skip
+            await finish(tx)
+
+        await self._db.transact(body)
+        log.error("webhook-given-up", endpoint=wanted.endpoint, message=wanted.message, reason=reason)
+
+    async def dead_letters(self, actor: Actor, endpoint: str, *, after: str, limit: int) -> list[DeadLetter]:
+        """The endpoint's, oldest first. Raises: Refused("not-found") also for an endpoint that has ended."""
+        await self._mine(self._db, actor, endpoint)
+        return await queries.dead_letters(self._db, endpoint, after=after, limit=limit)
+
+    async def retry(self, actor: Actor, endpoint: str, messages: tuple[str, ...]) -> int:
+        """Send dead letters again, each with all its tries: those that are named, else the oldest thousand; how many.
+
+        Raises: Refused("not-found").
+        """
+
+        async def body(tx: Transaction) -> int:
+            await self._mine(tx, actor, endpoint)
+            letters = await queries.take_dead_letters(tx, endpoint, messages, _AT_ONCE)
+            for letter in letters:
+                await _enqueue(tx, Deliver(endpoint=endpoint, message=letter.id, body=letter.body), letter.subject)
+            if letters:
+                await audit.append(
+                    tx, "webhook.retried", organisation=actor.organisation, actor=actor.id, subject=endpoint, body={"messages": len(letters)},
+                    now_us=self._clock.now_us(),
+                )  # fmt: skip
+            return len(letters)
+
+        return await self._db.transact(body)
+
+    async def sweep(self) -> int:
+        """Forget what was given up long ago; how many."""
+        return await self._db.transact(lambda tx: queries.sweep_dead_letters(tx, self._clock.now_us() - _KEPT_US))
+
+    async def _mine(self, reads: Reads, actor: Actor, endpoint: str) -> None:
+        if not await queries.is_mine(reads, actor, endpoint):
+            raise Refused("not-found")
 
     async def _post(self, url: str, address: str, secret: bytes, wanted: Deliver) -> None:
         """To the address that was checked, under the name that was given (threat C10: no second look-up)."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from server.clock import Clock
-from server.jobs import Bury, Context, Handler, Job, Periodic, Retry
+from server.jobs import Context, Handler, Job, Periodic, Retry
 from server.webhooks.service import Deliver, NotDelivered, WebhookService
 
 
@@ -17,14 +17,19 @@ class WebhookTasks:
         return {"webhooks.deliver": self.deliver}
 
     def periodic(self) -> list[Periodic]:
-        return []
+        return [Periodic(kind="webhooks.sweep", every_s=86_400, handler=self.sweep)]
 
-    async def deliver(self, job: Job, _context: Context) -> None:
+    async def deliver(self, job: Job, context: Context) -> None:
+        wanted = job.decode(Deliver)
         try:
-            await self._webhooks.deliver(job.decode(Deliver))
+            await self._webhooks.deliver(wanted)
         except NotDelivered as error:
             if error.gone:
-                await self._webhooks.gone(job.decode(Deliver).endpoint)
-            if error.gone or self._clock.now_us() - job.created_us > self._give_up_us:
-                raise Bury(str(error)) from None
-            raise Retry(None, str(error)) from None
+                await self._webhooks.gone(wanted.endpoint)
+            elif self._clock.now_us() - job.created_us > self._give_up_us:
+                await self._webhooks.give_up(wanted, job, str(error), context.finish)
+            else:
+                raise Retry(None, str(error)) from None
+
+    async def sweep(self, _job: Job, _context: Context) -> None:
+        await self._webhooks.sweep()

@@ -31,11 +31,19 @@ OPERATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {
 # What stands in for each path parameter: the other organisation's real thing, and one that never was.
 UNKNOWN = {
     "document": "0" * 32, "prepared": "0" * 32, "receipt": "0" * 32, "webhook": "0" * 32, "person": "0" * 32, "device": "0" * 32, "client": "0" * 32, "grant": "0" * 32,
-    "meeting": "0" * 32, "paper": "0" * 32, "dossier": "0" * 32,
+    "meeting": "0" * 32, "paper": "0" * 32, "dossier": "0" * 32, "announcement": "0" * 32,
     "arrival": "0" * 32, "notice": "A" * 22, "credential": "A" * 22, "digest": "0" * 64, "revision": "0" * 64,
     "challenge": "A" * 43, "directive": "0" * 32,
 }  # fmt: skip
-FIXED = {"page": "1", "position": "1", "which": "original", "role": "leader", "code": "conflict", "unit": "dia-chinh", "chart": "issued"}
+FIXED = {
+    "page": "1",
+    "position": "1",
+    "which": "original",
+    "role": "leader",
+    "code": "conflict",
+    "unit": "dia-chinh",
+    "chart": "issued",
+}
 
 JWS = "a" * 120
 SEALED = "A" * 200
@@ -90,6 +98,8 @@ BODIES: dict[str, Any] = {
     "cancelMeeting": {"sequence": 0, "reason": "x"},
     "answerMeeting": {"sequence": 0, "answer": "attend"},
     "checkIn": {"people": ["0" * 32]},
+    "announce": {"people": ["0" * 32], "headline": "x"},
+    "retryDeadLetters": {},
     "putUnit": {"name": "x", "responsible": ["0" * 32]},
     "openDossier": {"reference": "x", "step": "received", "unit": "dia-chinh"},
     "advanceDossier": {"sequence": 0, "step": "processing", "unit": "dia-chinh"},
@@ -118,7 +128,7 @@ OWN = {
 }  # fmt: skip
 LISTS = {
     "readOverview",
-    "putUnit", "listUnits", "openDossier", "readReport", "exportReport", "drawChart",
+    "announce", "putUnit", "listUnits", "openDossier", "readReport", "exportReport", "drawChart",
     "listArrivals", "giveDirective", "listDirectives", "listDirectiveUnits",
     "conveneMeeting", "listMeetings",
     "giveAuthority", "listAuthority",
@@ -126,7 +136,7 @@ LISTS = {
     "createPerson", "createClient", "registerWebhook", "takeInDocument", "carryVoucher", "validateFile", "findAgencies", "putSealImage", "deleteSealImage",
 }  # fmt: skip
 OBJECTS = {
-    "advanceDossier", "relinkDossier", "readDossier",
+    "readAnnouncement", "withdrawAnnouncement", "listDeadLetters", "retryDeadLetters", "advanceDossier", "relinkDossier", "readDossier",
     "readApproval",
     "readArrival", "fetchArrivalFile", "readArrivalValidation", "readArrivalManifest", "fetchArrivalPage", "registerArrival", "returnArrival",
     "answerArrival", "numberArrival", "changeReceivers",
@@ -192,7 +202,9 @@ async def target(world: World, kept: dict[str, Target]) -> Target:
         "credential": held[0]["id"], "notice": notice, "receipt": receipt, "signed": document, "webhook": hook["id"], "person": world.leader.person,
         "device": world.leader.device, "client": client, "grant": (await granted(world.leader, await deputy(world), paper="BIMAT 7719"))["id"],
     }  # fmt: skip
-    onestop = await world.stack.service("Một cửa mẫu", "onestop:write")
+    onestop = await world.stack.service("Một cửa mẫu", "onestop:write", "notices:write")
+    announced = {"people": [world.leader.person], "headline": "BIMAT 7719"}
+    ids["announcement"] = (await onestop.json("POST", "/api/v1/announcements", expect=201, json=announced))["id"]
     ids |= await a_meeting(world) | await a_dossier(world, onestop)
     ids["directive"] = await a_directive(world, page.classic(), subject)
     revoked = await world.stack.phone(world.leader.person)
@@ -416,7 +428,7 @@ async def test_an_unknown_field_is_refused(world: World, prepared_target: dict[s
         "createPerson": world.administrator, "createPairingCode": world.administrator, "createClient": world.administrator, "carryVoucher": world.officer,
         "conveneMeeting": world.clerk, "changeMeeting": world.clerk, "cancelMeeting": world.clerk, "checkIn": world.clerk,
         "importCertificate": world.officer, "recallDocument": world.qlvb, "registerWebhook": world.qlvb, "setNoticeRules": world.administrator,
-        **dict.fromkeys(("putUnit", "openDossier", "advanceDossier"), aim.callers["one-stop system"]),
+        **dict.fromkeys(("putUnit", "openDossier", "advanceDossier", "announce"), aim.callers["one-stop system"]), "retryDeadLetters": world.qlvb,
     }  # fmt: skip
     caller = callers.get(operation, world.second)
     method = OPERATIONS[operation][0]

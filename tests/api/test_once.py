@@ -35,6 +35,8 @@ BY_NATURE = {
     "importCertificate": "the same certificate again changes nothing",
     "reportReceipts": "a report is kept once for each notice and event",
     "acknowledgeNotice": "the first acknowledgement counts",
+    "withdrawAnnouncement": "withdrawing twice is one withdrawal",
+    "retryDeadLetters": "what is on its way is no dead letter any more, and a message keeps its id",
     "reportPurges": "the first word of a device counts",
     "validateFile": "changes nothing",
     "checkIn": "who came is written down once; the last word counts",
