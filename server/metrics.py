@@ -24,6 +24,7 @@ class Metrics:
             "hoatoc_outbox_oldest_due_seconds", "Age of the oldest due job", ["lane"], registry=self.registry
         )
         self._buried = Gauge("hoatoc_outbox_buried", "Dead letters", ["lane"], registry=self.registry)
+        self._streams = Gauge("hoatoc_live_streams", "Open live streams", registry=self.registry)
         self._documents = Gauge("hoatoc_documents", "Documents by state", ["state"], registry=self.registry)
         self._overdue = Counter(
             "hoatoc_documents_overdue", "Alarms: documents too long in a state", ["state"], registry=self.registry
@@ -40,6 +41,9 @@ class Metrics:
         self._depth.labels(lane).set(waiting)
         self._age.labels(lane).set(oldest_due_us / 1e6)
         self._buried.labels(lane).set(buried)
+
+    def streams(self, count: int) -> None:
+        self._streams.set(count)
 
     def documents(self, state: str, count: int) -> None:
         self._documents.labels(state).set(count)

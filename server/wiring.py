@@ -489,6 +489,7 @@ class Wiring:
             )
         for row in await document_queries.counts_by_state(self.db):
             self.metrics.documents(row["state"], row["n"])
+        self.metrics.streams(len(self.live.streams))
         return self.metrics.text()
 
     async def stop_worker(self) -> None:
