@@ -49,6 +49,8 @@ def _has_room() -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    # The product is started some hundred times, and would be compiled each time.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if hasattr(config, "workerinput") or not _has_room():  # a worker has the environment of whoever started it
         return
     for left in _MEMORY.glob("ht-*"):

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import PostgresCluster
-from tests.faults import attack_table, broadcast
+from tests.faults import attack_table, broadcast, pdfbox_files
 from tests.faults import exchange_loops as exchange
 from tests.faults.road import loops as road
 from tests.faults.signer import loops as signer
@@ -69,6 +69,7 @@ def parts(rounds: int, seconds: int, seed: int, cluster: PostgresCluster) -> dic
             base, lambda at, url: broadcast.kill_rounds(at, max(1, rounds // 5), seed, url)
         ),
         "attack_table": attack_table.judge_all,
+        "pdfbox_files": pdfbox_files.judge_all,
         "group_commit": lambda base: asyncio.to_thread(
             _pytest, base, "tests/faults/test_group_commit.py", rounds, seed
         ),

@@ -20,6 +20,7 @@ BENCHES = (
     "previews",
     "pdf_write",
     "pdf_levels",
+    "pdfbox",
     "batch",
     "pdf_safety",
     "storage",

@@ -55,7 +55,7 @@ def _cpu_ms(sides: Sequence[Callable[[], object]], rounds: int, *, calls: int = 
     return [statistics.median(spent) for spent in taken]
 
 
-def _ours(source: Path, folder: Path, holder: fakes.Holder, route: tuple[RouteField, ...]) -> None:
+def sign_ours(source: Path, folder: Path, holder: fakes.Holder, route: tuple[RouteField, ...]) -> None:
     ready, out = folder / "ready", folder / "ours.pdf"
     info = prepare(source, fakes.request(0, route=route), ready)
     assemble(ready, info, fakes.cms_for(holder, info.tbs), out)
@@ -154,7 +154,7 @@ def rows(rounds: int = 9) -> list[Row]:
         for label, holder, goal in (("P-256", fakes.leader(), 15), ("RSA-3072", fakes.clerk(), 40)):
             ours, hanko = _cpu_ms(
                 [
-                    lambda: _ours(source, folder, holder, _UNSEEN),  # noqa: B023 -- called within this turn
+                    lambda: sign_ours(source, folder, holder, _UNSEEN),  # noqa: B023 -- called within this turn
                     lambda: _pyhanko(source, folder, holder, stamp=False),  # noqa: B023
                 ],
                 rounds,
@@ -165,7 +165,7 @@ def rows(rounds: int = 9) -> list[Row]:
         made.append(at_most("pdf: signing after preparation, one page, against 1 ms", after, 1.0, "ms", 1.0))
         ours, hanko = _cpu_ms(
             [
-                lambda: _ours(folder / "plain.pdf", folder, fakes.leader(), _STAMPED),
+                lambda: sign_ours(folder / "plain.pdf", folder, fakes.leader(), _STAMPED),
                 lambda: _pyhanko(folder / "plain.pdf", folder, fakes.leader(), stamp=True),
             ],
             rounds,
