@@ -53,7 +53,9 @@ export async function arrivals({ me, signal, changed }, rest = "") {
   }
 
   /** Everything that proves it, as one file. @param {string} path */
-  const record = (path) => has(me, "clerk") && h("button", { class: "line", onclick: () => call("GET", path).then((bytes) => download(bytes, "application/zip", "record.zip"), (error) => say(words(error))) }, icon("down"), t("a_record"));
+  function record(path) {
+    return has(me, "clerk") && h("button", { class: "line", onclick: () => call("GET", path).then((bytes) => download(bytes, "application/zip", "record.zip"), (error) => say(words(error))) }, icon("down"), t("a_record"));
+  }
 
   /** @param {number} file @param {HTMLElement} place */
   async function draw(file, place) {
