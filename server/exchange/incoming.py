@@ -473,6 +473,18 @@ class Incoming:
         settled = Settled("applied", "", packet.organisation, packet.document)
         if receiver is None:
             return msgspec.structs.replace(settled, state="unmatched", error="receiver-unknown")
+        flags = [
+            await self._heard(tx, packet, one, status, axis_id, now_us)
+            for one in (receiver, *await self._merged_into(tx, packet, receiver))
+        ]
+        if flags[0] is None:
+            return msgspec.structs.replace(settled, state="repeated")
+        return msgspec.structs.replace(settled, error=flags[0])
+
+    async def _heard(
+        self, tx: Transaction, packet: PacketRow, receiver: ReceiverRow, status: StatusPacket, axis_id: str, now_us: int
+    ) -> str | None:
+        """Keep a status of one receiver and what it means; a flag, or None where it was said before."""
         fresh = await queries.insert_status(
             tx,
             id_=new_id(),
@@ -484,10 +496,20 @@ class Incoming:
             axis_id=axis_id,
             now_us=now_us,
         )
-        if not fresh:
-            return msgspec.structs.replace(settled, state="repeated")
-        flag = await self._progress(tx, packet, receiver, status, now_us)
-        return msgspec.structs.replace(settled, error=flag)
+        return await self._progress(tx, packet, receiver, status, now_us) if fresh else None
+
+    async def _merged_into(self, tx: Transaction, packet: PacketRow, receiver: ReceiverRow) -> list[ReceiverRow]:
+        """Further receivers of the packet whose codes ended in this one's: it has both copies, and answers once."""
+        others = [one for one in await queries.receivers(tx, packet.id) if one.organ_id != receiver.organ_id]
+        ended = set(await directory.succeeded(tx, [one.organ_id for one in others]))
+        if not ended:
+            return []
+        now = await directory.current(tx, receiver.organ_id)
+        return [
+            one
+            for one in others
+            if one.organ_id in ended and same_organ(await directory.current(tx, one.organ_id), now)
+        ]
 
     async def _receiver(self, tx: Transaction, packet: PacketRow, code: str) -> ReceiverRow | None:
         """Who answers: by the code as spelled, else by the kept list, since old codes still travel and units merge (reference §6.6).

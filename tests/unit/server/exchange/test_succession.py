@@ -217,3 +217,21 @@ async def test_a_packet_that_is_never_handed_over_is_parked_at_last(house, stage
     assert await house.count("incoming_packets") == 7
     assert await house.axis.received(STATUS) == []
     assert await house.count("audit_events", "kind = 'exchange.incoming_alarm'") >= 1
+
+
+@pytest.mark.asyncio
+async def test_an_agency_that_has_the_copies_of_two_answers_for_both(house, stage, written):
+    """Both had the packet when they merged: the successor registers it once, and nobody waits for the other for ever (EXC-6)."""
+    document = await house.sealed(receivers=("X02", "X03"))
+    assert await house.settle() == "done"
+    await merged(stage, "X03", "X02")
+    await house.agencies.synchronise()
+    identifier = (await sent(stage))[0][1]
+    status = make_status()
+    answer = msgspec.structs.replace(
+        status, response_for=msgspec.structs.replace(status.response_for, document_id=identifier)
+    )
+    await stage.client("X02").send(STATUS, written(answer).path, "X02", ["X01"])
+    assert await house.exchange.poll(STATUS) == 1
+    assert await house.receivers(document) == [("X02", "accepted", "03"), ("X03", "accepted", "03")]
+    assert await house.state(document) == "accepted"
