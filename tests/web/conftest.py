@@ -114,14 +114,20 @@ class Hand:
         )  # fmt: skip
         await stack.officer.json("POST", "/api/v1/vouchers", expect=201, json={"voucher": voucher, "purpose": purpose})
 
+    async def look(self) -> None:
+        """Come back to the screen: what it waits for is asked for at once."""
+        await self.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+
     async def enrol(self, name: str, purpose: str = "person", pin: str = PIN) -> None:
         await self.vouched(name, purpose)
+        await self.look()
         await self.tap("Chọn mã PIN")
         await self.enter(pin, "Tiếp tục")
         await self.page.get_by_text("Nhập lại mã PIN").wait_for()
         await self.enter(pin, "Tiếp tục")
         await self.page.get_by_text("Đang chờ chứng thư số").wait_for()
         await self.site.stack.certify(self.credential, purpose)
+        await self.look()
         await self.page.get_by_text("Thiết bị đã sẵn sàng ký").wait_for()
 
     async def shot(self, name: str) -> None:

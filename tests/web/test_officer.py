@@ -150,6 +150,7 @@ async def test_a_voucher_needs_the_code_that_the_phone_shows(
     await faultless(officer, "the voucher")
     await vouch(officer, code, "Cấp chữ ký số cá nhân mới")
     await officer.shot("43-voucher-signed")
+    await person.look()
     # A9: what the officer forbade is refused by the signer, which alone sees the PIN.
     await person.tap("Chọn mã PIN")
     for deed in ("Chọn mã PIN mới", "Nhập lại mã PIN"):
@@ -161,6 +162,7 @@ async def test_a_voucher_needs_the_code_that_the_phone_shows(
     await person.enter(PIN, "Tiếp tục")
     await person.page.get_by_text("Đang chờ chứng thư số").wait_for()
     await certify(officer, site, "Vũ Văn Mẫu", "person", tmp_path)
+    await person.look()
     await person.page.get_by_text("Thiết bị đã sẵn sàng ký").wait_for()
     await person.context.close()
 
@@ -193,6 +195,7 @@ async def test_a_further_device_signs_after_voucher_and_pin(officer: Hand, peopl
     await tablet.page.get_by_role("heading", name="Mã đối chiếu").wait_for()
     await opened(officer, leader.person)
     await vouch(officer, await tablet.short_code(), "Thêm máy này cho chữ ký của Nguyễn Văn Mẫu")
+    await tablet.look()
     await tablet.tap("Nhập mã PIN đang dùng")
     await tablet.enter("31415926", "Tiếp tục")
     await tablet.page.get_by_text("Sai mã PIN. Còn 2 lần thử.").wait_for()
@@ -215,6 +218,7 @@ async def test_a_seal_is_handed_to_a_further_holder(officer: Hand, people: Peopl
     code = await newcomer.short_code()
     await opened(officer, newcomer.person)
     await vouch(officer, code, "Thêm người giữ con dấu Ủy ban nhân dân xã Mẫu")
+    await newcomer.look()
     await new_pin(newcomer)
     await newcomer.page.get_by_text("Chờ người đang giữ con dấu bàn giao").wait_for()
     await newcomer.page.reload()
@@ -228,6 +232,7 @@ async def test_a_seal_is_handed_to_a_further_holder(officer: Hand, people: Peopl
     await clerk.tap("Bàn giao")
     await clerk.enter(PIN, "Bàn giao")
     await clerk.page.get_by_text("Đã bàn giao").wait_for()
+    await newcomer.look()
     await newcomer.page.get_by_text("Thiết bị đã sẵn sàng ký").wait_for()
     document = await people.taken(number="402", subject="Đóng dấu bởi người mới")
     leader = people.leader

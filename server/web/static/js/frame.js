@@ -1,5 +1,5 @@
 /** What every screen stands in: header with the way back, main part, bar of deeds, tabs within the thumb's reach. */
-import { Offline, Problem, call } from "./api.js";
+import { Offline, Problem, call, pause } from "./api.js";
 import { Differs } from "./manifest.js";
 import { Unsafe } from "./signing.js";
 import { ago, dateTime, pageCount, t } from "./texts.js";
@@ -124,6 +124,14 @@ export const trouble = (error, again, more) =>
     error instanceof Problem && error.status >= 500 && h("p", { class: "soft" }, t("trace", { id: String(error.body.trace_id ?? "").slice(-12) })),
     again && !(error instanceof Differs || error instanceof Unsafe) && h("button", { class: "main", onclick: again }, t("again")),
   );
+
+/** A pause between two questions; longer while nobody looks, and over as soon as somebody does again. @param {number} ms @param {number} unseen */
+export async function lull(ms, unseen) {
+  const over = new AbortController();
+  const looked = new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { signal: over.signal }));
+  await Promise.race([pause(document.hidden ? unseen : ms), looked]);
+  over.abort();
+}
 
 export const waiting = () => h("p", { class: "empty", role: "status" }, h("span", { class: "spin" }), t("loading"));
 

@@ -3,7 +3,7 @@
  * signing keys, PIN, emergency freeze, devices, settings.
  */
 import { Problem, call, keep, logOut, pair, pause, read, resume, self } from "./api.js";
-import { frame, has, keepsPeople, reads, signs, trouble, waiting, words } from "./frame.js";
+import { frame, has, keepsPeople, lull, reads, signs, trouble, waiting, words } from "./frame.js";
 import { shortCode } from "./jose.js";
 import { pushSettings } from "./notices.js";
 import { guessable } from "./pin.js";
@@ -99,7 +99,7 @@ export async function enrolment({ me, signal, go }) {
   const device = /** @type {import("./store.js").Device} */ (await self());
   const code = await shortCode(device.approval.print);
 
-  for (let shown = ""; !signal.aborted; await pause(document.hidden ? 10_000 : 2500)) {
+  for (let shown = ""; !signal.aborted; await lull(2500, 10_000)) {
     /** @type {any} */
     let next;
     try {

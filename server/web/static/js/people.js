@@ -4,9 +4,9 @@
  * (signer.md). Duty officers freeze and revoke, administrators make pairing codes. Also: one's own further device, and the holder who hands
  * a seal over. Long because these screens share their words, lines and calls, and a phone that signs never loads them.
  */
-import { call, every, now, pause, post, read } from "./api.js";
+import { call, every, now, post, read } from "./api.js";
 import { random, unb64u } from "./codec.js";
-import { frame, has, nothing, trouble, waiting, words } from "./frame.js";
+import { frame, has, lull, nothing, trouble, waiting, words } from "./frame.js";
 import { commonName } from "./me.js";
 import { peekJws, shortCode, signJws, thumbprint } from "./jose.js";
 import { pinPad } from "./pinpad.js";
@@ -30,7 +30,7 @@ export async function officerScreen({ me, signal }) {
   const certificates = h("section", {});
   fill(main, own, devices, certificates, h("a", { class: "plain", href: "#/people" }, icon("people"), t("peopleTitle")));
   await ownKey(own, me);
-  for (let shown = ""; !signal.aborted; await pause(document.hidden ? 15_000 : 4000)) {
+  for (let shown = ""; !signal.aborted; await lull(4000, 15_000)) {
     try {
       const found = await Promise.all([read("/api/v1/devices/awaiting-voucher", { signal }), read("/api/v1/credentials/pending", { signal })]);
       if (signal.aborted || JSON.stringify(found) === shown) continue;
