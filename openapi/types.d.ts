@@ -60,8 +60,8 @@ export type ArrivalView = { arrival: ArrivalLine; asked: string; decided_at: str
 
 export type Attendance = { came?: boolean; people: string[] };
 
-/** What a person answered for the newest revision is for whoever manages the meeting, and for himself. */
-export type AttendeeView = { answer: Answer | null; answered_at: string | null; came_at: string | null; name: string; person: string; position: string; reason: string; substitute: string | null; substitute_for: string | null };
+/** What a person answered for the newest revision is for whoever manages the meeting, and for himself. `organisation`: a guest's, null for members. */
+export type AttendeeView = { answer: Answer | null; answered_at: string | null; came_at: string | null; name: string; organisation: string | null; person: string; position: string; reason: string; substitute: string | null; substitute_for: string | null };
 
 export type AwaitingDevice = { device: DeviceAnswer; person_name: string };
 
@@ -217,6 +217,9 @@ export type GrantRequest = { grant: string };
 /** `authority` is what stands on the page, a line each; `signed` the grant as its grantor's device signed it. */
 export type GrantView = { authority: string; created_at: string; digest: string; form: string; grantor: string; holder: string; id: string; not_after: string; not_before: string; paper: string; parent: string | null; revoked_at: string | null; signed: string; state: string; types: string[]; urgency: number; used_at: string | null };
 
+/** A leader of another organisation of this installation. */
+export type GuestView = { id: string; name: string; organisation: string; position: string };
+
 /** `grant` for a signature: its holder takes the step. `person` for initials, which carry no authority: a member of the staff or a leader. */
 export type HandOver = { grant?: string; person?: string };
 
@@ -238,8 +241,8 @@ export type InboxItem = { at: string; due_date: string | null; id: string; notat
 
 export type InboxPage = { items: InboxItem[]; next: string | null };
 
-/** What the document management system gets back: the document's id, its first revision, and warnings: documents with the same number (DOC-8), and what the page lacks of Decree 30's form. */
-export type IntakeAnswer = { duplicates: string[]; id: string; page_count: number; revision: string; state: string; warnings?: LayoutWarning[] };
+/** What the document management system gets back: the document's id, its first revision, and warnings: documents with the same number (DOC-8), and what is not of Decree 30's form. `placements`: where the marks will stand, in the route's order, the seal's last, as the drafter said or the text does; null where a mark is laid out when it is signed. A replacement with other rectangles moves them. */
+export type IntakeAnswer = { duplicates: string[]; id: string; page_count: number; placements?: (Placement | null)[]; revision: string; state: string; warnings?: LayoutWarning[] };
 
 /** multipart/form-data: `metadata` is the JSON of Metadata, `file` the PDF. */
 export type IntakeForm = { file: string; metadata: string };
@@ -626,6 +629,7 @@ export type Operation =
   | { name: "putSignatureImage"; method: "PUT"; path: `/api/v1/me/signature-image`; body: ArrayBuffer; answer: StampImageView }
   | { name: "listMeetings"; method: "GET"; path: `/api/v1/meetings`; body: undefined; answer: MeetingPage }
   | { name: "conveneMeeting"; method: "POST"; path: `/api/v1/meetings`; body: Convening; answer: MeetingAnswer }
+  | { name: "findGuests"; method: "GET"; path: `/api/v1/meetings/guests`; body: undefined; answer: GuestView[] }
   | { name: "readMeeting"; method: "GET"; path: `/api/v1/meetings/${string}`; body: undefined; answer: MeetingView }
   | { name: "answerMeeting"; method: "POST"; path: `/api/v1/meetings/${string}/answer`; body: Reply; answer: MeetingAnswer }
   | { name: "checkIn"; method: "POST"; path: `/api/v1/meetings/${string}/attendance`; body: Attendance; answer: null }

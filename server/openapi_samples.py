@@ -119,7 +119,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "takeInDocument": {
         "request": {"metadata": json.dumps(METADATA, ensure_ascii=False), "file": "%PDF-1.7 …"},
-        "201": {"id": _DOCUMENT, "state": "in_review", "revision": _REVISION, "page_count": 1, "duplicates": [], "warnings": []},
+        "201": {"id": _DOCUMENT, "state": "in_review", "revision": _REVISION, "page_count": 1, "duplicates": [], "warnings": [], "placements": [None, None]},
     },
     "listArrivals": {"200": {"items": [_ARRIVAL], "next": None}},
     "readArrival": {

@@ -12,6 +12,7 @@ from signing.pdf.archive import SignedWith, append_validation_data, prepare_arch
 from signing.pdf.compare import Comparison, Expected, compare, compare_archive
 from signing.pdf.errors import PdfError
 from signing.pdf.locks import Signatures
+from signing.pdf.page_check import Millimetres
 from signing.pdf.placement import FieldKind, Place, over_left, seen_size
 from signing.pdf.prepare import Prepared, PrepareRequest, RouteField, StampText, prepare
 from signing.pdf.reader import Page, open_document
@@ -46,10 +47,6 @@ __all__ = [
 _POINTS_PER_MM = 72 / 25.4
 
 
-Millimetres = tuple[int, float, float, float, float]
-"""A rectangle as the reader sees the page: page from 1, left, top, width, height."""
-
-
 class SignerLook(msgspec.Struct, frozen=True):
     """A person of the route. `aspect`: of his image, 0 without one. `wanted`: the place is to be found; else `place` is the
     drafter's, None where nothing needs one. `initials`: a small mark where the text ends, laid out on the last page where
@@ -65,12 +62,13 @@ class SignerLook(msgspec.Struct, frozen=True):
 
 
 class LayoutOrder(msgspec.Struct, frozen=True):
-    """`seal_mm`: diameter of a seal that has an image and no rectangle, else 0."""
+    """`seal_mm`: diameter of a seal that has an image and no rectangle, else 0. `seal_drawn`: what the image covers in the drafter's rectangle."""
 
     number: str
     urgency: int
     signers: list[SignerLook]
     seal_mm: float
+    seal_drawn: Millimetres | None = None
 
 
 class LayoutFound(msgspec.Struct, frozen=True):
@@ -262,13 +260,14 @@ def inspect_file(request: InspectRequest) -> InspectResponse:
 def _layout(path: Path, order: LayoutOrder) -> LayoutFound:
     """Places for the images that have none. Raises `PdfError("placement-required")` where the text does not say them."""
     from signing.pdf.locate import find_space, fit
-    from signing.pdf.page_check import check_first_page
+    from signing.pdf.page_check import Drawn, check_first_page, check_places
 
     with open_document(path) as document:
         pages = list(document.pages())
     marks = _marks(path, pages, [look for look in order.signers if look.initials and look.wanted])
     places: list[Millimetres | None] = []
     over: Place | None = None  # what the last person's signature covers
+    drafted: list[Drawn] = []
     for look in order.signers:
         if look.initials:
             places.append(next(marks) if look.wanted else None)
@@ -281,12 +280,16 @@ def _layout(path: Path, order: LayoutOrder) -> LayoutFound:
         else:
             places.append(None)
             over = None if look.place is None else _inner(_place(pages, look.place), pages, look.aspect)
+            if over is not None and look.aspect:
+                drafted.append(Drawn(look.name, look.positions, _in_millimetres(pages[over.page], over)))
     seal = None
     if order.seal_mm:
         if over is None:
             raise PdfError("placement-required", "the seal has no signature to stand over")
         seal = _in_millimetres(pages[over.page], over_left(pages[over.page], over, order.seal_mm))
-    return LayoutFound([*places, seal], check_first_page(path, order.number, order.urgency))
+    last = None if over is None else _in_millimetres(pages[over.page], over)
+    warnings = check_first_page(path, order.number, order.urgency)
+    return LayoutFound([*places, seal], warnings + check_places(path, drafted, last, order.seal_drawn))
 
 
 def _marks(path: Path, pages: list[Page], looks: list[SignerLook]) -> Iterator[Millimetres | None]:

@@ -176,6 +176,10 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     replaces: Annotated[list[DocumentId], msgspec.Meta(max_length=20)] = []
     open_every_page: bool = False
 
+    def placements(self) -> list[Placement | None]:
+        """The marks' rectangles in the route's order, the seal's last."""
+        return [*(step.placement for step in self.signers), self.seal_placement]
+
     def route_fields(self) -> list[str]:
         """The file's own fields that the steps name, the seal's last; empty where one of ours is placed."""
         return [*(step.field for step in self.signers), self.seal_field]

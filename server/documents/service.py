@@ -102,6 +102,16 @@ _LAYOUT = {
         LayoutWarning("DOC-3", "Trang đầu không có lớp chữ", "The first page has no text layer"),
         LayoutWarning("DOC-6", "Trang đầu không có số, ký hiệu đã khai", "The first page lacks the declared number"),
         LayoutWarning(
+            "SIG-1",
+            "Chữ ký không nằm giữa dòng chức vụ và họ tên, hoặc đè lên chữ",
+            "The signature does not stand in the middle between position and name, or covers text",
+        ),
+        LayoutWarning(
+            "SIG-2",
+            "Dấu không trùm khoảng 1/3 chữ ký về bên trái",
+            "The seal does not cover about a third of the signature on its left",
+        ),
+        LayoutWarning(
             "SIG-12",
             "Dấu chỉ mức độ khẩn trên trang đầu khác mức đã khai",
             "The mark of urgency on the first page is not the declared one",
@@ -112,7 +122,8 @@ _LAYOUT = {
 
 class IntakeAnswer(msgspec.Struct, frozen=True):
     """What the document management system gets back: the document's id, its first revision, and warnings: documents with the
-    same number (DOC-8), and what the page lacks of Decree 30's form.
+    same number (DOC-8), and what is not of Decree 30's form. `placements`: where the marks will stand, in the route's order, the seal's last, as the
+    drafter said or the text does; null where a mark is laid out when it is signed. A replacement with other rectangles moves them.
     """
 
     id: str
@@ -121,6 +132,7 @@ class IntakeAnswer(msgspec.Struct, frozen=True):
     page_count: int
     duplicates: list[str]
     warnings: list[LayoutWarning] = []
+    placements: list[Placement | None] = []
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -488,6 +500,7 @@ class DocumentService:
                 page_count=pages,
                 duplicates=[str(other["id"]) for other in alike],
                 warnings=[_LAYOUT[rule] for rule in rules],
+                placements=metadata.placements(),
             )
             encoded = msgspec.json.encode(answer)
             await once.settle(tx, encoded)
@@ -566,6 +579,7 @@ class DocumentService:
                     page_count=pages,
                     duplicates=[],
                     warnings=[_LAYOUT[rule] for rule in rules],
+                    placements=metadata.placements(),
                 )
             )
             await once.settle(tx, encoded)

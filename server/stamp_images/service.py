@@ -5,11 +5,11 @@ from pathlib import Path
 from server import audit
 from server.clock import Clock
 from server.db import Database, Reads, Transaction
-from server.documents.model import Metadata
+from server.documents.model import Metadata, Placement
 from server.errors import Refused
 from server.identity.model import Actor
 from server.ids import new_id
-from server.pdftasks import LayoutOrder, SignerLook
+from server.pdftasks import LayoutOrder, Millimetres, SignerLook
 from server.pdfwork import PdfWork
 from server.stamp_images import queries
 from server.stamp_images.queries import ImageRow
@@ -109,4 +109,14 @@ class StampImages:
             urgency=metadata.urgency,
             signers=looks,
             seal_mm=seal.diameter_mm if sealed and seal is not None else 0.0,
+            seal_drawn=None
+            if seal is None or metadata.seal_placement is None
+            else _drawn(metadata.seal_placement, seal),
         )
+
+
+def _drawn(rectangle: Placement, seal: ImageRow) -> Millimetres:
+    """The seal at its real size in the middle of its rectangle."""
+    page, left, top, width, height = rectangle.sides()
+    side = seal.diameter_mm
+    return page, left + (width - side) / 2, top + (height - side) / 2, side, side

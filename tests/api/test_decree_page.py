@@ -141,6 +141,33 @@ async def test_intake_warns_of_the_layout(world: World, pdf: Any, metadata: dict
     assert all(one["text_vi"] and one["text_en"] for one in answer.json()["warnings"])
 
 
+@pytest.mark.usefixtures("images")
+async def test_a_drafter_sees_where_marks_will_stand_and_moves_them(world: World) -> None:
+    """SIG-1, SIG-2: what the text said, what his own rectangles break, and rectangles that keep the rule."""
+    answer = (await world.stack.take_in(decision(), [world.leader], **DECISION)).json()
+    own, seal = answer["placements"]
+    assert answer["warnings"] == []
+    assert (seal["page"], seal["width_mm"]) == (own["page"], 42)
+    path = f"/api/v1/documents/{answer['id']}/replacements"
+
+    async def moved(right_mm: float, seal_right_mm: float) -> list[str]:
+        signers = [{"person": world.leader.person, "placement": {**own, "x_mm": own["x_mm"] + right_mm}}]
+        over = {**seal, "x_mm": seal["x_mm"] + seal_right_mm}
+        changed = await world.stack.take_in(decision(), [], path=path, signers=signers, seal_placement=over, **DECISION)
+        assert changed.status_code == 200, changed.text
+        assert changed.json()["placements"] == [signers[0]["placement"], over]
+        return [one["rule"] for one in changed.json()["warnings"]]
+
+    assert await moved(0, 0) == []
+    assert await moved(1.5, 1.5) == []
+    assert await moved(-30, 0) == ["SIG-1", "SIG-2"]
+    assert await moved(0, -30) == ["SIG-2"]
+    # Where the text does not say whose place it is, a mark at least covers none of it.
+    signers = [{"person": world.leader.person, "placement": {**RECTANGLE, "x_mm": 10, "y_mm": 10, "width_mm": 190}}]
+    covering = await world.stack.take_in(pdfs.plain(), [], signers=signers)
+    assert "SIG-1" in [one["rule"] for one in covering.json()["warnings"]]
+
+
 async def test_a_bad_image_is_refused_and_changes_nothing(world: World) -> None:
     for image, reason in (
         (b"GIF89a" + bytes(100), "not-a-png"),
