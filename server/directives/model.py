@@ -30,12 +30,13 @@ class DirectiveState(StrEnum):
 
 
 class WorkState(StrEnum):
-    """Of one assignee. `released`: taken off, or the direction ended without him."""
+    """Of one assignee. `released`: taken off; `ended`: the direction was completed or withdrawn while he was busy with it."""
 
     ASSIGNED = "assigned"
     IN_WORK = "in_work"
     COMPLETED = "completed"
     RELEASED = "released"
+    ENDED = "ended"
 
 
 BUSY: Final = frozenset({WorkState.ASSIGNED, WorkState.IN_WORK})
@@ -44,7 +45,8 @@ WORDS: Final = {
     WorkState.ASSIGNED: Words("Đã giao", "Assigned"),
     WorkState.IN_WORK: Words("Đang xử lý", "In progress"),
     WorkState.COMPLETED: Words("Đã hoàn thành", "Completed"),
-    WorkState.RELEASED: Words("Đã kết thúc", "Ended"),
+    WorkState.RELEASED: Words("Đã rút", "Released"),
+    WorkState.ENDED: Words("Đã kết thúc", "Ended"),
 }
 
 
@@ -155,7 +157,7 @@ def open_for(directive: DirectiveRow, sequence: int) -> None:
 def reported(before: AssigneeRow, report: Report, now_us: int) -> AssigneeRow:
     """The assignee's place after a report.
 
-    Raises: Refused("directive-over") for whoever has finished or was released; Refused("invalid-request") for a report that says nothing.
+    Raises: Refused("directive-over") for whoever has finished or is asked no more; Refused("invalid-request") for a report that says nothing.
     """
     if before.state not in BUSY:
         raise Refused("directive-over")

@@ -137,10 +137,10 @@ async def put(tx: Transaction, before: AssigneeRow, after: AssigneeRow, sequence
     )  # fmt: skip
 
 
-async def release(tx: Transaction, directive: str) -> None:
+async def end_busy(tx: Transaction, directive: str) -> None:
     """The direction ended without those who are still busy with it."""
     await tx.execute(
-        "UPDATE directive_assignees SET state = 'released' WHERE directive = $1 AND state IN ('assigned', 'in_work')",
+        "UPDATE directive_assignees SET state = 'ended' WHERE directive = $1 AND state IN ('assigned', 'in_work')",
         directive,
     )
 

@@ -367,7 +367,7 @@ class DirectiveService:
             raise Refused("directive-changed", sequence=row.sequence)
         await in_time(tx, row, now_us)
         busy = [one for one in await queries.assignees(tx, row.id) if one.state in BUSY]
-        await queries.release(tx, row.id)
+        await queries.end_busy(tx, row.id)
         await _enter(tx, row, "withdrawn", reason, by, {}, now_us)
         await tell_places(tx, row, busy, NoticeKind.DIRECTIVE_WITHDRAWN, now_us)
         for one in busy:
@@ -396,7 +396,7 @@ class DirectiveService:
     # Reporting.
 
     async def report(self, actor: Actor, directive: str, given: Report, once: Once) -> bytes:
-        """Progress or completion of the actor's own place. The lead's completion completes the direction, and who still helped is released.
+        """Progress or completion of the actor's own place. The lead's completion completes the direction, and ends the part of who still helped.
 
         Raises: Refused("not-found") for whoever it does not name, "directive-over", "directive-changed", "directive-open-below" while something
         that hangs below is not completed, "invalid-request".
@@ -429,7 +429,7 @@ class DirectiveService:
             raise Refused("directive-changed", sequence=row.sequence)
         await in_time(tx, row, now_us)
         busy = [one for one in await queries.assignees(tx, row.id) if one.state in BUSY and one.id != lead.id]
-        await queries.release(tx, row.id)
+        await queries.end_busy(tx, row.id)
         for one in busy:
             await self._end_below(tx, one, SYSTEM, row.text, now_us)
         await tell_places(tx, row, busy, NoticeKind.DIRECTIVE_COMPLETED, now_us)

@@ -101,8 +101,8 @@ def line_of(row: Any, depth: int, viewer: Viewer, now_us: int) -> TreeLine:
     unit = row["person"] is None
     readable = row["given_in"] == viewer.organisation or row["id"] == viewer.mine
     own = readable and (viewer.clerk or viewer.person in {row["author"], row["person"]})
-    # Whoever was released is late no more.
-    late = 0 if state is WorkState.RELEASED else days_late(row["due_date"], row["done_us"], now_us)
+    # Whoever is asked no more is late no more.
+    late = 0 if state in {WorkState.RELEASED, WorkState.ENDED} else days_late(row["due_date"], row["done_us"], now_us)
     return TreeLine(
         directive=row["directive"], assignee=row["assignee"], depth=depth, kind="unit" if unit else "person",
         name=row["unit_name"] if unit else row["person_name"], position="" if unit else row["person_position"], lead=bool(row["lead"]), state=state.value,

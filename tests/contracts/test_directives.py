@@ -187,7 +187,8 @@ async def test_from_the_order_over_progress_to_completion_each_is_told(db):
     assert await room.complete(FIRST) == ""
     assert await room.statuses() == ["04", "05", "06"]
     assert await room.state() is DirectiveState.COMPLETED
-    assert await room.places() == {FIRST: "completed", SECOND: "released"}
+    assert await room.places() == {FIRST: "completed", SECOND: "ended"}
+    assert len((await room.service.show(actor(SECOND), room.id)).entries) == 3  # and reads on what came of it
     assert (await room.told(LEADER))[-1] == ("directive_completed", "open")
     assert (await room.told(SECOND))[-1] == ("directive_completed", "open")
     for code in (
@@ -477,7 +478,7 @@ class Model:
         if done and who == self.named[0]:
             self.over, self.code = True, 6
             self.states = {
-                one: "released" if state in {"assigned", "in_work"} else state for one, state in self.states.items()
+                one: "ended" if state in {"assigned", "in_work"} else state for one, state in self.states.items()
             }
         return ""
 
@@ -502,7 +503,7 @@ class Model:
         if not code:
             self.over = True
             self.states = {
-                one: "released" if state in {"assigned", "in_work"} else state for one, state in self.states.items()
+                one: "ended" if state in {"assigned", "in_work"} else state for one, state in self.states.items()
             }
         return code
 
