@@ -239,6 +239,9 @@ def _check_ocsp(
     if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
         raise _bad(f"the responder says {response.response_status.name.lower()}")
     own, above = _load(certificate), _load(issuer)
+    # A file brings answers about every certificate along; whose signature is worth looking at, the serial number says.
+    if all(one.serial_number != own.serial_number for one in response.responses):
+        raise _bad("the answer is not about this certificate")
     _authorised(response, answer, above, now_us, crls)
     _same_nonce(response, nonce)
     found = [one for one in response.responses if _is_about(one, own, above)]
