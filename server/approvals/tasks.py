@@ -177,12 +177,14 @@ class ApprovalTasks:
             kind="initials" if kind == StepKind.INITIALS else "signature",
             now_us=now_us,
         )
-        await jobs.enqueue(
-            tx,
-            "approvals.validate",
-            Validate(document=item.document, revision=digest),
-            dedupe_key=f"approvals.validate:{digest}",
-        )
+        # Behind the seal the archive's revision follows at once, and that one is judged before it leaves.
+        if kind != StepKind.SEAL or self._sealed is not State.SEALED_PENDING_ARCHIVE:
+            await jobs.enqueue(
+                tx,
+                "approvals.validate",
+                Validate(document=item.document, revision=digest),
+                dedupe_key=f"approvals.validate:{digest}",
+            )
         await context.finish(tx)
 
     async def sweep(self, _job: Job, _context: Context) -> None:
