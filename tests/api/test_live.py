@@ -105,7 +105,8 @@ async def test_a_meeting_is_heard_of_by_its_list_and_by_those_who_manage_it(worl
 
 async def test_nobody_hears_of_others(world: World) -> None:
     """C1: nor of documents of the house that he does not read, nor by the numbers in his own events."""
-    mine, other, foreign = await person(world), await person(world), world.foreign_leader
+    mine, other = await person(world), await person(world)
+    foreign = await world.stack.person("Người bên mẫu", Role.LEADER, organisation=world.foreign_organisation)
     clerk = await person(world, Role.CLERK)
     async with (
         following(other) as heard,
@@ -182,17 +183,19 @@ async def test_who_has_no_place_of_ours_looks_at_everything(world: World, last: 
 
 async def test_a_stream_ends_with_its_token_and_goes_on_with_the_next(world: World) -> None:
     leader = await person(world)
-    now_us = world.stack.wiring.clock.now_us()
-    await world.execute("UPDATE access_tokens SET expires_us = $2 WHERE device = $1", leader.device, now_us + 3_000_000)
-    async with following(leader) as heard:
-        await heard.event("reload")
-        await heard.until(lambda one: one.ended)
-    assert world.stack.wiring.clock.now_us() >= now_us + 3_000_000
+    expiry = "UPDATE access_tokens SET expires_us = $2 WHERE device = $1"
+    for seconds in (2, 10, 30):  # a slow machine may need the longer ones to open it in time
+        until_us = world.stack.wiring.clock.now_us() + seconds * 1_000_000
+        await world.execute(expiry, leader.device, until_us)
+        async with following(leader) as heard:
+            await heard.until(lambda one: one.ended)
+        if heard.last:
+            break
+    assert heard.names == ["reload"]
+    assert world.stack.wiring.clock.now_us() >= until_us
     assert code(await first_answer(leader)) == "authentication-required"
     await told(world, leader)
-    await world.execute(
-        "UPDATE access_tokens SET expires_us = $2 WHERE device = $1", leader.device, now_us + 600_000_000
-    )
+    await world.execute(expiry, leader.device, until_us + 600_000_000)
     async with following(leader, heard.last) as again:
         await again.event("notices")
         assert again.names == ["notices"]
