@@ -47,6 +47,9 @@ export type ApprovalRequest = { approval: string; sealed_pin: string };
 
 export type ApprovalWithPin = { approval: string; sealed_pin: string };
 
+/** A direction on it: `state` open or completed; `opens`: the caller may read it. */
+export type ArrivalDirected = { at: string; author: string; id: string; opens: boolean; state: string };
+
 /** `verdict` of our validation (EXC-2): null until it is judged; never for what is no PDF; `reasons` say why it is not valid. `findings` name what looks damaged or mislabelled. */
 export type ArrivalFile = { content_type: string; findings: string[]; name: string; pdf: boolean; position: number; reasons: Words[]; sha256: string; size: number; verdict: string | null };
 
@@ -56,7 +59,7 @@ export type ArrivalLine = { about: string | null; due_date: string | null; id: s
 export type ArrivalPage = { items: ArrivalLine[]; next: string | null };
 
 /** `judgement` of all files together: pending, valid, not_valid, or nothing where there is no PDF. `asked` are the sender's words, `remark` the clerk's. `header` is the packet's MessageHeader as it came; its texts are the sender's. */
-export type ArrivalView = { arrival: ArrivalLine; asked: string; decided_at: string | null; exchange_id: string; files: ArrivalFile[]; header: { [name: string]: any }; judged: JudgedWords; judgement: string; receiver: string; related: RelatedArrival[]; remark: string };
+export type ArrivalView = { arrival: ArrivalLine; asked: string; decided_at: string | null; directed: ArrivalDirected[]; exchange_id: string; files: ArrivalFile[]; header: { [name: string]: any }; judged: JudgedWords; judgement: string; receiver: string; related: RelatedArrival[]; remark: string };
 
 export type Attendance = { came?: boolean; people: string[] };
 

@@ -130,7 +130,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
                 "position": 1, "name": "Công văn mẫu.pdf", "content_type": "application/pdf", "sha256": _REVISION, "size": 48211, "pdf": True,
                 "verdict": "valid", "reasons": [], "findings": [],
             }],
-            "related": [], "decided_at": None, "remark": "", "header": {"document_id": "H01.02,2026/11/20,57/CV-CQM", "number": "57"},
+            "related": [], "directed": [], "decided_at": None, "remark": "", "header": {"document_id": "H01.02,2026/11/20,57/CV-CQM", "number": "57"},
         },
     },
     "registerArrival": {"request": {"despite": ""}, "200": {"state": "registered", "number": 118, "year": 2026}},

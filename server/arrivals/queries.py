@@ -75,6 +75,15 @@ async def related(db: Reads, row: ArrivalRow) -> list[Row]:
     )
 
 
+async def directed(db: Reads, arrival: str) -> list[Row]:
+    """Who directed what is to be done with it, the first one first; what was withdrawn is left out."""
+    return await db.fetch_all(
+        "SELECT d.id, d.author, d.state, d.created_us, p.name FROM directives d JOIN people p ON p.id = d.author "
+        "WHERE d.arrival = $1 AND d.parent IS NULL AND d.state <> 'withdrawn' ORDER BY d.id",
+        arrival,
+    )
+
+
 async def files(db: Reads, arrival: str) -> list[FileRow]:
     """Its files in the packet's order, each with what our validation said of it."""
     rows = await db.fetch_all(

@@ -94,6 +94,16 @@ class RelatedArrival(msgspec.Struct, frozen=True):
     received_at: str
 
 
+class ArrivalDirected(msgspec.Struct, frozen=True):
+    """A direction on it: `state` open or completed; `opens`: the caller may read it."""
+
+    id: str
+    author: str
+    state: str
+    at: str
+    opens: bool
+
+
 class ArrivalView(msgspec.Struct, frozen=True):
     """`judgement` of all files together: pending, valid, not_valid, or nothing where there is no PDF. `asked` are the sender's words, `remark`
     the clerk's. `header` is the packet's MessageHeader as it came; its texts are the sender's.
@@ -107,6 +117,7 @@ class ArrivalView(msgspec.Struct, frozen=True):
     judged: JudgedWords
     files: list[ArrivalFile]
     related: list[RelatedArrival]
+    directed: list[ArrivalDirected]
     decided_at: str | None
     remark: str
     header: dict[str, Any]
@@ -166,7 +177,7 @@ async def listing(
     opt=allow(**_READERS),
 )
 async def read(arrival: Id, actor: Given[Actor], arrivals: Given[ArrivalService]) -> ArrivalView:
-    return _view(await arrivals.open(actor, arrival))
+    return _view(await arrivals.open(actor, arrival), actor)
 
 
 @get(
@@ -351,7 +362,7 @@ def _line(row: ArrivalRow) -> ArrivalLine:
     )
 
 
-def _view(found: Opened) -> ArrivalView:
+def _view(found: Opened, actor: Actor) -> ArrivalView:
     row = found.row
     judgement = judged(found.files)
     return ArrivalView(
@@ -367,6 +378,16 @@ def _view(found: Opened) -> ArrivalView:
                 one["id"], one["kind"], of_code(one["kind"]), one["state"], one["asked"], iso(one["received_us"])
             )
             for one in found.related
+        ],
+        directed=[
+            ArrivalDirected(
+                one["id"],
+                one["name"],
+                one["state"],
+                iso(one["created_us"]),
+                one["author"] == actor.id or actor.has(Role.CLERK),
+            )
+            for one in found.directed
         ],
         decided_at=iso_or_none(row.decided_us),
         remark=row.remark,

@@ -54,11 +54,12 @@ _OVER = frozenset({State.RETURNED, State.RECALLED, State.REFUSED})
 
 
 class Opened(msgspec.Struct, frozen=True):
-    """One arrival with its files, and what came about it."""
+    """One arrival with its files, what came about it, and who directed what is to be done."""
 
     row: ArrivalRow
     files: list[FileRow]
     related: list[Row]
+    directed: list[Row]
 
 
 class Registered(msgspec.Struct, frozen=True):
@@ -215,7 +216,12 @@ class ArrivalService:
 
     async def open(self, actor: Actor, arrival: str) -> Opened:
         row = await self.get(actor, arrival)
-        return Opened(row, await queries.files(self._db, arrival), await queries.related(self._db, row))
+        return Opened(
+            row,
+            await queries.files(self._db, arrival),
+            await queries.related(self._db, row),
+            await queries.directed(self._db, arrival),
+        )
 
     async def waiting(self, actor: Actor, limit: int) -> list[ArrivalRow]:
         return await queries.waiting(self._db, actor, limit)

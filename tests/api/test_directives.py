@@ -72,6 +72,11 @@ async def test_from_the_order_to_the_senders_06_each_status_once_and_in_order(wo
     assert await kinds(world.leader, f"arrival:{arrival}") == [("to_direct", "open")]
     directive = await given(world, arrival)
     assert await kinds(world.leader, f"arrival:{arrival}") == [("to_direct", "settled")]
+    known = [(await who.json("GET", f"/api/v1/arrivals/{arrival}"))["directed"] for who in (world.leader, world.second)]
+    assert [[(one["id"], one["author"], one["opens"]) for one in found] for found in known] == [
+        [(directive, "Nguyễn Văn Mẫu", True)],
+        [(directive, "Nguyễn Văn Mẫu", False)],  # another leader knows that it is directed, and not what was said
+    ]
     assert await kinds(world.staff, f"order:{directive}") == [("directed", "open")]
     [line] = [one for one in (await lists(world.staff))["items"] if one["id"] == directive]
     assert (line["title"], line["open"], line["line"]["text"], line["line"]["opens"]) == (

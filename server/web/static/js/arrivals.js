@@ -25,7 +25,7 @@ export async function arrivals({ me, signal, changed }, rest = "") {
   }
 
   async function one() {
-    const { arrival, asked, judgement, judged, files, related, remark } = await read(`/api/v1/arrivals/${id}`, { signal });
+    const { arrival, asked, judgement, judged, files, related, directed, remark } = await read(`/api/v1/arrivals/${id}`, { signal });
     const deed = (/** @type {string} */ name, /** @type {(reason: string) => Promise<any>} */ act, kind = "plain") =>
       h("button", { class: kind, onclick: () => act(why.value.trim()).then(load, (error) => say(words(error))) }, t(name));
     const answer = (/** @type {boolean} */ agree) => (/** @type {string} */ reason) => post(`/api/v1/arrivals/${id}/answer`, { agree, reason }, { tries: 3 });
@@ -47,6 +47,7 @@ export async function arrivals({ me, signal, changed }, rest = "") {
         h("button", { class: "line", onclick: async () => download(await call("GET", `/api/v1/arrivals/${id}/files/${position}`), "", name) }, icon("down"), outside(name)),
         reasons.map((one) => h("p", { class: "late" }, one[language()])),
       ]),
+      directed.map((one) => h(one.opens ? "a" : "div", { class: "line", href: one.opens && `#/o/${one.id}` }, icon("pen"), h("span", {}, t("o_text"), ": ", outside(one.author), " · ", dateTime(one.at)))),
       related.map((other) => h("a", { class: "line", href: `#/a/${other.id}` }, said(other))),
       record(`/api/v1/arrivals/${id}/record`), open && field(t("mReason"), why), pages,
     ];
