@@ -88,7 +88,7 @@ class MeetingRow(msgspec.Struct, frozen=True):
 
 
 class AttendeeRow(msgspec.Struct, frozen=True):
-    """A row of `meeting_attendees` with the person's name and position as recorded."""
+    """A row of `meeting_attendees` with the person's name, position and organisation as recorded."""
 
     person: str
     name: str
@@ -101,6 +101,8 @@ class AttendeeRow(msgspec.Struct, frozen=True):
     reason: str
     substitute: str | None
     came_us: int | None
+    organisation: str = ""
+    organisation_name: str = ""
 
     def answer_for(self, sequence: int) -> Answer:
         """What counts for this revision: an answer to an older one is none (MTG-5)."""

@@ -44,7 +44,7 @@ class Inspects(Protocol):
 
 
 class PaperService:
-    """Papers of one organisation's meetings at a time: the actor's."""
+    """Papers of the meetings that the actor manages or attends."""
 
     def __init__(
         self,

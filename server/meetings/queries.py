@@ -1,5 +1,7 @@
 """All SQL of meetings. Every read of user data takes the actor and joins the access rule (threat C1)."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 from server.db import Reads, Row, Transaction, into
@@ -8,9 +10,9 @@ from server.meetings.model import AttendeeRow, Details, MeetingRow, RevisionKind
 
 _MEETING = "m.id, m.organisation, m.uid, m.organiser, m.client, m.source_reference, m.state, m.sequence, m.starts_us, m.ends_us, m.created_us"
 # $1 organisation, $2 kind of actor, $3 actor. A meeting is managed by whoever called it, and by the organisation's clerks; a service
-# manages what it called.
+# manages what it called. A guest of another organisation attends and manages nothing.
 _MANAGED = (
-    "(CASE WHEN $2 = 'service' THEN CASE WHEN m.client = $3 THEN 1 ELSE 0 END WHEN m.organiser = $3 THEN 1 "
+    "(CASE WHEN m.organisation <> $1 THEN 0 WHEN $2 = 'service' THEN CASE WHEN m.client = $3 THEN 1 ELSE 0 END WHEN m.organiser = $3 THEN 1 "
     "WHEN EXISTS (SELECT 1 FROM roles r WHERE r.person = $3 AND r.role = 'clerk') THEN 1 ELSE 0 END)"
 )
 _MINE = "a.person, a.last, a.substitute_for, a.answer, a.answered, a.answered_us, a.reason, a.substitute, a.came_us"
@@ -20,7 +22,8 @@ _VIEW = (
     "b.details AS before FROM meetings m LEFT JOIN meeting_attendees a ON a.meeting = m.id AND a.person = $3 "
     f"JOIN meeting_revisions n ON n.meeting = m.id AND n.sequence = CASE WHEN {_MANAGED} = 1 THEN m.sequence ELSE coalesce(a.last, m.sequence) END "
     "LEFT JOIN meeting_revisions b ON b.meeting = m.id AND b.sequence = coalesce(a.answered, n.sequence - 1) AND b.sequence < n.sequence "
-    f"WHERE m.organisation = $1 AND ({_MANAGED} = 1 OR a.person IS NOT NULL)"
+    "WHERE (m.organisation = $1 OR m.id IN (SELECT g.meeting FROM meeting_attendees g WHERE g.person = $3)) "
+    f"AND ({_MANAGED} = 1 OR a.person IS NOT NULL)"
 )
 
 
@@ -102,7 +105,8 @@ async def revision(tx: Reads, meeting: str, sequence: int) -> Details:
 
 
 _ATTENDEE = (
-    f"SELECT {_MINE}, p.name, p.position FROM meeting_attendees a JOIN people p ON p.id = a.person WHERE a.meeting = $1"
+    f"SELECT {_MINE}, p.name, p.position, p.organisation, o.name AS organisation_name FROM meeting_attendees a JOIN people p ON p.id = a.person "
+    "JOIN organisations o ON o.id = p.organisation WHERE a.meeting = $1"
 )
 
 
@@ -167,10 +171,34 @@ async def members(tx: Reads, organisation: str) -> dict[str, str]:
     return {str(row["id"]): str(row["name"]) for row in rows}
 
 
-async def names(db: Reads, organisation: str) -> dict[str, str]:
-    """The same with those who left: what a revision said of them stays."""
-    rows = await db.fetch_all("SELECT id, name FROM people WHERE organisation = $1", organisation)
-    return {str(row["id"]): str(row["name"]) for row in rows}
+async def names(db: Reads, people: Iterable[str]) -> dict[str, str]:
+    """Of these, also of those who left: what a revision said of them stays."""
+    rows = [await db.fetch_one("SELECT id, name FROM people WHERE id = $1", one) for one in people]
+    return {str(row["id"]): str(row["name"]) for row in rows if row is not None}
+
+
+_GUEST = "p.organisation <> $1 AND p.state = 'active' AND EXISTS (SELECT 1 FROM roles r WHERE r.person = p.id AND r.role = 'leader')"
+
+
+async def guests(db: Reads, organisation: str, limit: int) -> list[Row]:
+    """Whom a meeting of `organisation` may invite beside its own members: leaders of the others, whose names and positions are public."""
+    return await db.fetch_all(
+        f"SELECT p.id, p.name, p.position, o.name AS organisation FROM people p JOIN organisations o ON o.id = p.organisation WHERE {_GUEST} "
+        "ORDER BY o.name, p.name, p.id LIMIT $2",
+        organisation, limit,
+    )  # fmt: skip
+
+
+async def is_guest(tx: Reads, organisation: str, person: str) -> bool:
+    return (
+        await tx.fetch_one(f"SELECT 1 AS one FROM people p WHERE {_GUEST} AND p.id = $2", organisation, person)
+        is not None
+    )
+
+
+async def organisations_of(tx: Reads, people: Iterable[str]) -> dict[str, str]:
+    rows = [await tx.fetch_one("SELECT id, organisation FROM people WHERE id = $1", one) for one in people]
+    return {str(row["id"]): str(row["organisation"]) for row in rows if row is not None}
 
 
 async def organisation_name(tx: Reads, organisation: str) -> str:
@@ -180,15 +208,18 @@ async def organisation_name(tx: Reads, organisation: str) -> str:
 
 
 async def conflicts(db: Reads, meeting: MeetingRow, person: str | None) -> list[Row]:
-    """Other planned meetings of its attendees (of `person` alone, if given) at the same time, but for those that they declined."""
+    """Other planned meetings of its attendees (of `person` alone, if given) at the same time, but for those that they declined.
+
+    Of others only meetings of the same organisation: how busy a guest is elsewhere is not said (C1).
+    """
     return await db.fetch_all(
         "SELECT a.person, o.id AS meeting, o.starts_us, o.ends_us, n.details FROM meeting_attendees mine "
         "JOIN meeting_attendees a ON a.person = mine.person AND a.meeting <> mine.meeting JOIN meetings o ON o.id = a.meeting "
         "JOIN meeting_revisions n ON n.meeting = o.id AND n.sequence = o.sequence "
         "WHERE mine.meeting = $1 AND mine.last IS NULL AND a.last IS NULL AND o.state = 'planned' AND o.starts_us < $3 AND o.ends_us > $2 "
-        "AND NOT (a.answer IN ('decline', 'substitute') AND coalesce(a.answered, -1) = o.sequence) AND (CAST($4 AS TEXT) IS NULL OR a.person = $4) "
+        "AND NOT (a.answer IN ('decline', 'substitute') AND coalesce(a.answered, -1) = o.sequence) AND (CASE WHEN CAST($4 AS TEXT) IS NULL THEN o.organisation = $5 ELSE a.person = $4 END) "
         "ORDER BY o.starts_us, o.id, a.person LIMIT 500",
-        meeting.id, meeting.starts_us, meeting.ends_us, person,
+        meeting.id, meeting.starts_us, meeting.ends_us, person, meeting.organisation,
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from server import spreadsheet
-from server.meetings.model import Answer, AttendeeRow
+from server.meetings.model import Answer, AttendeeRow, MeetingRow
 from server.meetings.words import ZONE
 from server.notices.model import Course
 
@@ -18,17 +18,18 @@ _ANSWERS = {
 }
 
 
-def table(sequence: int, attendees: list[AttendeeRow], told: dict[str, Course]) -> bytes:
+def table(meeting: MeetingRow, attendees: list[AttendeeRow], told: dict[str, Course]) -> bytes:
     """One line a person on the list, times as in Vietnam; answers for the newest revision alone."""
     names = {one.person: one.name for one in attendees}
-    return spreadsheet.table([_HEAD, *(_line(sequence, one, names, told) for one in attendees if one.last is None)])
+    return spreadsheet.table([_HEAD, *(_line(meeting, one, names, told) for one in attendees if one.last is None)])
 
 
-def _line(sequence: int, one: AttendeeRow, names: dict[str, str], told: dict[str, Course]) -> tuple[str, ...]:
-    answer, mine = one.answer_for(sequence), told.get(one.person)
+def _line(meeting: MeetingRow, one: AttendeeRow, names: dict[str, str], told: dict[str, Course]) -> tuple[str, ...]:
+    answer, mine = one.answer_for(meeting.sequence), told.get(one.person)
+    position = one.position if one.organisation == meeting.organisation else f"{one.position}, {one.organisation_name}"
     counts = answer is not Answer.NONE
     return (
-        one.name, one.position, *(("", "", "") if mine is None else (_local(mine.told_us), _local(mine.received_us), _local(mine.seen_us))),
+        one.name, position, *(("", "", "") if mine is None else (_local(mine.told_us), _local(mine.received_us), _local(mine.seen_us))),
         _ANSWERS[answer], _local(one.answered_us if counts else None), one.reason if counts else "",
         names.get(one.substitute or "", "") if counts else "", names.get(one.substitute_for or "", ""), _local(one.came_us),
     )  # fmt: skip

@@ -45,7 +45,8 @@ Sha256 = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$")]
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What an invitation says (MTG-1). `asked`: what attendees are asked to prepare.
 
-    `chair` and `attendees` are ids of people of the organisation; the chair attends whether named or not.
+    `chair` is the id of a member of the organisation, who attends whether named or not; `attendees` are members, and leaders of other organisations
+    (`GET /api/v1/meetings/guests`).
     """
 
     title: Annotated[str, msgspec.Meta(min_length=1, max_length=300)]
@@ -135,11 +136,12 @@ class MeetingPage(msgspec.Struct, frozen=True):
 
 
 class AttendeeView(msgspec.Struct, frozen=True):
-    """What a person answered for the newest revision is for whoever manages the meeting, and for himself."""
+    """What a person answered for the newest revision is for whoever manages the meeting, and for himself. `organisation`: a guest's, null for members."""
 
     person: str
     name: str
     position: str
+    organisation: str | None
     answer: Answer | None
     answered_at: str | None
     reason: str
@@ -187,6 +189,15 @@ class MeetingView(MeetingLine, frozen=True):
     conflicts: list[ConflictView]
 
 
+class GuestView(msgspec.Struct, frozen=True):
+    """A leader of another organisation of this installation."""
+
+    id: str
+    name: str
+    position: str
+    organisation: str
+
+
 class FeedAddress(msgspec.Struct, frozen=True):
     """Whoever knows `url` reads the calendar: it is for the person's own calendar application."""
 
@@ -211,11 +222,12 @@ def _line(shown: Shown) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _attendee(one: AttendeeRow, sequence: int, *, whole: bool) -> AttendeeView:
+def _attendee(one: AttendeeRow, sequence: int, home: str, *, whole: bool) -> AttendeeView:
     answer = one.answer_for(sequence)
     counts = whole and answer is not Answer.NONE
     return AttendeeView(
-        person=one.person, name=one.name, position=one.position, answer=answer if whole else None, answered_at=iso_or_none(one.answered_us) if counts else None,
+        person=one.person, name=one.name, position=one.position, organisation=None if one.organisation == home else one.organisation_name,
+        answer=answer if whole else None, answered_at=iso_or_none(one.answered_us) if counts else None,
         reason=one.reason if counts else "", substitute=one.substitute if counts else None, substitute_for=one.substitute_for,
         came_at=iso_or_none(one.came_us) if whole else None,
     )  # fmt: skip
@@ -264,6 +276,21 @@ async def listing(
     )
 
 
+@get(
+    "/api/v1/meetings/guests",
+    operation_id="findGuests",
+    summary="Leaders of other organisations who may be invited",
+    tags=_TAGS,
+    opt=_CALLERS,
+)
+async def guests(
+    actor: Given[Actor], meetings: Given[MeetingService], words: Annotated[str, QueryParameter(name="query", min_length=2, max_length=100)]
+) -> list[GuestView]:  # fmt: skip
+    """By words of name, position or organisation, with or without marks; fifty at most."""
+    rows = await meetings.guests(actor, words)
+    return [GuestView(row["id"], row["name"], row["position"], row["organisation"]) for row in rows]
+
+
 @get("/api/v1/meetings/{meeting:str}", operation_id="readMeeting", summary="One meeting", tags=_TAGS, opt=_READERS)
 async def read(
     meeting: Id, actor: Given[Actor], meetings: Given[MeetingService], meeting_papers: Given[PaperService]
@@ -272,7 +299,8 @@ async def read(
     shown = await meetings.show(actor, meeting)
     row, managed = shown.row, bool(shown.row["managed"])
     views = {
-        one.person: _attendee(one, row["shown"], whole=managed or one.person == actor.id) for one in shown.attendees
+        one.person: _attendee(one, row["shown"], row["organisation"], whole=managed or one.person == actor.id)
+        for one in shown.attendees
     }
     return MeetingView(
         **_line(shown), uid=row["uid"], chair=shown.details.chair, agenda=shown.details.agenda, asked=shown.details.asked, note=row["note"],
@@ -377,7 +405,7 @@ async def fetch_invitation(meeting: Id, actor: Given[Actor], meetings: Given[Mee
 )
 async def export(meeting: Id, actor: Given[Actor], meetings: Given[MeetingService]) -> Response[bytes]:
     row, attendees, told = await meetings.course(actor, meeting)
-    return _file(report.table(row.sequence, attendees, told), "text/csv", "attendance.csv")
+    return _file(report.table(row, attendees, told), "text/csv", "attendance.csv")
 
 
 def _file(body: bytes, media_type: str, name: str) -> Response[bytes]:
@@ -537,6 +565,6 @@ async def fetch_calendar(
 
 
 HANDLERS: list[Any] = [
-    convene, listing, read, change, cancel, answer, check_in, fetch_invitation, export, put_paper, manifest, page, fetch_paper, open_calendar, standing,
+    convene, listing, guests, read, change, cancel, answer, check_in, fetch_invitation, export, put_paper, manifest, page, fetch_paper, open_calendar, standing,
     end_calendar, fetch_calendar,
 ]  # fmt: skip

@@ -5,7 +5,9 @@ them, so of two changes at once one is refused, and an answer that meets a chang
 """
 
 import hashlib
+import unicodedata
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -48,6 +50,7 @@ from server.webhooks import service as webhooks
 from server.wire import iso
 
 WITHDRAWN = "withdrawn"
+_MOST_GUESTS = 10_000
 
 
 class MeetingAnswer(msgspec.Struct, frozen=True):
@@ -98,7 +101,7 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 class MeetingService:
-    """Meetings of one organisation at a time: the actor's."""
+    """Meetings of the actor's organisation, and those of others that he is invited to."""
 
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db = db
@@ -114,8 +117,8 @@ class MeetingService:
         )
         managed = any(row["managed"] for row in rows)
         silent = await queries.silent(self._db, actor.organisation, now_us - LATE_US) if managed else {}
-        wanted = any(people_in(*_sides(row)) for row in rows if row["before"])
-        names = await queries.names(self._db, actor.organisation) if wanted else {}
+        wanted = {person for row in rows if row["before"] for person in people_in(*_sides(row))}
+        names = await queries.names(self._db, sorted(wanted))
         return [_shown(row, now_us, names, silent.get(row["id"], 0) if row["managed"] else None) for row in rows]
 
     async def show(self, actor: Actor, meeting: str) -> Shown:
@@ -131,18 +134,30 @@ class MeetingService:
             whose = None if row["managed"] else actor.id
             conflicts = await queries.conflicts(self._db, queries.meeting_of(row), whose)
         names = {one.person: one.name for one in everybody}
-        if row["before"] and people_in(*_sides(row)) - names.keys():
-            names = await queries.names(self._db, actor.organisation)
         shown = _shown(row, now_us, names, silent)
-        organisation = await queries.organisation_name(self._db, actor.organisation)
+        organisation = await queries.organisation_name(self._db, row["organisation"])
         found = [_conflict(one, names, own=one["person"] == actor.id) for one in conflicts]
         return msgspec.structs.replace(shown, attendees=on, conflicts=found, organisation=organisation)
 
     async def course(self, actor: Actor, meeting: str) -> tuple[MeetingRow, list[AttendeeRow], dict[str, Course]]:
         """The list and what became of the notices of the newest revision, a person each. Raises: Refused("not-found")."""
         row = await self.managed(actor, meeting)
-        told = await courses(self._db, row.organisation, about(row.id), row.sequence + 1)
-        return row, await queries.attendees(self._db, meeting), told
+        attendees = await queries.attendees(self._db, meeting)
+        told: dict[str, Course] = {}
+        for organisation in sorted({one.organisation for one in attendees}):
+            told |= await courses(self._db, organisation, about(row.id), row.sequence + 1)
+        return row, attendees, told
+
+    async def guests(self, actor: Actor, query: str) -> list[Row]:
+        """Leaders of other organisations of this installation whose name, position or organisation has the words of `query`; fifty at most."""
+        words = _plain(query).split()
+        rows = await queries.guests(self._db, actor.organisation, _MOST_GUESTS)
+        found = (
+            row
+            for row in rows
+            if all(word in _plain(f"{row['name']} {row['position']} {row['organisation']}") for word in words)
+        )
+        return list(islice(found, 50))
 
     async def get(self, actor: Actor, meeting: str, reads: Reads | None = None) -> Row:
         """Raises: Refused("not-found")."""
@@ -319,7 +334,7 @@ class MeetingService:
             if given.answer is Answer.DECLINE and mine.substitute_for is not None and await _sent(tx, row.id, mine):
                 await queries.unanswer(tx, meeting, mine.substitute_for)
                 await tell(tx, row, [mine.substitute_for], NoticeKind.MEETING_REMINDER, urgency, details.title, now_us)
-            await settle(tx, organisation=row.organisation, about=about(row.id), people=[actor.id], now_us=now_us)
+            await settle(tx, organisation=actor.organisation, about=about(row.id), people=[actor.id], now_us=now_us)
             if row.organiser not in {None, actor.id} and given.answer is not Answer.ATTEND:
                 await tell(
                     tx, row, [str(row.organiser)], NoticeKind.MEETING_ANSWERED, min(1, urgency_of(0, now_us, row.starts_us)), details.title, now_us,
@@ -346,7 +361,7 @@ class MeetingService:
         if chosen is None:
             return
         known = await queries.attendee(tx, row.id, chosen)
-        if (known is not None and known.last is None) or chosen not in await queries.members(tx, row.organisation):
+        if (known is not None and known.last is None) or chosen not in await queries.members(tx, mine.organisation):
             raise Refused("answer-invalid", reason="substitute")
         await queries.invite(tx, row.id, chosen, mine.person)
         await queries.unanswer(tx, row.id, chosen)
@@ -400,10 +415,12 @@ async def tell(
     subject: str | None = None,
 ) -> None:
     """In the caller's transaction. `subject`: what it supersedes, else what was said of the meeting; worth nothing once that has started."""
+    homes = await queries.organisations_of(tx, people)
+    # A guest is told as his own organisation arranges it: its policy, its duty officer, and its clerks where the sender is a stranger there.
     notices = [
         NewNotice(
-            organisation=row.organisation, person=person, kind=kind, urgency=urgency, about=subject or about(row.id), expires_us=row.starts_us,
-            revision=row.sequence + 1, headline=title, sender=row.organiser,
+            organisation=homes[person], person=person, kind=kind, urgency=urgency, about=subject or about(row.id), expires_us=row.starts_us,
+            revision=row.sequence + 1, headline=title, sender=row.organiser if homes[person] == row.organisation else None,
         )
         for person in people
     ]  # fmt: skip
@@ -423,7 +440,7 @@ async def remind(tx: Transaction, asked: Remind, now_us: int) -> None:
         return
     details = await queries.revision(tx, row.id, row.sequence)
     on = [one for one in await queries.attendees(tx, row.id) if one.last is None]
-    running = await chased(tx, row.organisation, about(row.id))
+    running = {person for one in {one.organisation for one in on} for person in await chased(tx, one, about(row.id))}
     silent = [one.person for one in on if one.answer_for(row.sequence) is Answer.NONE and one.person not in running]
     urgency = urgency_of(details.urgency, now_us, row.starts_us)
     await tell(tx, row, silent, NoticeKind.MEETING_REMINDER, urgency, details.title, now_us)
@@ -474,8 +491,16 @@ async def _sent(tx: Reads, meeting: str, substitute: AttendeeRow) -> bool:
 
 
 async def _known(tx: Reads, organisation: str, details: Details) -> None:
-    if not set(details.attendees) <= (await queries.members(tx, organisation)).keys():
-        raise Refused("attendee-unknown")
+    """Members of the organisation, one of whom is in the chair, and leaders of others."""
+    for one in set(details.attendees) - (await queries.members(tx, organisation)).keys():
+        if one == details.chair or not await queries.is_guest(tx, organisation, one):
+            raise Refused("attendee-unknown")
+
+
+def _plain(text: str) -> str:
+    """Without case and marks: what is typed on a phone finds what was recorded with all of its marks."""
+    bare = unicodedata.normalize("NFD", text.casefold().replace("đ", "d"))
+    return "".join(letter for letter in bare if not unicodedata.combining(letter))
 
 
 async def _settled(tx: Transaction, once: Once, row: MeetingRow, urgency: int, *, short_notice: bool = False) -> bytes:

@@ -104,7 +104,7 @@ BODIES: dict[str, Any] = {
     "openDossier": {"reference": "x", "step": "received", "unit": "dia-chinh"},
     "advanceDossier": {"sequence": 0, "step": "processing", "unit": "dia-chinh"},
 }  # fmt: skip
-QUERIES = {"findAgencies": {"query": "BIMAT"}}
+QUERIES = {"findAgencies": {"query": "BIMAT"}, "findGuests": {"query": "BIMAT"}}
 MULTIPART = {"putPaper", "takeInDocument", "replaceDocument", "validateFile", "putSignatureImage", "putSealImage"}
 
 # Operations by what their ids are: those of the calling device or person alone, of an organisation, of nobody.
@@ -130,7 +130,7 @@ LISTS = {
     "readOverview",
     "announce", "putUnit", "listUnits", "openDossier", "readReport", "exportReport", "drawChart",
     "listArrivals", "giveDirective", "listDirectives", "listDirectiveUnits",
-    "conveneMeeting", "listMeetings",
+    "conveneMeeting", "listMeetings", "findGuests",
     "giveAuthority", "listAuthority",
     "listAwaitingDevices", "listPeople", "listClients", "listDocuments", "readInbox", "readChanges", "readSealQueue", "listPendingCredentials", "listCredentials", "listWebhooks",
     "createPerson", "createClient", "registerWebhook", "takeInDocument", "carryVoucher", "validateFile", "findAgencies", "putSealImage", "deleteSealImage",

@@ -169,6 +169,65 @@ async def test_who_is_taken_off_keeps_his_last_revision_and_nobody_else_sees_the
 
 
 @pytest.mark.asyncio
+async def test_a_leader_of_another_organisation_is_a_guest_in_all_of_it(db):
+    """Invited, told and asked as his own organisation arranges it; its others see nothing, and he sees no more than an attendee (C1)."""
+    await seed(db)
+    aide, keeper = "7" * 32, "8" * 32
+
+    async def neighbours(tx):
+        for one in (aide, keeper):
+            await tx.execute(
+                "INSERT INTO people (id, organisation, name, position, authority_line, state, locale, created_us) VALUES ($1, 'o2', $2, 'Chuyên viên', '', 'active', 'vi', 1)",
+                one, f"Người {one[0]}",
+            )  # fmt: skip
+        await tx.execute("UPDATE people SET name = 'Đặng Văn Mẫu', position = 'Chủ tịch' WHERE id = $1", STRANGER)
+        for one, role in ((STRANGER, "leader"), (keeper, "clerk")):
+            await tx.execute(
+                "INSERT INTO roles (person, role, granted_by, granted_us) VALUES ($1, $2, 'x', 1)", one, role
+            )
+
+    await db.transact(neighbours)
+    room = Room(db)
+    assert await refusal(room.service.convene(STAFF, plan(attendees=(aide,)), None, once())) == "attendee-unknown"
+    assert await refusal(room.service.convene(STAFF, plan(chair=STRANGER), None, once())) == "attendee-unknown"
+    for words, count in (("dang van", 1), ("CHỦ TỊCH mẫu", 1), ("xa mau", 1), ("người 7", 0), ("Người c", 0)):
+        assert len(await room.service.guests(STAFF, words)) == count, words
+    await room.convened(attendees=(FIRST, STRANGER))
+    guest, neighbour = person(STRANGER, "o2"), Actor("person", keeper, "o2", frozenset({Role.CLERK}))
+    rows = await db.fetch_all("SELECT person, organisation, sender FROM notices ORDER BY person")
+    assert {(row["person"], row["organisation"], row["sender"]) for row in rows} == {
+        (CHAIR, "o1", ORGANISER),
+        (FIRST, "o1", ORGANISER),
+        (STRANGER, "o2", None),
+    }
+    seen = await room.service.show(guest, room.id)
+    assert (bool(seen.row["managed"]), seen.organisation, seen.silent) == (False, "Xã Mẫu", None)
+    assert {one.person: one.organisation for one in seen.attendees} == {CHAIR: "o1", FIRST: "o1", STRANGER: "o2"}
+    assert [one.row["id"] for one in await room.service.listing(guest, after=(-1, 0, ""), limit=5)] == [room.id]
+    for who in (neighbour, person(aide, "o2")):
+        assert await refusal(room.service.show(who, room.id)) == "not-found"
+    for deed in (room.service.managed(guest, room.id), room.service.managed(neighbour, room.id)):
+        assert await refusal(deed) == "not-found"
+    # His substitute is of his own body (MTG-6), who then attends as he would have.
+    for chosen, code in ((SPARE, "answer-invalid"), (aide, "")):
+        given_ = AnswerGiven(0, Answer.SUBSTITUTE, "", chosen)
+        assert await refusal(room.service.answer(guest, room.id, given_, once())) == code
+    assert await refusal(room.service.answer(person(aide, "o2"), room.id, AnswerGiven(0, Answer.ATTEND), once())) == ""
+    assert await room.on() == {CHAIR: "", FIRST: "", STRANGER: "substitute", aide: "attend"}
+    assert {row["state"] for row in await room.notices(STRANGER)} == {"settled"}
+    assert (await room.service.show(STAFF, room.id)).silent == 2
+    assert await room.change(0, attendees=(FIRST, STRANGER), place="Phòng B") == ""
+    assert [row["kind"] for row in await room.notices(STRANGER)][-1] == "meeting_changed"
+    _, everybody, told = await room.service.course(STAFF, room.id)
+    assert told.keys() == {one.person for one in everybody}
+    assert await room.change(1, attendees=(FIRST,), place="Phòng B") == ""
+    gone = await room.service.show(guest, room.id)
+    assert (gone.state, [one.person for one in gone.attendees]) == ("withdrawn", [STRANGER])
+    changes = (await room.service.show(STAFF, room.id)).changes
+    assert [(one.field, one.before) for one in changes] == [("attendees", "Đặng Văn Mẫu")]
+
+
+@pytest.mark.asyncio
 async def test_a_substitute_is_asked_himself_and_goes_with_whom_he_stands_for(db):
     await seed(db)
     room = Room(db)

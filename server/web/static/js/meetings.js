@@ -62,11 +62,11 @@ const one = ({ signal, go, main, deeds, id }) => live(signal, () => read(`/api/v
   if (found.state === "withdrawn") purge(id).catch(() => {});
   const link = (/** @type {string} */ what) => h("a", { class: "plain", href: `#/m/${id}/${what}` }, t(`m_${what}`));
   const attend = () => sent(() => post(`/api/v1/meetings/${id}/answer`, { sequence: found.sequence, answer: "attend" }, { tries: 3 }), () => go(`#/m/${id}`));
-  const line = (/** @type {any} */ { person, name, position, answer, reason, came_at: came }) => {
+  const line = (/** @type {any} */ { person, name, position, organisation, answer, reason, came_at: came }) => {
     const tick = h("input", { type: "checkbox", checked: came, onchange: () => sent(() => post(`/api/v1/meetings/${id}/attendance`, { people: [person], came: tick.checked })) });
     return h(
       "div", { class: "line" },
-      h("div", { class: "grow" }, outside(name, "who"), h("div", { class: "soft" }, outside(position), answer !== null && [" · ", t(`m_${answer}`)], reason && [": ", outside(reason)])),
+      h("div", { class: "grow" }, outside(name, "who"), h("div", { class: "soft" }, outside(position), organisation && [" · ", outside(organisation)], answer !== null && [" · ", t(`m_${answer}`)], reason && [": ", outside(reason)])),
       found.managed && Date.parse(found.starts_at) - 2 * HOUR < now() && h("label", { class: "tickline" }, tick, t("mCame")),
     );
   };
@@ -161,15 +161,28 @@ async function plan({ signal, go, main, deeds, id, what }) {
   const people = await every("/api/v1/people", signal);
   /** @type {any} */
   const old = what ? await read(`/api/v1/meetings/${id}`, { signal }) : { attendees: [] };
-  const named = old.attendees.filter((/** @type {any} */ one) => !one.substitute_for).map((/** @type {any} */ { person }) => person);
+  const invited = old.attendees.filter((/** @type {any} */ one) => !one.substitute_for);
+  const named = invited.map((/** @type {any} */ { person }) => person);
+  people.push(...invited.filter((/** @type {any} */ one) => one.organisation).map((/** @type {any} */ { person, ...rest }) => ({ ...rest, id: person })));
+  const tick = (/** @type {any} */ { id: value, name, position, organisation }, on = named.includes(value)) =>
+    h("label", { class: "tickline" }, h("input", { type: "checkbox", name: "attendees", value, checked: on }), outside([name, position, organisation].filter(Boolean).join(" · ")));
+  const list = h("fieldset", {}, h("legend", {}, t("m_attendees")), people.map((one) => tick(one)));
+  const found = h("div", { class: "lines", role: "status" });
+  let asked = "";
+  // A guest is found by name, position or agency; a tap puts him on the list.
+  const search = h("input", { type: "search", oninput: async () => {
+    asked = search.value.trim();
+    const query = asked;
+    const guests = query.length < 2 ? [] : await read(`/api/v1/meetings/guests?query=${encodeURIComponent(query)}`, { signal });
+    if (query === asked) fill(found, guests.map((/** @type {any} */ one) => h("button", { class: "line", type: "button", onclick: (/** @type {any} */ { currentTarget }) => { list.append(tick(one, true)); currentTarget.remove(); } }, icon("plus"), outside(`${one.name} · ${one.position} · ${one.organisation}`))));
+  } });
   const control = (/** @type {string} */ name) =>
     name === "chair" ? chooser(people, old.chair)
     : name.endsWith("_at") ? h("input", { name, type: "datetime-local", value: what && new Date(Date.parse(old[name]) + 7 * HOUR).toISOString().slice(0, 16) })
     : h("textarea", { name, rows: "1" }, old[name]);
   const form = h(
     "form", { class: "facts" }, ["title", "place", "starts_at", "ends_at", "chair", "agenda", "asked"].map((name) => field(t(`m_${name}`), control(name))),
-    h("fieldset", {}, h("legend", {}, t("m_attendees")), people.map(({ id: value, name, position }) =>
-      h("label", { class: "tickline" }, h("input", { type: "checkbox", name: "attendees", value, checked: named.includes(value) }), outside(`${name} · ${position}`)))),
+    list, field(t("mGuests"), search), found,
   );
   const act = async () => {
     const given = new FormData(form);

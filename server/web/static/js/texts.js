@@ -500,6 +500,7 @@ const TEXTS = {
   m_cancel: ["Hủy họp", "Cancel it"],
   m_cancelled: ["Đã hủy", "Cancelled"],
   m_withdrawn: ["Thôi mời", "Not invited"],
+  mGuests: ["Mời lãnh đạo cơ quan khác", "Invite leaders of other agencies"],
   mSent: ["Xong", "Done"],
   mShort: ["Đã gửi. Mời sát ngày hơn quy định của cơ quan.", "Sent, at shorter notice than the agency's rule."],
   mReason: ["Lý do", "Reason"],

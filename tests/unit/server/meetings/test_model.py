@@ -170,11 +170,19 @@ def test_no_log_says_the_address_of_a_feed() -> None:
 def test_a_spreadsheet_runs_nothing_of_a_list_and_old_answers_are_none() -> None:
     """CSV (RFC 4180) of what people wrote: a cell that looks like a formula is a text."""
     rows = [
-        msgspec.structs.replace(ATTENDEE, name='=HYPERLINK("http://x")', answer=Answer.DECLINE, answered=3, answered_us=NOW, reason="-1+1,\"'"),
-        msgspec.structs.replace(ATTENDEE, person="b", name="@b", answer=Answer.ATTEND, answered=2, answered_us=NOW, reason="cũ"),
+        msgspec.structs.replace(ATTENDEE, name='=HYPERLINK("http://x")', organisation="o1", organisation_name="Xã Mẫu", answer=Answer.DECLINE, answered=3, answered_us=NOW, reason="-1+1,\"'"),
+        msgspec.structs.replace(ATTENDEE, person="b", name="@b", answer=Answer.ATTEND, answered=2, answered_us=NOW, reason="cũ", position="Chủ tịch", organisation="o2", organisation_name="Xã Bạn"),
         msgspec.structs.replace(ATTENDEE, person="c", name="đã thôi", last=2),
     ]  # fmt: skip
     told = {"a": Course(NOW, NOW + SECOND_US, None)}
-    first, second = list(csv.reader(io.StringIO(report.table(3, rows, told).decode("utf-8-sig"))))[1:]
+    first, second = list(
+        csv.reader(
+            io.StringIO(
+                report.table(msgspec.structs.replace(MEETING, organisation="o1", sequence=3), rows, told).decode(
+                    "utf-8-sig"
+                )
+            )
+        )
+    )[1:]
     assert first == ["'=HYPERLINK(\"http://x\")", "", "18/11/2026 18:07:00", "18/11/2026 18:07:01", "", "Vắng mặt", "18/11/2026 18:07:00", "'-1+1,\"'", "", "", ""]  # fmt: skip
-    assert second == ["'@b", *[""] * 4, "Chưa trả lời", *[""] * 5]
+    assert second == ["'@b", "Chủ tịch, Xã Bạn", *[""] * 3, "Chưa trả lời", *[""] * 5]
