@@ -33,7 +33,7 @@ _PAUSE_S: Final = 1.0
 class Stream:
     """What one client was told, and what there is."""
 
-    __slots__ = ("_clock", "_now", "_told", "_until_us", "_woken", "device", "ended", "id", "organisation", "person")
+    __slots__ = ("_clock", "_now", "_told", "_woken", "device", "ended", "id", "organisation", "person", "until_us")
 
     def __init__(self, actor: Actor, told: Places | None, until_us: int, clock: Clock) -> None:
         assert actor.device is not None
@@ -42,7 +42,7 @@ class Stream:
         self.ended = False
         self._told = told
         self._now = Places() if told is None else told
-        self._until_us = until_us
+        self.until_us = until_us
         self._clock = clock
         self._woken = asyncio.Event()
 
@@ -66,7 +66,7 @@ class Stream:
     async def next(self) -> bytes:
         """The next bytes for the client, empty at the end: when its token ends, or when it was ended."""
         while True:
-            left_s = (self._until_us - self._clock.now_us()) / 1e6
+            left_s = (self.until_us - self._clock.now_us()) / 1e6
             if self.ended or left_s <= 0:
                 return b""
             self._woken.clear()
@@ -151,9 +151,7 @@ class Hub:
     async def _begin(self, stream: Stream, told: Places | None) -> None:
         """It is among the streams already: what is committed while this reads comes to it as well."""
         now_us = self._clock.now_us()
-        await self._db.transact(
-            lambda tx: queries.open_stream(tx, stream.id, stream.device, stream._until_us, now_us)  # noqa: SLF001 - of this module
-        )
+        await self._db.transact(lambda tx: queries.open_stream(tx, stream.id, stream.device, stream.until_us, now_us))
         places = (await queries.places(self._db, [stream.person])).get(stream.person, Places())
         seq = (await queries.last_changes(self._db, [stream.organisation])).get(stream.organisation, 0)
         self._organisations.setdefault(stream.organisation, seq)

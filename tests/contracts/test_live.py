@@ -225,7 +225,7 @@ async def test_redis_killed_and_emptied_under_load_loses_nothing(two, db_url, re
     writer = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _WRITER, db_url, redis_server.url, ANNA, stdin=asyncio.subprocess.PIPE
     )
-    rounds = 60
+    rounds = 40
     try:
         writer.stdin.write(b"x\n" * rounds)
         writer.stdin.close()

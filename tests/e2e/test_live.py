@@ -19,7 +19,7 @@ from server.wiring import Wiring
 from tests.fakes.live import LONG, PATH
 from tests.fakes.stack import ORGANISATION, ORIGIN, UNLIMITED, Caller, Stack
 
-STREAMS = 150
+STREAMS = 140
 HOST = ORIGIN.removeprefix("http://")
 HOATOC = (sys.executable, "-c", "from server.cli import main; main()")
 
