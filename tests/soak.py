@@ -73,6 +73,7 @@ def parts(rounds: int, seconds: int, seed: int, cluster: PostgresCluster) -> dic
         "group_commit": lambda base: asyncio.to_thread(
             _pytest, base, "tests/faults/test_group_commit.py", rounds, seed
         ),
+        "directives": lambda base: asyncio.to_thread(_pytest, base, "tests/contracts/test_directives.py", rounds, seed),
         "meetings": lambda base: asyncio.to_thread(_pytest, base, "tests/contracts/test_meetings.py", rounds, seed),
     }
     for name in ("tunnel", "layout"):

@@ -206,6 +206,7 @@ NAME = "Hoàng Yến Chim Mẫu"
 CANARY_PIN = "83920174"
 MEETING, PLACE = "Họp CHIMSƠNCA về phân công", "Phòng CHIMSẺ tầng hai"
 ARRIVED = "Về việc CHIMĐẠIBÀNG phối hợp"
+ORDERED, WORD = "Giao CHIMSÁO chủ trì", "Phòng CHIMCÔNG đã có dự thảo"
 PHONE, EMAIL = "+84938201746", "chim.mau@hop-thu.example.vn"
 REASON = 'chim\r\n\x1b[31m{"event": "forged"}\u2028'
 
@@ -282,6 +283,17 @@ async def _taken_in(stack: Stack, clerk: Caller) -> None:
     await clerk.call("POST", f"{path}/return", expect=200, json={"reason": "Gửi nhầm nơi nhận"})
 
 
+async def _direct(leader: Caller, clerk: Caller, document: str) -> None:
+    """A direction on a document that was issued, with a report and what goes wrong."""
+    body = {"document": document, "text": ORDERED, "lead": clerk.person}
+    path = f"/api/v1/directives/{(await leader.json('POST', '/api/v1/directives', expect=201, json=body))['id']}"
+    report = {"sequence": 0, "state": "in_work", "word": WORD}
+    await clerk.call("POST", f"{path}/reports", expect=200, json=report)
+    await clerk.call("POST", f"{path}/reports", expect=400, json=report | {"progress": 400})
+    assert (await leader.json("GET", path))["lines"][0]["word"] == WORD
+    await leader.call("POST", f"{path}/withdrawal", expect=200, json={"sequence": 0, "reason": ORDERED})
+
+
 class Recorder:
     """Every answer of a stack's client."""
 
@@ -354,6 +366,7 @@ async def test_no_secret_leaves(tmp_path: Path, capfd: pytest.CaptureFixture[str
             await leader.call("POST", f"/api/v1/documents/{other}/return", expect=200, json={"reason": REASON})
             feed_secret = await _meet(stack, leader, clerk)
             await _taken_in(stack, clerk)
+            await _direct(leader, clerk, document)
             metrics = (await stack.http.get("/metrics")).content
             await asyncio.sleep(1.5)
             audit = [
@@ -380,7 +393,7 @@ async def test_no_secret_leaves(tmp_path: Path, capfd: pytest.CaptureFixture[str
     tokens = [leader.access, clerk.access, stack.qlvb.access]
     keys = [key.private_numbers().private_value.to_bytes(32, "big") for key in (leader.approval, clerk.approval)]
     everywhere = (CANARY_PIN, "49302817", *tokens, *keys)
-    rooms = (MEETING, PLACE, ARRIVED, PHONE, EMAIL, feed_secret)
+    rooms = (MEETING, PLACE, ARRIVED, ORDERED, WORD, PHONE, EMAIL, feed_secret)
     outputs = {
         "log": (log, (*everywhere, *rooms, TITLE, NAME, "canary-push-token", "CHIM-MAU")),
         "metrics": (metrics, (*everywhere, *rooms, TITLE, NAME)),
