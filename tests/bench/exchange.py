@@ -3,7 +3,8 @@
 `exchange-write` and `exchange-read` of a 50 MB PDF against the bare work that no reader or writer can avoid (deflate or copy,
 base64, SHA-256 in memory); `exchange-memory` is the peak of both over the attachment's size. `exchange-build-2MB` against lxml with the whole
 packet as a tree, `exchange-parse-2MB` against lxml on the skeleton, base64 and inflate. `exchange-agencies-*` of a list as long as the
-nation's: taken over against `executemany` of the same rows, one keystroke against a scan.
+nation's: taken over against `executemany` of the same rows, one keystroke against a scan. `exchange-drain-100kB`: packets a second that a worker sends
+to the stand-in (a process of its own) after an outage, against 50; beside it the CPU time of both for each.
 """
 
 import asyncio
@@ -33,7 +34,8 @@ from server.exchange.directory.changes import changes
 from server.exchange.directory.service import AgencyDirectory
 from server.exchange.model import DocumentPacket, MessageHeader, Organisation
 from server.exchange.xmlread import NAMESPACE
-from tests.bench.measure import Row, at_most, medians_ms, medians_ms_async, show, times_faster
+from tests.bench.measure import Row, at_least, at_most, medians_ms, medians_ms_async, show, times_faster
+from tests.faults.exchange_loops import outage
 
 SIZE = 50 << 20
 SMALL = 2 << 20
@@ -250,12 +252,21 @@ async def agency_rows(folder: Path) -> list[Row]:
     return made
 
 
+async def drain_rows(folder: Path) -> Iterator[Row]:
+    runs = [await outage(folder / f"drain{turn}", documents=200, hours=0.05, seed=turn) for turn in range(ROUNDS)]
+    rate, cpu_ms, axis_ms = (
+        statistics.median(float(str(run[name])) for run in runs) for name in ("drain_per_s", "drain_cpu_ms_each", "axis_cpu_ms_each")
+    )  # fmt: skip
+    return iter([at_least("exchange-drain-100kB", rate, 50, "packets/s", 1, cpu_ms=cpu_ms, axis_cpu_ms=axis_ms)])
+
+
 def rows() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         yield from small_rows(folder)
         yield from large_rows(folder)
         yield from asyncio.run(agency_rows(folder))
+        yield from asyncio.run(drain_rows(folder))
 
 
 if __name__ == "__main__":

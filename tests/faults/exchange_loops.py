@@ -126,7 +126,7 @@ async def outage(
     """An axis that is away for days (D3): documents with a follow-up each wait, three restarts between, then it comes back in part and whole.
 
     The outage passes by the clock; the drain is real, with the product's worker. Figures: probes a minute while it was away, memory
-    before and after, packets a second of the drain with the CPU time that this process spent on each (the axis is its own process).
+    before and after, packets a second of the drain with the CPU time that this process and the axis, its own process, spent on each.
     """
     random.seed(seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -158,14 +158,16 @@ async def outage(
                 await house.exchange.poll(kind)
             await _rounds(house)
         gate.share = 1.0
+        axis_s = _cpu_s(process.pid)
         drained = await _drained(house, documents, clock)
+        axis_ms = 1000 * (_cpu_s(process.pid) - axis_s) / max(int(drained["drained"]), 1)
         async with httpx2.AsyncClient(trust_env=False, timeout=120) as http:
             packets = (await http.get(f"{url}/_oracle")).json()["packets"]
         minutes = collections.Counter(at // 60_000_000 for at in probes)
         return {
             **verdict(packets, heads), "disordered": _disordered(packets), "unsettled": await house.count("documents", "state = 'sealed'"),
             "hours": hours, "probes": len(probes), "most_probes_a_minute": max(minutes.values(), default=0),
-            "memory_grown_mib": round(grown_mib, 1), "size": size, **drained,
+            "memory_grown_mib": round(grown_mib, 1), "size": size, **drained, "axis_cpu_ms_each": round(axis_ms, 2),
         }  # fmt: skip
     finally:
         await gate.close()
@@ -241,7 +243,7 @@ async def _lane(house: House, lane: Lane) -> None:
         pass
 
 
-async def _drained(house: House, documents: int, clock: Shifted) -> dict[str, object]:
+async def _drained(house: House, documents: int, clock: Shifted) -> dict[str, float]:
     """Let the product's worker send all that waits, and say how fast."""
     clock.advance(3600)
     already = await house.count("outgoing_packets", "stage = 'accepted'")
@@ -280,6 +282,11 @@ def _disordered(packets) -> int:
         elif packet["sender"] == "X01" and packet["document_id"] not in seen:
             wrong += 1
     return wrong
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _resident_mib() -> float:
