@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.fuzz_corpus import kept
+
 ROOT = Path(__file__).resolve().parents[2]
 TARGETS = sorted((ROOT / "tests" / "fuzz").glob("*.py"))
 
@@ -22,3 +24,4 @@ def test_nothing_is_found_in_two_seconds(target: Path, tmp_path: Path) -> None:
 
 def test_there_are_targets() -> None:
     assert len(TARGETS) >= 11
+    assert all(kept(target.stem) for target in TARGETS), "a target's corpus is kept beside it"

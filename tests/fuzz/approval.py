@@ -7,7 +7,6 @@ verifies, and every accepted text is its own encoding (threats A10, C3).
 import contextlib
 import json
 import sys
-import tempfile
 from pathlib import Path
 
 import atheris
@@ -20,6 +19,7 @@ with atheris.instrument_imports(include=["signing.core"]):
     from signing.core.wire import ActivateRequest
 
 from signing import device
+from tests.fakes.fuzz_corpus import corpus
 
 VECTOR = json.loads((Path(__file__).resolve().parents[2] / "openapi" / "vectors" / "approval.json").read_text())
 KEY = device.new_key()
@@ -53,8 +53,5 @@ def one_input(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    seeds = Path(tempfile.mkdtemp(prefix="hoatoc-corpus-"))
-    for number, seed in enumerate(SEEDS):
-        (seeds / str(number)).write_bytes(seed)
-    atheris.Setup([*sys.argv, "-max_len=4000", str(seeds)], one_input)
+    atheris.Setup([*sys.argv, "-max_len=4000", corpus("approval", SEEDS)], one_input)
     atheris.Fuzz()

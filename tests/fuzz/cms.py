@@ -6,8 +6,6 @@
 
 import hashlib
 import sys
-import tempfile
-from pathlib import Path
 
 import atheris
 
@@ -17,6 +15,7 @@ with atheris.instrument_imports(include=["signing.pdf", "asn1crypto"]):
     from signing.pdf.validation import Indication, Trust, validate_cms
 
 from tests.fakes import pdf_signing
+from tests.fakes.fuzz_corpus import corpus
 
 TBS = hashlib.sha256(b"sample").digest()
 TRUST = Trust(roots=(pdf_signing.root().der,))
@@ -39,8 +38,5 @@ def one_input(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    seeds = Path(tempfile.mkdtemp(prefix="hoatoc-corpus-"))
-    for number, seed in enumerate(SEEDS):
-        (seeds / str(number)).write_bytes(seed)
-    atheris.Setup([*sys.argv, "-max_len=8000", str(seeds)], one_input)
+    atheris.Setup([*sys.argv, "-max_len=8000", corpus("cms", SEEDS)], one_input)
     atheris.Fuzz()

@@ -15,6 +15,7 @@ with atheris.instrument_imports(include=["server.exchange"]):
     from server.exchange import edxml
     from server.exchange.xmlread import Limits
 
+from tests.fakes.fuzz_corpus import corpus
 from tests.shared import SAMPLES
 
 FOLDER = Path(tempfile.mkdtemp(prefix="hoatoc-fuzz-"))
@@ -41,8 +42,5 @@ def one_input(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    seeds = Path(tempfile.mkdtemp(prefix="hoatoc-corpus-"))
-    for number, seed in enumerate(SEEDS):
-        (seeds / str(number)).write_bytes(seed)
-    atheris.Setup([*sys.argv, "-max_len=60000", str(seeds)], one_input)
+    atheris.Setup([*sys.argv, "-max_len=60000", corpus("edxml", SEEDS)], one_input)
     atheris.Fuzz()

@@ -16,6 +16,7 @@ with atheris.instrument_imports(include=["signing.pdf"]):
     from signing.pdf.prepare import prepare
 
 from tests.fakes import pdf_signing, pdfs
+from tests.fakes.fuzz_corpus import corpus
 
 FOLDER = Path(tempfile.mkdtemp(prefix="hoatoc-fuzz-"))
 PARENT, CHILD, HONEST = FOLDER / "parent.pdf", FOLDER / "child.pdf", FOLDER / "honest.pdf"
@@ -40,7 +41,6 @@ def one_input(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    seeds = Path(tempfile.mkdtemp(prefix="hoatoc-corpus-"))
-    (seeds / "honest").write_bytes(HONEST.read_bytes()[len(HEAD) :])
-    atheris.Setup([*sys.argv, "-max_len=80000", str(seeds)], one_input)
+    seeds = corpus("pdf_compare", [HONEST.read_bytes()[len(HEAD) :]])
+    atheris.Setup([*sys.argv, "-max_len=80000", seeds], one_input)
     atheris.Fuzz()

@@ -17,6 +17,7 @@ with atheris.instrument_imports(include=["signing.pdf"]):
     from signing.pdf.safety import inspect
 
 from tests.fakes import pdf_signing, pdfs
+from tests.fakes.fuzz_corpus import corpus
 
 FOLDER = Path(tempfile.mkdtemp(prefix="hoatoc-fuzz-"))
 PARENT, CHILD = FOLDER / "parent.pdf", FOLDER / "child.pdf"
@@ -38,8 +39,5 @@ def one_input(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    seeds = Path(tempfile.mkdtemp(prefix="hoatoc-corpus-"))
-    for number, seed in enumerate(SEEDS):
-        (seeds / str(number)).write_bytes(seed)
-    atheris.Setup([*sys.argv, "-max_len=60000", str(seeds)], one_input)
+    atheris.Setup([*sys.argv, "-max_len=60000", corpus("pdf_prepare", SEEDS)], one_input)
     atheris.Fuzz()

@@ -14,6 +14,7 @@ with atheris.instrument_imports(include=["signing.pdf"]):
     from signing.pdf.safety import inspect
 
 from tests.fakes import pdfs
+from tests.fakes.fuzz_corpus import corpus
 
 FILE = Path(tempfile.mkdtemp(prefix="hoatoc-fuzz-")) / "input.pdf"
 
@@ -27,15 +28,13 @@ def one_input(data: bytes) -> None:
             raise AssertionError(error.code) from error
 
 
-def corpus(folder: Path) -> Path:
-    """The small honest and hostile files, as seeds."""
-    for name, make in {**pdfs.HONEST, **pdfs.HOSTILE}.items():
-        if "bomb" not in name and name not in {"million-objects", "117-pages", "deep-tree", "deep-array"}:
-            (folder / name).write_bytes(make())
-    return folder
+def seeds() -> list[bytes]:
+    """The small honest and hostile files."""
+    large = {"million-objects", "117-pages", "deep-tree", "deep-array"}
+    made = {**pdfs.HONEST, **pdfs.HOSTILE}.items()
+    return [make() for name, make in made if "bomb" not in name and name not in large]
 
 
 if __name__ == "__main__":
-    seeds = corpus(Path(tempfile.mkdtemp(prefix="hoatoc-corpus-")))
-    atheris.Setup([*sys.argv, str(seeds)], one_input)
+    atheris.Setup([*sys.argv, corpus("pdf_structure", seeds())], one_input)
     atheris.Fuzz()

@@ -17,6 +17,7 @@ with atheris.instrument_imports(include=["signing.pdf"]):
     from signing.pdf.validation import Indication, Trust, validate
 
 from tests.fakes import attacks, pdf_signing
+from tests.fakes.fuzz_corpus import corpus
 
 FILE = Path(tempfile.mkdtemp(prefix="hoatoc-fuzz-")) / "input.pdf"
 TRUST = Trust(roots=(pdf_signing.root().der,))
@@ -53,8 +54,5 @@ def one_input(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    seeds = Path(tempfile.mkdtemp(prefix="hoatoc-corpus-"))
-    for number, seed in enumerate(SEEDS):
-        (seeds / str(number)).write_bytes(seed)
-    atheris.Setup([*sys.argv, "-max_len=20000", str(seeds)], one_input)
+    atheris.Setup([*sys.argv, "-max_len=20000", corpus("pdf_validation", SEEDS)], one_input)
     atheris.Fuzz()

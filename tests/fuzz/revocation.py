@@ -5,8 +5,6 @@ issuer's own bytes alone (RFC 6960, RFC 5280; threats B4, D6).
 """
 
 import sys
-import tempfile
-from pathlib import Path
 
 import atheris
 
@@ -15,6 +13,7 @@ with atheris.instrument_imports(include=["signing.pdf", "asn1crypto"]):
     from signing.pdf.revocation import CertificateState, check_crl, check_ocsp, path_of, sources
 
 from tests.fakes import pdf_signing
+from tests.fakes.fuzz_corpus import corpus
 from tests.fakes.revocation import ocsp_answer, responder_for, revocation_list
 
 OWN, ABOVE = pdf_signing.leader(), pdf_signing.root()
@@ -49,8 +48,5 @@ def one_input(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    seeds = Path(tempfile.mkdtemp(prefix="hoatoc-corpus-"))
-    for number, seed in enumerate(SEEDS):
-        (seeds / str(number)).write_bytes(seed)
-    atheris.Setup([*sys.argv, "-max_len=8000", str(seeds)], one_input)
+    atheris.Setup([*sys.argv, "-max_len=8000", corpus("revocation", SEEDS)], one_input)
     atheris.Fuzz()

@@ -21,6 +21,7 @@ with atheris.instrument_imports(include=["signing.core"]):
 
 import msgspec
 
+from tests.fakes.fuzz_corpus import corpus
 from tests.fakes.signer import SignerHost
 
 HOST = SignerHost(Path(tempfile.mkdtemp(prefix="hoatoc-fuzz-")) / "signer")
@@ -67,8 +68,5 @@ def one_input(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    seeds = Path(tempfile.mkdtemp(prefix="hoatoc-corpus-"))
-    for number, seed in enumerate(SEEDS):
-        (seeds / str(number)).write_bytes(seed)
-    atheris.Setup([*sys.argv, "-max_len=4000", str(seeds)], one_input)
+    atheris.Setup([*sys.argv, "-max_len=4000", corpus("signer_wire", SEEDS)], one_input)
     atheris.Fuzz()

@@ -6,8 +6,6 @@
 
 import hashlib
 import sys
-import tempfile
-from pathlib import Path
 
 import atheris
 
@@ -18,6 +16,7 @@ with atheris.instrument_imports(include=["signing.pdf", "asn1crypto"]):
     from signing.pdf.timestamp import check_reply, timestamp_request
 
 from tests.fakes import pdf_signing
+from tests.fakes.fuzz_corpus import corpus
 
 IMPRINT = hashlib.sha256(b"sample").digest()
 NONCE = 77
@@ -40,8 +39,5 @@ def one_input(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    seeds = Path(tempfile.mkdtemp(prefix="hoatoc-corpus-"))
-    for number, seed in enumerate(SEEDS):
-        (seeds / str(number)).write_bytes(seed)
-    atheris.Setup([*sys.argv, "-max_len=8000", str(seeds)], one_input)
+    atheris.Setup([*sys.argv, "-max_len=8000", corpus("timestamp", SEEDS)], one_input)
     atheris.Fuzz()

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from signing import device
+from tests.fakes.fuzz_corpus import corpus
 
 VECTOR = json.loads((Path(__file__).resolve().parents[2] / "openapi" / "vectors" / "voucher.json").read_text())
 FOLDER = Path(tempfile.mkdtemp(prefix="hoatoc-fuzz-"))
@@ -59,8 +60,5 @@ def one_input(data: bytes) -> None:
 
 
 if __name__ == "__main__":
-    seeds = Path(tempfile.mkdtemp(prefix="hoatoc-corpus-"))
-    for number, seed in enumerate(SEEDS):
-        (seeds / str(number)).write_bytes(seed)
-    atheris.Setup([*sys.argv, "-max_len=4000", str(seeds)], one_input)
+    atheris.Setup([*sys.argv, "-max_len=4000", corpus("voucher", SEEDS)], one_input)
     atheris.Fuzz()
