@@ -362,18 +362,23 @@ class Neighbour:
 
 
 async def _killed(folder: Path, url: str, secret: str, number: int, point: str, rng: random.Random) -> int:
+    """One life of a worker that is killed, at a crash point or at any moment of its work; whether it died of that."""
+    at_work = folder / "at-work"
+    at_work.unlink(missing_ok=True)
     process = await _started(folder, url, secret, point, "--seal", str(number))
     if not point:
-        await asyncio.sleep(rng.uniform(0.5, 1.5))
+        while process.returncode is None and not at_work.exists():  # noqa: ASYNC110 - another process makes the file
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(rng.uniform(0, 0.5))
         if process.returncode is None:
             process.send_signal(signal.SIGKILL)
-    await asyncio.wait_for(process.wait(), 60)
+    await asyncio.wait_for(process.wait(), 300)
     return process.returncode == -signal.SIGKILL
 
 
 async def _worked(folder: Path, url: str, secret: str, point: str, *, until_quiet: bool) -> None:
     process = await _started(folder, url, secret, point, *(["--quiet"] if until_quiet else []))
-    assert await asyncio.wait_for(process.wait(), 120) == 0
+    assert await asyncio.wait_for(process.wait(), 1800) == 0
 
 
 async def _started(folder: Path, url: str, secret: str, point: str, *arguments: str) -> asyncio.subprocess.Process:
@@ -430,6 +435,7 @@ async def _child(folder: Path, url: str, secret: str, arguments: list[str]) -> N
     if "--seal" in arguments:
         await house.sealed(arguments[-1], receivers=("X02", "X03"))
     await db.transact(_leases_ended)
+    (folder / "at-work").touch()
     while True:
         await house.run()
         for kind in PacketKind:
