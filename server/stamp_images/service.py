@@ -9,11 +9,12 @@ from server.documents.model import Metadata, Placement
 from server.errors import Refused
 from server.identity.model import Actor
 from server.ids import new_id
-from server.pdftasks import LayoutOrder, Millimetres, SignerLook
+from server.pdftasks import LayoutOrder, SignerLook
 from server.pdfwork import PdfWork
 from server.stamp_images import queries
 from server.stamp_images.queries import ImageRow
 from server.storage import Blobs
+from signing.pdf.page_check import Millimetres
 from signing.pdf.stamp_image import Ink
 
 __all__ = ["StampImages"]

@@ -315,8 +315,8 @@ def pdfa(part: int = 2, conformance: str = "B") -> bytes:
     return pdf.classic()
 
 
-def object_streams() -> bytes:
-    pdf = Pdf("1.5")
+def object_streams(version: str = "1.5") -> bytes:
+    pdf = Pdf(version)
     vietnamese_page(pdf)
     return pdf.compressed()
 
@@ -495,6 +495,7 @@ HONEST: dict[str, Callable[[], bytes]] = {
     "pdfa-1b": lambda: pdfa(1),
     "pdfa-2b": pdfa,
     "object-streams": object_streams,
+    "pdf-2.0": lambda: object_streams("2.0"),
     "hybrid": hybrid,
     "rotated": rotated,
     "crop-and-unit": crop_and_unit,

@@ -102,6 +102,17 @@ def test_later_revisions_only_fill_their_field(plain: Path, tmp_path: Path) -> N
     assert [rect.created for rect in info.rects] == [False] * 3
 
 
+def test_a_file_of_pdf_2_keeps_its_version(tmp_path: Path) -> None:
+    """DOC-4: 1.7 is the least; the extension is of 1.7 alone (EN 319 142-1, 5.6)."""
+    parent, out = tmp_path / "in.pdf", tmp_path / "out.pdf"
+    parent.write_bytes(HONEST["pdf-2.0"]())
+    info = prepare(parent, fakes.request(), out)
+    added = out.read_bytes()[info.parent_length :]
+    assert b"/Version" not in added
+    assert b"/ESIC" not in added
+    fakes.qpdf_check(out)
+
+
 def test_reason_and_place_are_optional(plain: Path) -> None:
     _info, data = prepared(plain, reason="Phê duyệt", location="Hà Nội")
     signature = Document(data).head.dictionary(_value(data, "HT_SIG1"))
