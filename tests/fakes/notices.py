@@ -66,7 +66,7 @@ class House:
                     "INSERT INTO roles (person, role, granted_by, granted_us) VALUES ($1, $2, 'x', 1)", id_, role.value
                 )
             for number in range(devices):
-                await _device(tx, id_, f"{id_}-{number}")
+                await add_device(tx, id_, f"{id_}-{number}")
             if phone or email:
                 await tx.execute(
                     "INSERT INTO notice_settings (person, organisation, phone, email, updated_us) VALUES ($1, $2, $3, $4, 1)", id_, ORGANISATION, phone, email
@@ -184,7 +184,7 @@ class _Identity:
         )
 
 
-async def _device(tx: Transaction, person: str, id_: str) -> None:
+async def add_device(tx: Transaction, person: str, id_: str) -> None:
     await tx.execute(
         "INSERT INTO devices (id, person, organisation, session_key, session_jwk, approval_key, approval_jwk, label, platform, office, state, created_us, seen_us)"
         " VALUES ($1, $2, $3, $1, 'x', $1, 'x', '', 'android', 0, 'active', 1, 1)",
@@ -197,4 +197,4 @@ async def _device(tx: Transaction, person: str, id_: str) -> None:
 
 
 async def another_device(db: Database, person: str) -> None:
-    await db.transact(lambda tx: _device(tx, person, f"{person}-1"))
+    await db.transact(lambda tx: add_device(tx, person, f"{person}-1"))

@@ -20,13 +20,13 @@ from typing import Any
 from push.dispatcher import Dispatcher, LaneSettings
 from push.transports import open_fcm
 from server.clock import SystemClock
-from server.db import Database, Transaction, migrate, open_database
+from server.db import Database, Isolation, Transaction, migrate, open_database
 from server.demo.fcm import FcmDouble, Step
 from server.jobs import Lane, LocalWakeup, Worker, WorkerSettings, connect
 from server.notices.model import NewNotice, NoticeKind
 from server.notices.service import tell
 from server.notices.tasks import NoticeTasks
-from tests.fakes.notices import ORGANISATION, House
+from tests.fakes.notices import ORGANISATION, House, add_device
 
 _DEVICES_EACH = 4
 _WORKERS = 2
@@ -130,7 +130,8 @@ async def _kill(db: Database, life: Life) -> None:
     life.killed = True
     # Its leases end now: a living worker on a busy machine needs the long ones, and a minute would be waited for at every kill.
     await db.transact(
-        lambda tx: tx.execute("UPDATE jobs SET due_us = 1 WHERE owner = $1 AND state = 'running'", life.owner)
+        lambda tx: tx.execute("UPDATE jobs SET due_us = 1 WHERE owner = $1 AND state = 'running'", life.owner),
+        isolation=Isolation.READ_COMMITTED,
     )
     life.unstored = {(str(row["device"]), str(row["notice"])) for row in await _deliveries(db, "queued")}
 
@@ -155,15 +156,20 @@ async def _worker(base: Path, database: str) -> AsyncIterator[Life]:
 
 
 async def _people(db: Database, number: int) -> list[str]:
-    house = House(db, time.time_ns() // 1000)
     people = [f"{one:032x}" for one in range(number)]
-    few = asyncio.Semaphore(8)
+    await House(db, 0).person("f" * 32, devices=0)  # makes the organisation
+    for start in range(0, number, _TOGETHER):
 
-    async def add(person: str) -> None:
-        async with few:
-            await house.person(person, devices=_DEVICES_EACH)
+        async def body(tx: Transaction, some: list[str] = people[start : start + _TOGETHER]) -> None:
+            for person in some:
+                await tx.execute(
+                    "INSERT INTO people (id, organisation, name, position, authority_line, state, locale, created_us) VALUES ($1, $2, 'x', 'x', '', 'active', 'vi', 1)",
+                    person, ORGANISATION,
+                )  # fmt: skip
+                for device in range(_DEVICES_EACH):
+                    await add_device(tx, person, f"{person}-{device}")
 
-    await asyncio.gather(*map(add, people))
+        await db.transact(body)
     return people
 
 

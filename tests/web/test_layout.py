@@ -190,7 +190,10 @@ async def test_the_screens_of_a_keeper_of_people(keeper: Hand, people: People) -
     person = people.leader.person
     await looked_at(
         keeper,
-        {"officer": "/#/officer", "people": "/#/people", "person": f"/#/people/{person}", "voucher": f"/#/people/{person}/{device}"},
+        {
+            "officer": "/#/officer", "people": "/#/people", "person": f"/#/people/{person}", "voucher": f"/#/people/{person}/{device}",
+            "rules": "/#/rules", "held": "/#/held", "calendar": "/#/calendar",
+        },
     )  # fmt: skip
 
 

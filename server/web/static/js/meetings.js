@@ -177,7 +177,7 @@ async function plan({ signal, go, main, deeds, id, what }) {
     if (query === asked) fill(found, guests.map((/** @type {any} */ one) => h("button", { class: "line", type: "button", onclick: (/** @type {any} */ { currentTarget }) => { list.append(tick(one, true)); currentTarget.remove(); } }, icon("plus"), outside(`${one.name} · ${one.position} · ${one.organisation}`))));
   } });
   const control = (/** @type {string} */ name) =>
-    name === "chair" ? chooser(people, old.chair)
+    name === "chair" ? chooser(people.filter((one) => !one.organisation), old.chair)
     : name.endsWith("_at") ? h("input", { name, type: "datetime-local", value: what && new Date(Date.parse(old[name]) + 7 * HOUR).toISOString().slice(0, 16) })
     : h("textarea", { name, rows: "1" }, old[name]);
   const form = h(
