@@ -1,9 +1,9 @@
-"""The client's scripts as they are sent: three files, because modules compress together and each file costs a request.
+"""The client's scripts as they are sent: two files, because modules compress together and each file costs a request.
 
-`app.js` holds what the first screen needs, `shared.js` what the worker draws in too (it is another realm's as well, so it is carried once),
-`later-….js` what is fetched when it is opened (`import()`). Each module stands in a scope of its own, in the order of the imports; `$frame`
-is what `frame.js` exports. The last file is named after its bytes: a page that is older than it asks for a file that is no more, and is
-never given one that does not fit it.
+`app.js` holds what the first screen and the worker need, `later-….js` what is fetched when it is opened (`import()`). Each module stands in
+a scope of its own, in the order of the imports; `$frame` is what `frame.js` exports. What the worker does not draw in is not run where there
+is no document. The second file is named after its bytes: a page that is older than it asks for a file that is no more, and is never given
+one that does not fit it.
 
 Nothing is listed by hand: the imports say it. The modules keep to what is needed for this: imports first, one or more names in braces or
 a whole module, and exports that are declarations.
@@ -20,7 +20,6 @@ import msgspec
 from server.web import spare
 
 START: Final = "app"
-SHARED: Final = "shared"
 _IMPORT: Final = re.compile(
     r'import(?:\*as (?P<whole>\w+) |\{(?P<names>[^}]*)\})from"(?:\.|/assets/js)/(?P<module>\w+)\.js";\n?'
 )
@@ -44,15 +43,23 @@ def scripts(bodies: dict[str, str], worker: str) -> Scripts:
     later = _reached(needs, opened) - shared - first
     if odd := (opened - later) | (set(bodies) - shared - first - later):
         raise ValueError(f"drawn in by nothing, or at the start and later as well: {', '.join(sorted(odd))}")
-    order = [(name, bodies[name]) for name in TopologicalSorter(needs).static_order()]
-    homes = dict.fromkeys(shared, SHARED) | dict.fromkeys(first, START)
+    scopes = {name: _scope(name, bodies[name]) for name in TopologicalSorter(needs).static_order()}
     files = {}
-    last = _file([one for one in order if one[0] in later], homes, "")
-    called = f"later-{hashlib.sha256(last).hexdigest()[:12]}"
-    for home, names in ((SHARED, shared), (START, first)):
-        files[home] = _file([one for one in order if one[0] in names], homes, called)
-    files[called] = last
-    return Scripts({name: body for name, body in files.items() if body}, _drawing(worker, homes))
+    called = ""
+    if later:
+        rest = _drawing({need for name in later for need in needs[name]} - later, ".")
+        rest += "".join(f"export const {scope};\n" for name, scope in scopes.items() if name in later)
+        last = _sent(rest, r"Promise.resolve($\g<module>)")
+        called = f"later-{hashlib.sha256(last).hexdigest()[:12]}"
+        files[called] = last
+    own = [name for name in scopes if name in first]
+    whole = "".join(f"export const {scope};\n" for name, scope in scopes.items() if name in shared)
+    whole += f"export let {','.join(f'${name}' for name in own)};\nif(globalThis.document){{"
+    whole += "".join(f"{scopes[name]};\n" for name in own) + "}\n"
+    files[START] = _sent(whole, rf'import("./{called}.js").then(a=>a.$\g<module>)')
+    drawn = _imports(worker)
+    begun = _drawing({found["module"] for found in drawn}, "/assets/js") + "".join(map(_taken, drawn))
+    return Scripts(files, (begun + worker[drawn[-1].end() if drawn else 0 :]).encode())
 
 
 def _imports(body: str) -> list[re.Match[str]]:
@@ -75,21 +82,15 @@ def _reached(needs: dict[str, list[str]], names: Iterable[str]) -> set[str]:
     return found
 
 
-def _file(modules: list[tuple[str, str]], homes: dict[str, str], later: str) -> bytes:
-    """Modules (name, body) in their order as one file; `later` names the file of what is opened, nothing that it is this one."""
-    own = {name for name, _ in modules}
-    found = [one["module"] for _, body in modules for one in _imports(body)]
-    body = _importing(set(found) - own, homes, ".") + "".join(_scope(name, body) for name, body in modules)
-    opening = rf'import("./{later}.js").then((a)=>a.$\g<module>)' if later else r"Promise.resolve($\g<module>)"
-    return _OPENING.sub(opening, body).encode()
+def _drawing(names: set[str], folder: str) -> str:
+    """The statement that draws in modules of the first file."""
+    return f'import{{{",".join(f"${name}" for name in sorted(names))}}}from"{folder}/{START}.js";' if names else ""
 
 
-def _importing(names: set[str], homes: dict[str, str], folder: str) -> str:
-    """Statements that draw in joined modules from their files."""
-    by_home: dict[str, list[str]] = {}
-    for name in sorted(names):
-        by_home.setdefault(homes[name], []).append(f"${name}")
-    return "".join(f'import{{{",".join(by_home[home])}}}from"{folder}/{home}.js";' for home in sorted(by_home))
+def _sent(body: str, opening: str) -> bytes:
+    """With `opening` in place of what draws in later, and the word that stands most often shorter: nothing assigns to a constant."""
+    body = _OPENING.sub(opening, body)
+    return "".join("let" if one == ("word", "const") else one[1] for one in spare.tokens(body)).encode()
 
 
 def _taken(found: re.Match[str]) -> str:
@@ -115,12 +116,4 @@ def _scope(name: str, body: str) -> str:
         elif not (kind == "space" and at and tokens[at - 1] == ("word", "export")):
             out.append(text)
     body = "".join([*map(_taken, found), *out]).rstrip()
-    return f"export const ${name}=(()=>{{{body}\nreturn{{{','.join(exports)}}}}})();\n"
-
-
-def _drawing(worker: str, homes: dict[str, str]) -> bytes:
-    """The worker's script, with what it imports taken from the joined file."""
-    found = _imports(worker)
-    names = {one["module"] for one in found}
-    rest = worker[found[-1].end() if found else 0 :]
-    return f"{_importing(names, homes, '/assets/js')}{''.join(map(_taken, found))}{rest}".encode()
+    return f"${name}=(()=>{{{body}\nreturn{{{','.join(exports)}}}}})()"

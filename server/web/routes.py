@@ -66,8 +66,8 @@ def files() -> dict[str, File]:
         path.stem: spare.script(path.read_bytes()).decode() for path in [*_STATIC.glob("js/*.js"), _STATIC / "sw.js"]
     }
     bare = phrases.columns(bare, "texts")
-    worker = bare.pop("sw")
-    sent = joined.scripts(bare, worker)
+    drawing = bare.pop("sw")
+    sent = joined.scripts(bare, drawing)
     found = dict(_assets(sent.modules))
     found["/"] = found["/pair"] = _file((_STATIC / "index.html").read_bytes(), ".html")
     found["/manifest.webmanifest"] = _file(_manifest(), ".webmanifest")

@@ -6,7 +6,7 @@ wherever automatic semicolon insertion (§12.10) could see it.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from server.web.names import shortened
@@ -77,7 +77,7 @@ def _matched(pattern: re.Pattern[str], source: str, at: int) -> str:
 
 
 def script(source: bytes) -> bytes:
-    """The same tokens with private names shortened, no comment, and no white space but what keeps them apart."""
+    """The same tokens with private names shortened, no comment, no sign that says nothing, no white space but what keeps them apart."""
     kept: list[tuple[str, str]] = []
     gaps: list[str] = []
     gap = ""
@@ -90,10 +90,10 @@ def script(source: bytes) -> bytes:
         gap = ""
     out: list[str] = []
     texts = shortened(kept)
+    idle = _idle(kept)
     dropped = False
-    for text, gap, after in zip(texts, gaps, [*texts[1:], ""], strict=True):
-        # A last comma says nothing, except behind another one: a hole in an array.
-        if text == "," and after in _CLOSING and out[-1] not in {",", "["}:
+    for at, (text, gap) in enumerate(zip(texts, gaps, strict=True)):
+        if at in idle:
             dropped = True
             continue
         if gap and out and not dropped and _apart(out[-1], gap, text):
@@ -101,6 +101,31 @@ def script(source: bytes) -> bytes:
         dropped = False
         out.append(text)
     return "".join([*out, "\n"]).encode()
+
+
+def _idle(source: Sequence[tuple[str, str]]) -> set[int]:
+    """Places of signs that say nothing: a last comma or semicolon, the brackets around an arrow's only parameter."""
+    found: set[int] = set()
+    heads: list[str] = []  # the word before each bracket that is open
+    closed = ""  # the word before the bracket that was closed last
+    for at, (kind, text) in enumerate(source):
+        before = source[at - 1] if at else ("", "")
+        after = [one for _, one in source[at + 1 : at + 5]]
+        if kind != "other":
+            continue
+        # Behind another one a comma is a hole in an array.
+        if text == "," and after[:1] and after[0] in _CLOSING and before[1] not in {",", "["}:
+            found.add(at)
+        # Behind the head of a loop a semicolon is its body.
+        if text == ";" and after[:1] == ["}"] and not (before[1] == ")" and closed in {"for", "while", "if"}):
+            found.add(at)
+        if text == "(":
+            heads.append(before[1])
+            if source[at + 1][0] == "word" and after[1:4] == [")", "=", ">"] and before[0] != "word":
+                found |= {at, at + 2}
+        elif text == ")":
+            closed = heads.pop()
+    return found
 
 
 def _apart(before: str, gap: str, after: str) -> bool:

@@ -49,7 +49,7 @@ async def first_and_second_load(hand: Hand) -> tuple[list[float], list[float]]:
     first, second = [], []
     for _ in range(ROUNDS):
         await hand.page.evaluate(
-            "async () => { await (await import('/assets/js/shared.js')).$offline.wipe(); for (const one of await navigator.serviceWorker.getRegistrations()) await one.unregister();"
+            "async () => { await (await import('/assets/js/app.js')).$offline.wipe(); for (const one of await navigator.serviceWorker.getRegistrations()) await one.unregister();"
             " for (const name of await caches.keys()) await caches.delete(name); }"
         )
         await hand.page.close()

@@ -138,7 +138,7 @@ class Hand:
     async def call(self, method: str, path: str) -> Any:
         """Through the page's own client."""
         return await self.page.evaluate(
-            "async ([method, path]) => { const { $api: api } = await import('/assets/js/shared.js');"
+            "async ([method, path]) => { const { $api: api } = await import('/assets/js/app.js');"
             " return method === 'GET' ? api.read(path) : api.post(path); }",
             [method, path],
         )

@@ -52,8 +52,8 @@ async def test_the_page_names_every_module() -> None:
     page = files()["/"].body.decode()
     named = set(re.findall(r'(?:href|src)="/assets/js/([a-z]+)\.js"', page))
     modules = {path: file.body.decode() for path, file in files().items() if path.startswith("/assets/js/")}
-    assert named == {"app", "shared"}
-    (later,) = set(modules) - {"/assets/js/app.js", "/assets/js/shared.js"}
+    assert named == {"app"}
+    (later,) = set(modules) - {"/assets/js/app.js"}
     assert re.fullmatch(r"/assets/js/later-[0-9a-f]{12}\.js", later)
     for path, text in modules.items():
         assert set(re.findall(r'from"\./([\w-]+)\.js"', text)) <= named, path
@@ -143,7 +143,7 @@ async def test_a_text_that_no_column_holds_stops_the_start() -> None:
 
 
 async def test_what_is_needed_together_is_one_file() -> None:
-    """Each module in a scope of its own, after those that it draws in: the worker's, the first screen's, and what is opened later."""
+    """Each module in a scope of its own, after those that it draws in; without a document only the worker's run; what is opened later apart."""
     sources = {
         "app": 'import { one, two as second } from "./part.js";\nimport * as all from "./bytes.js";\nout(one, second(), all.bytes, () => import("./more.js"));\n',
         "part": 'import { bytes } from "./bytes.js";\nconst own = bytes;\nexport const one = own;\nexport async function two() { return own; }\n',
@@ -160,20 +160,20 @@ async def test_what_is_needed_together_is_one_file() -> None:
         )
 
     found = sent()
-    called = next(name for name in found.modules if name not in {"app", "shared"})
+    called = next(name for name in found.modules if name != "app")
     assert {name: body.decode() for name, body in found.modules.items()} == {
-        "app": 'import{$bytes}from"./shared.js";'
-        "export const $part=(()=>{const{bytes}=$bytes;const a=bytes;const one=a;async function two(){return a;}\nreturn{one,two}})();\n"
-        "export const $app=(()=>{const{one,two:second}=$part;const all=$bytes;"
-        f'out(one,second(),all.bytes,()=>import("./{called}.js").then((a)=>a.$more));\nreturn{{}}}})();\n',
-        "shared": "export const $bytes=(()=>{const bytes=7;\nreturn{bytes}})();\n",
-        called: 'import{$part}from"./app.js";import{$bytes}from"./shared.js";'
-        "export const $last=(()=>{class Last{}\nreturn{Last}})();\n"
-        "export const $most=(()=>{const all=9;\nreturn{all}})();\n"
-        "export const $more=(()=>{const{bytes}=$bytes;const{one}=$part;const{all}=$most;"
+        "app": "export let $bytes=(()=>{let bytes=7;\nreturn{bytes}})();\n"
+        "export let $part,$app;\nif(globalThis.document){"
+        "$part=(()=>{let{bytes}=$bytes;let a=bytes;let one=a;async function two(){return a}\nreturn{one,two}})();\n"
+        "$app=(()=>{let{one,two:second}=$part;let all=$bytes;"
+        f'out(one,second(),all.bytes,()=>import("./{called}.js").then(a=>a.$more));\nreturn{{}}}})();\n}}\n',
+        called: 'import{$bytes,$part}from"./app.js";'
+        "export let $last=(()=>{class Last{}\nreturn{Last}})();\n"
+        "export let $most=(()=>{let all=9;\nreturn{all}})();\n"
+        "export let $more=(()=>{let{bytes}=$bytes;let{one}=$part;let{all}=$most;"
         "out(bytes,one,all,()=>Promise.resolve($last));\nreturn{}})();\n",
     }
-    assert found.worker == b'import{$bytes}from"/assets/js/shared.js";const{bytes}=$bytes;out(bytes);\n'
+    assert found.worker == b'import{$bytes}from"/assets/js/app.js";const{bytes}=$bytes;out(bytes);\n'
     # A page asks by the name for those very bytes.
     assert called not in sent(most="export const all = 10;").modules
     with pytest.raises(ValueError, match="idle"):
@@ -216,6 +216,8 @@ async def test_the_judge_sees_a_wrong_name(source: str, sent: str) -> None:
         ("f([a, ,], [,], b,)", "f([a,,],[,],b)"),
         ('const url = "http://x"; /** @type {any} */ (url)', 'const a="http://x";(a)'),
         ("for (const [a] of [1 .toFixed()]) a\n  ?.b()", "for(const[a]of[1 .toFixed()])a?.b()"),
+        ("f = (a) => { for (;;) b((c) => c); }; d(async (e) => e)", "f=a=>{for(;;)b(c=>c)};d(async(e)=>e)"),
+        ("{ while (f(a)); } { do b(); while (f()) } { g(); }", "{while(f(a));}{do b();while(f())}{g()}"),
     ],
 )
 async def test_a_lexer_tells_code_from_words(source: str, sent: str) -> None:
@@ -228,18 +230,18 @@ async def test_a_lexer_tells_code_from_words(source: str, sent: str) -> None:
     [
         ("const long = 1; f(long, o.long, { long: 2 });", "const a=1;f(a,o.long,{long:2});"),
         ("const long = 1; f({ long });", "const long=1;f({long});"),
-        ("const g = (document) => document.x; document.y();", "const g=(document)=>document.x;document.y();"),
+        ("const g = (document) => document.x; document.y();", "const g=document=>document.x;document.y();"),
         (
             "const f = (one, two = (undefined), three = [window], { four: five } = {}) => five;",
             "const f=(b,c=(undefined),d=[window],{four:a}={})=>a;",
         ),
-        ("export function first(second) { return second; }", "export function first(a){return a;}"),
+        ("export function first(second) { return second; }", "export function first(a){return a}"),
         ("for (const one of all) f(...one, `${one}`);", "for(const a of all)f(...a,`${a}`);"),
         (
             "const { key: name } = f(); try { g(); } catch (error) { f(error); }",
-            "const{key:name}=f();try{g();}catch(a){f(a);}",
+            "const{key:name}=f();try{g()}catch(a){f(a)}",
         ),
-        ("const h = async ([one, two]) => { a = one; b(two); };", "const h=async([c,d])=>{a=c;b(d);};"),
+        ("const h = async ([one, two]) => { a = one; b(two); };", "const h=async([c,d])=>{a=c;b(d)};"),
     ],
 )
 async def test_private_names_become_short(source: str, sent: str) -> None:

@@ -169,7 +169,7 @@ async def test_a_voucher_needs_the_code_that_the_phone_shows(
 
 async def test_the_officers_key_cannot_be_read(officer: Hand) -> None:
     kinds = await officer.page.evaluate(
-        "async () => { const { key } = await (await import('/assets/js/shared.js')).$store.get('officer'); const found = [];"
+        "async () => { const { key } = await (await import('/assets/js/app.js')).$store.get('officer'); const found = [];"
         " for (const form of ['jwk', 'pkcs8']) await crypto.subtle.exportKey(form, key).catch((error) => found.push(error.name)); return found; }"
     )
     assert kinds == ["InvalidAccessError"] * 2

@@ -40,7 +40,7 @@ STORED = """async () => {
   }
   return found;
 }"""
-KEPT = "async () => (await import('/assets/js/shared.js')).$offline.kept(%r).then((found) => Boolean(found))"
+KEPT = "async () => (await import('/assets/js/app.js')).$offline.kept(%r).then((found) => Boolean(found))"
 ENTRIES = """async (store) => {
   const base = await new Promise((resolve) => { indexedDB.open("hoatoc-kept", 1).onsuccess = ({ target }) => resolve(target.result); });
   const request = base.transaction(store).objectStore(store).getAll();
@@ -161,7 +161,7 @@ async def test_an_acknowledgement_waits_and_is_sent_once(reader: Reader) -> None
     await reader.restore()
     # Everything that may send it does so at the same moment: page, worker, the browser's event.
     await page.evaluate(
-        "async () => { const { $api: { flush } } = await import('/assets/js/shared.js'); dispatchEvent(new Event('online')); await Promise.all([flush(), flush(), flush()]); }"
+        "async () => { const { $api: { flush } } = await import('/assets/js/app.js'); dispatchEvent(new Event('online')); await Promise.all([flush(), flush(), flush()]); }"
     )
     assert await reader.entries("queue") == []
     await page.goto("/#/")
@@ -196,7 +196,7 @@ async def test_a_recall_purges_every_copy(reader: Reader) -> None:
         # An answer that was on its way does not bring it back.
         path = f"/api/v1/documents/{document}"
         await page.evaluate(
-            "async (path) => (await import('/assets/js/shared.js')).$offline.keep(path, new TextEncoder().encode('{}').buffer)",
+            "async (path) => (await import('/assets/js/app.js')).$offline.keep(path, new TextEncoder().encode('{}').buffer)",
             path,
         )
         assert not await page.evaluate(KEPT % path)
@@ -223,7 +223,7 @@ async def test_nothing_is_left_after_log_out_or_revocation(reader: Reader, brows
     await other.opened(number="531")
     stack = reader.site.stack
     device = await other.page.evaluate(
-        "async () => (await (await import('/assets/js/shared.js')).$store.get('device')).device"
+        "async () => (await (await import('/assets/js/app.js')).$store.get('device')).device"
     )
     await stack.wiring.identity.revoke_device(operator(stack.organisation), device)
     await other.page.get_by_role("heading", name="Thiết bị đã bị thu hồi").wait_for()
@@ -241,7 +241,7 @@ async def test_what_is_kept_is_bounded_and_grows_old(reader: Reader) -> None:
     await page.goto("/#/me")
     kept = await page.evaluate(
         """async () => {
-          const { $offline: { keep, kept } } = await import('/assets/js/shared.js');
+          const { $offline: { keep, kept } } = await import('/assets/js/app.js');
           const now = Date.now;
           const path = (name) => `/api/v1/documents/${name}/x`;
           let clock = now();

@@ -317,7 +317,7 @@ async def test_log_out_ends_it_on_both_sides(phone: Pushed) -> None:
     assert await phone.shown() == []
     assert await phone.hand.page.evaluate("localStorage.getItem('stub')") is None
     device = await phone.hand.page.evaluate(
-        "async () => (await (await import('/assets/js/shared.js')).$store.get('device')).device"
+        "async () => (await (await import('/assets/js/app.js')).$store.get('device')).device"
     )
     rows = await phone.site.stack.wiring.db.fetch_all("SELECT 1 FROM push_addresses WHERE device = $1", device)
     assert rows == []
@@ -330,9 +330,7 @@ async def test_it_is_turned_off_and_a_dead_subscription_is_made_anew(phone: Push
     """D4: gone at the service is forgotten here after one answer; the next start of the client subscribes again."""
     db, page = phone.site.stack.wiring.db, phone.hand.page
     await phone.turn_on()
-    device = await page.evaluate(
-        "async () => (await (await import('/assets/js/shared.js')).$store.get('device')).device"
-    )
+    device = await page.evaluate("async () => (await (await import('/assets/js/app.js')).$store.get('device')).device")
     state = "SELECT state FROM push_addresses WHERE device = $1"
     await phone.site.push.expire(phone.name)
     await phone.taken()

@@ -51,7 +51,7 @@ async def test_rules_are_set_and_a_chain_to_nobody_is_refused(browser: Browser, 
     assert after["policies"][:1] == before["policies"]
     assert after["caps"] == before["caps"]
     await page.evaluate(
-        "async (json) => (await import('/assets/js/shared.js')).$api.call('PUT', '/api/v1/notice-rules', { json })",
+        "async (json) => (await import('/assets/js/app.js')).$api.call('PUT', '/api/v1/notice-rules', { json })",
         before,
     )
 

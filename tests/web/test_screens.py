@@ -90,7 +90,7 @@ async def test_the_policy_stops_what_would_set_markup(hand: Hand) -> None:
     """The refusals of the test above are counted by something that does count (C9)."""
     await hand.page.goto("/")
     stopped = await hand.page.evaluate(
-        "async () => { const tries = [() => { document.body.innerHTML = '<p>x'; }, () => navigator.serviceWorker.register('/assets/js/shared.js'),"
+        "async () => { const tries = [() => { document.body.innerHTML = '<p>x'; }, () => navigator.serviceWorker.register('/assets/js/app.js'),"
         " () => { const s = document.createElement('script'); s.textContent = 'window.ran = 1'; document.body.append(s); }];"
         " return Promise.all(tries.map(async (act) => { try { await act(); return 'done'; } catch (error) { return error.name; } })); }"
     )
@@ -265,7 +265,7 @@ async def test_the_keys_cannot_be_read_and_no_answer_is_kept(people: People) -> 
     await leader.page.locator(".page img").first.wait_for()
     await leader.page.evaluate(CONTROLLED)
     found: dict[str, Any] = await leader.page.evaluate("""async () => {
-      const { $store: store } = await import('/assets/js/shared.js');
+      const { $store: store } = await import('/assets/js/app.js');
       const device = await store.get('device');
       const refused = [];
       for (const name of ['session', 'approval'])
@@ -295,10 +295,10 @@ async def test_tokens_rotate_and_a_session_is_revived(browser: Browser, site: Si
     await hand.page.goto("/#/")
     await hand.page.get_by_text("Không có văn bản nào chờ bạn").wait_for()
     identity, db = site.stack.wiring.identity, site.stack.wiring.db
-    tokens = "async () => (await (await import('/assets/js/shared.js')).$store.get('tokens'))"
+    tokens = "async () => (await (await import('/assets/js/app.js')).$store.get('tokens'))"
     first = await hand.page.evaluate(tokens)
     await hand.page.evaluate(
-        "async () => { const { $store: s } = await import('/assets/js/shared.js'); await s.put('tokens', {...await s.get('tokens'), ends: 0}); }"
+        "async () => { const { $store: s } = await import('/assets/js/app.js'); await s.put('tokens', {...await s.get('tokens'), ends: 0}); }"
     )
     await hand.page.reload()
 
@@ -320,7 +320,7 @@ async def test_tokens_rotate_and_a_session_is_revived(browser: Browser, site: Si
     assert resumed
 
     device = await hand.page.evaluate(
-        "async () => (await (await import('/assets/js/shared.js')).$store.get('device')).device"
+        "async () => (await (await import('/assets/js/app.js')).$store.get('device')).device"
     )
     await identity.revoke_device(operator(site.stack.organisation), device)
     await hand.page.goto("/#/notices")

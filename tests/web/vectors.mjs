@@ -1,7 +1,6 @@
 // Runs in the page, over the client's own modules: every published vector must come out, every invalid one must be refused.
 export async function run(vectors) {
-  // What the worker draws in too is a file of its own, the rest within the first screen's script.
-  const [{ $codec: codec, $jose: jose }, { $pin: pin, $manifest: manifest }] = await Promise.all(["shared", "app"].map((name) => import(`/assets/js/${name}.js`)));
+  const { $codec: codec, $jose: jose, $pin: pin, $manifest: manifest } = await import("/assets/js/app.js");
   const { b64u, digest, hex, unb64u, utf8 } = codec;
   const { subtle } = crypto;
   const wrong = [];
