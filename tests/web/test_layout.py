@@ -174,7 +174,8 @@ async def test_the_screens_of_a_leader(people: People, documents: list[str]) -> 
         people.leader,
         {
             "inbox": "/#/", "document": f"/#/d/{document}", "sheet": f"/#/d/{document}/sign", "return": f"/#/d/{document}/return", "batch": "/#/batch",
-            "notices": "/#/notices", "me": "/#/me", "pin": "/#/pin", "verify": "/#/verify", "device": "/#/device", "grant": "/#/authority/new", "image": "/#/image/mine", "missing": "/#/nothing",
+            "notices": "/#/notices", "me": "/#/me", "pin": "/#/pin", "verify": "/#/verify", "reports": "/#/reports",
+            "device": "/#/device", "grant": "/#/authority/new", "image": "/#/image/mine", "missing": "/#/nothing",
         },
     )  # fmt: skip
 
@@ -185,7 +186,7 @@ async def test_the_screens_of_a_clerk(people: People) -> None:
 
 async def test_the_screens_of_a_keeper_of_people(keeper: Hand, people: People) -> None:
     device: Any = await people.leader.page.evaluate(
-        "async () => (await (await import('/assets/js/shared.js')).$store.get('device')).device"
+        "async () => (await (await import('/assets/js/app.js')).$store.get('device')).device"
     )
     person = people.leader.person
     await looked_at(
