@@ -126,9 +126,9 @@ async function order({ me, main, deeds, signal, go, id, what, subject }) {
     ...units.map((one) => /** @type {[string, string]} */ ([one.id, one.name])),
   ];
   const form = h(
-    "form", { class: "facts" }, field(t("o_text"), h("textarea", { name: "text", rows: "4" }, old && old.text)),
+    "form", { class: "facts" }, field(t("o_text"), h("textarea", { name: "text", rows: "4", required: true }, old && old.text)),
     field(t("docDue"), h("input", { name: "due_date", type: "date", value: old && old.due_date })),
-    field(t("o_lead"), h("select", { name: "lead" }, all.map(([value, text]) => h("option", { value, selected: named(value)?.lead }, text)))),
+    field(t("o_lead"), h("select", { name: "lead", required: true }, !old && h("option", { value: "" }), all.map(([value, text]) => h("option", { value, selected: named(value)?.lead }, text)))),
     h("fieldset", {}, h("legend", {}, t("o_others")), all.map(([value, text]) =>
       h("label", { class: "tickline" }, h("input", { type: "checkbox", name: "coordinators", value, checked: named(value) && !named(value)?.lead }), outside(text)))),
   );
@@ -142,5 +142,5 @@ async function order({ me, main, deeds, signal, go, id, what, subject }) {
     return made.then((found) => go(`#/o/${found.id}`));
   };
   fill(main, form);
-  deeds(h("button", { class: "main", onclick: () => sent(act) }, t("o_give")));
+  deeds(h("button", { class: "main", onclick: () => form.reportValidity() && sent(act) }, t("o_give")));
 }
