@@ -12,7 +12,7 @@ _DIRECTIVE = ", ".join(f"d.{name}" for name in DirectiveRow.__struct_fields__)
 _ASSIGNEE = ", ".join(f"a.{name}" for name in AssigneeRow.__struct_fields__)
 # $1 organisation, $2 person. For an organisation that a direction names its leaders and clerks act.
 _ACTS = "EXISTS (SELECT 1 FROM roles r WHERE r.person = $2 AND r.role IN ('leader', 'clerk'))"
-_MINE = f"(a.person = $2 OR (a.person IS NULL AND a.assignee = $1 AND {_ACTS}))"
+_MINE = f"(a.assignee = $2 OR (a.person IS NULL AND a.assignee = $1 AND {_ACTS}))"
 # The author and the organisation's clerks follow a direction whole; whoever it names knows it, too.
 _FOLLOWS = (
     "(CASE WHEN d.organisation = $1 AND (d.author = $2 OR EXISTS (SELECT 1 FROM roles r WHERE r.person = $2 AND r.role = 'clerk')) "
