@@ -10,6 +10,8 @@ What a receipt proves: the log's key signed a head whose tree holds the event; t
 `tbs`, CMS and revision; the approval key signed `tbs` and manifest; the CMS signs `tbs` under a certificate that chains
 to a given root at the time that its time stamp proves. What it does not prove: whose the approval key is (the signer's
 log and the officer's voucher say that), and that nothing was revoked (no network).
+
+Longer than most: a PDF and a receipt share their steps, roots and verdict, and the order of the steps is the argument.
 """
 
 import hashlib

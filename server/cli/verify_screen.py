@@ -1,6 +1,8 @@
 """How `hoatoc verify` and `hoatoc edxml inspect` say what they found: on the screen, and as JSON.
 
 Nothing that a file or a certificate holds reaches the screen but as printable text.
+
+Longer than most: half of it is texts.
 """
 
 from collections.abc import Sequence

@@ -2,6 +2,8 @@
 
 A change names the revision that it was made from, an answer the one that it is for; both are asked again in the statement that writes
 them, so of two changes at once one is refused, and an answer that meets a change either counts for what it answered or is refused.
+
+Longer than most: every change of a meeting voids answers, and the rule is kept only where all changes stand together.
 """
 
 import hashlib

@@ -1,4 +1,7 @@
-"""All SQL of notices and their deliveries."""
+"""All SQL of notices and their deliveries.
+
+Longer than most because it is one list of statements, each on its own.
+"""
 
 import msgspec
 

@@ -4,6 +4,8 @@ Of ours: every revision, what was approved and by which key, receipts with their
 to receivers and what they answered. Of others: the raw packet and what came about it, its files, our validation's reports, the arrival
 number, and everything that its sender was told. Of both: the course of handling as JSON, XML and PDF with its proof in the log, who was
 told and who opened it, and a README in Vietnamese and English.
+
+Longer than most: each part of the record is gathered by one function, and together they are the list of what REC-1 asks for.
 """
 
 import asyncio

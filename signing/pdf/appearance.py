@@ -4,6 +4,8 @@ Everything is drawn in the reader's orientation in a box of width x height user 
 without transparency (so PDF/A-1 input stays PDF/A-1). Text is NFC and extractable: Identity-H over an embedded TrueType
 subset with a ToUnicode map. The subset holds every Vietnamese letter and is made once a process; a text with further
 characters makes one more.
+
+Longer than most: text, font and drawing are measured against each other, and none is of use alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Approvals through the API: exactly what was shown is signed, once, by whom it waits for (A1, A10, A11, A6, D5, SIG-7, SIG-8)."""
+"""Approvals through the API: exactly what was shown is signed, once, by whom it waits for (A1, A10, A11, A6, D5, SIG-7, SIG-8).
+
+Longer than most: the attacks on one approval share its people and sheets.
+"""
 
 import asyncio
 import hashlib

@@ -1,4 +1,7 @@
-"""What others are told: changes feed, webhooks, notices, receipts; and that nobody is told a secret (A14, C12, C17)."""
+"""What others are told: changes feed, webhooks, notices, receipts; and that nobody is told a secret (A14, C12, C17).
+
+Longer than most: one document is followed through everybody who is told of it.
+"""
 
 import asyncio
 import base64

@@ -1,4 +1,7 @@
-"""Identity through HTTP, on both engines: pairing, C1, C2, C4, C5, C14, revocation."""
+"""Identity through HTTP, on both engines: pairing, C1, C2, C4, C5, C14, revocation.
+
+Longer than most: pairing, sessions and revocation are one state, tested over one server on each engine.
+"""
 
 import asyncio
 import base64

@@ -1,4 +1,7 @@
-"""Levels and certificate status through the whole product: B-LTA before a document leaves, renewal, outages (SW-1, SW-4, SW-5; D6)."""
+"""Levels and certificate status through the whole product: B-LTA before a document leaves, renewal, outages (SW-1, SW-4, SW-5; D6).
+
+Longer than most: every outage is made on one stack with its own authority.
+"""
 
 import asyncio
 import datetime as dt

@@ -2,6 +2,8 @@
 
 `MATRIX` says for each operation with whose ids it is attacked. An operation without a row fails, so a new route cannot be
 forgotten. A foreign thing and one that never was are answered alike.
+
+Longer than most: half of it is that table.
 """
 
 import json

@@ -1,4 +1,7 @@
-"""Meetings over HTTP: who calls, changes, answers and reads them; papers, calendars, the list of who came (MTG-1, MTG-5, MTG-6, C12)."""
+"""Meetings over HTTP: who calls, changes, answers and reads them; papers, calendars, the list of who came (MTG-1, MTG-5, MTG-6, C12).
+
+Longer than most: one meeting is seen by each of its readers.
+"""
 
 import asyncio
 import base64

@@ -4,6 +4,8 @@ The application is served by a process of its own, exactly as `hoatoc serve` ser
 done plainly, in the same server, behind the same envelope. Every request carries a fresh DPoP proof, signed before the clock runs. The
 sides that use aiosqlite do all that the product's route does — verify the proof, spend it durably, look the token up, answer — in the way
 that is written first: one hop a statement, one commit a transaction.
+
+Longer than most: each measured thing has its plain opponent beside it.
 """
 
 import asyncio

@@ -1,4 +1,7 @@
-"""The job queue, on both engines: what it promises whatever workers, handlers and clocks do."""
+"""The job queue, on both engines: what it promises whatever workers, handlers and clocks do.
+
+Longer than most: one promise of the queue a test.
+"""
 
 import asyncio
 import contextlib

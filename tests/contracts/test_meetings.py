@@ -1,6 +1,8 @@
 """Meetings on both engines: revisions grow by one, an answer counts for the newest alone, nothing is said after the start (MTG-5, MTG-6).
 
 `TEST_ROUNDS` lengthens the race and the walk (`make soak`).
+
+Longer than most: half of it is the race and the walk, with the model that judges both.
 """
 
 import asyncio

@@ -1,4 +1,7 @@
-"""Notices and their chains on both engines: what is told, to whom, when; and that nothing is lost, doubled or sent too late."""
+"""Notices and their chains on both engines: what is told, to whom, when; and that nothing is lost, doubled or sent too late.
+
+Longer than most: notices and the chains that begin with them share their people and their clock.
+"""
 
 import base64
 import json

@@ -1,4 +1,7 @@
-"""`hoatoc demo` as a user runs it, and its drivers against several servers and workers on PostgreSQL."""
+"""`hoatoc demo` as a user runs it, and its drivers against several servers and workers on PostgreSQL.
+
+Longer than most: one walk is made once and judged by many tests.
+"""
 
 import asyncio
 import base64

@@ -4,6 +4,8 @@ B1, B2).
 `CLASSES` maps a class to a function that yields (name, bytes). Every variant is made from a file that is honest and signed,
 without the signer's key; only "byte-range" and "contents" are files that a careless signer's software really signed. `naive` is the
 checker that all of them fool: it looks for byte ranges and verifies the CMS over what they name. The module is one catalogue.
+
+Longer than most: it is one catalogue of cases.
 """
 
 from __future__ import annotations

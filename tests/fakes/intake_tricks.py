@@ -2,6 +2,8 @@
 readings, archives inside (threats B3, B5, B8, B9).
 
 `TRICKS` gives for each name its class, the code with which intake refuses it, and how it is made. They differ in the object attacked.
+
+Longer than most: it is one catalogue of cases.
 """
 
 from __future__ import annotations

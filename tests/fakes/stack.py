@@ -2,6 +2,8 @@
 
 People are driven through the HTTP API by real keys; the application is called without a socket (ASGI). For tests of what crosses
 processes there is the demo.
+
+Longer than most: what a person's phone computes and what it is paired with are used together by every test.
 """
 
 import asyncio
@@ -401,9 +403,7 @@ async def running(
                 stack.http = AsyncClient(
                     transport=ASGITransport(app=create_app(stack.wiring)), base_url=ORIGIN, timeout=60
                 )
-                stack.organisation = (
-                    await stack.wiring.identity.create_organisation(code, name)
-                ).id
+                stack.organisation = (await stack.wiring.identity.create_organisation(code, name)).id
                 stack.officer = await stack.person("Cán bộ đăng ký mẫu", Role.REGISTRATION_OFFICER)
                 stack.qlvb = await stack.service("QLVB mẫu")
                 yield stack

@@ -1,4 +1,7 @@
-"""The long forms of the exchange's fault tests; each loop takes its rounds and gives its counts. `make soak` calls them."""
+"""The long forms of the exchange's fault tests; each loop takes its rounds and gives its counts. `make soak` calls them.
+
+Longer than most: every loop is judged by the same books of sender, axis and receiver.
+"""
 
 import asyncio
 import collections

@@ -1,6 +1,8 @@
 """The demonstration's page in Chromium: every button is pressed, and its effect is seen in the panels and in both clients.
 
 The drivers are processes with the public API alone; the leader and the clerk are the clients in the page's two frames.
+
+Longer than most: one demonstration is started once and pressed by all.
 """
 
 import asyncio

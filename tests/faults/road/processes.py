@@ -2,6 +2,8 @@
 
 People are driven over HTTP by real keys, through whichever server is up. Signature activations of one store are counted by a
 signer with a witness (`tests.faults.signer.traced`), so that derivations are known independently of the product's own books.
+
+Longer than most: starting, killing and reaching the processes are one protocol.
 """
 
 import asyncio

@@ -1,4 +1,7 @@
-"""Web Push: encryption and VAPID against the RFCs' vectors and other implementations, answers to outcomes, the guard of C10."""
+"""Web Push: encryption and VAPID against the RFCs' vectors and other implementations, answers to outcomes, the guard of C10.
+
+Longer than most: the vectors of four RFCs stand with what they are for.
+"""
 
 import asyncio
 import base64

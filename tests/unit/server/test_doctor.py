@@ -1,4 +1,7 @@
-"""`hoatoc doctor`: a healthy installation is all right, and each part broken in turn is named with its cure (D5, D7, D8, B3)."""
+"""`hoatoc doctor`: a healthy installation is all right, and each part broken in turn is named with its cure (D5, D7, D8, B3).
+
+Longer than most: one finding a test, over one healthy installation.
+"""
 
 import json
 import shutil

@@ -1,4 +1,7 @@
-"""`hoatoc verify` (SW-7, A4, A11, B1, B4): every broken link is named, hostile input ends with a sentence."""
+"""`hoatoc verify` (SW-7, A4, A11, B1, B4): every broken link is named, hostile input ends with a sentence.
+
+Longer than most: one broken link a test, of one signed file and its receipt.
+"""
 
 import json
 import os
@@ -445,7 +448,12 @@ def test_packets_are_shown(tmp_path):
     [file] = json.loads(packet(folder / "01_edoc_new.edxml", "--json").stdout)["attachments"]
     assert (file["name"], file["real_type"]) == ("1896_QD-TTg_m_294779.doc", "application/xml")
     repaired = packet(folder / "04_edoc_replacement.edxml")
-    for said in ("Mục lặp lại", "3 · Thay thế · replacement", "000.00.00.G22,2014/01/30,7806/VPCP-TTĐT", "0 · Thường · normal"):
+    for said in (
+        "Mục lặp lại",
+        "3 · Thay thế · replacement",
+        "000.00.00.G22,2014/01/30,7806/VPCP-TTĐT",
+        "0 · Thường · normal",
+    ):
         assert said in repaired.output
     assert "15 · Đồng ý cập nhật, lấy lại" in packet(folder / "13_status_15_change_acceptance.edxml").output
     beyond = packet(folder / "05_edoc_load_test_template.edxml")

@@ -1,4 +1,7 @@
-"""Documents of others over the real stand-in axis: kept before they are confirmed, judged, numbered, answered once."""
+"""Documents of others over the real stand-in axis: kept before they are confirmed, judged, numbered, answered once.
+
+Longer than most: all of it is one life of one document.
+"""
 
 import asyncio
 import datetime as dt

@@ -1,4 +1,7 @@
-"""The wire of the axis against the stand-in: every fault gives the right typed outcome; nothing is sent twice."""
+"""The wire of the axis against the stand-in: every fault gives the right typed outcome; nothing is sent twice.
+
+Longer than most: one call of the protocol and one fault a test.
+"""
 
 import asyncio
 import contextlib

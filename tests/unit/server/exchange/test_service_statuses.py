@@ -1,4 +1,7 @@
-"""Statuses of receivers over the real stand-in axis: stored before they are confirmed, applied once, in whatever order."""
+"""Statuses of receivers over the real stand-in axis: stored before they are confirmed, applied once, in whatever order.
+
+Longer than most: orders and crashes are tried on the same road.
+"""
 
 import asyncio
 import itertools

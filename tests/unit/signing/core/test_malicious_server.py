@@ -1,4 +1,7 @@
-"""The server on the socket is the enemy: 0 signatures, 0 tries charged without an approval key."""
+"""The server on the socket is the enemy: 0 signatures, 0 tries charged without an approval key.
+
+Longer than most: one attack a test, over one signer.
+"""
 
 import hashlib
 import shutil

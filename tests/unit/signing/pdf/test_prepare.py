@@ -1,4 +1,7 @@
-"""What a prepared revision holds, where stamps stand, and which parents are refused."""
+"""What a prepared revision holds, where stamps stand, and which parents are refused.
+
+Longer than most: stamps are placed and refused by one request.
+"""
 
 import hashlib
 import re
