@@ -39,7 +39,7 @@ from server.exchange.model import (
     receivers,
 )
 from server.exchange.queries import MessageRow
-from server.exchange.succession import GONE, Successor, addressed, moved
+from server.exchange.succession import GONE, Successor, addressed, moved, wait_s
 from server.ids import new_id
 from server.jobs import Bury, Context, Lane, Retry, enqueue
 from server.settings import ExchangeSettings
@@ -278,10 +278,13 @@ class Messages:
             if after.stage is not Stage.SENDING:
                 point("message-sent")
                 await self._breaker.heard(state, after)
-            if after.stage is Stage.REFUSED and after.code in GONE and await self._succeeded(codes):
-                after = msgspec.structs.replace(after, stage=Stage.READY, not_before_us=0)
-                await self._db.transact(lambda tx: self._store(tx, row, state, after, context))
-                raise Retry(0.0, "receiver-succeeded")
+            if after.stage is Stage.REFUSED and after.code in GONE:
+                waits_s = await wait_s(self._db, self._agencies, codes, state.code)
+                if waits_s is not None:
+                    due_us = self._now_us() + round(waits_s * 1e6)
+                    after = msgspec.structs.replace(after, stage=Stage.READY, not_before_us=due_us)
+                    await self._db.transact(lambda tx: self._store(tx, row, state, after, context))
+                    raise Retry(waits_s, "receiver-gone")
             await self._db.transact(lambda tx: self._store(tx, row, state, after, context))
             state = after
 
@@ -298,11 +301,6 @@ class Messages:
                 settle_us=round(self._settings.settle_s * 1e6),
             )
         return state
-
-    async def _succeeded(self, codes: Sequence[str]) -> bool:
-        """Whether the axis' own list, read anew, says who has the unit of a receiver now."""
-        await self._agencies.refresh()
-        return bool(await moved(self._db, codes))
 
     async def _store(
         self, tx: Transaction, row: MessageRow, before: Forwarding, after: Forwarding, context: Context

@@ -44,7 +44,7 @@ from server.exchange.model import (
     too_long,
 )
 from server.exchange.queries import MessageRow, PacketRow, ReceiverRow
-from server.exchange.succession import GONE, addressed, moved
+from server.exchange.succession import GONE, addressed, moved, wait_s
 from server.identity.model import Actor
 from server.ids import new_id
 from server.jobs import Bury, Context, Lane, Retry, enqueue
@@ -262,11 +262,6 @@ class ExchangeService:
             await self._blobs.delete(packet.blob)
         return msgspec.structs.replace(packet, blob=blob)
 
-    async def _succeeded(self, codes: Sequence[str]) -> bool:
-        """Whether the axis' own list, read anew, says who has the unit of a receiver now."""
-        await self._agencies.refresh()
-        return bool(await moved(self._db, codes))
-
     async def _asked(self, row: DocumentRow) -> Meaning:
         """New, or in the place of documents that were sent before, each with who holds it (reference §4.6)."""
         replaced = []
@@ -369,10 +364,13 @@ class ExchangeService:
             if after.stage is not Stage.SENDING:
                 point("forward-sent")
                 await self._breaker.heard(state, after)
-            if after.stage is Stage.REFUSED and after.code in GONE and await self._succeeded(codes):
-                after = msgspec.structs.replace(after, stage=Stage.READY, not_before_us=0)
-                await self._db.transact(lambda tx: self._store(tx, packet, state, after, context))
-                raise Retry(0.0, "receiver-succeeded")
+            if after.stage is Stage.REFUSED and after.code in GONE:
+                waits_s = await wait_s(self._db, self._agencies, codes, state.code)
+                if waits_s is not None:
+                    due_us = self._clock.now_us() + round(waits_s * 1e6)
+                    after = msgspec.structs.replace(after, stage=Stage.READY, not_before_us=due_us)
+                    await self._db.transact(lambda tx: self._store(tx, packet, state, after, context))
+                    raise Retry(waits_s, "receiver-gone")
             await self._db.transact(lambda tx: self._store(tx, packet, state, after, context))
             state = after
 

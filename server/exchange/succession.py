@@ -12,9 +12,10 @@ import msgspec
 from server.db import Reads
 from server.documents.model import clean
 from server.exchange.directory import queries as directory
+from server.exchange.directory.service import REFRESH_S, AgencyDirectory
 from server.exchange.model import Organisation
 
-__all__ = ["GONE", "Successor", "addressed", "moved"]
+__all__ = ["GONE", "Successor", "addressed", "moved", "wait_s"]
 
 GONE: Final = frozenset({"18", "23"})
 """What an axis says of a receiver that it does not know, or has closed (reference §9)."""
@@ -34,6 +35,18 @@ async def moved(db: Reads, codes: Collection[str]) -> dict[str, Successor]:
         rows = await directory.by_code(db, now.strip().casefold())
         found[code] = Successor(now, clean(rows[0].name)[:_NAME] if rows else "")
     return found
+
+
+async def wait_s(db: Reads, agencies: AgencyDirectory, codes: Collection[str], before: str) -> float | None:
+    """After how many seconds a packet that was refused for a receiver's code is looked at again; None: a person must look.
+
+    At once where the axis' own list, read anew, says who has the unit now. A list that cannot be had yet is waited for once: `before` is
+    what the packet was refused with the last time.
+    """
+    fresh = await agencies.refresh()
+    if await moved(db, codes):
+        return 0.0
+    return None if fresh or before in GONE else REFRESH_S
 
 
 def addressed(receivers: Iterable[Organisation], moves: Mapping[str, Successor]) -> tuple[Organisation, ...]:

@@ -16,7 +16,9 @@ from server.exchange.directory.queries import AgencyRow
 
 log = structlog.get_logger()
 
-_REFRESH_US: Final = 600_000_000
+REFRESH_S: Final = 600.0
+"""How long a list that was read anew is believed whatever codes are refused."""
+_AGAIN_S: Final = 60.0
 _BATCH: Final = 1000  # rows of one transaction: what waits for the one writer of SQLite waits some tens of milliseconds
 
 
@@ -35,15 +37,18 @@ class AgencyDirectory:
         self._axis = axis
         self._clock = clock
         self._name = name
-        self._refreshed_us: int | None = None
+        self._stale_us: int | None = None
 
     async def refresh(self) -> bool:
         """Take the list anew because a code says that it has changed, at most every ten minutes; whether it was taken."""
         now_us = self._clock.monotonic_us()
-        if self._refreshed_us is not None and now_us - self._refreshed_us < _REFRESH_US:
+        if self._stale_us is not None and now_us < self._stale_us:
             return False
-        self._refreshed_us = now_us
-        return await self.synchronise() is not None
+        self._stale_us = now_us + round(REFRESH_S * 1e6)
+        taken = await self.synchronise() is not None
+        if not taken:
+            self._stale_us = now_us + round(_AGAIN_S * 1e6)
+        return taken
 
     async def synchronise(self) -> int | None:
         """Take over the axis' list; how many rows changed, or None when there was no list to believe. The kept one then stays."""

@@ -235,3 +235,20 @@ async def test_an_agency_that_has_the_copies_of_two_answers_for_both(house, stag
     assert await house.exchange.poll(STATUS) == 1
     assert await house.receivers(document) == [("X02", "accepted", "03"), ("X03", "accepted", "03")]
     assert await house.state(document) == "accepted"
+
+
+@pytest.mark.asyncio
+async def test_a_list_that_was_read_just_before_the_merger_is_read_again_before_a_person_is_called(house, stage):
+    """A refused code may be newer than the list; whoever is still unknown after the next one is buried."""
+    assert await house.agencies.refresh()
+    await merged(stage, "X03", "X02")
+    document, stranded = await house.sealed("1", receivers=("X03",)), await house.sealed("2", receivers=("X04",))
+    for _ in range(2):
+        assert await house.run() == ("retry", 600.0, "receiver-gone")
+    house.clock.advance(601)
+    ends = [await house.run() for _ in range(3)]
+    assert sorted(map(str, ends)) == sorted(
+        map(str, (("retry", 0.0, "receiver-gone"), ("buried", "axis-refused-23"), "done"))
+    )
+    assert await house.state(document) == "forwarded"
+    assert await house.state(stranded) == "sealed"
