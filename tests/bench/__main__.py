@@ -25,6 +25,7 @@ BENCHES = (
     "pdf_safety",
     "storage",
     "exchange",
+    "exchange_latency",
     "web",
     "memory",
     "fcm",
@@ -32,7 +33,7 @@ BENCHES = (
     "urgent",
     "sse",
 )
-ON_REQUEST = {"fcm_broadcast"}
+ON_REQUEST = {"fcm_broadcast", "exchange_latency"}
 
 
 def main(wanted: list[str]) -> int:
