@@ -2,7 +2,6 @@
 
 import copy
 import inspect
-import re
 import time
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -50,7 +49,6 @@ from server.wiring import Wiring
 
 log = structlog.get_logger()
 
-_SAFE_TRACE = re.compile(rb"^[A-Za-z0-9-]{8,64}$")
 _HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),

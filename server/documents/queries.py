@@ -427,11 +427,6 @@ async def changes(db: Reads, actor: Actor, *, after: int, limit: int) -> list[Ro
     )
 
 
-async def last_change(db: Reads, organisation: str) -> int:
-    row = await db.fetch_one("SELECT seq FROM changes_counters WHERE organisation = $1", organisation)
-    return 0 if row is None else int(row["seq"])
-
-
 async def overdue(tx: Reads, now_us: int, limit: int) -> list[DocumentRow]:
     rows = await tx.fetch_all(
         f"SELECT {_DOCUMENT} FROM documents d WHERE d.state_due_us IS NOT NULL AND d.alarmed_us IS NULL AND d.state_due_us < $1 ORDER BY d.state_due_us LIMIT $2",

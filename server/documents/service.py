@@ -46,18 +46,6 @@ from server.storage import Blobs
 from server.webhooks import service as webhooks
 
 SYSTEM = "system"
-_WEBHOOK_STATES = frozenset(
-    {
-        State.RETURNED,
-        State.REFUSED,
-        State.SIGNED,
-        State.SEALED,
-        State.FORWARDED,
-        State.DELIVERED,
-        State.ACCEPTED,
-        State.RECALLED,
-    }
-)
 
 
 class WarmPreviews(msgspec.Struct, frozen=True):

@@ -49,21 +49,6 @@ class DeviceState(StrEnum):
     REVOKED = "revoked"
 
 
-class FamilyState(StrEnum):
-    ACTIVE = "active"
-    ENDED = "ended"
-
-
-class ClientState(StrEnum):
-    ACTIVE = "active"
-    REVOKED = "revoked"
-
-
-class AddressState(StrEnum):
-    ACTIVE = "active"
-    DEAD = "dead"
-
-
 class Actor(msgspec.Struct, frozen=True):
     """Who makes a call. Every read of user data takes one; `organisation` is the tenant boundary (threat C1)."""
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import NamedTuple
@@ -801,8 +800,3 @@ def _verifies(data: bytes, found: re.Match[bytes]) -> bool:
     except (ValueError, KeyError, StopIteration, InvalidSignature):
         return False
     return True
-
-
-def size_of(data: bytes) -> int:
-    """Packed, so that padding does not count as a difference."""
-    return len(zlib.compress(data))

@@ -247,11 +247,3 @@ async def verdict_kills(base: Path, rounds: int, seed: int) -> dict[str, int]:
     await client.close()
     host.stop()
     return {"rounds": rounds, "seed": seed, "won": won}
-
-
-LOOPS = {
-    "signer_kill_cycles": kill_cycles,
-    "signer_wrong_pin_flood": wrong_pin_flood,
-    "signer_restored_stores": restored_stores,
-    "signer_verdict_kills": verdict_kills,
-}
