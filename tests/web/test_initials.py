@@ -64,3 +64,29 @@ async def test_every_page_is_opened_then_initialed(people: People) -> None:
     await expect(page.locator("ol.route li.done strong")).to_have_text("Ký nháy")
     await leader.shot("73-initials-route")
     assert leader.complaints == []
+
+
+async def test_initials_are_handed_to_a_colleague(people: People) -> None:
+    """Whoever is leaving puts the step before somebody else; the document leaves his inbox."""
+    leader, stack = people.leader, people.site.stack
+    signer = await stack.person("Phạm Thị Ký", Role.LEADER, position="PHÓ CHỦ TỊCH")
+    colleague = await stack.person("Vũ Văn Thay", Role.STAFF, position="Chuyên viên")
+    steps = [{"person": leader.person, "initials": True}, {"person": signer.person}]
+    answer = await stack.take_in(pdfs.plain(), [], signers=steps, number="772", subject="Về việc chuyển người ký nháy")
+    document = answer.json()["id"]
+    page = leader.page
+    page.set_default_timeout(FAR_MS)
+    await page.goto(f"/#/d/{document}")
+    await page.locator("summary").tap()
+    await page.get_by_role("link", name="Chuyển người khác ký").tap()
+    await page.get_by_role("radio", name="Vũ Văn Thay").check(force=True)
+    # Who signs later in the route cannot initial it, too.
+    assert await page.get_by_text("Phạm Thị Ký").count() == 0
+    await leader.shot("74-hand-initials")
+    await leader.tap("Chuyển người khác ký")
+    await page.get_by_text("Đã chuyển cho Vũ Văn Thay").wait_for()
+    rows = await stack.wiring.db.fetch_all(
+        "SELECT person FROM route_steps WHERE document = $1 AND position = 1", document
+    )
+    assert [row["person"] for row in rows] == [colleague.person]
+    assert leader.complaints == []
