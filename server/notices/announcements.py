@@ -117,5 +117,3 @@ class AnnouncementService:
         await audit.append(
             tx, kind, organisation=actor.organisation, actor=actor.id, subject=subject, body=body, now_us=self._clock.now_us()
         )  # fmt: skip
-
-
