@@ -79,23 +79,25 @@ class Office(House):
         return [(row["person"], row["kind"], (row["created_us"] - MONDAY) / 3.6e9) for row in rows]
 
 
-async def test_first_the_handler_then_the_head_in_working_time_and_once(db):
-    office = await Office(db, MONDAY).open()
+async def test_first_the_handler_then_the_head_in_working_time_and_once(sqlite_db):
+    office = await Office(sqlite_db, MONDAY).open()
     await office.document()
     await office.at("2026-11-30T08:00", 7200)
     assert await office.told() == [(HANDLER, "document_idle", 4), (HEAD, "idle_below", 8)]
-    rows = await db.fetch_all("SELECT person, headline, document, urgency, lane FROM notices ORDER BY created_us")
+    rows = await sqlite_db.fetch_all(
+        "SELECT person, headline, document, urgency, lane FROM notices ORDER BY created_us"
+    )
     assert (rows[0]["document"], rows[0]["headline"]) == (DOCUMENT, "31/QĐ-UBND")
     assert rows[1]["document"] is None
     assert rows[1]["headline"] == f"31/QĐ-UBND · Người {HANDLER}, CHUYÊN VIÊN"
     assert {row["lane"] for row in rows} == {Lane.NORMAL}
-    events = await db.fetch_all("SELECT subject FROM audit_events WHERE kind = 'document.idle'")
+    events = await sqlite_db.fetch_all("SELECT subject FROM audit_events WHERE kind = 'document.idle'")
     assert [row["subject"] for row in events] == [DOCUMENT]
 
 
-async def test_nights_and_days_off_do_not_count(db):
+async def test_nights_and_days_off_do_not_count(sqlite_db):
     """Friday 16:00 before National Day of 2027: a working hour on Friday, none until Friday morning after it."""
-    office = await Office(db, local_us("2027-08-31T16:00")).open()
+    office = await Office(sqlite_db, local_us("2027-08-31T16:00")).open()
     await office.document()
     await office.at("2027-09-03T10:25", 14400)
     assert await office.told() == []
@@ -149,8 +151,8 @@ async def test_clerks_are_told_of_what_nobody_registered_or_sealed(db):
     }
 
 
-async def test_past_its_own_deadline_handler_and_head_are_told_the_next_day(db):
-    office = await Office(db, MONDAY).open(Rules(idle=None, digest=None, heads=(HEAD,)))
+async def test_past_its_own_deadline_handler_and_head_are_told_the_next_day(sqlite_db):
+    office = await Office(sqlite_db, MONDAY).open(Rules(idle=None, digest=None, heads=(HEAD,)))
     await office.document(due="2026-11-24")
     await office.at("2026-11-24T23:59", 28_800)
     assert await office.told() == []
@@ -189,14 +191,14 @@ async def test_a_digest_comes_once_a_working_morning_with_counts_alone_and_by_ma
     assert [(row["transport"], row["device"]) for row in digest] == [("email", ""), ("fcm", f"{OTHER}-0")]
 
 
-async def test_nothing_to_tell_is_not_told_and_two_workers_tell_once(db):
-    office = await Office(db, MONDAY).open(Rules(digest=480, heads=(HEAD,)))
+async def test_nothing_to_tell_is_not_told_and_two_workers_tell_once(sqlite_db):
+    office = await Office(sqlite_db, MONDAY).open(Rules(digest=480, heads=(HEAD,)))
     await office.at("2026-11-24T12:00", 14_400)
     assert await office.told() == []
     await office.document()
     office.clock.advance(86_400 * 7)
     for _ in range(2):
-        await OversightTasks(db, office.clock).look()
+        await OversightTasks(sqlite_db, office.clock).look()
     assert sorted(one[:2] for one in await office.told()) == [
         (HANDLER, "document_idle"),
         (HEAD, "idle_below"),
@@ -230,9 +232,9 @@ async def test_the_overview_is_the_heads_and_shows_a_subject_to_readers_alone(db
     await office.service.overview(office.boss)
 
 
-async def test_where_nobody_is_named_or_left_every_leader_hears_of_it(db):
-    office = await Office(db, MONDAY).open()
-    await db.transact(lambda tx: tx.execute("UPDATE people SET state = 'left' WHERE id = $1", HEAD))
+async def test_where_nobody_is_named_or_left_every_leader_hears_of_it(sqlite_db):
+    office = await Office(sqlite_db, MONDAY).open()
+    await sqlite_db.transact(lambda tx: tx.execute("UPDATE people SET state = 'left' WHERE id = $1", HEAD))
     await office.document(person=None, kind="seal", state="signed")
     await office.at("2026-11-23T17:00", 3600)
     assert [one[:2] for one in await office.told()] == [
