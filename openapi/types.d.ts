@@ -353,7 +353,7 @@ export type PersonAnswer = { authority_line: string; id: string; key_frozen: boo
 export type Placement = { height_mm: number; page: number; width_mm: number; x_mm: number; y_mm: number };
 
 /** A chain for notices of grade `urgency` and above, up to the next policy's. `duty`: who is the duty officer, in order; empty: whoever has that role. With `working_time` waiting counts working hours alone. */
-export type Policy = { duty?: (string | any)[]; steps: (Step | any)[]; urgency: number; working_time?: boolean };
+export type Policy = { duty?: string[]; steps: Step[]; urgency: number; working_time?: boolean };
 
 /** What letters would have cost: `total_dong` = `deliveries` × `tariff_dong`. */
 export type PostageView = { deliveries: number; formula: string; tariff_dong: number; total_dong: number };
@@ -434,7 +434,7 @@ export type RevisionManifest = { images: PageImage[]; length: number; page_count
 export type Role = "leader" | "clerk" | "registration_officer" | "staff" | "administrator" | "duty_officer";
 
 /** All of an organisation's rules. `days`: local days (`2026-08-22`) that are working days (true) or free (false) whatever the calendar says; `quiet_off_days`: normal notices wait over days without work, too. `open_every_page`: nobody signs or initials a document of this organisation before every page of it stood on his screen; a document may ask for it by itself. `unhandled_days`: how many working days a step of the one-stop office may be without a handler before it is late. `heads` are told what `idle` says and, at the minute `digest` of every working day, how much there is; empty: every leader. `idle` and `digest` may be null: nobody is told. */
-export type Rules = { caps?: Caps; days?: { [name: string]: boolean }; digest?: number | null; heads?: (string | any)[]; idle?: Idle | null; meetings?: Meetings; open_every_page?: boolean; policies?: (Policy | any)[]; quiet?: Hours | null; quiet_off_days?: boolean; unhandled_days?: number; work?: Hours };
+export type Rules = { caps?: Caps; days?: { [name: string]: boolean }; digest?: number | null; heads?: string[]; idle?: Idle | null; meetings?: Meetings; open_every_page?: boolean; policies?: Policy[]; quiet?: Hours | null; quiet_off_days?: boolean; unhandled_days?: number; work?: Hours };
 
 /** What a service client's token is good for. */
 export type Scope = "documents:write" | "documents:read" | "changes:read" | "webhooks:manage" | "directory:read" | "meetings:write" | "notices:write" | "onestop:write";

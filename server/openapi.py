@@ -219,12 +219,22 @@ def _describe(schemas: dict[str, Any]) -> None:
         "contentMediaType": "application/json",
         "contentSchema": {"$ref": "#/components/schemas/Metadata"},
     }
+    for schema in schemas.values():
+        for one in schema.get("properties", {}).values():
+            _of_one_kind(one)
     for struct in _structs(msgspec.Struct):
         schema = schemas.get(struct.__name__)
         if schema is None or struct.__doc__ is None or not struct.__module__.startswith("server."):
             continue
         if set(struct.__struct_encode_fields__) == set(schema.get("properties", ())):
             schema.setdefault("description", " ".join(struct.__doc__.split()))
+
+
+def _of_one_kind(schema: dict[str, Any]) -> None:
+    """The items of a `tuple[X, ...]` are X: litestar takes the dots for a second type, which is anything."""
+    items = schema.get("items")
+    if isinstance(items, dict) and isinstance(items.get("oneOf"), list) and {} in items["oneOf"]:
+        (schema["items"],) = [one for one in items["oneOf"] if one]
 
 
 def _structs(base: type[msgspec.Struct]) -> list[type[msgspec.Struct]]:
