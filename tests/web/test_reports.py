@@ -14,6 +14,12 @@ from tests.web.test_screens import faultless
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
+async def overdue(site: Site, document: str) -> None:
+    await site.stack.wiring.db.transact(
+        lambda tx: tx.execute("UPDATE documents SET state_due_us = 1 WHERE id = $1", document)
+    )
+
+
 async def test_a_head_reads_the_numbers_and_an_applicant_a_dossier(browser: Browser, site: Site) -> None:
     stack = site.stack
     hand = await new_hand(browser, site)
@@ -24,9 +30,7 @@ async def test_a_head_reads_the_numbers_and_an_applicant_a_dossier(browser: Brow
         late = await stack.person(name, Role.LEADER, position="PHÓ CHỦ TỊCH ỦY BAN NHÂN DÂN XÃ MẪU")
         taken = await stack.take_in(pdfs.plain(), [late])
         assert taken.status_code == 201, taken.text
-    await stack.wiring.db.transact(
-        lambda tx: tx.execute("UPDATE documents SET state_due_us = 1 WHERE state = 'in_review'")
-    )
+        await overdue(site, taken.json()["id"])
     await page.goto("/#/me")
     await page.get_by_role("link", name="Báo cáo", exact=True).tap()
     pictures = page.locator("img.chart")
