@@ -91,9 +91,19 @@ class Transaction(Reads, Protocol):
         """Run `callback` on the caller's loop after the durable commit, even if the caller was cancelled meanwhile."""
         ...
 
+    def at_end(self, statements: "AtEnd") -> set[str]:
+        """A set of this transaction, one for each `statements`, to add to. When the body is done, `statements(tx, set)` runs as the last of it.
+
+        For rows that many transactions change: locked last, and in one order, they are never waited for by whoever they wait for.
+        """
+        ...
+
     def signal(self, topic: str) -> None:
         """Tell the database's listeners, after the durable commit, that something about `topic` changed."""
         ...
+
+
+AtEnd = Callable[[Transaction, set[str]], Awaitable[None]]
 
 
 class Database(Reads, Protocol):

@@ -104,6 +104,7 @@ class _Transaction:
         self.outbox = Outbox()
         self.after_commit = self.outbox.after_commit
         self.signal = self.outbox.signal
+        self.at_end = self.outbox.at_end
         self.busy = False
 
     async def execute(self, sql: str, *args: Value) -> int:
@@ -288,7 +289,7 @@ async def _run_body(
     transaction = _Transaction(connection)
     outbox = transaction.outbox
     try:
-        result = await _drive(cast("Coroutine[Any, Any, T]", body(transaction)), transaction)
+        result = await _drive(cast("Coroutine[Any, Any, T]", outbox.whole(body, transaction)), transaction)
     except Exception:
         # What a body makes of a collision (it may have caught it) is no answer: the whole is run again.
         if isinstance(outbox.doom, _Collided | _Lost):

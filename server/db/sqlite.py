@@ -14,6 +14,7 @@ import queue
 import sqlite3
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -95,6 +96,7 @@ class _Transaction:
         self.outbox = Outbox()
         self.after_commit = self.outbox.after_commit
         self.signal = self.outbox.signal
+        self.at_end = self.outbox.at_end
 
     async def execute(self, sql: str, *args: Value) -> int:
         cursor, _ = self._run(sql, args)
@@ -136,7 +138,7 @@ class _Call:
         transaction = _Transaction(connection)
         self.outbox = transaction.outbox
         try:
-            self.result = self.context.run(_drive, self.body, transaction)
+            self.result = self.context.run(_drive, partial(transaction.outbox.whole, self.body), transaction)
             if transaction.outbox.doom is not None:
                 raise transaction.outbox.doom
         except BaseException as error:  # whatever a body raises is its caller's, the thread lives on

@@ -1,12 +1,16 @@
 """What transactions of both engines share: callbacks after the commit, and the rule that an error dooms."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import structlog
 
-from server.db import TransactionMisused
+from server.db import AtEnd, Transaction, TransactionMisused
 
 _log = structlog.get_logger()
+
+
+T = TypeVar("T")
 
 
 class Outbox:
@@ -17,6 +21,17 @@ class Outbox:
         self._open = True
         self._callbacks: list[Callable[[], None]] = []
         self._topics: set[str] = set()
+        self._ends: dict[AtEnd, set[str]] = {}
+
+    def at_end(self, statements: AtEnd) -> set[str]:
+        return self._ends.setdefault(statements, set())
+
+    async def whole(self, body: Callable[[Transaction], Awaitable[T]], transaction: Transaction) -> T:
+        """The body, then what was left for its end."""
+        result = await body(transaction)
+        for statements, given in self._ends.items():
+            await statements(transaction, given)
+        return result
 
     def after_commit(self, callback: Callable[[], None]) -> None:
         self._callbacks.append(callback)

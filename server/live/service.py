@@ -14,10 +14,15 @@ _MOST_NAMED = 200
 
 async def touch(tx: Transaction, topic: Topic, people: Iterable[str]) -> None:
     """What these people see of `topic` is another after this transaction."""
-    concerned = sorted(set(people))
-    await queries.advance(tx, topic, concerned)
-    for person in concerned:
-        tx.signal(_PERSON + person)
+    tx.at_end(_advance).update(f"{topic}:{person}" for person in people)
+
+
+async def _advance(tx: Transaction, marks: set[str]) -> None:
+    for topic in Topic:
+        concerned = [mark.partition(":")[2] for mark in marks if mark.startswith(f"{topic}:")]
+        await queries.advance(tx, topic, concerned)
+        for person in concerned:
+            tx.signal(_PERSON + person)
 
 
 def fed(tx: Transaction, organisation: str) -> None:

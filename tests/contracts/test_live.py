@@ -129,6 +129,25 @@ async def test_places_count_what_changed_however_many_write_at_once(two):
     assert len(found) == 250
 
 
+async def test_a_person_s_row_is_locked_last_and_moved_once_a_transaction(db):
+    """Else a transaction that holds it would wait for the feed's counter, and the one that holds that would wait for it."""
+
+    async def body(tx):
+        for person in (BINH, ANNA, ANNA):
+            await touch(tx, Topic.NOTICES, [person])
+        assert await queries.places(tx, [ANNA, BINH]) == {}
+        return "done"
+
+    async def fails(tx):
+        await touch(tx, Topic.NOTICES, [ANNA])
+        raise ValueError("undone")
+
+    assert await db.transact(body) == "done"
+    with pytest.raises(ValueError, match="undone"):
+        await db.transact(fails)
+    assert await queries.places(db, [ANNA, BINH]) == {ANNA: Places(0, 1, 0), BINH: Places(0, 1, 0)}
+
+
 async def test_the_feed_concerns_whom_it_shows(db):
     """C1: exactly those whom `GET /changes` shows something behind a place."""
     house = await settle_in(db, ANNA, BINH)
