@@ -19,17 +19,9 @@ _PACKET = (
 )
 
 
-class PacketRow(msgspec.Struct, frozen=True):
-    """A packet of ours. `blob` names its file; `doc_id` is empty until the axis has accepted it."""
+class _Outgoing(msgspec.Struct, frozen=True, kw_only=True):
+    """What the sending policy knows of a packet or a message. `doc_id` is empty until the axis has accepted it."""
 
-    id: str
-    organisation: str
-    document: str
-    kind: str
-    sender: str
-    reference: str
-    revision: str
-    blob: str
     stage: Stage
     attempts: int
     not_before_us: int
@@ -37,8 +29,8 @@ class PacketRow(msgspec.Struct, frozen=True):
     code: str
     description: str
     created_us: int
-    sent_us: int | None
-    accepted_us: int | None
+    sent_us: int | None = None
+    accepted_us: int | None = None
 
     @property
     def forwarding(self) -> Forwarding:
@@ -50,6 +42,19 @@ class PacketRow(msgspec.Struct, frozen=True):
             code=self.code,
             description=self.description,
         )
+
+
+class PacketRow(_Outgoing, frozen=True, kw_only=True):
+    """A document's own packet. `blob` names its file."""
+
+    id: str
+    organisation: str
+    document: str
+    kind: str
+    sender: str
+    reference: str
+    revision: str
+    blob: str
 
 
 class ReceiverRow(msgspec.Struct, frozen=True):
@@ -185,7 +190,7 @@ _MESSAGE = (
 )
 
 
-class MessageRow(msgspec.Struct, frozen=True, kw_only=True):
+class MessageRow(_Outgoing, frozen=True, kw_only=True):
     """A message of ours beside a document's own packet; `packet` is a `messages.Letter`, `receivers` a list, both as JSON."""
 
     id: str
@@ -196,26 +201,6 @@ class MessageRow(msgspec.Struct, frozen=True, kw_only=True):
     reference: str
     receivers: str
     packet: bytes
-    stage: Stage
-    attempts: int
-    not_before_us: int
-    doc_id: str
-    code: str
-    description: str
-    created_us: int
-    sent_us: int | None = None
-    accepted_us: int | None = None
-
-    @property
-    def forwarding(self) -> Forwarding:
-        return Forwarding(
-            stage=self.stage,
-            attempts=self.attempts,
-            not_before_us=self.not_before_us,
-            doc_id=self.doc_id,
-            code=self.code,
-            description=self.description,
-        )
 
 
 async def insert_message(tx: Transaction, row: MessageRow, distinct: str) -> int:
