@@ -91,7 +91,7 @@ WATCH = """() => { window.moved = 0; window.mover ??= new PerformanceObserver((l
   for (const one of list.getEntries()) if (!one.hadRecentInput) window.moved += one.value; }); window.mover.observe({type: 'layout-shift'}); }"""
 # What the size before has moved is on the screen by then, and forgotten.
 CALM = """() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => {
-  window.mover.takeRecords(); window.moved = 0; done(); })))"""
+  window.mover?.takeRecords(); window.moved = 0; done(); })))"""
 JUDGE = """() => axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] }).then((found) =>
   found.violations.flatMap((one) => one.nodes.map((node) => `${one.id}: ${node.target} ${node.any.concat(node.all).map((it) => it.message)[0] ?? ''}`)))"""
 
