@@ -808,7 +808,10 @@ def handle(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]
     if status >= 500:
         # The traceback goes to the log (redacted there), never to the caller. A path may hold a secret, its template none.
         log.error(
-            "request-failed", code=code, path=request.scope.get("path_template"), exc_info=error if code == "internal" else None
+            "request-failed",
+            code=code,
+            path=request.scope.get("path_template"),
+            exc_info=error if code == "internal" else None,
         )
     headers = {"Cache-Control": "no-store"}
     if status in {429, 503}:
