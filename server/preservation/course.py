@@ -27,6 +27,9 @@ _EVENTS: Final = {
     "document.handed_over": Words("Chuyển người khác ký", "Handed over to another signer"),
     "document.sealed": Words("Đóng dấu cơ quan", "Sealed"),
     "document.sealed_pending_archive": Words("Đóng dấu cơ quan, chờ dữ liệu lưu trữ", "Sealed, archival data follow"),
+    "document.signer_revoked": Words(
+        "Chứng thư của người ký đã bị thu hồi trước khi ký", "A signer's certificate was revoked before he signed"
+    ),
     "document.archived": Words("Bổ sung dữ liệu lưu trữ", "Archival data added"),
     "document.returned": Words("Trả lại", "Returned"),
     "document.refused": Words("Nơi nhận từ chối", "Refused by a receiver"),
@@ -39,6 +42,9 @@ _EVENTS: Final = {
     "document.overdue": Words("Quá hạn xử lý", "Overdue"),
     "document.deadline_missed": Words("Quá hạn theo quy định", "Deadline of a rule missed"),
     "exchange.packet_built": Words("Lập gói tin gửi đi", "Packet built"),
+    "exchange.readdressed": Words(
+        "Gửi cho cơ quan kế thừa của nơi nhận", "Addressed to who has the receivers' units now"
+    ),
     "exchange.forward_failed": Words("Không gửi được", "Could not be sent"),
     "exchange.accepted_after_recall": Words("Trục nhận sau khi đã thu hồi", "Taken by the exchange after its recall"),
     "exchange.recall_asked": Words("Yêu cầu nơi nhận thu hồi", "Receivers asked for it back"),

@@ -212,7 +212,9 @@ def _body(event: LeafEvent) -> Any:
 def _agrees(contents: Contents, events: list[LeafEvent]) -> bool:
     """The packet of the record is the one that was logged, and so is the arrival number."""
     if contents.kind == "document":
-        logged = {said.packet for said in _facts(events, "exchange.packet_built", contents.document)}
+        # A packet that waited while its receivers merged was written anew.
+        kinds = ("exchange.packet_built", "exchange.readdressed")
+        logged = {said.packet for kind in kinds for said in _facts(events, kind, contents.document)}
         return all(one.sha256 in logged for one in contents.packets if one.what == "edoc" and one.way == "sent")
     came = {said.packet for said in _facts(events, "arrival.arrived", contents.document)}
     entered = [(said.year, said.number) for said in _facts(events, "arrival.registered", contents.document)]

@@ -1,20 +1,24 @@
 """What a receipt of a record rests on: grants of authority judged offline, with every link broken in turn (AUT-3 to AUT-6, AUT-8)."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 import pytest
 
+from server.audit.model import LogProof, ProvenLeaf, leaf_bytes
 from server.authority.model import GRANT_TYP, Form, Grant
-from server.preservation.proofs import authority_step, openings_step
-from server.preservation.record_file import Contents, ContentsRevision, metadata_of
+from server.preservation.course import as_json
+from server.preservation.proofs import authority_step, log_step, openings_step
+from server.preservation.record_file import LOG, LOG_PROOF, Contents, ContentsPacket, ContentsRevision, metadata_of
 from server.previews.model import encode, parse
 from server.previews.openings import OpenedPage, Openings
 from server.verification import Outcome
 from signing import device
-from signing.core.codec import public_jwk, sign_jws
+from signing.core.codec import b64u, public_jwk, sign_jws
+from signing.core.log import leaf_hash, sign_head
+from signing.proofs import inclusion_proof, root_of, subtree_of
 from tests.unit.server import receipt_samples as samples
 
 HEAD, UNIT, DEPUTY = (
@@ -208,3 +212,61 @@ def test_an_image_of_a_page_that_the_mark_left_alone_must_be_the_approved_one(ma
     assert pages_judged(maker, bad, manifest=body) == (Outcome.FAILED, "openings-wrong")
     # On the page of the mark itself the shown image is another than the opened one.
     assert pages_judged(maker, bad) == (Outcome.PASSED, "openings-whole")
+
+
+# -- the course of handling --------------------------------------------------------------------------------------------
+
+
+def row(kind: str, place: int, /, **changes: Any) -> dict[str, Any]:
+    body = msgspec.json.encode(changes.pop("body", {}))
+    values = {
+        "kind": kind,
+        "id": f"{place:032x}",
+        "organisation": "X01",
+        "at_us": samples.NOW + place,
+        "actor": "system",
+        "subject": samples.DOCUMENT,
+    }
+    return {**values, "body": body, "position": place, **changes}  # fmt: skip
+
+
+def course(rows: Sequence[dict[str, Any]]) -> dict[str, bytes]:
+    """`log.json` and `log-proof.json` of events that are a whole log."""
+    key = device.new_key()
+    leaves = [
+        leaf_bytes(id_=one["id"], **{name: one[name] for name in ("organisation", "at_us", "kind", "actor", "subject", "body")})
+        for one in rows
+    ]  # fmt: skip
+    hashes = [leaf_hash(leaf) for leaf in leaves]
+    size = len(hashes)
+    head = sign_head(
+        key, sequence=1, log_size=size, root=root_of(hashes), row_sum=bytes(32), time_us=samples.NOW + 3_000_000
+    )
+    proven = [
+        ProvenLeaf(b64u(leaf), place, [b64u(step) for step in inclusion_proof(place, size, subtree_of(hashes))])
+        for place, leaf in enumerate(leaves)
+    ]
+    proof = LogProof(v=1, log_size=size, head=head, log_key=samples.jwk(key), leaves=proven)
+    return {LOG: as_json(rows, {}), LOG_PROOF: msgspec.json.encode(proof)}  # type: ignore[arg-type]
+
+
+def record(*packets: ContentsPacket, **changes: Any) -> Contents:
+    made = Contents(1, samples.DOCUMENT, "0" * 64, "sealed", "", METADATA, [], [], [], [], packets=list(packets))
+    return msgspec.structs.replace(made, **changes)
+
+
+def sent(digest: str) -> ContentsPacket:
+    return ContentsPacket(what="edoc", way="sent", path="packets/01-edoc.edxml", sha256=digest, axis_id="", at="")
+
+
+def said(contents: Contents, kept: dict[str, bytes]) -> str:
+    return log_step(contents, None, kept.__getitem__).code
+
+
+def test_the_packet_of_a_record_is_one_that_the_log_names() -> None:
+    """A packet that waited while two of its receivers merged is written anew, and its event says so."""
+    rows = [row("exchange.packet_built", 0, body={"packet": "a" * 64, "revision": "0" * 64})]
+    assert said(record(sent("a" * 64)), course(rows)) == "record-log-proven"
+    assert said(record(sent("b" * 64)), course(rows)) == "record-log-differs"
+    rows.append(row("exchange.readdressed", 1, body={"packet": "b" * 64, "receivers": {"X02": "X03"}}))
+    assert said(record(sent("b" * 64)), course(rows)) == "record-log-proven"
