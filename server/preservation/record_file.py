@@ -191,18 +191,26 @@ def check(path: Path, folder: Path) -> Contents:
     try:
         with zipfile.ZipFile(path) as archive:
             contents = _contents(archive)
-            wanted = {one.path: f"revision-{number}.pdf" for number, one in enumerate(contents.revisions)}
-            wanted |= {one: f"receipt-{number}.json" for number, one in enumerate(contents.receipts)}
-            if contents.kind == "arrival":
-                wanted |= {one.path: f"file-{number}" for number, one in enumerate(contents.enclosed) if one.path}
-                wanted |= {one.path: "packet" for one in contents.packets[:1] if one.path}
-            wanted |= parts(contents)
-            _digests(archive, contents, wanted, folder)
+            _digests(archive, contents, _wanted(contents), folder)
     except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError, ValueError, KeyError) as error:
         raise RecordError("record-unreadable") from error
     if contents.kind == "document":
         _chain(contents, folder)
     return contents
+
+
+def _wanted(contents: Contents) -> dict[str, str]:
+    """Names of ours by paths of the archive. A path that is named twice would leave one of ours without its file."""
+    named = [(one.path, f"revision-{number}.pdf") for number, one in enumerate(contents.revisions)]
+    named += [(one, f"receipt-{number}.json") for number, one in enumerate(contents.receipts)]
+    if contents.kind == "arrival":
+        named += [(one.path, f"file-{number}") for number, one in enumerate(contents.enclosed) if one.path]
+        named += [(one.path, "packet") for one in contents.packets[:1] if one.path]
+    named += parts(contents).items()
+    wanted = dict(named)
+    if len(wanted) != len(named):
+        raise RecordError("record-incomplete")
+    return wanted
 
 
 _PART: Final = re.compile(
