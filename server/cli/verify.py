@@ -210,10 +210,13 @@ async def _arrival(folder: Path, contents: "Contents", roots: list[bytes]) -> "l
     from server.verification import Outcome, Step, Unreadable
 
     if not contents.packets or not contents.packets[0].path:
+        # A text without the packet that brought it is nobody's: whoever takes the packet out could put any text in.
+        if any(one.path for one in contents.enclosed):
+            return [Step("packet", Outcome.FAILED, "record-packet-differs")]
         return [Step("packet", Outcome.NOTED, "record-withheld")]
     steps = [_packet_step(folder, contents)]
     for number, one in enumerate(contents.enclosed):
-        if one.verdict is None:
+        if one.verdict is None or not one.path:
             continue
         try:
             valid = (await _judged(folder / f"file-{number}", roots)).result.valid
@@ -240,7 +243,7 @@ def _packet_step(folder: Path, contents: "Contents") -> "Step":
     except Unreadable as error:
         return Step("packet", Outcome.FAILED, "record-packet-differs", f"{error.code} {error.line or ''}")
     found = [file.sha256 for file in packet.attachments] if isinstance(packet, DocumentPacket) else []
-    if found != [one.sha256 for one in contents.enclosed]:
+    if found != [one.sha256 for one in contents.enclosed if one.path]:
         return Step("packet", Outcome.FAILED, "record-packet-differs")
     return Step("packet", Outcome.PASSED, "record-packet-right", f"{len(found)}")
 
