@@ -270,12 +270,13 @@ async def _receipt_of(
 
 
 def _rests_on(report: "ReceiptReport", folder: Path, contents: "Contents") -> "list[Step]":
-    from server.preservation.proofs import authority_step, openings_step
+    from server.preservation.proofs import authority_step, lacking_step, openings_step
     from server.preservation.record_file import metadata_of
 
     part = _parts(folder, contents)
     manifests = {one.sha256: one.path for one in contents.files if one.path.endswith("/manifest.json")}
     found = (
+        lacking_step(report.receipt, part),
         authority_step(report.receipt, metadata_of(contents, report.receipt.revision), report.signature.time_us, part),
         openings_step(report.receipt, manifests, part),
     )

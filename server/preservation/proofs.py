@@ -1,9 +1,10 @@
 """What a record claims besides its receipts, proven offline: its course of handling, the grant of authority, the pages that were opened.
 
 The course of handling is proven event by event under the log's signed head (RFC 9162); the packet and the arrival number that it names are
-the record's. The log's event names both by SHA-256, so neither can be exchanged afterwards. A grant is judged as the server judged it in S1: who gave
-it signed it, its holder signed the document, it covered such a document, and each grant that it rests on was its grantor's (AUT-3 to
-AUT-6). Its keys come from the record, as the approval key of a receipt does; whose they are, the officer's vouchers say.
+the record's. The log's event names both by SHA-256, so neither can be exchanged afterwards. That no event was left out is proven only for
+those of the receipts. A grant is judged as the server judged it in S1: who gave it signed it, its holder signed the document, it covered
+such a document, and each grant that it rests on was its grantor's (AUT-3 to AUT-6). Its keys come from the record, as the approval key of a
+receipt does; whose they are, the officer's vouchers say.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from signing.core.log import ProofInvalid, leaf_hash, verify_head
 from signing.core.model import APPROVAL_TYP, Approval
 from signing.proofs import verify_inclusion
 
-__all__ = ["authority_step", "event_of", "log_step", "openings_step"]
+__all__ = ["authority_step", "event_of", "lacking_step", "log_step", "openings_step"]
 
 _SECOND_US = 1_000_000
 
@@ -184,11 +185,22 @@ def log_step(contents: Contents, pinned: str | None, part: Part) -> Step:
         told = [_Said(one.id, iso(one.at_us), one.kind, one.subject, one.actor, _body(one)) for one in events]
         if told != said:
             return Step("log", Outcome.FAILED, "record-log-wrong")
-        if not _agrees(contents, events):
+        if not _is_about(contents, events) or not _agrees(contents, events):
             return Step("log", Outcome.FAILED, "record-log-differs")
     except (CodecError, ProofInvalid, msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError):
         return Step("log", Outcome.FAILED, "record-log-wrong")
     return Step("log", Outcome.PASSED, "record-log-proven", f"{len(events)} / {found}")
+
+
+def lacking_step(receipt: Receipt, part: Part) -> Step | None:
+    """None where the event of a receipt stands in the course of handling, or where the record brings no proof of one."""
+    try:
+        proof = msgspec.json.decode(part(LOG_PROOF), type=LogProof)
+    except (KeyError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None  # `log_step` has said so
+    if any(one.leaf == receipt.leaf for one in proof.leaves):
+        return None
+    return Step("log", Outcome.FAILED, "record-log-lacks", receipt.id)
 
 
 def _proven(proof: LogProof, key: PublicJwk) -> list[LeafEvent]:
@@ -196,6 +208,8 @@ def _proven(proof: LogProof, key: PublicJwk) -> list[LeafEvent]:
     head = verify_head(proof.head, key)
     if proof.v != 1 or head.log_size != proof.log_size:
         raise ProofInvalid("head of another log")
+    if len({one.position for one in proof.leaves}) != len(proof.leaves):
+        raise ProofInvalid("an event stands there twice")
     root, events = unb64u(head.root, 32), []
     for one in proof.leaves:
         leaf = unb64u(one.leaf)
@@ -207,6 +221,14 @@ def _proven(proof: LogProof, key: PublicJwk) -> list[LeafEvent]:
 
 def _body(event: LeafEvent) -> Any:
     return msgspec.json.decode(event.body)
+
+
+def _is_about(contents: Contents, events: list[LeafEvent]) -> bool:
+    """One organisation's events about what the record is of; beside an arrival's own are those of what came about it."""
+    if len({one.organisation for one in events}) != 1:
+        return False
+    about = [one.subject == contents.document for one in events]
+    return all(about) if contents.kind == "document" else any(about)
 
 
 def _agrees(contents: Contents, events: list[LeafEvent]) -> bool:

@@ -63,7 +63,7 @@ exchange.json      trạng thái tại từng nơi nhận, thông báo đã gử
 files/             tệp trong gói tin đến · files of a packet that came
 validations/       kết quả kiểm tra chữ ký khi đến · what our validation said of them
 log.*              quá trình xử lý theo thời gian (PDF, XML, JSON) · the course of handling in order of time
-log-proof.json     chứng minh quá trình nằm trong nhật ký đã ký · proof that it stands in the signed log
+log-proof.json     chứng minh từng sự kiện của log.json có trong nhật ký đã ký · proof that each event of log.json stands in the signed log
 accesses.json      ai được báo, ai đã mở · who was told, who opened it
 trust/             chứng thư gốc tại thời điểm xuất (hãy dùng bản của chính bạn) · roots at export (use your own copy)
 

@@ -10,7 +10,7 @@ import pytest
 from server.audit.model import LogProof, ProvenLeaf, leaf_bytes
 from server.authority.model import GRANT_TYP, Form, Grant
 from server.preservation.course import as_json
-from server.preservation.proofs import authority_step, log_step, openings_step
+from server.preservation.proofs import authority_step, lacking_step, log_step, openings_step
 from server.preservation.record_file import LOG, LOG_PROOF, Contents, ContentsPacket, ContentsRevision, metadata_of
 from server.previews.model import encode, parse
 from server.previews.openings import OpenedPage, Openings
@@ -270,3 +270,29 @@ def test_the_packet_of_a_record_is_one_that_the_log_names() -> None:
     assert said(record(sent("b" * 64)), course(rows)) == "record-log-differs"
     rows.append(row("exchange.readdressed", 1, body={"packet": "b" * 64, "receivers": {"X02": "X03"}}))
     assert said(record(sent("b" * 64)), course(rows)) == "record-log-proven"
+
+
+def test_the_course_of_another_document_or_none_is_not_this_one() -> None:
+    rows = [row("document.received", 0), row("document.signed", 1)]
+    assert said(record(), course(rows)) == "record-log-proven"
+    assert said(record(document="0" * 32), course(rows)) == "record-log-differs"
+    assert said(record(), course([*rows, row("document.sealed", 2, subject="0" * 32)])) == "record-log-differs"
+    assert said(record(), course([*rows, row("document.sealed", 2, organisation="X02")])) == "record-log-differs"
+    kept = course(rows)
+    proof = msgspec.json.decode(kept[LOG_PROOF], type=LogProof)
+    for leaves, chosen, code in (([], [], "differs"), (proof.leaves[:1] * 2, rows[:1] * 2, "wrong")):
+        fewer = msgspec.json.encode(msgspec.structs.replace(proof, leaves=leaves))
+        found = said(record(), {LOG: as_json(chosen, {}), LOG_PROOF: fewer})  # type: ignore[arg-type]
+        assert found == f"record-log-{code}", chosen
+
+
+def test_the_event_of_a_receipt_is_not_left_out_of_the_course(maker: samples.Maker) -> None:
+    receipt = maker.receipt()
+    kept = course([row("document.received", 0)])
+    found = lacking_step(receipt, kept.__getitem__)
+    assert found is not None
+    assert (found.outcome, found.code) == (Outcome.FAILED, "record-log-lacks")
+    proof = msgspec.json.decode(kept[LOG_PROOF], type=LogProof)
+    whole = msgspec.structs.replace(proof, leaves=[*proof.leaves, ProvenLeaf(receipt.leaf, 1, [])])
+    assert lacking_step(receipt, {LOG_PROOF: msgspec.json.encode(whole)}.__getitem__) is None
+    assert lacking_step(receipt, {}.__getitem__) is None
