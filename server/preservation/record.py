@@ -9,8 +9,8 @@ Longer than most: each part of the record is gathered by one function, and toget
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Any, Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -44,6 +44,8 @@ __all__ = ["RecordService"]
 
 _LOOKS: Final = 10
 _LOOK_S: Final = 0.5
+_Found = TypeVar("_Found")
+_Logged = tuple[list[Row], bytes, list[bytes]]
 
 README: Final = """HỒ SƠ VĂN BẢN ĐIỆN TỬ · RECORD OF AN ELECTRONIC DOCUMENT
 
@@ -104,14 +106,20 @@ class RecordService:
 
         Raises: Refused("not-found", "file-pending") before the first piece.
         """
-        row = await queries.record_document(self._db, actor.organisation, document)
-        if row is None:
-            raise Refused("not-found")
-        events, proof, receipts = await self._logged(actor, document)
+
+        async def read() -> tuple[dict[str, Any], list[dict[str, Any]], list[dict[str, Any]]]:
+            row = await queries.record_document(self._db, actor.organisation, document)
+            if row is None:
+                raise Refused("not-found")
+            chain = await queries.record_revisions(self._db, document)
+            out = await queries.record_packets(self._db, actor.organisation, document)
+            return _plain(row), [_plain(one) for one in chain], [_plain(one) for one in out]
+
+        (row, chain, out), (events, proof, receipts) = await self._at_once(actor, document, read)
         made = RecordFile(self._now_us())
         yield made.small("README.txt", README.encode())
         revisions: list[ContentsRevision] = []
-        for one in await queries.record_revisions(self._db, document):
+        for one in chain:
             path = f"revisions/{one['number']:02d}-{one['kind']}.pdf"
             revisions.append(
                 ContentsRevision(
@@ -125,7 +133,7 @@ class RecordService:
         for number, receipt in enumerate(receipts, 1):
             yield made.small(f"receipts/{number:02d}.json", receipt)
         packets: list[ContentsPacket] = []
-        async for piece in self._exchanged(made, packets, actor, document):
+        async for piece in self._exchanged(made, packets, actor, document, out):
             yield piece
         metadata = msgspec.json.decode(row["header"]) | {"exchange_id": row["exchange_id"]}
         title = f"{metadata['number']}/{metadata['notation']} · {metadata['subject']}"
@@ -153,10 +161,12 @@ class RecordService:
 
         Raises: Refused("not-found", "file-pending") before the first piece.
         """
-        found = await self._arrivals.open(actor, arrival)
-        row = found.row
-        recalled = await self._arrivals.recalled(row)
-        events, proof, _ = await self._logged(actor, row.id)
+
+        async def read() -> tuple[ArrivalRow, list[FileRow], bool]:
+            found = await self._arrivals.open(actor, arrival)
+            return found.row, found.files, await self._arrivals.recalled(found.row)
+
+        (row, files, recalled), (events, proof, _) = await self._at_once(actor, arrival, read)
         made = RecordFile(self._now_us())
         yield made.small("README.txt", README.encode())
         packets: list[ContentsPacket] = []
@@ -165,7 +175,7 @@ class RecordService:
         async for piece in self._said(made, packets, row.about or row.id):
             yield piece
         enclosed: list[ContentsEnclosed] = []
-        for file in found.files:
+        for file in files:
             async for piece in self._file(made, enclosed, file, recalled=recalled):
                 yield piece
         purged = await self._exchange.purged_by(row.id)
@@ -198,18 +208,32 @@ class RecordService:
             async for piece in made.large(path, local, digest):
                 yield piece
 
-    async def _logged(self, actor: Actor, subject: str) -> tuple[list[Row], bytes, list[bytes]]:
+    async def _at_once(
+        self, actor: Actor, subject: str, read: Callable[[], Awaitable[_Found]]
+    ) -> tuple[_Found, _Logged]:
+        """What `read` finds and what the log says of the same moment: a record that names a number or packet besides its log is not believed.
+
+        Raises: as `_logged`; Refused("file-pending") while it keeps moving.
+        """
+        for _ in range(_LOOKS):
+            found = await read()
+            logged = await self._logged(actor, subject)
+            if await read() == found:
+                return found, logged
+        raise Refused("file-pending")
+
+    async def _logged(self, actor: Actor, subject: str) -> _Logged:
         """The events in order of time, the proof that they stand in the log, and the receipts.
 
         The log's next head is a second or two away; it is waited for before the answer begins. Raises: Refused("file-pending").
         """
         for look in range(_LOOKS):
             try:
+                # Before the events, which then have those of all receipts.
+                given = await self._audit.receipts(actor, subject)
                 events = await queries.record_events(self._db, actor.organisation, subject)
                 proof = await self._audit.prove_events(events)
-                receipts = [
-                    await self._audit.receipt(actor, one["id"]) for one in await self._audit.receipts(actor, subject)
-                ]
+                receipts = [await self._audit.receipt(actor, one["id"]) for one in given]
                 return events, msgspec.json.encode(proof), [msgspec.json.encode(one) for one in receipts]
             except Refused as refused:
                 if refused.code != "file-pending" or look == _LOOKS - 1:
@@ -263,7 +287,13 @@ class RecordService:
             )
 
     async def _kept(
-        self, made: RecordFile, packets: list[ContentsPacket], one: Row, way: str, *, withheld: str = ""
+        self,
+        made: RecordFile,
+        packets: list[ContentsPacket],
+        one: Row | dict[str, Any],
+        way: str,
+        *,
+        withheld: str = "",
     ) -> AsyncIterator[bytes]:
         """A packet whose bytes are kept. Its file goes some time after it has done its work; what it was stays known."""
         left_out = withheld or ("dropped" if one["dropped_us"] is not None else "")
@@ -326,11 +356,16 @@ class RecordService:
         return files
 
     async def _exchanged(
-        self, made: RecordFile, packets: list[ContentsPacket], actor: Actor, document: str
+        self,
+        made: RecordFile,
+        packets: list[ContentsPacket],
+        actor: Actor,
+        document: str,
+        out: list[dict[str, Any]],
     ) -> AsyncIterator[bytes]:
         """The packet to all receivers, what was said beside it, and every status that came; then each receiver's state."""
-        for one in await queries.record_packets(self._db, actor.organisation, document):
-            async for piece in self._kept(made, packets, one, "sent"):
+        for packet in out:
+            async for piece in self._kept(made, packets, packet, "sent"):
                 yield piece
         async for piece in self._said(made, packets, document):
             yield piece
@@ -390,6 +425,10 @@ class RecordService:
             yield made.small(report, file.report.encode())
             shown = await sheet.render(msgspec.json.decode(file.report, type=Report))
             yield made.small(f"validations/{file.position:02d}.pdf", shown)
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    return {name: row[name] for name in row.keys()}  # noqa: SIM118 - a row is no mapping
 
 
 def _metadata(row: ArrivalRow, clerk: str) -> dict[str, Any]:

@@ -295,4 +295,5 @@ def test_the_event_of_a_receipt_is_not_left_out_of_the_course(maker: samples.Mak
     proof = msgspec.json.decode(kept[LOG_PROOF], type=LogProof)
     whole = msgspec.structs.replace(proof, leaves=[*proof.leaves, ProvenLeaf(receipt.leaf, 1, [])])
     assert lacking_step(receipt, {LOG_PROOF: msgspec.json.encode(whole)}.__getitem__) is None
-    assert lacking_step(receipt, {}.__getitem__) is None
+    none: dict[str, bytes] = {}
+    assert lacking_step(receipt, none.__getitem__) is None
