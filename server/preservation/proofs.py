@@ -51,7 +51,7 @@ def authority_step(receipt: Receipt, metadata: dict[str, Any] | None, time_us: i
     `metadata`: the document's when it was signed, None where nobody knows them any more; the scope is then not judged.
 
     A grant that had ended by then leaves it open whether the signature was begun in time: unknown, not failed. Many authorities cut their
-    time to seconds (RFC 3161, 2.4.2): a grant that begins within that second does not begin after it.
+    time to seconds (RFC 3161, 2.4.2): a grant that begins within that second does not begin after it, and one that ends within it may have ended.
     """
     event, named = event_of(receipt)
     digests = named.authority_grant.split()
@@ -70,7 +70,7 @@ def authority_step(receipt: Receipt, metadata: dict[str, Any] | None, time_us: i
     if metadata is not None and not all(_covers(grant, metadata) for grant in grants):
         return Step("authority", Outcome.FAILED, "authority-out-of-scope", said)
     begun = time_us is not None and all(grant.not_before <= _latest(time_us) for grant in grants)
-    if time_us is None or not begun or any(time_us >= grant.not_after for grant in grants):
+    if time_us is None or not begun or any(_latest(time_us) >= grant.not_after for grant in grants):
         outcome = Outcome.UNKNOWN if time_us is None or begun else Outcome.FAILED
         return Step("authority", outcome, "authority-other-time", said)
     code = "authority-holds" if metadata is not None else "authority-of-replaced"

@@ -134,6 +134,9 @@ def test_a_time_stamp_cut_to_seconds_stands_for_its_whole_second(maker: samples.
     late = [grant(HEAD, DEPUTY, Form.KT, not_before=samples.NOW + 999_999)]
     assert judged(maker, late) == (Outcome.PASSED, "authority-holds")
     assert judged(maker, late, time_us=samples.NOW + 999_999) == (Outcome.PASSED, "authority-holds")
+    ending = [grant(HEAD, DEPUTY, Form.KT, not_after=samples.NOW + 500_000)]
+    assert judged(maker, ending) == (Outcome.UNKNOWN, "authority-other-time")
+    assert judged(maker, ending, time_us=samples.NOW + 499_999) == (Outcome.PASSED, "authority-holds")
     # An authority that says parts of a second is taken at its word.
     assert judged(maker, late, time_us=samples.NOW + 1) == (Outcome.FAILED, "authority-other-time")
 
