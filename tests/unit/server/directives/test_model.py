@@ -22,6 +22,7 @@ from server.directives.model import (
 )
 from server.errors import Refused
 from server.notices.calendar import local_us
+from server.notices.model import NoticeKind, lifetime_us
 from server.notices.rules import DEFAULT
 
 NOW = local_us("2026-11-23T09:00")
@@ -120,3 +121,9 @@ def test_the_deadline_above_binds():
     assert (
         checked(Order("x", "a", due_date=dt.date(2026, 12, 1).isoformat()), NOW, "2026-12-01").due_date == "2026-12-01"
     )
+
+
+def test_what_was_directed_is_told_for_as_long_as_anything_else_to_do():
+    """TIM-7: a chain that stands still over Tết, or a push that is held until its end, outlives a day."""
+    kinds = ("to_direct", "directed", "directive_changed", "directive_near", "directive_late")
+    assert {lifetime_us(NoticeKind(kind)) for kind in kinds} == {lifetime_us(NoticeKind.TO_SIGN)}
