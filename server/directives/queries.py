@@ -153,6 +153,23 @@ async def below(tx: Reads, assignee: str) -> list[DirectiveRow]:
     return [into(row, DirectiveRow) for row in rows]
 
 
+# Every place above a direction $1, the nearest first.
+_ABOVE = (
+    "WITH RECURSIVE up (place, depth) AS (SELECT parent, 1 FROM directives WHERE id = $1 AND parent IS NOT NULL UNION ALL "
+    "SELECT d.parent, u.depth + 1 FROM up u JOIN directive_assignees p ON p.id = u.place JOIN directives d ON d.id = p.directive "
+    "WHERE d.parent IS NOT NULL) "
+)
+
+
+async def taken_off_above(db: Reads, directive: str) -> bool:
+    """Whether somebody through whom a direction came was taken off."""
+    row = await db.fetch_one(
+        f"{_ABOVE} SELECT 1 AS one FROM up u JOIN directive_assignees a ON a.id = u.place WHERE a.state = 'released' LIMIT 1",
+        directive,
+    )
+    return row is not None
+
+
 async def on_arrival(tx: Reads, arrival: str) -> list[Row]:
     """State of every direction on an arrival, and whether anybody whom it names has begun."""
     return await tx.fetch_all(

@@ -165,7 +165,9 @@ class DirectiveService:
         return found
 
     async def files(self, row: Row) -> list[FileRow]:
-        """What is directed on; nothing once it was recalled (EXC-5)."""
+        """What is directed on; nothing once it was recalled (EXC-5), nor below somebody who was taken off: who passed it on reads no more."""
+        if row["parent"] is not None and await queries.taken_off_above(self._db, row["id"]):
+            return []
         if row["arrival"] is not None:
             return await self._arrivals.papers(row["arrival"])
         head = await documents_load(self._db, row["document"])

@@ -41,6 +41,7 @@ PEOPLE = {
     STRANGER: (OTHER, Role.LEADER),
 }  # fmt: skip
 ARRIVAL = "9" * 32
+_FILE = "INSERT INTO arrival_files (arrival, position, name, content_type, digest, size, pdf, findings) VALUES ($1, 1, 'a.pdf', 'application/pdf', 'd', 1, 1, '[]')"
 
 
 def actor(person):
@@ -357,14 +358,31 @@ async def test_who_has_not_finished_is_reminded_before_and_told_after_the_deadli
 
 
 @pytest.mark.asyncio
+async def test_who_was_taken_off_reads_no_more_through_what_he_passed_on(db):
+    """C1: a unit that was taken off keeps its own direction, and not the text of the one above."""
+    await seed(db)
+    room = Room(db)
+    await db.transact(lambda tx: tx.execute(_FILE, ARRIVAL))
+    await room.give(lead=FIRST, coordinators=(UNIT,))
+    inner = await room.give(by=UNIT_HEAD, lead=UNIT_STAFF, coordinators=(), above=room.id)
+    deep = await room.give(by=UNIT_STAFF, lead=UNIT_CLERK, coordinators=(), above=inner)
+    for who, id_ in ((UNIT_HEAD, inner), (UNIT_CLERK, inner), (UNIT_STAFF, deep)):
+        assert (await room.service.file(actor(who), id_, 1)).name == "a.pdf"
+    assert await room.change(0, coordinators=(SECOND,)) == ""
+    for who, id_ in ((UNIT_HEAD, inner), (UNIT_CLERK, inner), (UNIT_STAFF, inner), (UNIT_STAFF, deep)):
+        assert await refusal(room.service.file(actor(who), id_, 1)) == "not-found", who
+        assert (await room.service.show(actor(who), id_)).files == []
+    assert (await room.service.file(actor(LEADER), room.id, 1)).name == "a.pdf"
+
+
+@pytest.mark.asyncio
 async def test_what_was_directed_on_a_recalled_text_ends_and_shows_it_no_more(db):
     """EXC-5."""
     await seed(db)
     room = Room(db)
     await room.give(lead=UNIT, coordinators=())
     inner = await room.give(by=UNIT_HEAD, lead=UNIT_STAFF, coordinators=(), above=room.id)
-    file = "INSERT INTO arrival_files (arrival, position, name, content_type, digest, size, pdf, findings) VALUES ($1, 1, 'a.pdf', 'application/pdf', 'd', 1, 1, '[]')"
-    await db.transact(lambda tx: tx.execute(file, ARRIVAL))
+    await db.transact(lambda tx: tx.execute(_FILE, ARRIVAL))
     assert (await room.service.file(actor(UNIT_STAFF), inner, 1)).name == "a.pdf"
     await db.transact(lambda tx: tx.execute("UPDATE arrivals SET state = 'recalled'"))
     assert await refusal(room.service.file(actor(UNIT_STAFF), inner, 1)) == "not-found"
