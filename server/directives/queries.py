@@ -161,6 +161,20 @@ _ABOVE = (
 )
 
 
+async def size(tx: Reads, root: str) -> int:
+    """How many lines a tree has."""
+    row = await tx.fetch_one(
+        "SELECT count(*) AS n FROM directives d JOIN directive_assignees a ON a.directive = d.id WHERE d.root = $1", root
+    )
+    return 0 if row is None else int(row["n"])
+
+
+async def depth(tx: Reads, directive: str) -> int:
+    """How many directions stand above one."""
+    row = await tx.fetch_one(f"{_ABOVE} SELECT count(*) AS n FROM up", directive)
+    return 0 if row is None else int(row["n"])
+
+
 async def taken_off_above(db: Reads, directive: str) -> bool:
     """Whether somebody through whom a direction came was taken off."""
     row = await db.fetch_one(

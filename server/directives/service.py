@@ -50,6 +50,9 @@ from server.once import Once
 from server.previews.service import PreviewService
 from server.storage import Blobs
 
+# A tree is read, and ends, whole: it has an end downwards and sideways.
+_DEEPEST: Final = 16
+_MOST_LINES: Final = 2000
 _RECALLED: Final = "Văn bản đã thu hồi"
 
 
@@ -225,6 +228,8 @@ class DirectiveService:
             order = checked(wanted, now_us, None if above is None else above.due_date)
             row = msgspec.structs.replace(row, text=order.text, due_date=order.due_date)
             named = await _named(tx, actor, order)
+            if await queries.size(tx, row.root) + len(named) > _MOST_LINES:
+                raise Refused("invalid-request", detail="the tree has too many lines")
             await queries.insert(tx, row)
             for one in _places(row, order, named):
                 await queries.name(tx, one)
@@ -261,6 +266,8 @@ class DirectiveService:
             place = await _place(tx, above)
             if above["state"] != DirectiveState.OPEN or place.state not in BUSY:
                 raise Refused("directive-over")
+            if await queries.depth(tx, above["id"]) + 1 >= _DEEPEST:
+                raise Refused("invalid-request", detail="too many directions stand above")
             facts = {name: above[name] for name in ("root", "arrival", "document", "title", "reference", "urgency")}
             return msgspec.structs.replace(empty, parent=place.id, **facts), place
         if not actor.has(Role.LEADER):

@@ -6,6 +6,8 @@ Each reminder is made once, by whichever process comes first. What was finished 
 import datetime as dt
 from collections.abc import Mapping
 
+import structlog
+
 from server.clock import Clock
 from server.db import Database
 from server.directives import queries
@@ -15,6 +17,8 @@ from server.directives.telling import remind
 from server.jobs import Context, Handler, Job, Periodic
 from server.notices.queries import rules as rules_of
 from server.notices.rules import Rules, read
+
+log = structlog.get_logger()
 
 _EVERY_S = 60
 _MOST = 5000
@@ -40,7 +44,10 @@ class DirectiveTasks:
     async def look(self) -> int:
         """Remind and tell what is due now; how many of both."""
         for directive in await queries.recalled(self._db, _MOST):
-            await self._directives.recalled(directive)
+            try:
+                await self._directives.recalled(directive)
+            except Exception as error:  # one tree that cannot be ended keeps no other's end and no reminder back
+                log.error("directive-not-ended", directive=directive, error=type(error).__name__)
         now_us = self._clock.now_us()
         rules: dict[str, Rules] = {}
         told = 0

@@ -393,6 +393,43 @@ async def test_what_was_directed_on_a_recalled_text_ends_and_shows_it_no_more(db
 
 
 @pytest.mark.asyncio
+async def test_a_tree_ends_downwards_and_sideways(db, monkeypatch):
+    """Two people who hand it to and fro make no tree that cannot be shown or ended."""
+    await seed(db)
+    room = Room(db)
+    above, turn = await room.give(coordinators=()), [FIRST, SECOND]
+    for _ in range(15):
+        above = await room.give(by=turn[0], lead=turn[1], coordinators=(), above=above)
+        turn.reverse()
+    code = "invalid-request"
+    assert await refusal(room.give(by=turn[0], lead=turn[1], coordinators=(), above=above)) == code
+    monkeypatch.setattr("server.directives.service._MOST_LINES", 17)
+    assert await refusal(room.give(by=FIRST, lead=CLERK, coordinators=(SECOND,), above=room.id)) == code
+    assert await refusal(room.give(by=FIRST, lead=CLERK, coordinators=(), above=room.id)) == ""
+    assert await room.withdraw() == ""
+    assert await room.state(above) is DirectiveState.WITHDRAWN
+
+
+@pytest.mark.asyncio
+async def test_one_tree_that_cannot_end_keeps_no_other_and_no_reminder_back(db, monkeypatch):
+    await seed(db)
+    room = Room(db)
+    await room.give()
+    other = await room.give()
+    await db.transact(lambda tx: tx.execute("UPDATE arrivals SET state = 'recalled'"))
+    ended = room.service.recalled
+
+    async def recalled(directive):
+        if directive == room.id:
+            raise RuntimeError("broken")
+        await ended(directive)
+
+    monkeypatch.setattr(room.service, "recalled", recalled)
+    await room.tasks.look()
+    assert [await room.state(), await room.state(other)] == [DirectiveState.OPEN, DirectiveState.WITHDRAWN]
+
+
+@pytest.mark.asyncio
 async def test_of_completions_and_changes_at_once_one_is_done(db):
     await seed(db)
     room = Room(db)
