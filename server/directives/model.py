@@ -121,8 +121,9 @@ def paragraphs(text: str) -> str:
     return "\n".join(clean(line) for line in text.splitlines()).strip()
 
 
-def checked(order: Order, now_us: int, above: str | None) -> Order:
+def checked(order: Order, now_us: int, above: str | None, before: str | None = None) -> Order:
     """`order` with clean texts and each coordinator once. `above`: the deadline of the direction that this one hangs below.
+    `before`: the deadline until now, which may stand though it is past: what is late is given to somebody else without more time.
 
     Raises: Refused("invalid-request") for an empty text and a deadline that is past, too far or behind the one above.
     """
@@ -136,6 +137,8 @@ def checked(order: Order, now_us: int, above: str | None) -> Order:
         due = dt.date.fromisoformat(tidy.due_date)
     except ValueError:
         raise Refused("invalid-request", detail="due_date is not a day") from None
+    if tidy.due_date == before:
+        return tidy
     if not today(now_us) <= due <= today(now_us) + _FURTHEST:
         raise Refused("invalid-request", detail="due_date is past or more than three years away")
     if above is not None and tidy.due_date > above:

@@ -300,7 +300,7 @@ class DirectiveService:
             now_us = self._clock.now_us()
             before = await self._own(tx, actor, directive)
             open_for(before, sequence)
-            order = checked(wanted, now_us, await _deadline_above(tx, before))
+            order = checked(wanted, now_us, await _deadline_above(tx, before), before.due_date)
             standing = {one.assignee: one for one in await queries.assignees(tx, directive)}
             on = [one for one in standing.values() if one.state is not WorkState.RELEASED]
             old = Order(

@@ -341,6 +341,7 @@ async def test_who_has_not_finished_is_reminded_before_and_told_after_the_deadli
     assert await room.told(FIRST, about) == [("directive_near", "superseded"), ("directive_late", "open")]
     assert await room.told(LEADER, about) == [("directive_late", "open")]
     assert await room.told(SECOND, about) == []
+    assert await room.change(0, due_date="2026-11-26") == "invalid-request"
     assert await room.change(0, due_date="2026-12-04") == ""
     assert [state for _, state in await room.told(FIRST, about)] == ["superseded", "withdrawn"]
     assert [state for _, state in await room.told(LEADER, about)] == ["settled"]
@@ -390,6 +391,17 @@ async def test_what_was_directed_on_a_recalled_text_ends_and_shows_it_no_more(db
     assert [await room.state(), await room.state(inner)] == [DirectiveState.WITHDRAWN] * 2
     assert (await room.told(UNIT_STAFF))[-1] == ("directive_withdrawn", "open")
     assert await room.statuses() == ["04", "05"]
+
+
+@pytest.mark.asyncio
+async def test_what_is_late_is_given_to_somebody_else_without_more_time(db):
+    await seed(db)
+    room = Room(db)
+    await room.give()
+    room.clock.advance(7 * 86_400)
+    assert await room.change(0, lead=SECOND, coordinators=()) == ""
+    assert (await queries.load(db, room.id)).due_date == "2026-11-27"
+    assert await room.places() == {FIRST: "released", SECOND: "assigned"}
 
 
 @pytest.mark.asyncio
