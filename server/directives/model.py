@@ -16,7 +16,7 @@ from server.documents.model import clean
 from server.errors import Refused
 from server.exchange.model import VIETNAM, StatusCode
 from server.exchange.words import Words
-from server.notices.calendar import is_working_day
+from server.notices.calendar import add_working, is_working_day
 from server.notices.rules import Rules
 
 _MINUTE_US: Final = 60_000_000
@@ -221,12 +221,13 @@ class Reminder(msgspec.Struct, frozen=True):
 
 
 def reminder(due_date: str, since_us: int, rules: Rules) -> Reminder:
-    """When people are reminded: as work begins on the last working day before the deadline's, or half-way where less time was given;
-    and when they are told that it has passed: as work begins on the next working day.
+    """When people are reminded: as work begins on the last working day before the deadline's, or half-way to its end where less time was
+    given, in working hours; and when they are told that it has passed: as work begins on the next working day.
     """
     due = dt.date.fromisoformat(due_date)
     before = _working(due, -1, rules)
-    warn_us = max(_at(before, rules), (since_us + _at(due, rules)) // 2)
+    half_us = (since_us + _at(due, rules) + (rules.work.end - rules.work.start) * _MINUTE_US) // 2
+    warn_us = add_working(max(_at(before, rules), half_us), 0, rules)
     return Reminder(warn_us, _at(_working(due, 1, rules), rules))
 
 

@@ -75,7 +75,9 @@ def test_days_late_count_from_the_day_after_the_deadline_in_vietnam(due, done, n
         ("2026-11-30", "2026-11-16T09:00", "2026-11-27T07:30", "2026-12-01T07:30"),
         ("2027-02-12", "2027-01-04T09:00", "2027-02-04T07:30", "2027-02-15T07:30"),
         ("2027-02-06", "2027-01-04T09:00", "2027-02-04T07:30", "2027-02-12T07:30"),  # in Tết
-        ("2026-11-27", "2026-11-26T15:30", "2026-11-26T23:30", "2026-11-30T07:30"),  # given the day before: half-way
+        ("2026-11-27", "2026-11-26T15:30", "2026-11-27T07:30", "2026-11-30T07:30"),  # given the day before: half-way is at night
+        ("2026-11-30", "2026-11-27T16:00", "2026-11-30T07:30", "2026-12-01T07:30"),  # over a weekend
+        ("2026-11-27", "2026-11-27T09:00", "2026-11-27T13:00", "2026-11-30T07:30"),  # for the same day, and not at once
     ],
 )  # fmt: skip
 def test_people_are_reminded_in_working_hours(due, since, warn, late):
