@@ -392,7 +392,11 @@ class DirectiveService:
         async def body(tx: Transaction) -> None:
             row = await queries.load(tx, directive)
             if row is not None and row.state is DirectiveState.OPEN:
-                await self._withdraw(tx, row, SYSTEM, _RECALLED, self._clock.now_us())
+                now_us = self._clock.now_us()
+                await self._withdraw(tx, row, SYSTEM, _RECALLED, now_us)
+                # Whoever gave it did not end it himself.
+                about, kind = f"{about_directive(row.id)}:reports", NoticeKind.DIRECTIVE_WITHDRAWN
+                await tell(tx, [notice(row, row.organisation, row.author, kind, about, now_us)], now_us=now_us)
 
         await self._db.transact(body)
 
@@ -554,9 +558,8 @@ async def _deadline_above(tx: Reads, row: DirectiveRow) -> str | None:
 
 
 def _facts(order: Order) -> dict[str, Any]:
-    """For the log, which names a text by its digest: no word of it belongs there (A14)."""
-    digest = hashlib.sha256(order.text.encode()).hexdigest()
-    return {"text": digest, "lead": order.lead, "coordinators": list(order.coordinators), "due": order.due_date}
+    """For the log, beside the text's digest."""
+    return {"lead": order.lead, "coordinators": list(order.coordinators), "due": order.due_date}
 
 
 async def _enter(
@@ -568,7 +571,9 @@ async def _enter(
     await queries.enter(
         tx, new_id(), row, kind, text=text, author=author, now_us=now_us, assignee=assignee, progress=progress
     )
-    await log_deed(tx, row, kind, author, {**facts, **({"assignee": assignee} if assignee else {})}, now_us)
+    # The log names a text by its digest: no word of it belongs there (A14), and none is exchanged unseen.
+    named = {"text": hashlib.sha256(text.encode()).hexdigest()} if text else {}
+    await log_deed(tx, row, kind, author, {**named, **facts, **({"assignee": assignee} if assignee else {})}, now_us)
 
 
 async def _settled(tx: Transaction, once: Once, row: DirectiveRow) -> bytes:

@@ -5,6 +5,7 @@
 
 import asyncio
 import datetime as dt
+import hashlib
 import os
 import secrets
 import shutil
@@ -206,7 +207,10 @@ async def test_from_the_order_over_progress_to_completion_each_is_told(db):
     assert kinds == ["completed", "in_work", "given"]
     events = await db.fetch_all("SELECT kind, body FROM audit_events WHERE subject = $1 ORDER BY id", room.id)
     assert [row["kind"] for row in events] == ["directive.given", "directive.in_work", "directive.completed"]
-    assert not [row for row in events if "dự thảo" in str(row["body"])]
+    bodies = [msgspec.json.decode(row["body"]) for row in events]
+    texts = ("Tham mưu trả lời", "Đã có dự thảo", "Đã xong")
+    assert [one["text"] for one in bodies] == [hashlib.sha256(text.encode()).hexdigest() for text in texts]
+    assert not [row for row in events if "dự thảo" in bytes(row["body"]).decode()]
 
 
 @pytest.mark.asyncio
@@ -389,7 +393,8 @@ async def test_what_was_directed_on_a_recalled_text_ends_and_shows_it_no_more(db
     assert await refusal(room.service.file(actor(UNIT_STAFF), inner, 1)) == "not-found"
     await room.tasks.look()
     assert [await room.state(), await room.state(inner)] == [DirectiveState.WITHDRAWN] * 2
-    assert (await room.told(UNIT_STAFF))[-1] == ("directive_withdrawn", "open")
+    for who in (UNIT_STAFF, UNIT_HEAD, LEADER):
+        assert (await room.told(who))[-1] == ("directive_withdrawn", "open"), who
     assert await room.statuses() == ["04", "05"]
 
 
