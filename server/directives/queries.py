@@ -39,12 +39,12 @@ async def listing(
     wanted = {
         "mine": f"{_MINE} AND a.state <> 'released'",
         "given": "d.author = $2 AND d.organisation = $1 AND a.lead = 1 AND a.state <> 'released'",
-        "late": f"({_MINE} OR (d.author = $2 AND d.organisation = $1)) AND d.state = 'open' AND a.state IN ('assigned', 'in_work')",
+        "late": f"({_MINE} OR (d.author = $2 AND d.organisation = $1)) AND d.state = 'open' AND d.due_date < $7 AND a.state IN ('assigned', 'in_work')",
     }[which]
     return await db.fetch_all(
         "SELECT * FROM (SELECT CASE WHEN d.state = 'open' AND a.state IN ('assigned', 'in_work') THEN 0 ELSE 1 END AS over, "
         "coalesce(d.due_date, '9999') AS due_key, CASE WHEN d.due_date < $7 THEN 1 ELSE 0 END AS late, "
-        f"{_LINE} {_PEOPLE} WHERE {wanted}) l WHERE (over, due_key, id) > ($3, $4, $5){' AND late = 1' if which == 'late' else ''} "
+        f"{_LINE} {_PEOPLE} WHERE {wanted}) l WHERE (over, due_key, id) > ($3, $4, $5) "
         "ORDER BY over, due_key, id LIMIT $6",
         *_who(actor), *after, limit, day,
     )  # fmt: skip
@@ -164,7 +164,8 @@ _ABOVE = (
 async def size(tx: Reads, root: str) -> int:
     """How many lines a tree has."""
     row = await tx.fetch_one(
-        "SELECT count(*) AS n FROM directives d JOIN directive_assignees a ON a.directive = d.id WHERE d.root = $1", root
+        "SELECT count(*) AS n FROM directives d JOIN directive_assignees a ON a.directive = d.id WHERE d.root = $1",
+        root,
     )
     return 0 if row is None else int(row["n"])
 

@@ -47,7 +47,7 @@ class DirectiveTasks:
             try:
                 await self._directives.recalled(directive)
             except Exception as error:  # one tree that cannot be ended keeps no other's end and no reminder back
-                log.error("directive-not-ended", directive=directive, error=type(error).__name__)
+                log.error("directive-not-ended", directive=directive, error=type(error).__name__)  # noqa: TRY400 - texts may stand in a traceback
         now_us = self._clock.now_us()
         rules: dict[str, Rules] = {}
         told = 0

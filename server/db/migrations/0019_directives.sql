@@ -20,6 +20,8 @@ CREATE TABLE directives (
 CREATE INDEX directives_root ON directives (root);
 CREATE INDEX directives_author ON directives (author, state);
 CREATE INDEX directives_parent ON directives (parent) WHERE parent IS NOT NULL;
+CREATE INDEX directives_open ON directives (due_date) WHERE state = 'open';
+CREATE INDEX directives_document ON directives (document) WHERE document IS NOT NULL AND parent IS NULL;
 CREATE INDEX directives_arrival ON directives (arrival) WHERE arrival IS NOT NULL AND parent IS NULL;
 
 -- Who has to do it: a person, or an organisation as a unit (`person` is null, `assignee` its id). `warned` and `late_told` are the deadlines of
