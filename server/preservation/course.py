@@ -16,7 +16,7 @@ from server.exchange.words import Words, of_code
 from server.validations.words import when
 from server.wire import iso, iso_or_none
 
-__all__ = ["accesses", "as_json", "as_pdfs", "as_xml"]
+__all__ = ["accesses", "as_json", "as_pdfs", "as_xml", "directions"]
 
 _EVENTS: Final = {
     "document.received": Words("Tiếp nhận từ hệ thống quản lý văn bản", "Taken in from the management system"),
@@ -59,14 +59,25 @@ _EVENTS: Final = {
     "arrival.recalled": Words("Nơi gửi thu hồi", "Recalled by its sender"),
     "arrival.replaced": Words("Nơi gửi thay thế", "Replaced by its sender"),
     "arrival.deadline_missed": Words("Quá hạn theo quy định", "Deadline of a rule missed"),
+    "arrival.handled": Words("Báo nơi gửi tình trạng xử lý", "Its sender told how far it is"),
+    "directive.given": Words("Ý kiến chỉ đạo", "Directed"),
+    "directive.changed": Words("Thay đổi ý kiến chỉ đạo", "Direction changed"),
+    "directive.in_work": Words("Báo cáo tiến độ", "Progress reported"),
+    "directive.completed": Words("Báo cáo hoàn thành", "Completion reported"),
+    "directive.withdrawn": Words("Rút ý kiến chỉ đạo", "Direction withdrawn"),
+    "directive.late": Words("Quá hạn xử lý", "Deadline of a direction missed"),
+    "directive.linked": Words("Văn bản được lập theo chỉ đạo", "A document was written because of it"),
 }
 _FIELDS: Final = {
     "reason": "Lý do", "receiver": "Nơi nhận", "status_code": "Mã trạng thái", "number": "Số đến", "year": "Năm", "despite": "Lý do vào sổ",
     "sender": "Nơi gửi", "from": "Từ trạng thái", "to": "Sang trạng thái", "head": "Bản (SHA-256)", "revision": "Bản (SHA-256)",
     "packet": "Gói tin (SHA-256)", "axis_id": "Mã trên trục", "rule": "Quy định", "due": "Hạn", "what": "Loại thông báo", "step": "Bước",
-    "before": "Trước đó", "kind": "Loại", "agreed": "Đồng ý", "judgement": "Kết quả kiểm tra chữ ký", "authority": "Thẩm quyền",
+    "before": "Trước đó", "kind": "Loại", "agreed": "Đồng ý", "text": "Nội dung", "lead": "Chủ trì",
+    "coordinators": "Phối hợp", "assignee": "Người thực hiện", "progress": "Tiến độ (%)", "sequence": "Lần sửa", "document": "Văn bản", "judgement": "Kết quả kiểm tra chữ ký",
+    "authority": "Thẩm quyền",
 }  # fmt: skip
 _CODED: Final = frozenset({"status_code", "what", "kind"})
+_NAMED: Final = frozenset({"lead", "assignee", "text"})
 _IDS: Final = frozenset({"message"})
 _SYSTEM: Final = Words("Hệ thống", "The system")
 _NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -132,10 +143,31 @@ def accesses(told: Sequence[Row], opened: Sequence[Row]) -> dict[str, list[dict[
     }
 
 
+def directions(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """What was directed and reported, in full: the log has the SHA-256 of each text alone (A14)."""
+    return [
+        {
+            "directive": row["directive"],
+            "sequence": row["sequence"],
+            "kind": row["kind"],
+            "at": iso(row["at_us"]),
+            "by": row["name"] or "",
+            "assignee": row["assignee"] or "",
+            "text": row["text"],
+            "due_date": row["due_date"],
+            "progress": row["progress"],
+        }
+        for row in rows
+    ]
+
+
 def as_pdfs(
     title: str, events: Sequence[Row], people: Mapping[str, str], seen: Mapping[str, list[dict[str, Any]]]
 ) -> list[bytes]:
-    """One PDF, or several where a log is too long for one; the accesses stand at the end of the last. Blocks."""
+    """One PDF, or several where a log is too long for one; the accesses stand at the end of the last. Blocks.
+
+    `people`: names by id; what was directed and reported, by the SHA-256 that the log has of it.
+    """
     from signing.pdf.errors import PdfError
 
     try:
@@ -168,7 +200,7 @@ def _sheet(
         sheet.rule()
         sheet.line(f"{when(iso(row['at_us']))} · {said.vi} · {said.en}", 11, bold=True)
         sheet.pair("Người thực hiện · By", people.get(row["actor"]) or _actor(row["actor"]))
-        for label, value in _fields(msgspec.json.decode(row["body"])):
+        for label, value in _fields(msgspec.json.decode(row["body"]), people):
             sheet.pair(label, value, 9.5)
         place = "" if row["position"] is None else f" · {row['position'] + 1}"
         sheet.pair("Nhật ký · Log", f"{row['kind']} · {row['id']}{place}", 9.5)
@@ -187,10 +219,18 @@ def _actor(actor: str) -> str:
     return f"{_SYSTEM.vi} · {_SYSTEM.en}" if actor == "system" else actor
 
 
-def _fields(body: dict[str, Any]) -> list[tuple[str, str]]:
-    """What an event says, one row a value; what is nested stands as JSON."""
+def _fields(body: dict[str, Any], people: Mapping[str, str]) -> list[tuple[str, str]]:
+    """What an event says, one row a value; what is nested stands as JSON. Of a direction: who is named, and its words, in full."""
     shown = {name: value for name, value in body.items() if name not in _IDS and value not in (None, "", [], {})}
-    return [(_FIELDS.get(name, name), _value(name, value)[:_LONGEST]) for name, value in shown.items()]
+    return [
+        (_FIELDS.get(name, name), _value(name, _named(name, value, people))[:_LONGEST]) for name, value in shown.items()
+    ]
+
+
+def _named(name: str, value: Any, people: Mapping[str, str]) -> Any:
+    if name == "coordinators" and isinstance(value, list):
+        return "; ".join(people.get(one, one) for one in value)
+    return people.get(value, value) if name in _NAMED and isinstance(value, str) else value
 
 
 def _value(name: str, value: Any) -> str:

@@ -118,20 +118,41 @@ async def record_route(db: Reads, document: str) -> list[Row]:
     )
 
 
+# The agency's own directions on a document or an arrival $2, and what was directed onwards below them.
+_DIRECTED = (
+    "SELECT d.id FROM directives d WHERE d.organisation = $1 AND d.root IN (SELECT r.id FROM directives r WHERE r.arrival = $2 AND r.parent IS NULL "
+    "UNION SELECT r.id FROM directives r WHERE r.document = $2 AND r.parent IS NULL)"
+)
+
+
+async def record_directions(db: Reads, organisation: str, subject: str) -> list[Row]:
+    """What was directed, changed, reported and ended, in the words of whoever did, in order (REC-1). Nobody of another organisation is named."""
+    return await db.fetch_all(
+        "SELECT e.directive, e.sequence, e.kind, e.text, e.due_date, e.progress, e.at_us, p.name, coalesce(w.name, o.name) AS assignee "
+        "FROM directive_entries e LEFT JOIN people p ON p.id = e.author AND p.organisation = $1 LEFT JOIN directive_assignees a ON a.id = e.assignee "
+        "LEFT JOIN people w ON w.id = a.person LEFT JOIN organisations o ON o.id = a.organisation "
+        f"WHERE e.directive IN ({_DIRECTED}) ORDER BY e.at_us, e.id",
+        organisation,
+        subject,
+    )
+
+
 async def record_events(db: Reads, organisation: str, subject: str) -> list[Row]:
-    """The whole course of handling of a document, or of an arrival and what came about it, in order (REC-1, REC-4)."""
+    """The whole course of handling of a document, or of an arrival and what came about it, with what was directed, in order (REC-1, REC-4)."""
     return await db.fetch_all(
         "SELECT id, organisation, at_us, kind, actor, subject, body, position FROM audit_events WHERE organisation = $1 "
-        "AND (subject = $2 OR subject IN (SELECT a.id FROM arrivals a WHERE a.organisation = $1 AND a.about = $2)) ORDER BY at_us, id",
+        "AND (subject = $2 OR subject IN (SELECT a.id FROM arrivals a WHERE a.organisation = $1 AND a.about = $2) "
+        f"OR subject IN ({_DIRECTED})) ORDER BY at_us, id",
         organisation,
         subject,
     )
 
 
 async def record_actors(db: Reads, organisation: str) -> dict[str, str]:
-    """Names of everybody who may stand in the log of a document: people with their position, and service clients."""
+    """Names of everybody who may stand in the log of a document: people with their position, service clients, organisations that were directed."""
     rows = await db.fetch_all(
-        "SELECT id, name, position FROM people WHERE organisation = $1 UNION ALL SELECT id, name, '' FROM service_clients WHERE organisation = $1",
+        "SELECT id, name, position FROM people WHERE organisation = $1 UNION ALL SELECT id, name, '' FROM service_clients WHERE organisation = $1 "
+        "UNION ALL SELECT id, name, '' FROM organisations",
         organisation,
     )
     return {str(row["id"]): ", ".join(filter(None, (row["name"], row["position"]))) for row in rows}

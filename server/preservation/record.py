@@ -9,6 +9,7 @@ Longer than most: each part of the record is gathered by one function, and toget
 """
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Final, TypeVar
 
@@ -64,6 +65,7 @@ packets/           gói edXML đã gửi và đã nhận, nguyên văn · edXML 
 exchange.json      trạng thái tại từng nơi nhận, thông báo đã gửi · each receiver's states, messages sent
 files/             tệp trong gói tin đến · files of a packet that came
 validations/       kết quả kiểm tra chữ ký khi đến · what our validation said of them
+directives.json    ý kiến chỉ đạo và báo cáo, nguyên văn; mã băm nằm trong nhật ký · directions and reports in full; the log has their digests
 log.*              quá trình xử lý theo thời gian (PDF, XML, JSON) · the course of handling in order of time
 log-proof.json     chứng minh từng sự kiện của log.json có trong nhật ký đã ký · proof that each event of log.json stands in the signed log
 accesses.json      ai được báo, ai đã mở · who was told, who opened it
@@ -252,13 +254,17 @@ class RecordService:
         proof: bytes,
     ) -> AsyncIterator[bytes]:
         names = await queries.record_actors(self._db, actor.organisation)
+        directed = await queries.record_directions(self._db, actor.organisation, subject)
+        spoken = {hashlib.sha256(one["text"].encode()).hexdigest(): str(one["text"]) for one in directed}
+        if directed:
+            yield made.small("directives.json", _json(course.directions(directed)))
         told = await queries.record_told(self._db, actor.organisation, about, subject)
         seen = course.accesses(told, await queries.record_opened(self._db, subject))
         yield made.small(LOG, course.as_json(events, names))
         yield made.small(LOG_PROOF, proof)
         yield made.small("log.xml", course.as_xml(subject, events, names))
         # The font's first cut takes a while.
-        for number, pdf in enumerate(await asyncio.to_thread(course.as_pdfs, title, events, names, seen), 1):
+        for number, pdf in enumerate(await asyncio.to_thread(course.as_pdfs, title, events, names | spoken, seen), 1):
             yield made.small("log.pdf" if number == 1 else f"log-{number}.pdf", pdf)
         yield made.small("accesses.json", _json(seen))
         for number, root in enumerate(self._roots, 1):

@@ -28,6 +28,8 @@ from server.exchange.model import Organisation, ResponseFor, StatusPacket
 from server.identity.model import Actor, Role
 from server.notices.calendar import local_us
 from server.once import Once
+from server.preservation.course import directions
+from server.preservation.queries import record_directions, record_events
 from tests.fakes.clock import FrozenClock
 
 ROUNDS = int(os.environ.get("TEST_ROUNDS", "4"))
@@ -407,6 +409,24 @@ async def test_what_is_late_is_given_to_somebody_else_without_more_time(db):
     assert await room.change(0, lead=SECOND, coordinators=()) == ""
     assert (await queries.load(db, room.id)).due_date == "2026-11-27"
     assert await room.places() == {FIRST: "released", SECOND: "assigned"}
+
+
+@pytest.mark.asyncio
+async def test_the_record_of_an_arrival_has_what_was_directed_in_its_own_agency(db):
+    """REC-1; what a unit directed inside is in nobody else's (C1). The log has the digest of each text."""
+    await seed(db)
+    room = Room(db)
+    await room.give(lead=FIRST, coordinators=(UNIT,))
+    await room.give(by=FIRST, lead=CLERK, coordinators=(), above=room.id, text="Đôn đốc")
+    await room.give(by=UNIT_HEAD, lead=UNIT_STAFF, coordinators=(), above=room.id, text="Nội bộ")
+    assert await room.report(UNIT_CLERK, progress=50, word="Được một nửa") == ""
+    said = directions(await record_directions(db, UPPER, ARRIVAL))
+    assert [(one["kind"], one["by"], one["assignee"], one["text"]) for one in said] == [
+        ("given", "Người a", "", "Tham mưu trả lời"), ("given", "Người b", "", "Đôn đốc"), ("in_work", "", "Cơ quan X02", "Được một nửa"),
+    ]  # fmt: skip
+    events = [row for row in await record_events(db, UPPER, ARRIVAL) if row["kind"].startswith("directive.")]
+    digests = [hashlib.sha256(one["text"].encode()).hexdigest() for one in said]
+    assert [msgspec.json.decode(row["body"])["text"] for row in events] == digests
 
 
 @pytest.mark.asyncio

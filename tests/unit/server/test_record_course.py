@@ -1,5 +1,6 @@
 """The course of handling as XML and PDF: every event is found in it, whatever its texts hold and however many there are (REC-4)."""
 
+import hashlib
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -47,3 +48,17 @@ def test_texts_that_no_xml_may_hold_do_not_break_it() -> None:
     [event] = list(found)
     assert event.get("name") == PEOPLE["p1"]
     assert msgspec.json.decode(event.text or "")["reason"] == '<a b="&amp;">\ufffd ]]> \u0000'
+
+
+def test_a_direction_stands_in_it_with_its_words_and_whom_it_names(tmp_path: Path) -> None:
+    """REC-1: the log has ids and digests; whoever reads the course of handling needs neither."""
+    digest = hashlib.sha256("Tham mưu trả lời".encode()).hexdigest()
+    row = events(1, text=digest, lead="p2", coordinators=["u1", "p9"], due="2026-11-27")
+    names = PEOPLE | {"p2": "Phạm Thị Mẫu", "u1": "Phòng Mẫu", digest: "Tham mưu trả lời"}
+    (pdf,) = course.as_pdfs("118/CV", [row[0] | {"kind": "directive.given"}], names, {})  # type: ignore[list-item]
+    path = tmp_path / "log.pdf"
+    path.write_bytes(pdf)
+    text = unicodedata.normalize("NFC", run("pdftotext", "-layout", str(path), "-"))
+    for said in ("Ý kiến chỉ đạo", "Tham mưu trả lời", "Phạm Thị Mẫu", "Phòng Mẫu; p9"):
+        assert said in text
+    assert digest not in text
