@@ -80,7 +80,9 @@ async function one({ main, deeds, signal, go, id }) {
     reason.hidden = !manages;
     if (!drawn) fill(main, head, tree, report, reason, pages);
     const shown = files.find((/** @type {any} */ { pdf }) => pdf);
-    if (shown && !drawn) draw(shown.position).catch((error) => fill(pages, words(error)));
+    // What was recalled, or is no more this reader's, goes from the screen, too (EXC-5).
+    if (!shown) fill(pages);
+    else if (!drawn) draw(shown.position).catch((error) => fill(pages, words(error)));
     drawn = true;
     deeds(
       manages && [
