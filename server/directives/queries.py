@@ -215,7 +215,12 @@ async def entries(db: Reads, directive: str) -> list[Row]:
 
 
 async def members(tx: Reads, organisation: str) -> set[str]:
-    rows = await tx.fetch_all("SELECT id FROM people WHERE organisation = $1 AND state = 'active'", organisation)
+    """People who may open a direction: others would be told of what they cannot read."""
+    rows = await tx.fetch_all(
+        "SELECT p.id FROM people p WHERE p.organisation = $1 AND p.state = 'active' "
+        "AND EXISTS (SELECT 1 FROM roles r WHERE r.person = p.id AND r.role IN ('leader', 'clerk', 'staff'))",
+        organisation,
+    )
     return {str(row["id"]) for row in rows}
 
 

@@ -518,7 +518,8 @@ async def _named(
 ) -> dict[str, tuple[str, str | None]]:
     """Organisation and person of everybody whom an order names; who stands on it already stays though he left.
 
-    Raises: Refused("assignee-unknown") for others than people of the organisation and organisations below it, and for the author.
+    Raises: Refused("assignee-unknown") for others than people of the organisation and organisations below it, for the author, and
+    where nobody could be told: a person whose roles open no direction, an organisation without leaders and clerks.
     """
     people = await queries.members(tx, actor.organisation) - {actor.id}
     units = {str(one["id"]) for one in await queries.units(tx, actor.organisation)}
@@ -527,7 +528,7 @@ async def _named(
         known = (standing or {}).get(one)
         if one in people:
             found[one] = (actor.organisation, one)
-        elif one in units:
+        elif one in units and await queries.acting(tx, one):
             found[one] = (one, None)
         elif known is not None and known.state is not WorkState.RELEASED:
             found[one] = (known.organisation, known.person)

@@ -256,6 +256,12 @@ async def test_orders_that_no_rule_allows_are_refused(db):
         {"coordinators": (UNIT_STAFF,)},
     ):
         assert await refusal(room.give(**wrong)) == "assignee-unknown", wrong
+    await db.transact(
+        lambda tx: tx.execute("UPDATE roles SET role = 'administrator' WHERE person IN ($1, $2)", LOWER_HEAD, SECOND)
+    )
+    for wrong in ({"lead": LOWER, "coordinators": ()}, {"coordinators": (SECOND,)}):  # nobody would hear of it
+        assert await refusal(room.give(**wrong)) == "assignee-unknown", wrong
+    await db.transact(lambda tx: tx.execute("UPDATE roles SET role = 'staff' WHERE person = $1", SECOND))
     for wrong in (
         {"text": "\u202e "},
         {"due_date": "2026-11-22"},
