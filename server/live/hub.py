@@ -186,14 +186,16 @@ class Hub:
             self._woken.set()
 
     async def _run(self) -> None:
+        time = asyncio.get_running_loop().time
+        due_s = time() + self._poll_s
         while True:
-            try:
-                async with asyncio.timeout(self._poll_s):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(due_s):
                     await self._woken.wait()
-            except TimeoutError:
-                self._everybody = True
             self._woken.clear()
-            everybody, self._everybody = self._everybody, False
+            everybody, self._everybody = self._everybody or time() >= due_s, False
+            if everybody:  # by the clock and not by the silence: wake-ups may never cease
+                due_s = time() + self._poll_s
             named, self._named = self._named, set()
             try:
                 await self._look(named, everybody=everybody)

@@ -286,6 +286,29 @@ async def test_without_any_wake_up_the_poll_finds_it(two):
     await hub.stop()
 
 
+async def test_the_poll_is_not_put_off_by_wake_ups_that_never_cease(two):
+    """D9, C1: what another process commits is found, and who signed out is found, however busy this one is."""
+    await settle_in(two[0], ANNA, BINH)
+    bus = LocalBus()
+    hub = hub_of(two[1], bus, poll_s=0.2)
+
+    async def busy():
+        while True:
+            hub._woken.set()
+            await asyncio.sleep(0.01)
+
+    waking = asyncio.create_task(busy())
+    async with Client(hub, ANNA) as client, Client(hub, BINH) as out:
+        await client.until(lambda one: one.names == ["reload"])
+        await told(two[0], ANNA)
+        await two[0].transact(lambda tx: tx.execute("DELETE FROM access_tokens WHERE device = $1", f"{BINH}-0"))
+        await client.until(lambda one: one.names == ["reload", "notices"])
+        async with asyncio.timeout(LONG):
+            await asyncio.wait([out._reading])
+    waking.cancel()
+    await hub.stop()
+
+
 async def test_a_database_that_does_not_answer_ends_no_stream(two):
     await settle_in(two[0], ANNA)
     hub = hub_of(two[0], LocalBus(), poll_s=0.05)
