@@ -6,14 +6,14 @@ takes no more memory than another. A wake-up says whom to look for; every few se
 
 import asyncio
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 import structlog
 
 from server.bus import Bus
 from server.clock import Clock
-from server.db import Database, DatabaseError
+from server.db import Database, DatabaseError, Isolation, Transaction
 from server.errors import Refused
 from server.identity.model import Actor
 from server.ids import new_id
@@ -151,7 +151,7 @@ class Hub:
     async def _begin(self, stream: Stream, told: Places | None) -> None:
         """It is among the streams already: what is committed while this reads comes to it as well."""
         now_us = self._clock.now_us()
-        await self._db.transact(lambda tx: queries.open_stream(tx, stream.id, stream.device, stream.until_us, now_us))
+        await self._write(lambda tx: queries.open_stream(tx, stream.id, stream.device, stream.until_us, now_us))
         places = (await queries.places(self._db, [stream.person])).get(stream.person, Places())
         seq = (await queries.last_changes(self._db, [stream.organisation])).get(stream.organisation, 0)
         self._organisations.setdefault(stream.organisation, seq)
@@ -240,7 +240,11 @@ class Hub:
         ended, self._ended = self._ended, []
         if ended:
             try:
-                await self._db.transact(lambda tx: queries.close_streams(tx, ended))
+                await self._write(lambda tx: queries.close_streams(tx, ended))
             except DatabaseError:
                 self._ended += ended
                 raise
+
+    async def _write(self, body: Callable[[Transaction], Awaitable[None]]) -> None:
+        """Each statement is about rows of its own; a thousand clients that come again at once would only collide."""
+        await self._db.transact(body, isolation=Isolation.READ_COMMITTED)

@@ -11,7 +11,7 @@ import pytest_asyncio
 from server.bus import LocalBus
 from server.bus_redis import RedisBus
 from server.clock import SystemClock
-from server.db import open_database
+from server.db import open_database, postgres
 from server.documents import queries as document_queries
 from server.errors import Refused
 from server.identity.model import Actor, Role
@@ -216,7 +216,7 @@ async def until_told(clients, db, person):
 _WRITER = """
 import asyncio, sys
 from server.bus_redis import RedisBus
-from server.db import open_database
+from server.db import open_database, postgres
 from server.live.model import Topic
 from server.live.service import connect, touch
 
@@ -307,6 +307,18 @@ async def test_the_poll_is_not_put_off_by_wake_ups_that_never_cease(two):
             await asyncio.wait([out._reading])
     waking.cancel()
     await hub.stop()
+
+
+async def test_a_thousand_clients_that_come_again_do_not_collide(postgres_url, monkeypatch):
+    two = await open_database(postgres_url), await open_database(postgres_url)
+    await settle_in(two[0], ANNA)
+    hubs = [hub_of(db, LocalBus()) for db in two]
+    monkeypatch.setattr(postgres, "ATTEMPTS", 1)
+    until_us = SystemClock().now_us() + 600 * SECOND_US
+    await asyncio.gather(*(hub.open(actor(ANNA), None, until_us) for hub in hubs * 30))
+    for hub, db in zip(hubs, two, strict=True):
+        await hub.stop()
+        await db.close()
 
 
 async def test_a_database_that_does_not_answer_ends_no_stream(two):
