@@ -206,7 +206,6 @@ class Hub:
             await asyncio.sleep(_GATHER_S)
 
     async def _look(self, named: set[str], *, everybody: bool) -> None:
-        await self._sweep()
         if everybody:
             still = {stream.organisation for stream in self.streams}
             self._organisations = {one: seq for one, seq in self._organisations.items() if one in still}
@@ -223,6 +222,7 @@ class Hub:
                 self._reach(person, Places(changes=newest))
             if organisation in self._organisations:
                 self._organisations[organisation] = seq
+        await self._sweep()  # the last: who cannot write, because a volume is full, still tells
 
     def _reach(self, person: str, places: Places) -> None:
         for stream in self._streams.get(person, {}).values():

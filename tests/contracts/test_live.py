@@ -11,7 +11,7 @@ import pytest_asyncio
 from server.bus import LocalBus
 from server.bus_redis import RedisBus
 from server.clock import SystemClock
-from server.db import open_database, postgres
+from server.db import StorageFull, open_database, postgres
 from server.documents import queries as document_queries
 from server.errors import Refused
 from server.identity.model import Actor, Role
@@ -216,7 +216,7 @@ async def until_told(clients, db, person):
 _WRITER = """
 import asyncio, sys
 from server.bus_redis import RedisBus
-from server.db import open_database, postgres
+from server.db import StorageFull, open_database, postgres
 from server.live.model import Topic
 from server.live.service import connect, touch
 
@@ -319,6 +319,37 @@ async def test_a_thousand_clients_that_come_again_do_not_collide(postgres_url, m
     for hub, db in zip(hubs, two, strict=True):
         await hub.stop()
         await db.close()
+
+
+async def test_who_cannot_write_still_tells(two, monkeypatch):
+    """A volume that is full: rows of streams that ended stay until there is space, and those who are there hear all the same."""
+    monkeypatch.setattr("server.live.hub._PAUSE_S", 0.02)
+    await settle_in(two[0], ANNA, BINH)
+    hub = hub_of(two[1], LocalBus(), poll_s=0.05)
+    async with Client(hub, ANNA) as client:
+        await client.until(lambda one: one.names == ["reload"])
+        hub._db = _Full(two[1])
+        hub.close(client.stream.__class__(actor(BINH), None, 0, SystemClock()))
+        await told(two[0], ANNA)
+        await client.until(lambda one: one.names == ["reload", "notices"])
+        hub._db = two[1]
+    await hub.stop()
+
+
+class _Full:
+    def __init__(self, whole):
+        self.fetch_one, self.fetch_all = whole.fetch_one, whole.fetch_all
+
+    async def transact(self, *_, **__):
+        raise StorageFull("the database's volume is full")
+
+
+class _Full:
+    def __init__(self, whole):
+        self.fetch_one, self.fetch_all = whole.fetch_one, whole.fetch_all
+
+    async def transact(self, *_, **__):
+        raise StorageFull("the database's volume is full")
 
 
 async def test_a_database_that_does_not_answer_ends_no_stream(two):
