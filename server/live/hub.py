@@ -28,6 +28,8 @@ BEAT_S: Final = 15.0
 _GATHER_S: Final = 0.05
 """What changes at once is looked up at once."""
 _PAUSE_S: Final = 1.0
+_FAR: Final = 5000
+"""Changes of an organisation. Whoever is further behind hears that there are some, and not first whether one of them is for him."""
 
 
 class Stream:
@@ -156,7 +158,7 @@ class Hub:
         seq = (await queries.last_changes(self._db, [stream.organisation])).get(stream.organisation, 0)
         self._organisations.setdefault(stream.organisation, seq)
         newest = seq
-        if told is not None and told.changes <= seq:
+        if told is not None and 0 <= seq - told.changes <= _FAR:
             last = await queries.last_change_for(self._db, stream.organisation, stream.person, told.changes)
             newest = max(last, told.changes)
         stream.begin(places._replace(changes=newest))

@@ -352,6 +352,20 @@ class _Full:
         raise StorageFull("the database's volume is full")
 
 
+async def test_whoever_is_far_behind_is_told_without_a_search(sqlite_db, monkeypatch):
+    """C7: what a client claims does not decide how much is read."""
+    await settle_in(sqlite_db, ANNA)
+    await sqlite_db.transact(
+        lambda tx: tx.execute("INSERT INTO changes_counters (organisation, seq) VALUES ($1, 1000000)", ORGANISATION)
+    )
+    monkeypatch.delattr(queries, "last_change_for")
+    hub = hub_of(sqlite_db, LocalBus())
+    async with Client(hub, ANNA, "3-0-0") as client:
+        await client.until(lambda one: one.last == "1000000-0-0")
+        assert client.names == ["changes"]
+    await hub.stop()
+
+
 async def test_a_database_that_does_not_answer_ends_no_stream(two):
     await settle_in(two[0], ANNA)
     hub = hub_of(two[0], LocalBus(), poll_s=0.05)
