@@ -115,7 +115,7 @@ async def delivery(db: Reads, id_: str, now_us: int) -> Row | None:
 
 
 async def still_wanted(db: Reads, id_: str) -> bool:
-    """Whether the notice of a delivery is open, the device does not show it yet and, for a step of a chain, nobody stopped that (NOT-4)."""
+    """Whether the notice of a delivery is open and not shown by the device yet; a step of a chain asks whether nobody stopped that instead (NOT-4)."""
     row = await db.fetch_one(
         "SELECT n.state, y.step, e.state AS chain, COALESCE(y.shown_us, y.read_us) AS seen_us FROM deliveries y JOIN notices n ON n.id = y.notice "
         "LEFT JOIN escalations e ON e.notice = COALESCE(n.origin, n.id) WHERE y.id = $1",
@@ -124,16 +124,15 @@ async def still_wanted(db: Reads, id_: str) -> bool:
     return (
         row is not None
         and row["state"] == "open"
-        and row["seen_us"] is None
-        and (row["step"] == 0 or row["chain"] != "stopped")
+        and (row["seen_us"] is None if row["step"] == 0 else row["chain"] != "stopped")
     )
 
 
 async def is_seen(db: Reads, id_: str) -> bool:
-    """Whether the device said that it shows, or had read, an open notice."""
+    """Whether the device said that it shows, or had read, an open notice; no step of a chain is content with that."""
     row = await db.fetch_one(
         "SELECT 1 AS one FROM deliveries y JOIN notices n ON n.id = y.notice AND n.state = 'open' "
-        "WHERE y.id = $1 AND COALESCE(y.shown_us, y.read_us) IS NOT NULL",
+        "WHERE y.id = $1 AND y.step = 0 AND COALESCE(y.shown_us, y.read_us) IS NOT NULL",
         id_,
     )
     return row is not None

@@ -541,6 +541,19 @@ async def test_a_chain_pushes_again_what_was_shown_and_not_acknowledged(db):
     assert await states(db) == ["seen", "accepted"]
 
 
+async def test_a_chain_s_push_leaves_also_when_the_app_shows_the_notice_while_it_waits(db):
+    house, person = await an_open_app(db)
+    (notice,) = await house.tell(ANNA, urgency=3)
+    await house.work(until_us=MONDAY + 299 * SECOND_US)
+
+    async def shown():
+        await house.notices.report(person, [(notice, DeviceEvent.SHOWN, MONDAY)])
+
+    house.before_send = shown
+    await house.work(until_us=MONDAY + 300 * SECOND_US)
+    assert pushed(house) == [f"{ANNA}-0"] * 2
+
+
 async def test_a_notification_is_taken_away_also_where_it_was_shown(db):
     house = House(db, MONDAY)
     person = await house.person(ANNA, Role.LEADER)
