@@ -122,7 +122,7 @@ class NoticeTasks:
             row["listens"]
             and row["step"] == 0
             and row["purpose"] == Purpose.NOTICE
-            and self._clock.now_us() < shown_by_us
+            and 0 < shown_by_us - self._clock.now_us() <= _APP_OPEN_US  # a clock that was ahead holds nothing up (D7)
         ):
             return None if await self._settle_seen(id_) else _Again(id_, shown_by_us, None)
         return await self._apply(row, await self._send(dispatcher, row))

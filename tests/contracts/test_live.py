@@ -344,14 +344,6 @@ class _Full:
         raise StorageFull("the database's volume is full")
 
 
-class _Full:
-    def __init__(self, whole):
-        self.fetch_one, self.fetch_all = whole.fetch_one, whole.fetch_all
-
-    async def transact(self, *_, **__):
-        raise StorageFull("the database's volume is full")
-
-
 async def test_whoever_is_far_behind_is_told_without_a_search(sqlite_db, monkeypatch):
     """C7: what a client claims does not decide how much is read."""
     await settle_in(sqlite_db, ANNA)
@@ -552,6 +544,16 @@ async def test_a_chain_s_push_leaves_also_when_the_app_shows_the_notice_while_it
     house.before_send = shown
     await house.work(until_us=MONDAY + 300 * SECOND_US)
     assert pushed(house) == [f"{ANNA}-0"] * 2
+
+
+async def test_a_notice_of_a_clock_that_was_ahead_does_not_wait_for_it(db):
+    """D7: it was stored by another machine."""
+    house, _ = await an_open_app(db)
+    house.clock.advance(90)
+    await house.tell(ANNA, urgency=3)
+    house.clock.advance(-90)
+    await house.work()
+    assert pushed(house) == [f"{ANNA}-0"]
 
 
 async def test_a_notification_is_taken_away_also_where_it_was_shown(db):
