@@ -7,6 +7,7 @@ takes no more memory than another. A wake-up says whom to look for; every few se
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Final
 
 import structlog
@@ -28,6 +29,7 @@ BEAT_S: Final = 15.0
 _GATHER_S: Final = 0.05
 """What changes at once is looked up at once."""
 _PAUSE_S: Final = 1.0
+_GATHERED: Final = 50
 _FAR: Final = 5000
 """Changes of an organisation. Whoever is further behind hears that there are some, and not first whether one of them is for him."""
 
@@ -225,6 +227,9 @@ class Hub:
             if organisation in self._organisations:
                 self._organisations[organisation] = seq
         await self._sweep()  # the last: who cannot write, because a volume is full, still tells
+        if everybody:
+            for person in (await queries.scattered(self._db, people))[:_GATHERED]:
+                await self._write(partial(queries.gather, person=person))
 
     def _reach(self, person: str, places: Places) -> None:
         for stream in self._streams.get(person, {}).values():

@@ -3,18 +3,22 @@
 from collections.abc import Collection, Sequence
 
 from server.db import Reads, Transaction
+from server.ids import new_id
 from server.live.model import Places, Topic
 
 _TOGETHER = 90
+_MANY = 16
+
+
+# A place is a sum. Whoever moves it adds a row of his own and waits for nobody: on PostgreSQL a row that many transactions change fails those that began
+# before the last of them (SERIALIZABLE), and a long one, as a broadcast is, would never come to its end beside people who answer.
 
 
 async def advance(tx: Transaction, topic: Topic, people: Sequence[str]) -> None:
+    mark = f"{topic}:{new_id()}"
     for some in _chunks(people):
         rows = ", ".join(f"(${number}, $1, 1)" for number in range(2, len(some) + 2))
-        await tx.execute(
-            f"INSERT INTO live_places (person, topic, place) VALUES {rows} ON CONFLICT (person, topic) DO UPDATE SET place = live_places.place + 1",
-            topic.value, *some,
-        )  # fmt: skip
+        await tx.execute(f"INSERT INTO live_places (person, topic, place) VALUES {rows}", mark, *some)
 
 
 async def places(db: Reads, people: Sequence[str]) -> dict[str, Places]:
@@ -22,11 +26,38 @@ async def places(db: Reads, people: Sequence[str]) -> dict[str, Places]:
     found: dict[str, Places] = {}
     for some in _chunks(people):
         for row in await db.fetch_all(
-            f"SELECT person, topic, place FROM live_places WHERE person IN ({_marks(some)})", *some
+            "SELECT person, sum(CASE WHEN topic LIKE 'notices%' THEN place ELSE 0 END) AS notices, "
+            "sum(CASE WHEN topic LIKE 'meetings%' THEN place ELSE 0 END) AS meetings "
+            f"FROM live_places WHERE person IN ({_marks(some)}) GROUP BY person",
+            *some,
         ):
-            of = found.get(row["person"], Places())
-            found[row["person"]] = of._replace(**{row["topic"]: row["place"]})
+            found[row["person"]] = Places(notices=row["notices"], meetings=row["meetings"])
     return found
+
+
+async def scattered(db: Reads, people: Sequence[str]) -> list[str]:
+    """Those of the people whose places are sums of many rows."""
+    found: list[str] = []
+    for some in _chunks(people):
+        rows = await db.fetch_all(
+            f"SELECT person FROM live_places WHERE person IN ({_marks(some)}) GROUP BY person HAVING count(*) > {_MANY}",
+            *some,
+        )
+        found += [row["person"] for row in rows]
+    return found
+
+
+async def gather(tx: Transaction, person: str) -> None:
+    """Make one row of those of each topic. The sums stay, whoever adds or gathers at the same time (READ COMMITTED)."""
+    for topic in Topic:
+        rows = await tx.fetch_all(
+            "DELETE FROM live_places WHERE person = $1 AND topic LIKE $2 RETURNING place", person, f"{topic}:%"
+        )
+        if rows:
+            await tx.execute(
+                "INSERT INTO live_places (person, topic, place) VALUES ($1, $2, $3) ON CONFLICT (person, topic) DO UPDATE SET place = live_places.place + excluded.place",
+                person, topic.value, sum(row["place"] for row in rows),
+            )  # fmt: skip
 
 
 async def last_changes(db: Reads, organisations: Sequence[str]) -> dict[str, int]:

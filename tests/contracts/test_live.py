@@ -11,7 +11,7 @@ import pytest_asyncio
 from server.bus import LocalBus
 from server.bus_redis import RedisBus
 from server.clock import SystemClock
-from server.db import StorageFull, open_database, postgres
+from server.db import Dialect, Isolation, StorageFull, open_database, postgres
 from server.documents import queries as document_queries
 from server.errors import Refused
 from server.identity.model import Actor, Role
@@ -120,13 +120,62 @@ async def two(db_url):
 
 
 async def test_places_count_what_changed_however_many_write_at_once(two):
-    """Each topic and person has one row, locked to the end of its transaction: no place is lost or given twice."""
+    """Each adds a row of its own: no place is lost or given twice."""
     people = [f"{number:032x}" for number in range(250)]
     await asyncio.gather(*(db.transact(lambda tx: touch(tx, Topic.NOTICES, people[:3])) for db in two * 10))
     await two[0].transact(lambda tx: touch(tx, Topic.MEETINGS, people))
     found = await queries.places(two[1], people)
     assert [found[one] for one in people[:4]] == [Places(0, 20, 1)] * 3 + [Places(0, 0, 1)]
     assert len(found) == 250
+
+
+async def test_whoever_tells_many_waits_for_nobody_and_nobody_for_him(two, monkeypatch):
+    """A long transaction would else fail at each answer of one of those whom it tells."""
+    monkeypatch.setattr(postgres, "ATTEMPTS", 1)
+    people = [f"{number:032x}" for number in range(100)]
+    begun, told_ = asyncio.Event(), asyncio.Event()
+
+    async def broadcast(tx):
+        await queries.places(tx, [CHI])
+        await touch(tx, Topic.NOTICES, people)
+        for _ in range(1000):
+            if told_.is_set() or two[0].dialect is Dialect.SQLITE:
+                return
+            begun.set()
+            await tx.fetch_one("SELECT 1 AS one")
+        raise AssertionError
+
+    async def answer():
+        await begun.wait()
+        await told(two[1], people[7])
+        told_.set()
+
+    if two[0].dialect is Dialect.SQLITE:
+        begun.set()
+    await asyncio.gather(two[0].transact(broadcast), answer())
+    assert (await queries.places(two[0], people))[people[7]] == Places(0, 2, 0)
+
+
+async def test_the_rows_of_a_place_are_gathered_and_their_sum_stays(two):
+    people = [ANNA, BINH]
+    read_committed = Isolation.READ_COMMITTED
+    for _ in range(2):
+        await asyncio.gather(
+            *(told(db, ANNA) for db in two * 9),
+            *(told(db, ANNA, Topic.MEETINGS) for db in two),
+            *(db.transact(lambda tx: queries.gather(tx, ANNA), isolation=read_committed) for db in two * 3),
+        )
+    assert await queries.places(two[0], people) == {ANNA: Places(0, 36, 4)}
+    await asyncio.gather(*(told(two[0], ANNA) for _ in range(20)))
+    assert await queries.scattered(two[0], people) == [ANNA]
+    await settle_in(two[0], ANNA)
+    hub = hub_of(two[1], LocalBus())
+    async with Client(hub, ANNA) as client:
+        await client.until(lambda one: one.names == ["reload"])
+        await hub._look(set(), everybody=True)
+        assert client.places == Places(0, 56, 4)
+    await hub.stop()
+    assert len(await two[0].fetch_all("SELECT topic FROM live_places")) == 2
 
 
 async def test_a_person_s_row_is_locked_last_and_moved_once_a_transaction(db):
@@ -216,7 +265,7 @@ async def until_told(clients, db, person):
 _WRITER = """
 import asyncio, sys
 from server.bus_redis import RedisBus
-from server.db import StorageFull, open_database, postgres
+from server.db import Dialect, Isolation, StorageFull, open_database, postgres
 from server.live.model import Topic
 from server.live.service import connect, touch
 
