@@ -7,7 +7,7 @@ import { purge, wipe } from "/assets/js/offline.js";
 import { activate, leave, subscribe, tidy } from "/assets/js/push.js";
 import { get, put } from "/assets/js/store.js";
 import { inWorker, language, t } from "/assets/js/texts.js";
-import { visible } from "/assets/js/view.js";
+import { place, visible } from "/assets/js/view.js";
 
 const CACHE = `hoatoc-${SHELL.version}`;
 const FETCH_MS = 10_000;
@@ -90,7 +90,7 @@ async function announced({ c: challenge, id, l: lane }) {
   if (notice === null) await show(t("app"), { body: t(lane === "u" ? "pushUrgent" : "pushNormal"), tag: id, data: { notice: id } });
   else await close(id);
   if (!notice) return;
-  const { document, urgency, about } = notice;
+  const { document, urgency, about, kind } = notice;
   const tag = document ?? (about || id);
   // A push may come twice; what the person has put aside stays aside.
   const seen = (await get("seen")) ?? [];
@@ -103,7 +103,7 @@ async function announced({ c: challenge, id, l: lane }) {
   const title = language() === "en" ? notice.title_en : notice.title;
   await show(urgency ? `${t(`u${urgency}`)} · ${title}` : title, {
     body: (await get("detail")) ? visible([notice.number, notice.subject ?? notice.headline].filter(Boolean).join(" · ")) : t(urgency ? "pushUrgent" : "pushNormal"),
-    tag, renotify: urgency > 0 && !standing, requireInteraction: urgency > 2, timestamp: Date.parse(notice.created_at), data: { notice: id, document, about },
+    tag, renotify: urgency > 0 && !standing, requireInteraction: urgency > 2, timestamp: Date.parse(notice.created_at), data: { notice: id, document, about, kind },
     actions: [{ action: "open", title: t("keyOpen") }, { action: "ack", title: t("noticeAck") }],
   });
   return id;
@@ -117,8 +117,9 @@ self.addEventListener("push", (event) => {
   event.waitUntil(pushed(data).catch(() => {}));
 });
 
-async function opened({ notice, document, about = "" }) {
-  const hash = document ? `#/d/${document}` : /^[amo]/.test(about) ? `#/${about[0]}/${about.split(":")[1]}` : "#/notices";
+async function opened(data) {
+  const { notice } = data;
+  const hash = place(data) ?? "#/notices";
   const [window] = await self.clients.matchAll({ type: "window" });
   if (!window) return self.clients.openWindow(`/${hash}`);
   window.postMessage({ go: hash });

@@ -5,7 +5,7 @@ import { queued } from "./offline.js";
 import { standing, subscribe, tidy, turnOff } from "./push.js";
 import { get, put } from "./store.js";
 import { ago, dateTime, language, t } from "./texts.js";
-import { fill, h, icon, outside, say } from "./view.js";
+import { fill, h, icon, outside, place, say } from "./view.js";
 
 /** @param {import("./frame.js").Screen} screen */
 export async function noticesScreen({ me, signal }) {
@@ -67,12 +67,6 @@ export async function noticesScreen({ me, signal }) {
   await load();
 }
 
-/** Where what a notice is about is shown. @param {any} item */
-const place = ({ kind, document, about }) => {
-  const [what, id] = about.replace(/^(idle|overdue):/, "").split(":");
-  return document ? `#/d/${document}` : /below|digest/.test(kind) ? "#/held" : /^[amo]/.test(what) && `#/${what[0]}/${id}`;
-};
-
 /** What was acknowledged here, whatever an older answer says; whether it was sent. @type {Map<string, boolean>} */
 const acked = new Map();
 /** @param {boolean} sent */
@@ -95,13 +89,13 @@ async function seen(items) {
 
 /** Whether this device is told when the app is closed; asked for by a tap of the person. @param {AbortSignal} signal */
 export function pushSettings(signal) {
-  const place = h("fieldset", {}, h("legend", {}, t("navNotices")));
+  const part = h("fieldset", {}, h("legend", {}, t("navNotices")));
   const load = async () => {
     const { can, state } = await standing();
     const on = state === "active" || state === "pending";
     const detail = h("input", { type: "checkbox", checked: await get("detail"), onchange: () => put("detail", detail.checked) });
     fill(
-      place, h("legend", {}, t("navNotices")),
+      part, h("legend", {}, t("navNotices")),
       h("p", { class: "soft", role: "status" }, t(!can ? "pushNone" : state === "active" ? "pushOn" : on ? "pushWait" : "pushOff")),
       can && h("button", { class: "plain", onclick: () => act(on) }, t(on ? "pushUndo" : "pushDo")),
       on && h("label", { class: "tickline" }, detail, t("pushDetail")),
@@ -118,6 +112,6 @@ export function pushSettings(signal) {
     }
   };
   navigator.serviceWorker?.addEventListener("message", ({ data }) => data.push && load(), { signal });
-  load().catch(() => place.remove());
-  return place;
+  load().catch(() => part.remove());
+  return part;
 }

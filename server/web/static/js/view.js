@@ -60,6 +60,15 @@ export const choice = (legend, rows, now, act, kind = "choices tall") =>
     h("div", { class: kind }, rows.map(([value, text]) => h("label", { class: "choice" }, h("input", { type: "radio", name: legend, checked: value === now, onchange: () => act(value) }), h("span", {}, text)))),
   );
 
+/**
+ * Where what a notice is about is shown: what waits with others, in the overview. @param {{kind?: string, document?: string | null, about?: string}} notice
+ * @returns {string | undefined}
+ */
+export const place = ({ kind = "", document, about = "" }) => {
+  const [, what, id] = /^(?:idle:|overdue:)?(arrival|meeting|order)[\w-]*:(\w+)/.exec(about) ?? [];
+  return document ? `#/d/${document}` : /below|digest/.test(kind) ? "#/held" : what && `#/${what[0]}/${id}`;
+};
+
 /** A text from outside, with its own direction. @param {string | null | undefined} text @param {string} [name] */
 export const outside = (text, name) => h("bdi", { class: name, dir: "auto" }, text);
 

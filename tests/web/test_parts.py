@@ -1,0 +1,42 @@
+"""Parts of the client that need no browser, in Node."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+def run(part: str, given: Any = None) -> Any:
+    found = subprocess.run(
+        ["node", "--no-warnings", "parts.mjs", part, json.dumps(given)],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert found.returncode == 0, found.stderr
+    return json.loads(found.stdout)
+
+
+async def test_a_notice_leads_to_what_it_is_about_or_nowhere() -> None:
+    """The list and the worker ask the same function; an announcement, a chain and a dossier have no screen."""
+    id_ = "0" * 32
+    wanted = {
+        ("to_sign", id_, f"document:{id_}"): f"#/d/{id_}",
+        ("arrived", None, f"arrival:{id_}"): f"#/a/{id_}",
+        ("deadline_near", None, f"arrival:{id_}:receipt"): f"#/a/{id_}",
+        ("document_overdue", None, f"overdue:arrival:{id_}"): f"#/a/{id_}",
+        ("document_idle", None, f"idle:arrival:{id_}"): f"#/a/{id_}",
+        ("idle_below", None, f"idle:arrival:{id_}"): "#/held",
+        ("morning_digest", None, "digest:"): "#/held",
+        ("meeting_papers", None, f"meeting-papers:{id_}"): f"#/m/{id_}",
+        ("directive_late", None, f"order:{id_}:due"): f"#/o/{id_}",
+        ("announced", None, f"announcement:{id_}"): None,
+        ("unanswered", None, f"escalation:{id_}"): None,
+        ("dossier_unhandled", None, f"dossier:{id_}"): None,
+    }
+    assert run("place", list(wanted)) == list(wanted.values())
