@@ -40,3 +40,8 @@ async def test_a_notice_leads_to_what_it_is_about_or_nowhere() -> None:
         ("dossier_unhandled", None, f"dossier:{id_}"): None,
     }
     assert run("place", list(wanted)) == list(wanted.values())
+
+
+async def test_a_network_that_goes_takes_nothing_from_the_screen() -> None:
+    """What was drawn stays, with what is typed there, until the server says that it is gone; without a first answer there is nothing to keep."""
+    assert run("live") == [[1, 2], 404, True]

@@ -1,6 +1,6 @@
 /** Meetings: mine, one of them with its answer and papers, calling and changing one. Clocks stand as in Vietnam, wherever the device is. */
-import { call, events, every, now, pause, post, read } from "./api.js";
-import { chip, frame, has, nothing, waiting, words } from "./frame.js";
+import { Problem, call, events, every, now, post, read } from "./api.js";
+import { chip, frame, has, lull, nothing, waiting, words } from "./frame.js";
 import { imageOf, read as readManifest } from "./manifest.js";
 import { purge } from "./offline.js";
 import { pageList } from "./pages.js";
@@ -30,9 +30,17 @@ export async function live(signal, ask, draw) {
   let next;
   for (const name of ["meetings", "notices"]) events.addEventListener(name, () => hear(), { signal });
   // What changes by the clock alone is seen within half a minute.
-  for (let shown = ""; !signal.aborted; await Promise.race([next, pause(30_000)])) {
+  for (let shown = ""; !signal.aborted; await Promise.race([next, lull(30_000, 300_000)])) {
     next = new Promise((resolve) => (hear = resolve));
-    const found = await ask();
+    /** @type {any} */
+    let found;
+    try {
+      found = await ask();
+    } catch (error) {
+      // A network that goes takes nothing from the screen that is being entered there.
+      if (!shown || signal.aborted || (error instanceof Problem && [403, 404, 410].includes(error.status))) throw error;
+      continue;
+    }
     if (signal.aborted || JSON.stringify(found) === shown) continue;
     shown = JSON.stringify(found);
     draw(found);
