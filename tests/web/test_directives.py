@@ -80,6 +80,7 @@ async def test_a_leader_directs_and_sees_who_does_it_how_far_and_how_late(browse
     await leader.page.goto(f"/#/o/{id_}")
     await staff.page.get_by_label("Kết quả, vướng mắc").fill("Đã trình văn bản trả lời")
     await staff.tap("Hoàn thành")
+    await staff.page.get_by_role("dialog").get_by_role("button", name="Hoàn thành").tap()
     await expect(leader.page.get_by_text("Đã hoàn thành").first).to_be_visible(timeout=60_000)
     await leader.shot("94-directive-done")
     row = await site.stack.wiring.db.fetch_one("SELECT state FROM directives WHERE id = $1", id_)

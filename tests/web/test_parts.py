@@ -45,3 +45,8 @@ async def test_a_notice_leads_to_what_it_is_about_or_nowhere() -> None:
 async def test_a_network_that_goes_takes_nothing_from_the_screen() -> None:
     """What was drawn stays, with what is typed there, until the server says that it is gone; without a first answer there is nothing to keep."""
     assert run("live") == [[1, 2], 404, True]
+
+
+async def test_a_second_tap_before_the_answer_sends_nothing() -> None:
+    """A direction or a meeting would be given twice. Where the button had the focus it gets it back; what is not filled in is not sent."""
+    assert run("sender") == [[1, 1, 1], False]

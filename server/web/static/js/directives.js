@@ -1,11 +1,11 @@
 /** Directions (bút phê): what is mine, what I gave, what is late; one with its tree and its text; giving, passing on, changing, reporting. */
 import { call, every, post, read } from "./api.js";
-import { chip, frame, nothing, waiting, words } from "./frame.js";
+import { chip, frame, nothing, trouble, waiting, words } from "./frame.js";
 import { read as readManifest } from "./manifest.js";
-import { live, sent } from "./meetings.js";
+import { live, sender, sent } from "./meetings.js";
 import { pageList } from "./pages.js";
 import { date, dateTime, language, t } from "./texts.js";
-import { choice, download, field, fill, h, icon, outside, say } from "./view.js";
+import { ask, choice, download, field, fill, h, icon, outside, say } from "./view.js";
 
 const LISTS = /** @type {const} */ (["mine", "given", "late"]);
 /** @type {typeof LISTS[number]} */
@@ -32,8 +32,13 @@ const facts = ({ position, words: said, progress, due_date: due, days_late: late
 async function list({ main, signal }) {
   const place = h("section");
   const show = async () => {
-    const { items } = await read(`/api/v1/directives?list=${which}&limit=200`, { signal });
-    fill(place, items.length ? items.map(({ id, urgency, reference, title, author, author_unit: unit, line }) => h(
+    const asked = which;
+    const over = () => signal.aborted || asked !== which;
+    /** @type {any} */
+    const found = await read(`/api/v1/directives?list=${asked}&limit=200`, { signal }).catch((error) => over() || fill(place, trouble(error, show)));
+    if (over() || !found) return;
+    const { items } = found;
+    fill(place, items.length ? items.map((/** @type {any} */ { id, urgency, reference, title, author, author_unit: unit, line }) => h(
       "a", { class: `card u${urgency}`, href: `#/o/${id}` },
       h("span", { class: "meta" }, chip(urgency), outside(reference, "number"), which === "mine" && outside(`${author} · ${unit}`)),
       outside(title, "subject"), outside(line.text), h("span", { class: "meta" }, which !== "mine" && outside(line.name, "who"), facts(line)), outside(line.word),
@@ -41,7 +46,7 @@ async function list({ main, signal }) {
   };
   fill(main, choice(t("o_work"), LISTS.map((name) => [name, t(`o_${name}`)]), which, (name) => {
     which = name;
-    show().catch((error) => say(words(error)));
+    show();
   }, "choices"), place);
   await show();
 }
@@ -50,15 +55,16 @@ async function list({ main, signal }) {
 async function one({ main, deeds, signal, go, id }) {
   const progress = h("input", { type: "number", min: "0", max: "99", inputmode: "numeric" });
   const word = h("textarea", { rows: "3" });
-  const [report, why, pages, tree, head] = [h("section", { class: "facts" }, field(t("o_progress"), progress), field(t("o_word"), word)), h("textarea", { rows: "2" }), h("div"), h("div", { class: "facts" }), h("div", { class: "facts" })];
+  const [report, why, pages, tree, head] = [h("section", { class: "facts" }, field(t("o_progress"), progress), field(t("o_word"), word)), h("textarea", { rows: "2", required: true }), h("div"), h("div", { class: "facts" }), h("div", { class: "facts" })];
   let drawn = false;
   await live(signal, () => read(`/api/v1/directives/${id}`, { signal }), (found) => {
     const { sequence, lines, entries, files } = found;
     const busy = found.state === "open" && /assigned|in_work/.test(found.mine ?? "");
     const manages = found.manages && found.state === "open";
-    const said = (/** @type {"in_work" | "completed"} */ state) => sent(() => post(
+    const sure = (/** @type {string} */ deed) => ask({ title: t("o_sure", { deed }), deed, leave: t("cancel"), danger: true });
+    const said = (/** @type {string} */ kind, /** @type {string} */ text, /** @type {"in_work" | "completed"} */ state) => sender(kind, text, () => post(
       `/api/v1/directives/${id}/reports`, { sequence, state, word: word.value, ...(state === "in_work" && progress.value && { progress: +progress.value }) }, { tries: 3 },
-    ), () => { word.value = ""; });
+    ), () => { word.value = ""; }, () => (state === "in_work" ? progress.reportValidity() : sure(text)));
     fill(
       head, h("section", { class: `card u${found.urgency}` }, h("span", { class: "meta" }, chip(found.urgency), outside(found.reference, "number")), outside(found.title, "subject")),
       h(
@@ -86,12 +92,11 @@ async function one({ main, deeds, signal, go, id }) {
     drawn = true;
     deeds(
       manages && [
-        h("button", { class: "plain", onclick: () => sent(() => post(`/api/v1/directives/${id}/withdrawal`, { sequence, reason: why.value }, { tries: 3 })) }, t("o_withdraw")),
+        sender("plain", t("o_withdraw"), () => post(`/api/v1/directives/${id}/withdrawal`, { sequence, reason: why.value }, { tries: 3 }), undefined, () => why.reportValidity() && sure(t("o_withdraw"))),
         h("a", { class: "main", href: `#/o/${id}/change` }, t("m_change")),
       ],
       busy && [
-        h("a", { class: "plain", href: `#/o/new/o/${id}` }, t("o_on")), h("button", { class: "plain", onclick: () => said("in_work") }, t("o_report")),
-        h("button", { class: "main", onclick: () => said("completed") }, t("o_done")),
+        h("a", { class: "plain", href: `#/o/new/o/${id}` }, t("o_on")), said("plain", t("o_report"), "in_work"), said("main", t("o_done"), "completed"),
       ],
     );
   });
@@ -144,5 +149,5 @@ async function order({ me, main, deeds, signal, go, id, what, subject }) {
     return made.then((found) => go(`#/o/${found.id}`));
   };
   fill(main, form);
-  deeds(h("button", { class: "main", onclick: () => form.reportValidity() && sent(act) }, t("o_give")));
+  deeds(sender("main", t("o_give"), act, undefined, () => form.reportValidity()));
 }

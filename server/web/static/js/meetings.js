@@ -104,6 +104,23 @@ export async function sent(act, done) {
   }
 }
 
+/**
+ * A button that sends; a second tap before the answer would send again. @param {string} kind @param {string} text @param {() => Promise<any>} act
+ * @param {() => void} [done] @param {() => any} [ready] Whether there is something to send.
+ */
+export function sender(kind, text, act, done, ready = () => true) {
+  const button = h("button", {
+    class: kind, onclick: async () => {
+      if (button.disabled || !(await ready())) return;
+      button.disabled = true;
+      await sent(act, done);
+      button.disabled = false;
+      if (document.activeElement === document.body) button.focus();
+    },
+  }, text);
+  return button;
+}
+
 /** @param {any} found @param {AbortSignal} signal */
 function papers({ id, papers: all, managed, open }, signal) {
   const keep = async () => {
@@ -157,7 +174,7 @@ async function reply({ signal, go, main, deeds, id, what }) {
     ? post(`/api/v1/meetings/${id}/cancellation`, { sequence, reason: said.value }, { tries: 3 })
     : post(`/api/v1/meetings/${id}/answer`, { sequence, answer: /** @type {any} */ (what), [substitute ? what : "reason"]: said.value }, { tries: 3 });
   fill(main, field(t(substitute ? "m_attendees" : "mReason"), said));
-  deeds(h("button", { class: "main", onclick: () => sent(act, () => go(`#/m/${id}`)) }, t(`m_${what}`)));
+  deeds(sender("main", t(`m_${what}`), act, () => go(`#/m/${id}`)));
 }
 
 /** @param {any[]} people @param {string} [chosen] */
@@ -186,8 +203,8 @@ async function plan({ signal, go, main, deeds, id, what }) {
   } });
   const control = (/** @type {string} */ name) =>
     name === "chair" ? chooser(people.filter((one) => !one.organisation), old.chair)
-    : name.endsWith("_at") ? h("input", { name, type: "datetime-local", value: what && new Date(Date.parse(old[name]) + 7 * HOUR).toISOString().slice(0, 16) })
-    : h("textarea", { name, rows: "1" }, old[name]);
+    : name.endsWith("_at") ? h("input", { name, type: "datetime-local", required: true, value: what && new Date(Date.parse(old[name]) + 7 * HOUR).toISOString().slice(0, 16) })
+    : h("textarea", { name, rows: "1", required: /title|place/.test(name) }, old[name]);
   const form = h(
     "form", { class: "facts" }, ["title", "place", "starts_at", "ends_at", "chair", "agenda", "asked"].map((name) => field(t(`m_${name}`), control(name))),
     list, field(t("mGuests"), search), found,
@@ -201,5 +218,5 @@ async function plan({ signal, go, main, deeds, id, what }) {
     return made;
   };
   fill(main, form);
-  deeds(h("button", { class: "main", onclick: () => sent(act) }, t("mSend")));
+  deeds(sender("main", t("mSend"), act, undefined, () => form.reportValidity()));
 }

@@ -489,6 +489,7 @@ const TEXTS = {
   o_on: ["Giao tiếp", "Pass on"],
   o_give: ["Giao việc", "Give"],
   o_withdraw: ["Rút lại", "Withdraw"],
+  o_sure: ["{deed}? Không hoàn tác được.", "{deed}? This cannot be undone."],
   m_new: ["Mời họp", "Call a meeting"],
   mNone: ["Chưa có cuộc họp", "No meetings"],
   mSilent: ["{n} chưa trả lời", "{n} silent"],
