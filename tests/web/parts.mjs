@@ -10,9 +10,11 @@ globalThis.Node = class extends EventTarget {
 globalThis.document = Object.assign(new EventTarget(), { createElement: () => new Node(), getElementById: () => new Node() });
 const view = await import(`${path}view.js`);
 const { Offline, Problem, tell } = await import(`${path}api.js`);
+const { dates } = await import(`${path}rules.js`);
 const { live, sender } = await import(`${path}meetings.js`);
 
 const parts = {
+  dates: (texts) => texts.map(dates),
   /** What a screen that is asked for again and again draws, and what ends it. */
   async live() {
     const drawn = [];

@@ -50,3 +50,10 @@ async def test_a_network_that_goes_takes_nothing_from_the_screen() -> None:
 async def test_a_second_tap_before_the_answer_sends_nothing() -> None:
     """A direction or a meeting would be given twice. Where the button had the focus it gets it back; what is not filled in is not sent."""
     assert run("sender") == [[1, 1, 1], False]
+
+
+async def test_a_day_that_is_none_is_not_left_out_silently() -> None:
+    """Whatever is no day goes to the server as it was written, which refuses it."""
+    texts = ["", " 31/8/2027, 1.9.2027;02-09-2027", "30/4/27", "2027-05-01 ngày lễ"]
+    found = [[], ["2027-08-31", "2027-09-01", "2027-09-02"], ["30/4/27"], ["2027-05-01", "ngày", "lễ"]]
+    assert run("dates", texts) == found

@@ -44,7 +44,7 @@ export async function arrivals({ me, signal, changed }, rest = "") {
     return [
       h("section", { class: `card u${arrival.urgency}` }, head(arrival), h("p", { class: judgement === "valid" ? "verdict good" : "verdict late" }, said(judged)), outside(asked), outside(remark)),
       files.map(({ position, name, reasons }) => [
-        h("button", { class: "line", onclick: async () => download(await call("GET", `/api/v1/arrivals/${id}/files/${position}`), "", name) }, icon("down"), outside(name)),
+        h("button", { class: "line", onclick: () => call("GET", `/api/v1/arrivals/${id}/files/${position}`).then((bytes) => download(bytes, "", name), (error) => say(words(error))) }, icon("down"), outside(name)),
         reasons.map((one) => h("p", { class: "late" }, one[language()])),
       ]),
       directed.map((one) => h(one.opens ? "a" : "div", { class: "line", href: one.opens && `#/o/${one.id}` }, icon("pen"), h("span", {}, t("o_text"), ": ", outside(one.author), " · ", dateTime(one.at)))),

@@ -129,7 +129,7 @@ async function order({ me, main, deeds, signal, go, id, what, subject }) {
   const named = (/** @type {string} */ value) => on.find(({ assignee }) => assignee === value);
   /** @type {[string, string][]} */
   const all = [
-    ...people.filter((one) => one.id !== me.person.id).map((one) => /** @type {[string, string]} */ ([one.id, [one.name, one.position].filter(Boolean).join(" · ")])),
+    ...people.filter((one) => one.id !== me.person.id && (one.state === "active" || named(one.id))).map((one) => /** @type {[string, string]} */ ([one.id, [one.name, one.position].filter(Boolean).join(" · ")])),
     ...units.map((one) => /** @type {[string, string]} */ ([one.id, one.name])),
   ];
   const form = h(

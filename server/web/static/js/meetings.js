@@ -166,28 +166,29 @@ async function paper({ signal, main, id, what, revision }) {
 }
 
 /** Decline, send somebody, cancel. @param {Room} room */
-async function reply({ signal, go, main, deeds, id, what }) {
+async function reply({ me, signal, go, main, deeds, id, what }) {
   const { sequence } = await read(`/api/v1/meetings/${id}`, { signal });
   const substitute = what === "substitute";
-  const said = substitute ? chooser(await every("/api/v1/people", signal)) : h("textarea", { rows: "4" });
+  const said = substitute ? chooser((await every("/api/v1/people", signal)).filter(({ id: one, state }) => state === "active" && one !== me.person.id)) : h("textarea", { rows: "4" });
   const act = () => what === "cancel"
     ? post(`/api/v1/meetings/${id}/cancellation`, { sequence, reason: said.value }, { tries: 3 })
     : post(`/api/v1/meetings/${id}/answer`, { sequence, answer: /** @type {any} */ (what), [substitute ? what : "reason"]: said.value }, { tries: 3 });
   fill(main, field(t(substitute ? "m_attendees" : "mReason"), said));
-  deeds(sender("main", t(`m_${what}`), act, () => go(`#/m/${id}`)));
+  deeds(sender("main", t(`m_${what}`), act, () => go(`#/m/${id}`), () => said.reportValidity()));
 }
 
-/** @param {any[]} people @param {string} [chosen] */
+/** Nobody is chosen because he stands first. @param {any[]} people @param {string} [chosen] */
 const chooser = (people, chosen) =>
-  h("select", { name: "chair" }, people.map(({ id, name, position }) => h("option", { value: id, selected: id === chosen }, `${name} · ${position}`)));
+  h("select", { name: "chair", required: true }, !chosen && h("option", { value: "" }), people.map(({ id, name, position }) => h("option", { value: id, selected: id === chosen }, `${name} · ${position}`)));
 
 /** A new meeting, or the next revision of one. @param {Room} room */
 async function plan({ signal, go, main, deeds, id, what }) {
-  const people = await every("/api/v1/people", signal);
+  const everybody = await every("/api/v1/people", signal);
   /** @type {any} */
   const old = what ? await read(`/api/v1/meetings/${id}`, { signal }) : { attendees: [] };
   const invited = old.attendees.filter((/** @type {any} */ one) => !one.substitute_for);
   const named = invited.map((/** @type {any} */ { person }) => person);
+  const people = everybody.filter((one) => one.state === "active" || named.includes(one.id) || one.id === old.chair);
   people.push(...invited.filter((/** @type {any} */ one) => one.organisation).map((/** @type {any} */ { person, ...rest }) => ({ ...rest, id: person })));
   const tick = (/** @type {any} */ { id: value, name, position, organisation }, on = named.includes(value)) =>
     h("label", { class: "tickline" }, h("input", { type: "checkbox", name: "attendees", value, checked: on }), outside([name, position, organisation].filter(Boolean).join(" · ")));
@@ -195,11 +196,14 @@ async function plan({ signal, go, main, deeds, id, what }) {
   const found = h("div", { class: "lines", role: "status" });
   let asked = "";
   // A guest is found by name, position or agency; a tap puts him on the list.
-  const search = h("input", { type: "search", oninput: async () => {
+  const search = h("input", { type: "search", maxlength: 100, oninput: async () => {
     asked = search.value.trim();
     const query = asked;
-    const guests = query.length < 2 ? [] : await read(`/api/v1/meetings/guests?query=${encodeURIComponent(query)}`, { signal });
-    if (query === asked) fill(found, guests.map((/** @type {any} */ one) => h("button", { class: "line", type: "button", onclick: (/** @type {any} */ { currentTarget }) => { list.append(tick(one, true)); currentTarget.remove(); } }, icon("plus"), outside(`${one.name} · ${one.position} · ${one.organisation}`))));
+    /** @type {any} */
+    const all = query.length < 2 ? [] : await read(`/api/v1/meetings/guests?query=${encodeURIComponent(query)}`, { signal }).catch((error) => signal.aborted || say(words(error)));
+    const listed = new FormData(form).getAll("attendees");
+    const guests = Array.isArray(all) ? all.filter((one) => !listed.includes(one.id)) : [];
+    if (query === asked) fill(found, guests.map((/** @type {any} */ one) => h("button", { class: "line", type: "button", onclick: (/** @type {any} */ { currentTarget }) => { list.append(tick(one, true)); currentTarget.remove(); search.focus(); } }, icon("plus"), outside(`${one.name} · ${one.position} · ${one.organisation}`))));
   } });
   const control = (/** @type {string} */ name) =>
     name === "chair" ? chooser(people.filter((one) => !one.organisation), old.chair)

@@ -12,6 +12,8 @@ const TARGETS = ["person", "deputy", "duty_officer", "sender"];
 const clock = (minutes) => new Date(minutes * 60_000).toISOString().slice(11, 16);
 /** @param {string} text */
 const minutes = (text) => Number(text.slice(0, 2)) * 60 + Number(text.slice(3));
+/** Days as people write them; what is none stays as it is, for the server to refuse. @param {string} text @returns {string[]} */
+export const dates = (text) => (text.match(/[^\s,;]+/g) ?? []).map((one) => one.replace(/^(\d+)[/.-](\d+)[/.-](\d{4})$/, (_, day, month, year) => `${year}-${month.padStart(2, "0")}-${day.padStart(2, "0")}`));
 /** A part with its name. @param {string} name @param {...import("./view.js").Child} inside */
 const part = (name, ...inside) => h("section", { class: "group" }, h("h2", {}, t(name)), inside);
 
@@ -59,7 +61,7 @@ export async function rulesScreen({ signal, go }) {
   const days = [false, true].map((works) => {
     const text = Object.keys(rules.days).filter((day) => rules.days[day] === works).sort().map((day) => day.split("-").reverse().join("/")).join(", ");
     const box = h("input", { value: text, placeholder: "31/12/2026", inputmode: "text" });
-    return { box: field(t(works ? "r_worked" : "r_off"), box), read: () => [...box.value.matchAll(/(\d+)\/(\d+)\/(\d{4})/g)].map(([, day, month, year]) => [`${year}-${month.padStart(2, "0")}-${day.padStart(2, "0")}`, works]) };
+    return { box: field(t(works ? "r_worked" : "r_off"), box), read: () => dates(box.value).map((day) => [day, works]) };
   });
   given.days = () => Object.fromEntries(days.flatMap(({ read: of }) => of()));
   const digest = time("r_digest", rules.digest ?? undefined);
@@ -192,8 +194,7 @@ export async function feedScreen({ signal }) {
     deeds(h("button", { class: "main", onclick: make }, t(found ? "feedAnew" : "feedMake")));
 
     async function copy() {
-      await navigator.clipboard.writeText(url);
-      say(t("feedCopied"));
+      await sent(() => navigator.clipboard.writeText(url).then(() => say(t("feedCopied"))));
     }
     async function make() {
       if (found && !(await ask({ title: t("feedAnewAsk"), deed: t("feedAnew"), leave: t("cancel") }))) return;
