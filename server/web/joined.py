@@ -100,6 +100,17 @@ def _taken(found: re.Match[str]) -> str:
     return f"const{{{found['names'].replace(' as ', ':')}}}=${found['module']};"
 
 
+def _is_one(tokens: list[tuple[str, str]], name: str) -> bool:
+    """Whether a declaration is of this one name: of no pattern, and with no other behind a comma."""
+    signs = [text for kind, text in tokens if kind != "space"]
+    depth = 0
+    for sign in signs:
+        depth += (sign in {"(", "[", "{"} or sign.endswith("${")) - (sign in {")", "]", "}"} or sign.startswith("}"))
+        if depth == 0 and sign in {",", ";"}:
+            return sign == ";" and signs[1:3] == [name, "="]
+    return signs[1:3] == [name, "="]
+
+
 def _scope(name: str, body: str) -> str:
     """A module as an object of its exports."""
     found = _imports(body)
@@ -113,6 +124,8 @@ def _scope(name: str, body: str) -> str:
             if words[0] not in _DECLARING:
                 raise ValueError(f"{name}.js exports what is no declaration")
             exports.append(next(word for word in words if word not in _DECLARING))
+            if words[0] == "const" and not _is_one(tokens[at + 1 :], exports[-1]):
+                raise ValueError(f"{name}.js exports several names at once")
         elif not (kind == "space" and at and tokens[at - 1] == ("word", "export")):
             out.append(text)
     body = "".join([*map(_taken, found), *out]).rstrip()

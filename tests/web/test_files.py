@@ -184,6 +184,9 @@ async def test_what_is_needed_together_is_one_file() -> None:
         )
     with pytest.raises(ValueError, match="no declaration"):
         sent(part="export let one = 1;")
+    for several in ("export const one = [1, 2], two = () => 2;", "export const { one, two } = { one: 1, two: 2 };"):
+        with pytest.raises(ValueError, match="several names"):
+            sent(part=several)
 
 
 @pytest.mark.parametrize(
