@@ -74,6 +74,14 @@ FAULTS = """() => {
     if (target && (box.height < 43.9 || box.width < 43.9)) found.push(`small: ${name(e)} ${box.width}×${box.height}`);
     const text = [...e.childNodes].some((one) => one.nodeType === 3 && one.data.trim());
     if (!target && !text) continue;
+    // A letter a line is no text.
+    for (const one of e.childNodes) {
+      if (one.nodeType !== 3 || one.data.trim().length < 5) continue;
+      const range = document.createRange();
+      range.selectNodeContents(one);
+      const { width: line } = range.getBoundingClientRect();
+      if (line && line < parseFloat(style.fontSize) * 1.5) found.push(`stacked: ${name(e)} ${line}`);
+    }
     // What lies above its middle must be itself, what is in it or what it is in.
     const inside = room(e);
     for (const rect of text ? e.getClientRects() : [box]) {

@@ -486,7 +486,7 @@ const TEXTS = {
   o_word: ["Kết quả, vướng mắc", "Word"],
   o_report: ["Báo cáo", "Report"],
   o_done: ["Hoàn thành", "Complete"],
-  o_on: ["Phân công tiếp", "Pass on"],
+  o_on: ["Chuyển tiếp", "Pass on"],
   o_give: ["Giao việc", "Give"],
   o_withdraw: ["Rút lại", "Withdraw"],
   o_sure: ["{deed}? Không hoàn tác được.", "{deed}? This cannot be undone."],
