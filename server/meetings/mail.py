@@ -16,7 +16,7 @@ from server.meetings import queries
 from server.meetings.calendar import mailed
 from server.meetings.model import Details, MailInvitation, MeetingRow, MeetingState
 from server.meetings.words import span
-from server.notices.model import NoticeKind
+from server.notices.model import TITLES, NoticeKind
 from server.notices.rules import MeetingMail
 from server.notices.service import meeting_mailbox, rules_of
 
@@ -39,6 +39,7 @@ _SUBJECTS = {
     (Method.CANCEL, True): "Cuộc họp đã hủy",
     (Method.CANCEL, False): "Cuộc họp đã hủy",
 }
+_OFF = TITLES[NoticeKind.MEETING_WITHDRAWN][0]
 
 
 async def enqueue(tx: Transaction, row: MeetingRow, people: Sequence[str], kind: NoticeKind, now_us: int) -> None:
@@ -68,21 +69,34 @@ async def mailbox(reads: Reads, row: MeetingRow, person: str) -> tuple[str, Meet
 
 
 async def current(reads: Reads, asked: MailInvitation, now_us: int) -> MeetingRow | None:
-    """The meeting, where the mail still says what is so; nothing is sent after the start."""
+    """The meeting, where the mail still says what is so; nothing is sent after the start.
+
+    Whoever was taken off hears of no later revision: his cancellation goes out whatever became of the meeting since.
+    """
     row = await queries.load(reads, asked.meeting)
     mine = await queries.attendee(reads, asked.meeting, asked.person)
-    if row is None or mine is None or now_us >= row.starts_us or row.sequence != asked.sequence:
+    if row is None or mine is None or now_us >= row.starts_us:
+        return None
+    if mine.last is None and row.sequence != asked.sequence:
         return None
     gone = row.state is MeetingState.CANCELLED or mine.last is not None
     return row if gone == (asked.method == Method.CANCEL) else None
 
 
+async def said_to(reads: Reads, row: MeetingRow, person: str) -> tuple[Details, bool]:
+    """What an attendee may read of it, and whether he was taken off: then it is the last revision that was his (C1)."""
+    mine = await queries.attendee(reads, row.id, person)
+    off = mine is not None and mine.last is not None
+    last = mine.last if mine is not None and mine.last is not None else row.sequence
+    return await queries.revision(reads, row.id, last), off
+
+
 def written(
-    row: MeetingRow, details: Details, asked: MailInvitation, *, to: str, sender: str, organisation: str, content: MeetingMail, now_us: int
+    row: MeetingRow, details: Details, asked: MailInvitation, *, to: str, sender: str, organisation: str, content: MeetingMail, off: bool, now_us: int
 ) -> CalendarMail:  # fmt: skip
     """The mail. Its Message-ID is made of what it says, so that a mail server can drop what it has."""
     method, full = Method(asked.method), content is MeetingMail.FULL
-    subject = _SUBJECTS[method, row.sequence == 0]
+    subject = _OFF if off else _SUBJECTS[method, row.sequence == 0]
     lines = [f"{subject}: {span(details.starts_us, details.ends_us)}."]
     if full:
         lines += [details.title, details.place, organisation, details.agenda, details.asked]

@@ -61,10 +61,10 @@ class MeetingTasks:
             await self._settle(asked, context, "unsent", "no-longer" if self._mailer else "no-mail-server")
             return
         address, content = found
-        details = await queries.revision(self._db, row.id, row.sequence)
+        details, off = await mail.said_to(self._db, row, asked.person)
         said = mail.written(
             row, details, asked, to=address, sender=self._mailer.sender, organisation=await queries.organisation_name(self._db, row.organisation), content=content,
-            now_us=self._clock.now_us(),
+            off=off, now_us=self._clock.now_us(),
         )  # fmt: skip
         match await self._mailer.invite(Address(kind=AddressKind.EMAIL, value=address), said):
             case Delivered():

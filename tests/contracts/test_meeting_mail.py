@@ -150,6 +150,26 @@ async def test_who_is_taken_off_gets_a_cancellation_alone_and_a_substitute_an_in
         )
 
 
+async def test_who_was_taken_off_is_told_so_after_a_later_change_too_and_nothing_new(sqlite_db):
+    """The mail server was away meanwhile: what was decided after he was taken off is not his to read (C1)."""
+    async with SmtpServer() as server:
+        office = await Office(sqlite_db, server).open(MeetingMail.FULL)
+        await office.convened()
+        await office.work()
+        starts_us = (await office.state()).starts_us
+        moved = {"attendees": (SECOND,), "starts_us": starts_us + HOUR_US}
+        assert await office.change(0, **moved, title=f"{CANARY} một") == ""
+        assert await office.change(1, **moved, title=f"{CANARY} một", place=f"{CANARY} hai") == ""
+        found = {to[1:][3:7]: message for to, message in await office.work()}
+        ((_, method, _, sequence, event),) = judged([(f"TO:<{FIRST[:4]}@example.vn>", found[FIRST[:4]])])
+        assert (method, sequence) == ("CANCEL", 2)
+        assert event["dtstart"].dt.timestamp() * 1e6 == starts_us
+        text, part = found[FIRST[:4]].iter_parts()
+        for said in (str(found[FIRST[:4]]["subject"]), text.get_content(), part.get_content()):
+            assert CANARY not in said
+        assert "đã hủy" not in found[FIRST[:4]]["subject"]
+
+
 @pytest.mark.parametrize(("content", "told"), [(MeetingMail.TIMES, 0), (MeetingMail.FULL, 4)])
 async def test_as_much_leaves_as_the_rule_says_and_nobody_else_is_named(sqlite_db, content, told):
     """C12: `times` says that there is a meeting and when; no mail names another attendee or has a link."""
