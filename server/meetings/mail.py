@@ -92,9 +92,9 @@ async def said_to(reads: Reads, row: MeetingRow, person: str) -> tuple[Details, 
 
 
 def written(
-    row: MeetingRow, details: Details, asked: MailInvitation, *, to: str, sender: str, organisation: str, content: MeetingMail, off: bool, now_us: int
+    row: MeetingRow, details: Details, asked: MailInvitation, id_: str, *, to: str, sender: str, organisation: str, content: MeetingMail, off: bool, now_us: int
 ) -> CalendarMail:  # fmt: skip
-    """The mail. Its Message-ID is made of what it says, so that a mail server can drop what it has."""
+    """The mail. Its Message-ID is made of its job `id`: what is sent again has the same, an invitation after a cancellation another."""
     method, full = Method(asked.method), content is MeetingMail.FULL
     subject = _OFF if off else _SUBJECTS[method, row.sequence == 0]
     lines = [f"{subject}: {span(details.starts_us, details.ends_us)}."]
@@ -102,7 +102,7 @@ def written(
         lines += [details.title, details.place, organisation, details.agenda, details.asked]
     if method is Method.REQUEST:
         lines.append("Xem và trả lời trong ứng dụng Hỏa Tốc.")
-    digest = hashlib.sha256(f"{asked.meeting}:{asked.person}:{asked.sequence}:{asked.method}".encode()).hexdigest()
+    digest = hashlib.sha256(f"meetings.mail:{id_}".encode()).hexdigest()
     return CalendarMail(
         id=digest[:32], subject=f"{subject}: {details.title}"[:200] if full else subject, text="\n\n".join(line for line in lines if line) + "\n",
         calendar=mailed(

@@ -63,7 +63,7 @@ class MeetingTasks:
         address, content = found
         details, off = await mail.said_to(self._db, row, asked.person)
         said = mail.written(
-            row, details, asked, to=address, sender=self._mailer.sender, organisation=await queries.organisation_name(self._db, row.organisation), content=content,
+            row, details, asked, job.id, to=address, sender=self._mailer.sender, organisation=await queries.organisation_name(self._db, row.organisation), content=content,
             off=off, now_us=self._clock.now_us(),
         )  # fmt: skip
         match await self._mailer.invite(Address(kind=AddressKind.EMAIL, value=address), said):

@@ -139,11 +139,15 @@ async def test_who_is_taken_off_gets_a_cancellation_alone_and_a_substitute_an_in
         await office.convened()
         await office.work()
         assert await office.answer(FIRST, 0, Answer.SUBSTITUTE, SPARE) == ""
-        assert [one[:2] for one in judged(await office.work())] == [(SPARE[:4], "REQUEST")]
+        ((_, first),) = found = await office.work()
+        assert [one[:2] for one in judged(found)] == [(SPARE[:4], "REQUEST")]
         assert await office.answer(FIRST, 0) == ""
         assert [one[:2] for one in judged(await office.work())] == [(SPARE[:4], "CANCEL")]
         assert await office.answer(FIRST, 0, Answer.SUBSTITUTE, SPARE) == ""
-        assert [one[:2] for one in judged(await office.work())] == [(SPARE[:4], "REQUEST")]
+        ((_, again),) = found = await office.work()
+        assert [one[:2] for one in judged(found)] == [(SPARE[:4], "REQUEST")]
+        # A mail server that drops doubles by their id keeps both.
+        assert again["Message-ID"] != first["Message-ID"]
         assert await office.change(0, attendees=(SECOND,)) == ""
         assert [one[:2] for one in judged(await office.work())] == sorted(
             [(CHAIR[:4], "REQUEST"), (FIRST[:4], "CANCEL"), (SPARE[:4], "CANCEL")]
