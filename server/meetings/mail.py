@@ -12,6 +12,7 @@ from enum import StrEnum
 from push.transports.email import CalendarMail
 from server import jobs
 from server.db import Reads, Transaction
+from server.jobs import Lane
 from server.meetings import queries
 from server.meetings.calendar import mailed
 from server.meetings.model import Details, MailInvitation, MeetingRow, MeetingState
@@ -43,7 +44,10 @@ _OFF = TITLES[NoticeKind.MEETING_WITHDRAWN][0]
 
 
 async def enqueue(tx: Transaction, row: MeetingRow, people: Sequence[str], kind: NoticeKind, now_us: int) -> None:
-    """A mail for each of `people` who wants one, in the caller's transaction; a cancellation for those who had an invitation."""
+    """A mail for each of `people` who wants one, in the caller's transaction; a cancellation for those who had an invitation.
+
+    In the lane of broadcasts: five hundred mails and a server that lets each wait must not stand before documents and pushes.
+    """
     method = _METHODS.get(kind)
     if method is None:
         return
@@ -53,7 +57,8 @@ async def enqueue(tx: Transaction, row: MeetingRow, people: Sequence[str], kind:
             if not await queries.insert_mail(tx, row.id, person, row.sequence, method.value, now_us):
                 continue
             await jobs.enqueue(
-                tx, "meetings.mail", MailInvitation(row.id, person, row.sequence, method.value), ordering_key=f"meetings.mail:{row.id}:{person}"
+                tx, "meetings.mail", MailInvitation(row.id, person, row.sequence, method.value), lane=Lane.BULK,
+                ordering_key=f"meetings.mail:{row.id}:{person}",
             )  # fmt: skip
 
 
