@@ -7,13 +7,13 @@ from server.identity.model import Actor, Role
 from server.oversight.model import Counts, Held, Reason
 
 # What waits for a person of organisation $1: a step of an outgoing document, an incoming one that is not registered. A document that was
-# handed to somebody stands with him since then.
+# handed to somebody stands with him since then. A grade that nobody knows is khẩn, as for arrivals: never normal, and no alarm of hỏa tốc.
 _HELD = (
     "SELECT 'document' AS what, d.id, d.urgency, d.code_number || '/' || d.code_notation AS number, coalesce(s.person, '') AS handler, "
     "CASE WHEN r.at_us > d.state_since_us THEN r.at_us ELSE d.state_since_us END AS since_us, d.due_date, d.subject FROM documents d "
     "JOIN route_steps s ON s.document = d.id AND s.state = 'open' LEFT JOIN document_readers r ON r.document = d.id AND r.person = s.person AND r.waiting = 1 "
     "WHERE d.organisation = $1 AND d.state IN ('in_review', 'signed') "
-    "UNION ALL SELECT 'arrival', a.id, coalesce(a.urgency, 3), a.reference, '', a.received_us, a.due_date, a.subject FROM arrivals a "
+    "UNION ALL SELECT 'arrival', a.id, coalesce(a.urgency, 1), a.reference, '', a.received_us, a.due_date, a.subject FROM arrivals a "
     "WHERE a.organisation = $1 AND a.state = 'waiting'"
 )
 _COLUMNS = "h.what, h.id, h.urgency, h.number, h.handler, h.since_us, h.due_date"

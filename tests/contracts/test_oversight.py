@@ -144,10 +144,10 @@ async def test_clerks_are_told_of_what_nobody_registered_or_sealed(db):
     assert [one[:2] for one in told] == [(CLERK, "document_idle")] * 2 + [(HEAD, "idle_below")] * 2
     assert {one[2] for one in told} == {4, 8}
     urgencies = await db.fetch_all("SELECT about, urgency FROM notices WHERE person = $1", CLERK)
-    # A grade that nobody knows is never shown as normal.
+    # A grade that nobody knows is never shown as normal, and rings as it did when it arrived.
     assert {(row["about"], row["urgency"]) for row in urgencies} == {
         (f"idle:document:{DOCUMENT}", 0),
-        (f"idle:arrival:{ARRIVAL}", 3),
+        (f"idle:arrival:{ARRIVAL}", 1),
     }
 
 
