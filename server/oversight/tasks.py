@@ -44,19 +44,28 @@ class OversightTasks:
 
     async def look(self) -> None:
         """One look at every organisation, some documents of each: the rest at the next."""
+        failed: list[Exception] = []
         for organisation in await queries.organisations(self._db):
-            rules, now_us = await rules_of(self._db, organisation), self._clock.now_us()
-            await self._moved_on(organisation, now_us)
-            if rules.idle is not None:
-                hours = {Reason.IDLE: rules.idle.handler_hours, Reason.IDLE_HEAD: rules.idle.head_hours}
-                for reason, allowed in hours.items():
-                    since_us = before_working(now_us, allowed * _HOUR_S, rules)
-                    found = await queries.idle(self._db, organisation, since_us, reason, _SOME)
-                    await self._tell_all(organisation, reason, found, rules, now_us)
-            today = local_day(now_us).isoformat()
-            found = await queries.overdue(self._db, organisation, today, _SOME)
-            await self._tell_all(organisation, Reason.OVERDUE, found, rules, now_us)
-            await self._digest(organisation, rules, now_us)
+            try:
+                await self._look_at(organisation)
+            except Exception as error:  # what is wrong with one organisation leaves no other one unwatched
+                failed.append(error)
+        if failed:
+            raise failed[0]
+
+    async def _look_at(self, organisation: str) -> None:
+        rules, now_us = await rules_of(self._db, organisation), self._clock.now_us()
+        await self._moved_on(organisation, now_us)
+        if rules.idle is not None:
+            hours = {Reason.IDLE: rules.idle.handler_hours, Reason.IDLE_HEAD: rules.idle.head_hours}
+            for reason, allowed in hours.items():
+                since_us = before_working(now_us, allowed * _HOUR_S, rules)
+                found = await queries.idle(self._db, organisation, since_us, reason, _SOME)
+                await self._tell_all(organisation, reason, found, rules, now_us)
+        today = local_day(now_us).isoformat()
+        found = await queries.overdue(self._db, organisation, today, _SOME)
+        await self._tell_all(organisation, Reason.OVERDUE, found, rules, now_us)
+        await self._digest(organisation, rules, now_us)
 
     async def _tell_all(
         self, organisation: str, reason: Reason, found: Sequence[Held], rules: Rules, now_us: int
@@ -81,11 +90,11 @@ class OversightTasks:
         minute = (now_us - day_us(today)) // _MINUTE_US
         if rules.digest is None or not rules.digest <= minute < rules.work.end or not is_working_day(today, rules):
             return
-        counts = await queries.counts(self._db, organisation, today.isoformat())
 
         async def body(tx: Transaction) -> None:
             if not await queries.mark(tx, organisation, f"digest:{today}", Reason.DIGEST, "", 0, now_us):
                 return
+            counts = await queries.counts(tx, organisation, today.isoformat())
             for head in [] if counts.nothing else await heads(tx, organisation, rules):
                 (notice,) = await tell(
                     tx,

@@ -1,5 +1,6 @@
 """Documents that stand still, on both engines: who is told after how many working hours, once, until when; and the morning's counts (NOT-1)."""
 
+import msgspec
 import pytest
 
 from server.errors import Refused
@@ -242,6 +243,23 @@ async def test_where_nobody_is_named_or_left_every_leader_hears_of_it(sqlite_db)
         (HANDLER, "idle_below"),
         (OTHER, "idle_below"),
     ]
+
+
+async def test_one_organisation_that_cannot_be_looked_at_hides_no_other(sqlite_db):
+    office = await Office(sqlite_db, MONDAY).open()
+    await office.document()
+
+    async def body(tx):
+        await tx.execute("INSERT INTO organisations (id, code, name, created_us) VALUES ('a0', 'X00', 'Trước', 1)")
+        await tx.execute(
+            "INSERT INTO notice_rules (organisation, rules, updated_by, updated_us) VALUES ('a0', '{\"unknown\": 1}', 'x', 1)"
+        )
+
+    await sqlite_db.transact(body)
+    office.clock.advance(5 * 3600)
+    with pytest.raises(msgspec.ValidationError):
+        await office.oversight.look()
+    assert [one[:2] for one in await office.told()] == [(HANDLER, "document_idle")]
 
 
 async def test_rules_that_nobody_could_follow_are_refused(sqlite_db):
