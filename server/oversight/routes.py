@@ -7,8 +7,8 @@ from litestar import get
 
 from server.db import Row
 from server.http import Given
-from server.identity.guard import allow
-from server.identity.model import Actor, Role
+from server.identity.guard import PERSON, allow
+from server.identity.model import Actor
 from server.oversight.service import OversightService
 from server.wire import iso
 
@@ -46,10 +46,10 @@ class Overview(msgspec.Struct, frozen=True):
     operation_id="readOverview",
     summary="What stands still or is late in the organisation, and with whom",
     tags=["notices", "phone"],
-    opt={**allow(roles={Role.LEADER, Role.DUTY_OFFICER, Role.ADMINISTRATOR}), "problems": ("forbidden",)},
+    opt={**allow(roles=PERSON), "problems": ("forbidden",)},
 )
 async def overview(actor: Given[Actor], oversight: Given[OversightService]) -> Overview:
-    """For the head (`heads` of the organisation's rules, else every leader), duty officer and administrator."""
+    """For the head (`heads` of the organisation's rules, whatever their roles, else every leader), duty officer and administrator."""
     counts, rows = await oversight.overview(actor)
     return Overview(
         held=counts.held,

@@ -22,7 +22,7 @@ class OversightService:
     async def overview(self, actor: Actor) -> tuple[Counts, list[Row]]:
         """The counts, and up to 200 documents that are late or stand still. For heads, duty officers and administrators.
 
-        Raises: Refused("forbidden") for another leader.
+        Raises: Refused("forbidden") for anybody else.
         """
         rules = await rules_of(self._db, actor.organisation)
         if not actor.roles & _OVERSEERS and actor.id not in await heads(self._db, actor.organisation, rules):

@@ -4,11 +4,13 @@ import msgspec
 import pytest
 
 from server.errors import Refused
+from server.identity.guard import access_of
 from server.identity.model import Role
 from server.jobs import Lane
 from server.notices.calendar import local_us
 from server.notices.rules import Idle, Rules
 from server.notices.service import NoticeService
+from server.oversight.routes import overview
 from server.oversight.service import OversightService
 from server.oversight.tasks import OversightTasks
 from tests.fakes.notices import ORGANISATION, House
@@ -243,6 +245,14 @@ async def test_where_nobody_is_named_or_left_every_leader_hears_of_it(sqlite_db)
         (HANDLER, "idle_below"),
         (OTHER, "idle_below"),
     ]
+
+
+async def test_a_head_of_any_role_may_open_the_page_behind_the_notice(sqlite_db):
+    office = await Office(sqlite_db, MONDAY).open(msgspec.structs.replace(RULES, heads=(CLERK,)))
+    await office.service.overview(office.clerk)
+    access = access_of(overview.opt)
+    assert access is not None
+    assert access.roles >= office.clerk.roles
 
 
 async def test_one_organisation_that_cannot_be_looked_at_hides_no_other(sqlite_db):
