@@ -433,8 +433,11 @@ export type RevisionManifest = { images: PageImage[]; length: number; page_count
 /** A person may have several. Clerk is văn thư; the duty officer stops keys and devices outside office hours. */
 export type Role = "leader" | "clerk" | "registration_officer" | "staff" | "administrator" | "duty_officer";
 
-/** All of an organisation's rules. `days`: local days (`2026-08-22`) that are working days (true) or free (false) whatever the calendar says; `quiet_off_days`: normal notices wait over days without work, too. `open_every_page`: nobody signs or initials a document of this organisation before every page of it stood on his screen; a document may ask for it by itself. `unhandled_days`: how many working days a step of the one-stop office may be without a handler before it is late. `heads` are told what `idle` says and, at the minute `digest` of every working day, how much there is; empty: every leader. `idle` and `digest` may be null: nobody is told. */
-export type Rules = { caps?: Caps; days?: { [name: string]: boolean }; digest?: number | null; heads?: string[]; idle?: Idle | null; meetings?: Meetings; open_every_page?: boolean; policies?: Policy[]; quiet?: Hours | null; quiet_off_days?: boolean; unhandled_days?: number; work?: Hours };
+/** All of an organisation's rules. `days`: local days (`2026-08-22`) that are working days (true) or free (false) whatever the calendar says; `quiet_off_days`: normal notices wait over days without work, too. `open_every_page`: nobody signs or initials a document of this organisation before every page of it stood on his screen; a document may ask for it by itself. `unhandled_days`: how many working days a step of the one-stop office may be without a handler before it is late. `heads` are told what `idle` says and, at the minute `digest` of every working day, how much there is; empty: every leader. `idle` and `digest` may be null: nobody is told. With the `revision` that they were made from they are refused where there is a later one; without, the last one counts. */
+export type RulesRequest = { caps?: Caps; days?: { [name: string]: boolean }; digest?: number | null; heads?: string[]; idle?: Idle | null; meetings?: Meetings; open_every_page?: boolean; policies?: Policy[]; quiet?: Hours | null; quiet_off_days?: boolean; revision?: string | null; unhandled_days?: number; work?: Hours };
+
+/** All of an organisation's rules. `days`: local days (`2026-08-22`) that are working days (true) or free (false) whatever the calendar says; `quiet_off_days`: normal notices wait over days without work, too. `open_every_page`: nobody signs or initials a document of this organisation before every page of it stood on his screen; a document may ask for it by itself. `unhandled_days`: how many working days a step of the one-stop office may be without a handler before it is late. `heads` are told what `idle` says and, at the minute `digest` of every working day, how much there is; empty: every leader. `idle` and `digest` may be null: nobody is told. `revision` goes back with the changed rules: what somebody else set meanwhile is then not lost. */
+export type RulesView = { caps?: Caps; days?: { [name: string]: boolean }; digest?: number | null; heads?: string[]; idle?: Idle | null; meetings?: Meetings; open_every_page?: boolean; policies?: Policy[]; quiet?: Hours | null; quiet_off_days?: boolean; revision: string; unhandled_days?: number; work?: Hours };
 
 /** What a service client's token is good for. */
 export type Scope = "documents:write" | "documents:read" | "changes:read" | "webhooks:manage" | "directory:read" | "meetings:write" | "notices:write" | "onestop:write";
@@ -644,8 +647,8 @@ export type Operation =
   | { name: "readPaperManifest"; method: "GET"; path: `/api/v1/meetings/${string}/papers/${string}/revisions/${string}/manifest`; body: undefined; answer: RevisionManifest }
   | { name: "fetchPaperPage"; method: "GET"; path: `/api/v1/meetings/${string}/papers/${string}/revisions/${string}/pages/${string}`; body: undefined; answer: ArrayBuffer }
   | { name: "exportAttendance"; method: "GET"; path: `/api/v1/meetings/${string}/report`; body: undefined; answer: ArrayBuffer }
-  | { name: "readNoticeRules"; method: "GET"; path: `/api/v1/notice-rules`; body: undefined; answer: Rules }
-  | { name: "setNoticeRules"; method: "PUT"; path: `/api/v1/notice-rules`; body: Rules; answer: null }
+  | { name: "readNoticeRules"; method: "GET"; path: `/api/v1/notice-rules`; body: undefined; answer: RulesView }
+  | { name: "setNoticeRules"; method: "PUT"; path: `/api/v1/notice-rules`; body: RulesRequest; answer: null }
   | { name: "listNotices"; method: "GET"; path: `/api/v1/notices`; body: undefined; answer: NoticePage }
   | { name: "fetchNotice"; method: "GET"; path: `/api/v1/notices/${string}`; body: undefined; answer: NoticeView }
   | { name: "acknowledgeNotice"; method: "POST"; path: `/api/v1/notices/${string}/acknowledgement`; body: undefined; answer: null }

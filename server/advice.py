@@ -53,8 +53,8 @@ ADVICE: Final[dict[str, tuple[str, str]]] = {
         "The sheet differs from the document. Nothing was signed. Tell your administrator.",
     ),
     "conflict": (
-        "Văn bản vừa thay đổi. Hãy mở lại.",
-        "The document has just changed. Open it again.",
+        "Vừa có người thay đổi. Hãy mở lại.",
+        "Somebody has just changed it. Open it again.",
     ),
     "deputy-unusable": (
         "Hãy chọn một người khác đang làm việc trong cơ quan.",

@@ -1,5 +1,6 @@
 """What people and organisations arrange: quiet hours, channels, absences with a deputy, rules; and the report of who was told."""
 
+import hashlib
 from collections.abc import Collection
 from typing import Any
 
@@ -85,13 +86,20 @@ class ArrangementService:
 
     # An organisation's.
 
-    async def rules(self, actor: Actor) -> Rules:
-        return read(await queries.rules(self._db, actor.organisation))
+    async def rules(self, actor: Actor) -> tuple[Rules, str]:
+        """The rules and their revision."""
+        text = await queries.rules(self._db, actor.organisation)
+        return read(text), _revision(text)
 
-    async def set_rules(self, actor: Actor, rules: Rules) -> None:
-        """Raises: Refused("notice-rules-unusable" | "escalation-ends-with-nobody")."""
+    async def set_rules(self, actor: Actor, rules: Rules, *, revision: str | None = None) -> None:
+        """`revision`: those that these were made from; None: whatever stands there.
+
+        Raises: Refused("notice-rules-unusable" | "escalation-ends-with-nobody" | "conflict").
+        """
 
         async def body(tx: Transaction) -> None:
+            if revision not in {None, _revision(await queries.rules(tx, actor.organisation))}:
+                raise Refused("conflict")
             heads = await queries.active_people(tx, actor.organisation, list(rules.heads))
             if not usable(rules) or len(heads) < len(set(rules.heads)):
                 raise Refused("notice-rules-unusable")
@@ -142,6 +150,10 @@ class ArrangementService:
             body=body,
             now_us=self._clock.now_us(),
         )
+
+
+def _revision(text: str | None) -> str:
+    return hashlib.sha256((text or "").encode()).hexdigest()[:32]
 
 
 async def _usable_deputy(tx: Reads, actor: Actor, deputy: str) -> None:

@@ -361,6 +361,22 @@ async def end_absence(actor: Given[Actor], arrangements: Given[ArrangementServic
     await arrangements.end_absence(actor)
 
 
+class RulesView(Rules, frozen=True, kw_only=True):
+    """`revision` goes back with the changed rules: what somebody else set meanwhile is then not lost."""
+
+    revision: str
+
+
+class RulesRequest(Rules, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """With the `revision` that they were made from they are refused where there is a later one; without, the last one counts."""
+
+    revision: Annotated[str, msgspec.Meta(max_length=64)] | None = None
+
+
+for _struct in (RulesView, RulesRequest):
+    _struct.__doc__ = f"{(Rules.__doc__ or '').rstrip()} {_struct.__doc__}"
+
+
 @get(
     "/api/v1/notice-rules",
     operation_id="readNoticeRules",
@@ -368,8 +384,9 @@ async def end_absence(actor: Given[Actor], arrangements: Given[ArrangementServic
     tags=["notices"],
     opt=allow(roles={Role.ADMINISTRATOR, Role.DUTY_OFFICER}),
 )
-async def rules(actor: Given[Actor], arrangements: Given[ArrangementService]) -> Rules:
-    return await arrangements.rules(actor)
+async def rules(actor: Given[Actor], arrangements: Given[ArrangementService]) -> RulesView:
+    found, revision = await arrangements.rules(actor)
+    return RulesView(**msgspec.structs.asdict(found), revision=revision)
 
 
 @put(
@@ -378,11 +395,16 @@ async def rules(actor: Given[Actor], arrangements: Given[ArrangementService]) ->
     summary="Set them",
     tags=["notices"],
     status_code=204,
-    opt={**allow(roles={Role.ADMINISTRATOR}), "problems": ("notice-rules-unusable", "escalation-ends-with-nobody")},
+    opt={
+        **allow(roles={Role.ADMINISTRATOR}),
+        "problems": ("notice-rules-unusable", "escalation-ends-with-nobody", "conflict"),
+    },
 )
-async def set_rules(data: JSONBody[Rules], actor: Given[Actor], arrangements: Given[ArrangementService]) -> None:
+async def set_rules(data: JSONBody[RulesRequest], actor: Given[Actor], arrangements: Given[ArrangementService]) -> None:
     """A policy whose chain ends with nobody is refused: its last human step is a duty officer who is in office (NOT-4)."""
-    await arrangements.set_rules(actor, data)
+    said = msgspec.structs.asdict(data)
+    revision = said.pop("revision")
+    await arrangements.set_rules(actor, Rules(**said), revision=revision)
 
 
 class AnnouncementRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
