@@ -18,7 +18,7 @@ from server.db import migrate, open_database
 from server.errors import Refused
 from server.identity.model import Actor, Role
 from server.identity.tokens import TokenKeys
-from server.meetings import queries
+from server.meetings import queries, service
 from server.meetings.calendar import CalendarService
 from server.meetings.model import HOUR_US, MINUTE_US, Answer, Details, MeetingState
 from server.meetings.service import AnswerGiven, MeetingService
@@ -171,7 +171,7 @@ async def test_who_is_taken_off_keeps_his_last_revision_and_nobody_else_sees_the
 
 
 @pytest.mark.asyncio
-async def test_a_leader_of_another_organisation_is_a_guest_in_all_of_it(db):
+async def test_a_leader_of_another_organisation_is_a_guest_in_all_of_it(db, monkeypatch):
     """Invited, told and asked as his own organisation arranges it; its others see nothing, and he sees no more than an attendee (C1)."""
     await seed(db)
     aide, keeper = "7" * 32, "8" * 32
@@ -194,6 +194,11 @@ async def test_a_leader_of_another_organisation_is_a_guest_in_all_of_it(db):
     assert await refusal(room.service.convene(STAFF, plan(chair=STRANGER), None, once())) == "attendee-unknown"
     for words, count in (("dang van", 1), ("CHỦ TỊCH mẫu", 1), ("xa mau", 1), ("người 7", 0), ("Người c", 0)):
         assert len(await room.service.guests(STAFF, words)) == count, words
+    # Each text is made plain once, however many words are asked for.
+    plained, plain_ = [], service._plain
+    monkeypatch.setattr(service, "_plain", lambda text: plained.append(text) or plain_(text))
+    assert await room.service.guests(STAFF, "d v a n " * 10) != []
+    assert len(plained) == 2
     await room.convened(attendees=(FIRST, STRANGER))
     guest, neighbour = person(STRANGER, "o2"), Actor("person", keeper, "o2", frozenset({Role.CLERK}))
     rows = await db.fetch_all("SELECT person, organisation, sender FROM notices ORDER BY person")
