@@ -232,7 +232,7 @@ class MeetingService:
             urgency = urgency_of(details.urgency, now_us, old.starts_us, details.starts_us)
             await self._advance(tx, before, row, now_us)
             await self._revise(tx, actor, row, RevisionKind.CHANGED, details, urgency, "", now_us)
-            await self._relist(tx, row, details, urgency, now_us)
+            await self._relist(tx, row, old, details, urgency, now_us)
             return await _settled(tx, once, row, urgency, short_notice=await _planned(tx, row, now_us))
 
         return await self._db.transact(body)
@@ -285,7 +285,9 @@ class MeetingService:
         await _log(tx, f"meeting.{kind.value}", actor, row, body, now_us)
         await show_all(tx, row)
 
-    async def _relist(self, tx: Transaction, row: MeetingRow, details: Details, urgency: int, now_us: int) -> None:
+    async def _relist(
+        self, tx: Transaction, row: MeetingRow, old: Details, details: Details, urgency: int, now_us: int
+    ) -> None:  # fmt: skip
         """Bring the list to `details`: substitutes stay as long as whom they stand for."""
         on = {one.person: one for one in await queries.attendees(tx, row.id) if one.last is None}
         wanted = set(details.attendees)
@@ -298,12 +300,13 @@ class MeetingService:
         staying = sorted((wanted | kept) & on.keys())
         coming, leaving = sorted(wanted - on.keys()), sorted(on.keys() - wanted - kept)
         await _show(tx, row, coming)
-        for people, kind in (
-            (staying, NoticeKind.MEETING_CHANGED),
-            (coming, NoticeKind.MEETING_INVITED),
-            (leaving, NoticeKind.MEETING_WITHDRAWN),
+        # Whoever leaves reads the title that was his, no newer one (C1).
+        for people, kind, title in (
+            (staying, NoticeKind.MEETING_CHANGED, details.title),
+            (coming, NoticeKind.MEETING_INVITED, details.title),
+            (leaving, NoticeKind.MEETING_WITHDRAWN, old.title),
         ):
-            await tell(tx, row, people, kind, urgency, details.title, now_us)
+            await tell(tx, row, people, kind, urgency, title, now_us)
 
     # Answering.
 

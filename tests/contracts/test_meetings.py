@@ -154,13 +154,15 @@ async def test_who_is_taken_off_keeps_his_last_revision_and_nobody_else_sees_the
     await seed(db)
     room = Room(db)
     await room.convened()
-    assert await room.change(0, attendees=(SECOND, SPARE), place="Phòng B") == ""
+    assert await room.change(0, attendees=(SECOND, SPARE), place="Phòng B", title="BIMAT") == ""
     gone = await room.service.show(person(FIRST), room.id)
     assert (gone.state, gone.details.place, gone.attendees[0].person) == ("withdrawn", "Phòng A", FIRST)
     assert len(gone.attendees) == 1
     assert await room.answer(FIRST, 1) == "not-found"
     kinds = {who: (await room.notices(who))[-1]["kind"] for who in (FIRST, SECOND, SPARE)}
     assert kinds == {FIRST: "meeting_withdrawn", SECOND: "meeting_changed", SPARE: "meeting_invited"}
+    said = await db.fetch_all("SELECT person FROM notices WHERE headline = 'BIMAT' ORDER BY person")
+    assert [row["person"] for row in said] == [CHAIR, SECOND, SPARE]
     for stranger in (
         person(STRANGER, "o2"), Actor("service", "s", "o1"), person(ORGANISER, "o2"), Actor("person", "9" * 32, "o1", frozenset(Role)),
     ):  # fmt: skip
