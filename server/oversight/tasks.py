@@ -1,5 +1,5 @@
-"""Watches documents that stand still, "ngâm" (NOT-1): their handler is told, then the head; what is past its deadline at once; and every working morning the head is
-told how much there is.
+"""Watches documents that stand still, "ngâm" (NOT-1): their handler is told, then the head; what is past its deadline when the next day's
+work begins; and every working morning the head is told how much there is.
 
 Each is told once for each stay of a document with a handler, by whichever process comes first. What moves on takes its notices along.
 """
@@ -62,7 +62,8 @@ class OversightTasks:
                 since_us = before_working(now_us, allowed * _HOUR_S, rules)
                 found = await queries.idle(self._db, organisation, since_us, reason, _SOME)
                 await self._tell_all(organisation, reason, found, rules, now_us)
-        today = local_day(now_us).isoformat()
+        # A deadline passes at midnight; an urgent document's would ring then, whatever the quiet hours. It is told when work begins.
+        today = local_day(now_us - rules.work.start * _MINUTE_US).isoformat()
         found = await queries.overdue(self._db, organisation, today, _SOME)
         await self._tell_all(organisation, Reason.OVERDUE, found, rules, now_us)
         await self._digest(organisation, rules, now_us)

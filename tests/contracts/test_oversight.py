@@ -157,7 +157,7 @@ async def test_clerks_are_told_of_what_nobody_registered_or_sealed(db):
 async def test_past_its_own_deadline_handler_and_head_are_told_the_next_day(sqlite_db):
     office = await Office(sqlite_db, MONDAY).open(Rules(idle=None, digest=None, heads=(HEAD,)))
     await office.document(due="2026-11-24")
-    await office.at("2026-11-24T23:59", 28_800)
+    await office.at("2026-11-25T07:25", 28_800)
     assert await office.told() == []
     await office.at("2026-11-27T09:00", 28_800)
     assert [one[:2] for one in await office.told()] == [(HANDLER, "document_overdue"), (HEAD, "overdue_below")]
