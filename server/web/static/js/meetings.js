@@ -194,6 +194,12 @@ async function plan({ signal, go, main, deeds, id, what }) {
     h("label", { class: "tickline" }, h("input", { type: "checkbox", name: "attendees", value, checked: on }), outside([name, position, organisation].filter(Boolean).join(" · ")));
   const list = h("fieldset", {}, h("legend", {}, t("m_attendees")), people.map((one) => tick(one)));
   const found = h("div", { class: "lines", role: "status" });
+  // Once each: of two ticks for one guest the other would keep him on the list.
+  const add = (/** @type {any} */ one) => {
+    const box = /** @type {HTMLInputElement | null} */ (list.querySelector(`[value="${one.id}"]`));
+    if (box) box.checked = true;
+    else list.append(tick(one, true));
+  };
   let asked = "";
   // A guest is found by name, position or agency; a tap puts him on the list.
   const search = h("input", { type: "search", maxlength: 100, oninput: async () => {
@@ -203,7 +209,7 @@ async function plan({ signal, go, main, deeds, id, what }) {
     const all = query.length < 2 ? [] : await read(`/api/v1/meetings/guests?query=${encodeURIComponent(query)}`, { signal }).catch((error) => signal.aborted || say(words(error)));
     const listed = new FormData(form).getAll("attendees");
     const guests = Array.isArray(all) ? all.filter((one) => !listed.includes(one.id)) : [];
-    if (query === asked) fill(found, guests.map((/** @type {any} */ one) => h("button", { class: "line", type: "button", onclick: (/** @type {any} */ { currentTarget }) => { list.append(tick(one, true)); currentTarget.remove(); search.focus(); } }, icon("plus"), outside(`${one.name} · ${one.position} · ${one.organisation}`))));
+    if (query === asked) fill(found, guests.map((/** @type {any} */ one) => h("button", { class: "line", type: "button", onclick: (/** @type {any} */ { currentTarget }) => { add(one); currentTarget.remove(); search.focus(); } }, icon("plus"), outside(`${one.name} · ${one.position} · ${one.organisation}`))));
   } });
   const control = (/** @type {string} */ name) =>
     name === "chair" ? chooser(people.filter((one) => !one.organisation), old.chair)
