@@ -25,6 +25,7 @@ _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _BOM: Final = b"\xef\xbb\xbf"
 _ENCODINGS: Final = frozenset({"utf-8", "utf8", "utf-16", "us-ascii", "ascii"})
 _PAYLOADS: Final = frozenset({"ContentTransferEncoded", "ContentTransferEncoding"})
+_PREFIXES: Final = 256
 _SPACE: Final = b" \t\r\n"
 _ALPHABET: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 
@@ -49,7 +50,7 @@ class Repair(msgspec.Struct, frozen=True):
 class Limits(msgspec.Struct, frozen=True):
     """Bounds of one packet, in bytes unless said otherwise; `max_token` bounds a tag, comment or instruction.
 
-    60,000 elements are about 6,000 receivers; with them and all text the tree stays within 20 MB (threat B6).
+    60,000 elements are about 6,000 receivers; with them and all text the tree stays within 20 MB (threat B6). As many attributes at most.
     """
 
     max_packet: int = 700 << 20
@@ -66,12 +67,13 @@ class Limits(msgspec.Struct, frozen=True):
 class Node:
     """One element: local name with `Bussiness` read as `Business`, text of its own, children of edXML only."""
 
-    __slots__ = ("children", "line", "name", "parts", "payload")
+    __slots__ = ("children", "length", "line", "name", "parts", "payload")
 
     def __init__(self, name: str, line: int) -> None:
         self.name = name
         self.line = line
         self.parts: list[str] = []
+        self.length = 0  # of all parts
         self.children: list[Node] = []
         self.payload: Path | None = None
 
@@ -146,7 +148,7 @@ class _Reader:
         self._open: list[Node | None] = []  # None stands for a foreign element and all below it
         self._scopes: list[dict[str, str]] = [{"xml": "http://www.w3.org/XML/1998/namespace"}]
         self._payload: _Payload | None = None
-        self._elements = self._text = self._payloads = self._payload_bytes = 0
+        self._elements = self._attributes = self._text = self._payloads = self._payload_bytes = 0
         self._lines = 0  # in what expat did not see
         self.expat = self._parser()
 
@@ -202,7 +204,8 @@ class _Reader:
         self._elements += 1
         if len(self._open) >= self._limits.max_depth:
             raise Unreadable("too-deep")
-        if self._elements > self._limits.max_elements:
+        self._attributes += len(attributes) // 2
+        if max(self._elements, self._attributes) > self._limits.max_elements:
             raise Unreadable("too-many-elements")
         if self._payload is not None:
             raise Unreadable("bad-base64", "an element inside the payload")
@@ -234,12 +237,14 @@ class _Reader:
     def _scope(self, attributes: list[str]) -> dict[str, str]:
         scope = self._scopes[-1]
         pairs = list(zip(attributes[::2], attributes[1::2], strict=True))
-        for name, value in pairs:
-            if name == "xmlns" or name.startswith("xmlns:"):
-                scope = {**scope, name[6:]: value}
+        declared = {name[6:]: value for name, value in pairs if name == "xmlns" or name.startswith("xmlns:")}
+        if declared:
+            scope = {**scope, **declared}  # each element that declares one copies all of them
+            if len(scope) > _PREFIXES:
+                raise Unreadable("too-many-elements", "namespace declarations")
         for name, _ in pairs:
             prefix, colon, _ = name.partition(":")
-            if colon and prefix not in {"xmlns", *scope}:
+            if colon and prefix != "xmlns" and prefix not in scope:
                 self.repaired("unbound-prefix", prefix)
         return scope
 
@@ -271,7 +276,8 @@ class _Reader:
         if node is None:
             return
         self._text += len(text)
-        if self._text > self._limits.max_all_text or sum(map(len, node.parts)) + len(text) > self._limits.max_text:
+        node.length += len(text)
+        if self._text > self._limits.max_all_text or node.length > self._limits.max_text:
             raise Unreadable("text-too-long")
         node.parts.append(text)
 

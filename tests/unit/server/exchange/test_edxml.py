@@ -8,6 +8,7 @@ import datetime as dt
 import io
 import json
 import random
+import time
 import tracemalloc
 import uuid
 import zipfile
@@ -477,6 +478,28 @@ def test_xml_bombs_are_refused_without_a_call_or_memory(tmp_path, canary, name):
     assert "root:" not in str(refused.value)
     if "DOCTYPE" in bombs(url)[name].decode("utf-16" if name == "utf-16" else "latin-1") and name != "utf-7":
         assert refused.value.code == "doctype-refused"
+
+
+@pytest.mark.parametrize(
+    ("declared", "body", "refused"),
+    [
+        ("", "<a/> " * 30_000, ""),
+        (" ".join(f'xmlns:a{n}="x"' for n in range(60_000)), "", "too-many-elements"),
+        (" ".join(f'xmlns:a{n}="x"' for n in range(5_000)), '<a xmlns:b="x"/>' * 20_000, "too-many-elements"),
+        ("", f"<a {' '.join(f'c:a{n}=_' for n in range(50_000))}/>".replace("_", '""') * 2, "too-many-elements"),
+    ],
+    ids=["text between elements", "namespaces", "namespaces copied", "attributes"],
+)
+def test_the_time_of_a_packet_grows_with_its_length_alone(tmp_path, declared, body, refused):
+    (tmp_path / "p").write_text(f'<edXML xmlns="{NS}" {declared}>{body}</edXML>', "utf-8")
+    before_s = time.process_time()
+    try:
+        xmlread.read_tree(tmp_path / "p", lambda: tmp_path / "none", Limits())
+        outcome = ""
+    except Unreadable as error:
+        outcome = error.code
+    assert outcome == refused
+    assert time.process_time() - before_s < 5
 
 
 @ROUNDS
