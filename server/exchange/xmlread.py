@@ -150,6 +150,7 @@ class _Reader:
         self._payload: _Payload | None = None
         self._elements = self._attributes = self._text = self._payloads = self._payload_bytes = 0
         self._lines = 0  # in what expat did not see
+        self.ascii = True  # whether a byte of the packet's ASCII is a character; in UTF-16 two are
         self.expat = self._parser()
 
     def _parser(self) -> expat.XMLParserType:
@@ -176,7 +177,7 @@ class _Reader:
         reference, the end of a CDATA section or an error goes to expat as everything does.
         """
         data = file.read(CHUNK)
-        while data and self._payload is not None and self.expat.CurrentByteIndex == fed:
+        while data and self.ascii and self._payload is not None and self.expat.CurrentByteIndex == fed:
             markup = data.find(b"<")
             plain = data if markup < 0 else data[:markup]
             try:
@@ -327,6 +328,7 @@ def _feed(reader: _Reader, file: BinaryIO, limits: Limits) -> None:
     data, junk = _from_start(file.read(_PROLOGUE))
     if junk:
         reader.repairs.append(Repair("junk-before-xml", 1))
+    reader.ascii = not data.startswith(_UTF16) and b"\0" not in data[:2]  # as expat tells encodings apart
     fed = 0
     while data:
         fed += len(data)

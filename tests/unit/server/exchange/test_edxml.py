@@ -396,6 +396,20 @@ def test_wherever_a_payload_is_cut_it_is_read_the_same(tmp_path, parts, chunk, e
     assert outcomes[0] == outcomes[1]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_the_middle_of_a_payload_is_read_in_the_encoding_of_the_packet(tmp_path, monkeypatch, encoding):
+    """Bytes that would be base64 in ASCII are other characters in UTF-16: one reading, as every parser has it."""
+    text = f'<?xml version="1.0"?><edXML xmlns="{NS}"><Attachment><ContentTransferEncoded>{" " * 40}'
+    head, end = text.encode(encoding), "</ContentTransferEncoded></Attachment></edXML>".encode(encoding)
+    monkeypatch.setattr(xmlread, "_PROLOGUE", len(head))
+    (tmp_path / "p").write_bytes(head + b"QUFB" * 4 + end)
+    with pytest.raises(Unreadable):
+        xmlread.read_tree(tmp_path / "p", lambda: tmp_path / "file", Limits())
+    (tmp_path / "p").write_bytes(head + ("QUFB" * 4).encode(encoding) + end)
+    xmlread.read_tree(tmp_path / "p", lambda: tmp_path / "file", Limits())
+    assert (tmp_path / "file").read_bytes() == b"AAA" * 4
+
+
 # -- hostile input (threats B6, B8) -----------------------------------------------------------------------------------
 
 
