@@ -434,7 +434,9 @@ class Incoming:
     ) -> Settled:
         """Hand the packet to each of our organisations that it names; a copy for one may bring the others' along."""
         settled: list[Settled] = []
-        for to in packet.header.receivers:
+        # Of two codes of one organisation the one that still stands answers: its answer counts for both.
+        ended = set(await directory.succeeded(tx, [to.organ_id for to in packet.header.receivers]))
+        for to in sorted(packet.header.receivers, key=lambda to: to.organ_id in ended):
             organisation = await self._organisation(tx, to.organ_id)
             if organisation is not None:
                 came = Came(
@@ -475,7 +477,7 @@ class Incoming:
             return msgspec.structs.replace(settled, state="unmatched", error="receiver-unknown")
         flags = [
             await self._heard(tx, packet, one, status, axis_id, now_us)
-            for one in (receiver, *await self._merged_into(tx, packet, receiver))
+            for one in (receiver, *await self._merged_into(tx, packet, receiver, status))
         ]
         if flags[0] is None:
             return msgspec.structs.replace(settled, state="repeated")
@@ -498,17 +500,23 @@ class Incoming:
         )
         return await self._progress(tx, packet, receiver, status, now_us) if fresh else None
 
-    async def _merged_into(self, tx: Transaction, packet: PacketRow, receiver: ReceiverRow) -> list[ReceiverRow]:
-        """Further receivers of the packet whose codes ended in this one's: it has both copies, and answers once."""
+    async def _merged_into(
+        self, tx: Transaction, packet: PacketRow, receiver: ReceiverRow, status: StatusPacket
+    ) -> list[ReceiverRow]:
+        """Further receivers of the packet that are one agency with this one now: it has both copies, and answers once.
+
+        What was said under a code before that ended speaks for this code alone.
+        """
         others = [one for one in await queries.receivers(tx, packet.id) if one.organ_id != receiver.organ_id]
-        ended = set(await directory.succeeded(tx, [one.organ_id for one in others]))
-        if not ended:
+        ended = set(await directory.succeeded(tx, [one.organ_id for one in (receiver, *others)]))
+        if not ended or await _said_before(tx, status):
             return []
         now = await directory.current(tx, receiver.organ_id)
         return [
             one
             for one in others
-            if one.organ_id in ended and same_organ(await directory.current(tx, one.organ_id), now)
+            if (receiver.organ_id in ended and same_organ(one.organ_id, now))
+            or (one.organ_id in ended and same_organ(await directory.current(tx, one.organ_id), now))
         ]
 
     async def _receiver(self, tx: Transaction, packet: PacketRow, code: str) -> ReceiverRow | None:
@@ -587,6 +595,14 @@ class Incoming:
                 await self._db.transact(
                     lambda tx, axis_id=axis_id: queries.mark_confirmed(tx, axis_id, self._clock.now_us())  # type: ignore[misc]
                 )
+
+
+async def _said_before(tx: Transaction, status: StatusPacket) -> bool:
+    """Whether a code that has ended said this while it stood, or does not say when."""
+    code = status.sender.organ_id
+    known = await directory.by_code(tx, code.strip().casefold())
+    ended = next((one for one in known if one.closed and same_organ(one.code, code)), None)
+    return ended is not None and (status.at_us or 0) < (ended.closed_us or 1)
 
 
 def _read(path: Path, files: Path, kind: PacketKind) -> Packet | Settled:

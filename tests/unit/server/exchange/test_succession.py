@@ -252,3 +252,39 @@ async def test_a_list_that_was_read_just_before_the_merger_is_read_again_before_
     )
     assert await house.state(document) == "forwarded"
     assert await house.state(stranded) == "sealed"
+
+
+@pytest.mark.asyncio
+async def test_what_a_merged_agency_said_before_speaks_for_no_other(house, stage, written):
+    """Two receivers merge into a third; the status that one had sent under its own code comes after the list."""
+    await house.agencies.synchronise()
+    document = await house.sealed(receivers=("X02", "X03"))
+    assert await house.settle() == "done"
+    status = make_status()
+    answered = msgspec.structs.replace(status.response_for, document_id=(await sent(stage))[0][1])
+    status = msgspec.structs.replace(status, response_for=answered, at_us=house.clock.now_us())
+    await stage.client("X02").send(STATUS, written(status).path, "X02", ["X01"])
+    house.clock.advance(60)
+    await merged(stage, "X02", "X05", "Cơ quan Mẫu Năm")
+    await merged(stage, "X03", "X05")
+    await house.agencies.synchronise()
+    assert await house.exchange.poll(STATUS) == 1
+    assert await house.receivers(document) == [("X02", "accepted", "03"), ("X03", "accepted_by_exchange", None)]
+    assert await house.state(document) == "forwarded"
+    # The successor goes on under the old code: it has both copies.
+    later = msgspec.structs.replace(status, status="05", at_us=house.clock.now_us() + 1_000_000)
+    await stage.client("X02").send(STATUS, written(later, "later").path, "X02", ["X01"])
+    assert await house.exchange.poll(STATUS) == 1
+    assert [state for _, state, _ in await house.receivers(document)] == ["in_progress", "in_progress"]
+
+
+@pytest.mark.asyncio
+async def test_of_two_codes_of_one_agency_the_one_that_stands_answers(house, stage, written):
+    """Its sender may not know of the merger yet, and waits for both."""
+    await merged(stage, "X03", "X01")
+    await house.agencies.synchronise()
+    packet = make_packet(house.blobs.scratch(), receivers=("X03", "X01"))
+    await stage.client("X02").send(EDOC, written(packet).path, "X02", ["X01"])
+    assert await house.exchange.poll(EDOC) == 1
+    rows = await house.db.fetch_all("SELECT receiver FROM arrivals")
+    assert [row["receiver"] for row in rows] == ["X01"]
