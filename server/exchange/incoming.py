@@ -111,8 +111,11 @@ class Came(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Fetching(msgspec.Struct):
-    """Of a packet that the axis did not hand over: `tries` beside others that it did, `refusals` in all, and how many it had handed over then."""
+    """Of a packet that the axis did not hand over, since when: `tries` beside others that it did, `refusals` in all, and how many it had handed
+    over then.
+    """
 
+    since_us: int
     tries: int = 0
     refusals: int = 0
     handed_over: int = 0
@@ -333,19 +336,22 @@ class Incoming:
         return await self._db.transact(body)
 
     async def _fetched(self, axis: Axis, kind: PacketKind, item: ReceivedItem, path: Path) -> bool:
-        """Whether the axis handed it over; False once it has refused that, or broken off, often enough while it handed over others (D14).
+        """Whether the axis handed it over; False once it has refused that, or broken off, often enough and for an hour while it handed over
+        others (D14).
 
         A packet alone on its list is waited for longer: then it may be the axis that is out of order, and not the packet.
         Raises: AxisRefused, AxisUnavailable.
         """
-        known = self._unfetched[kind].setdefault(item.doc_id, _Fetching(handed_over=self._handed_over))
+        now_us = self._clock.monotonic_us()
+        known = self._unfetched[kind].setdefault(item.doc_id, _Fetching(now_us, handed_over=self._handed_over))
         try:
             await axis.fetch(item.doc_id, path)
         except (AxisRefused, AxisUnavailable) as error:
             known.tries += known.handed_over != self._handed_over
             known.refusals += isinstance(error, AxisRefused)
             known.handed_over = self._handed_over
-            if known.tries >= _FETCHES or known.refusals >= _LONE_FETCHES:
+            lasting = now_us - known.since_us >= _PATIENCE_US  # a bad line of some minutes is nobody's packet's fault
+            if (lasting and known.tries >= _FETCHES) or known.refusals >= _LONE_FETCHES:
                 return False
             raise
         self._handed_over += 1

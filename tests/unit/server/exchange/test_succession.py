@@ -192,7 +192,7 @@ async def test_a_unit_below_the_system_that_sends_for_it_is_no_stranger(house, s
 @pytest.mark.asyncio
 @pytest.mark.parametrize("error", [AxisRefused("10"), AxisUnavailable("ReadTimeout")])
 async def test_a_packet_that_is_never_handed_over_is_parked_at_last(house, stage, written, error):
-    """D14: it was refused, or broke off, five times while others came; alone on the list it is waited for."""
+    """D14: it was refused, or broke off, for an hour while others came; alone on the list it is waited for."""
     fetch, bad = house.axis.fetch, set()
 
     async def refuses(doc_id, into):
@@ -217,6 +217,28 @@ async def test_a_packet_that_is_never_handed_over_is_parked_at_last(house, stage
     assert await house.count("incoming_packets") == 7
     assert await house.axis.received(STATUS) == []
     assert await house.count("audit_events", "kind = 'exchange.incoming_alarm'") >= 1
+
+
+@pytest.mark.asyncio
+async def test_a_bad_line_of_some_minutes_parks_nothing(house, stage, written):
+    fetch, bad = house.axis.fetch, set()
+
+    async def breaks(doc_id, into):
+        if doc_id in bad:
+            raise AxisUnavailable("ReadTimeout")
+        return await fetch(doc_id, into)
+
+    house.axis.fetch = breaks
+    sender = stage.client("X02")
+    await sender.send(STATUS, written(make_status()).path, "X02", ["X01"])
+    bad |= {item.doc_id for item in await house.axis.received(STATUS)}
+    for number in range(8):
+        await sender.send(STATUS, written(make_status(number=str(number)), f"s{number}").path, "X02", ["X01"])
+        await house.exchange.poll(STATUS)
+        house.clock.advance(61)
+    bad.clear()
+    assert await house.exchange.poll(STATUS) == 1
+    assert {state for state, _ in await kept(house)} == {"unmatched"}
 
 
 @pytest.mark.asyncio
