@@ -144,7 +144,10 @@ async def replace_file(tx: Transaction, packet: PacketRow, blob: str) -> int:
 
 async def move_receiver(tx: Transaction, packet: str, organ_id: str, to: str, name: str, now_us: int) -> None:
     """A receiver's code has ended; one that has the same successor as another is no receiver of its own any more."""
-    there = await tx.fetch_one("SELECT 1 AS one FROM packet_receivers WHERE packet = $1 AND organ_id = $2", packet, to)
+    there = await tx.fetch_one(
+        "SELECT 1 AS one FROM packet_receivers WHERE packet = $1 AND lower(trim(organ_id)) = lower($2) AND organ_id <> $3",
+        packet, to.strip(), organ_id,
+    )  # fmt: skip
     if there is not None:
         await tx.execute("DELETE FROM packet_receivers WHERE packet = $1 AND organ_id = $2", packet, organ_id)
         return

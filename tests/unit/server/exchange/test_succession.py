@@ -79,6 +79,17 @@ async def test_what_waits_for_a_merged_agency_goes_to_its_successor_and_people_a
 
 
 @pytest.mark.asyncio
+async def test_a_successor_that_is_spelled_otherwise_among_the_receivers_is_one_receiver(houses, stage):
+    house = houses
+    document = await house.sealed(receivers=("X03", "x02"))
+    await merged(stage, "X03", "X02")
+    await house.agencies.synchronise()
+    assert await house.settle() == "done"
+    assert len(await house.receivers(document)) == 1, "nobody waits for a second answer of the same agency"
+    assert [receivers for receivers, _ in await sent(stage)] == [["X02"]]
+
+
+@pytest.mark.asyncio
 async def test_a_merger_of_a_merger_is_followed_and_a_closed_code_without_successor_waits_for_a_person(house, stage):
     await merged(stage, "X03", "X02")
     await house.agencies.synchronise()
