@@ -188,10 +188,10 @@ async def is_waiting_for(db: Reads, reason: str) -> bool:
 
 
 async def hasten(tx: Transaction, reason: str, *, limit: int | None = None) -> int:
-    """Let jobs that were put off for this reason run at once, the urgent and oldest first; how many."""
+    """Let jobs that were put off for this reason run at once; how many. Of some, those that are due first: one that was put off again comes last."""
     changed = await tx.execute(
         "UPDATE jobs SET due_us = 0, reason = NULL WHERE id IN (SELECT id FROM jobs WHERE state = 'waiting' AND reason = $1"
-        " ORDER BY CASE lane WHEN 'urgent' THEN 0 WHEN 'normal' THEN 1 ELSE 2 END, id LIMIT $2)",
+        " ORDER BY due_us, id LIMIT $2)",
         reason,
         1 << 31 if limit is None else limit,
     )

@@ -26,6 +26,7 @@ from server.jobs import (
     connect,
     dead_letters,
     enqueue,
+    hasten,
     queries,
     revive,
 )
@@ -205,6 +206,25 @@ async def test_failures_are_retried_then_buried_with_an_alarm_and_can_be_revived
         assert await db.transact(lambda tx: revive(tx, job_id))
         await until(lambda: len(attempts) == 4)
         assert not await db.transact(lambda tx: revive(tx, job_id))
+
+
+async def test_what_was_hastened_in_vain_lets_the_others_go_first(db):
+    async def put_off(job_id, due_us):
+        sql = "UPDATE jobs SET due_us = $2, reason = 'down' WHERE id = $1"
+        await db.transact(lambda tx: tx.execute(sql, job_id, due_us))
+
+    async def hastened():
+        assert await db.transact(lambda tx: hasten(tx, "down", limit=1)) == 1
+        rows = await db.fetch_all("SELECT id FROM jobs WHERE reason IS NULL AND due_us = 0")
+        return [row["id"] for row in rows]
+
+    first, second = await put(db, lane=Lane.URGENT), await put(db)
+    await put_off(first, 100)
+    await put_off(second, 200)
+    assert await hastened() == [first]
+    await put_off(first, 300)
+    assert await hastened() == [second]
+    assert await db.transact(lambda tx: hasten(tx, "down")) == 1
 
 
 async def test_a_retry_is_no_failure_and_keeps_its_time(db):
