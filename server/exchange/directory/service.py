@@ -38,9 +38,17 @@ class AgencyDirectory:
         self._clock = clock
         self._name = name
         self._stale_us: int | None = None
+        self._reading = asyncio.Lock()
 
     async def refresh(self) -> bool:
-        """Take the list anew because a code says that it has changed, at most every ten minutes; whether it was taken."""
+        """Take the list anew because a code says that it has changed, at most every ten minutes; whether it was taken.
+
+        Who asks while it is being read waits for it, and finds it in the database.
+        """
+        async with self._reading:
+            return await self._refresh()
+
+    async def _refresh(self) -> bool:
         now_us = self._clock.monotonic_us()
         if self._stale_us is not None and now_us < self._stale_us:
             return False

@@ -1,5 +1,6 @@
 """Agencies merge while packets are in flight (reference §6.6): none is lost, none comes twice, old codes are answered; whom packets come from."""
 
+import asyncio
 import json
 
 import msgspec
@@ -10,6 +11,7 @@ from server.exchange.axis import AxisRefused, AxisUnavailable
 from server.exchange.directory import queries as directory
 from server.exchange.model import Organisation, PacketKind
 from server.exchange.standin_world import Merger
+from server.exchange.succession import wait_s
 from server.jobs import Lane
 from tests.unit.server.exchange.house import CLERK, LEADER, House
 from tests.unit.server.exchange.samples import make_packet, make_status
@@ -321,3 +323,11 @@ async def test_of_two_codes_of_one_agency_the_one_that_stands_answers(house, sta
     assert await house.exchange.poll(EDOC) == 1
     rows = await house.db.fetch_all("SELECT receiver FROM arrivals")
     assert [row["receiver"] for row in rows] == ["X01"]
+
+
+@pytest.mark.asyncio
+async def test_all_that_are_refused_at_once_see_the_list_that_one_of_them_reads(house, stage):
+    await house.agencies.synchronise()
+    await merged(stage, "X03", "X02")
+    waits = [wait_s(house.db, house.agencies, ["X03"], "") for _ in range(3)]
+    assert await asyncio.gather(*waits) == [0.0, 0.0, 0.0]
