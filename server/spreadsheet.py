@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 MEDIA_TYPE = "text/csv"
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
+"""The last four are full-width: programs set up for East Asian text take them for the others."""
 
 
 def table(rows: Iterable[Iterable[str | int | float]]) -> bytes:
@@ -20,4 +21,5 @@ def _safe(value: str | float) -> str | float:
     """Numbers are ours and stay numbers, also below zero."""
     if not isinstance(value, str):
         return value
-    return f"'{value}" if value.startswith(_FORMULA) else value
+    starts = value.startswith(("\t", "\r", "\n")) or value.lstrip().startswith(_FORMULA)
+    return f"'{value}" if starts else value

@@ -108,10 +108,21 @@ def test_a_table_can_be_read_again_and_is_no_program(rows):
     """RFC 4180; no cell begins as a formula (OWASP CSV injection)."""
     text = table(rows)
     read = parsed(text)
-    shown = [[f"'{cell}" if cell[:1] in {"=", "+", "-", "@", "\t", "\r"} else cell for cell in row] for row in rows]
+    shown = [
+        [
+            f"'{cell}" if cell[:1] in {"\t", "\r", "\n"} or cell.lstrip()[:1] in set("=+-@＝＋－＠") else cell
+            for cell in row
+        ]
+        for row in rows
+    ]
     assert [row or [""] for row in read] == shown
-    assert not [cell for row in read for cell in row if cell[:1] in tuple("=+-@\t\r")]
     assert text.endswith(b"\r\n")
+
+
+@pytest.mark.parametrize("start", [*"=+-@\t\r\n＝＋－＠", " =", "\u00a0@", "\u3000＋"])
+def test_no_cell_begins_as_a_formula(start):
+    """OWASP: also behind white space and in full width."""
+    assert parsed(table([[f"{start}1+1"]])) == [[f"'{start}1+1"]]
 
 
 def test_numbers_stay_numbers_and_names_are_defused():
