@@ -7,7 +7,7 @@ from html import escape
 from typing import Final
 
 from server.notices.calendar import local_day
-from server.onestop.model import FINAL, WORDS, Late
+from server.onestop.model import WORDS, WORKING, Late
 from server.onestop.service import Shown
 
 __all__ = ["POLICY", "missing", "shown", "wait"]
@@ -57,7 +57,8 @@ def shown(found: Shown) -> str:
         for (vi, en), (value, value_en) in rows
     )
     status = ""
-    if step.code not in FINAL:
+    # Where the office waits for the applicant, or is done, nothing here knows whether it was in time.
+    if step.code in WORKING:
         words = _IN_TIME if found.late is None else _LATE[found.late]
         status = f'<p class="{"intime" if found.late is None else "late"}">{_both(*words)}</p>'
     foot = _both(

@@ -14,8 +14,9 @@ from server.identity.tokens import TokenKeys
 from server.notices.calendar import local_us
 from server.notices.rules import Rules
 from server.once import Once
-from server.onestop.model import KEPT_US, Late, Step, StepCode, Unit
-from server.onestop.service import DossierAnswer, OneStopService
+from server.onestop import page
+from server.onestop.model import KEPT_US, WORKING, Late, Step, StepCode, Unit
+from server.onestop.service import DossierAnswer, OneStopService, Shown
 from tests.fakes.notices import DAY_US, ORGANISATION, House
 
 pytestmark = pytest.mark.asyncio
@@ -136,6 +137,14 @@ async def test_the_promised_day_lasts_until_midnight_in_vietnam(sqlite_db, tmp_p
     for sequence, code in enumerate((StepCode.SUPPLEMENT, StepCode.PAYMENT, StepCode.FINISHED)):
         await advanced(house, dossier, sequence, code=code)
         assert (await house.onestop.page(secret)).late is None
+
+
+async def test_the_page_calls_in_time_only_what_the_office_works_on():
+    """A result that was ready a week too late, or papers that the applicant owes, are not "in time"."""
+    for code in StepCode:
+        step = msgspec.structs.replace(RECEIVED, code=code, promised=date(2020, 1, 1))
+        html = page.shown(Shown(3, step, LAND, FRIDAY, None, closed=False))
+        assert ("Trong hạn" in html) == (code in WORKING), code
 
 
 async def test_who_left_is_not_told_and_it_ends_at_a_person(sqlite_db, tmp_path):
