@@ -411,7 +411,7 @@ async def export(meeting: Id, actor: Given[Actor], meetings: Given[MeetingServic
 def _file(body: bytes, media_type: str, name: str) -> Response[bytes]:
     return Response(
         content=body,
-        media_type=f"{media_type}; charset=utf-8",
+        media_type=media_type,
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
 

@@ -356,7 +356,7 @@ async def test_a_change_that_says_nothing_of_urgency_keeps_what_was_wanted(world
 
 async def invitation(caller: Caller, meeting: str) -> Any:
     answer = await caller.call("GET", f"/api/v1/meetings/{meeting}/invitation", expect=200)
-    assert answer.headers["content-type"].startswith("text/calendar")
+    assert answer.headers["content-type"] == "text/calendar; charset=utf-8"
     return Calendar.from_ical(answer.content)
 
 
