@@ -74,6 +74,14 @@ async def close(tx: Transaction, id_: str, state: str) -> int:
     return await tx.execute("UPDATE notices SET state = $2 WHERE id = $1 AND state = 'open'", id_, state)
 
 
+async def forget(tx: Transaction, organisation: str, about: str) -> int:
+    return await tx.execute(
+        "UPDATE notices SET headline = '' WHERE organisation = $1 AND about = $2 AND headline <> ''",
+        organisation,
+        about,
+    )
+
+
 async def notified(tx: Reads, notice: str) -> list[Row]:
     """The devices whose push service took a push of this notice, where a push can take it away again.
 

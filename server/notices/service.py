@@ -11,7 +11,7 @@ from server.notices import chains, outward, queries
 from server.notices.deliveries import clear
 from server.notices.model import DeviceEvent, NewNotice, NoticeKind
 from server.notices.rules import Rules, read
-from server.notices.telling import about_document, notify, settle, tell, withdraw
+from server.notices.telling import about_document, forget, notify, settle, tell, withdraw
 
 __all__ = [
     "NewNotice",
@@ -19,6 +19,7 @@ __all__ = [
     "NoticeService",
     "about_document",
     "chased",
+    "forget",
     "meeting_mailbox",
     "notify",
     "rules_of",

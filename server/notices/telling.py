@@ -105,6 +105,11 @@ async def end(
     return len(ended)
 
 
+async def forget(tx: Transaction, *, organisation: str, about: str) -> None:
+    """What was told of a subject keeps its times and no longer says what it was about (PDP-1)."""
+    await queries.forget(tx, organisation, about)
+
+
 async def _tell_one(tx: Transaction, new: NewNotice, rules: Rules, now_us: int) -> tuple[str, list[str]]:
     id_ = new_notice_id(secrets.token_bytes)
     lane = new.lane or lane_of(new.urgency)

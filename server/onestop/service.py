@@ -21,7 +21,7 @@ from server.errors import Refused
 from server.identity.model import Actor
 from server.ids import new_id
 from server.notices.model import NewNotice, NoticeKind, lifetime_us
-from server.notices.service import rules_of, settle, tell
+from server.notices.service import forget, rules_of, settle, tell
 from server.once import Once, Seal
 from server.onestop import queries
 from server.onestop.model import FINAL, KEPT_US, Dossier, Late, Step, Unit, lateness, look_us
@@ -134,6 +134,8 @@ class OneStopService:
             if not await queries.advance(tx, after, look_us(step, now_us, rules, now_us)):
                 raise Refused("conflict")
             await settle(tx, organisation=actor.organisation, about=about(dossier), now_us=now_us)
+            if final:
+                await forget(tx, organisation=actor.organisation, about=about(dossier))
             await _log(tx, "dossier.advanced", after, actor.id, now_us)
             return await self._settled(tx, once, after, None)
 

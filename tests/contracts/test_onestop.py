@@ -208,6 +208,21 @@ async def test_another_link_ends_the_first_and_the_end_forgets_the_reference(db,
         await house.onestop.page(other)
 
 
+async def test_the_end_forgets_the_reference_in_what_was_told_too(sqlite_db, tmp_path):
+    """PDP-1: people and times stay, the reference does not."""
+    house = await office(sqlite_db, tmp_path)
+    dossier, _ = await opened(house)
+    house.clock.advance(7 * DAY_US / 1e6)
+    assert await house.onestop.look() == 1
+    await advanced(house, dossier, 0, code=StepCode.FINISHED)
+    assert {row[2] for row in await told(sqlite_db)} == {"H01-1 · Bộ phận Địa chính"}
+    await advanced(house, dossier, 1, code=StepCode.RETURNED)
+    assert [(row[0], row[2], row[3]) for row in await told(sqlite_db)] == [
+        (HEAD, "", "settled"),
+        (OTHER, "", "settled"),
+    ]
+
+
 async def test_another_system_reaches_nothing(sqlite_db, tmp_path):
     """C1: a dossier is its own client's, within one organisation, too."""
     house = await office(sqlite_db, tmp_path)
