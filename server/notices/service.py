@@ -9,7 +9,7 @@ from server.live import service as live
 from server.live.model import Topic
 from server.notices import chains, outward, queries
 from server.notices.deliveries import clear
-from server.notices.model import DeviceEvent, NewNotice, NoticeKind
+from server.notices.model import DeviceEvent, NewNotice, NoticeKind, NoticeState
 from server.notices.rules import Rules, read
 from server.notices.telling import about_document, forget, notify, settle, tell, withdraw
 
@@ -85,7 +85,9 @@ class NoticeService:
                 if row["kind"] != NoticeKind.UNANSWERED:
                     for chain in [row["origin"] or notice, *await queries.siblings(tx, notice)]:
                         await chains.stop(tx, chain, by=actor.id, now_us=now_us, keep=notice)
-                    await outward.acknowledged(tx, row["origin"] or notice, by=actor.id, now_us=now_us)
+                    # What was withdrawn, overtaken, or answered by somebody else, asks nobody any more: other systems were told how it ended.
+                    if row["state"] == NoticeState.OPEN:
+                        await outward.acknowledged(tx, row["origin"] or notice, by=actor.id, now_us=now_us)
                 await audit.append(
                     tx, "notice.acknowledged", organisation=actor.organisation, actor=actor.id, subject=notice, body={"device": actor.device}, now_us=now_us
                 )  # fmt: skip

@@ -141,6 +141,22 @@ async def test_a_deputy_who_stands_in_is_named(sqlite_db):
     )
 
 
+async def test_who_confirms_what_asks_nobody_any_more_is_not_told_of(sqlite_db):
+    """The deputy, after the leader has; the leader, after the system took it back: the first word stands."""
+    house = await office(sqlite_db)
+    made = await announced(house)
+    await house.work(until_us=MONDAY + 13 * MINUTE_US)
+    theirs = (await house.notices.listing(house.deputy, before=(2**62, ""), limit=9))[0]["id"]
+    await house.notices.acknowledge(house.leader, made.notices[0].notice)
+    await house.notices.acknowledge(house.deputy, theirs)
+    other = await announced(house)
+    await house.announcements.withdraw(SYSTEM, other.id)
+    await house.notices.acknowledge(house.leader, other.notices[0].notice)
+    await house.work(until_us=MONDAY + 14 * MINUTE_US)
+    said = [(data["about"], data["by"]) for event, data in house.heard if event == "notice.acknowledged"]
+    assert said == [(f"announcement:{made.id}", LEADER)]
+
+
 async def test_a_withdrawn_announcement_stops_and_is_its_clients_alone(sqlite_db):
     house = await office(sqlite_db)
     made = await announced(house)
