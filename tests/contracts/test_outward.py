@@ -288,3 +288,29 @@ async def test_a_receiver_that_is_gone_leaves_no_letters(sqlite_db):
     assert await post.webhooks.mine(SYSTEM) == []
     assert await sqlite_db.fetch_all("SELECT id FROM webhook_dead_letters WHERE endpoint = $1", endpoint) == []
     await post.webhooks.close()
+
+
+async def test_an_endpoint_that_drips_its_answer_holds_nobody_up(sqlite_db):
+    """Each byte comes in time, the answer never: given up like any other failure, and kept."""
+    await office(sqlite_db)
+    await sqlite_db.transact(lambda tx: tx.execute("DELETE FROM webhooks"))
+    post = Post(sqlite_db)
+    post.webhooks = WebhookService(sqlite_db, post.clock, msgspec.structs.replace(SETTINGS, timeout_s=0.2))
+    post.tasks = WebhookTasks(post.webhooks, post.clock, SETTINGS.give_up_after_s)
+
+    async def drip(_reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+        while not writer.is_closing():
+            writer.write(b"a")
+            await asyncio.sleep(0.05)
+        writer.close()
+
+    async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        endpoint, _ = await post.webhooks.register(SYSTEM, f"http://127.0.0.1:{port}/hook", ["document.signed"], once())
+        await post.event("d1")
+        async with asyncio.timeout(20):
+            await post.work()
+        letters = await post.webhooks.dead_letters(SYSTEM, endpoint, after="", limit=9)
+        assert [(one.subject, one.reason) for one in letters] == [("d1", "TimeoutError")]
+    await post.webhooks.close()
