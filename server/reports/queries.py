@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from server.db import Reads
+from server.db import Reads, Row
 from server.documents.model import State, StepKind
 from server.identity.model import Actor
 from server.onestop.model import WORKING
@@ -62,9 +62,9 @@ async def acknowledged(db: Reads, actor: Actor, period: Period) -> tuple[int, in
 
 
 async def overdue_documents(db: Reads, actor: Actor, now_us: int, others: dict[str, str]) -> list[Overdue]:
-    """By who holds them now. `others`: words for `seal`, `receivers` and `system`."""
+    """By who holds them now. `others`: words for `seal`, `receivers`, `system` and the `rest`."""
     rows = await db.fetch_all(
-        "SELECT d.state, s.kind, p.name, p.position, count(*) AS n FROM documents d "
+        "SELECT d.state, s.kind, p.name, p.position, count(*) AS n, sum(count(*)) OVER () AS total FROM documents d "
         "LEFT JOIN route_steps s ON s.document = d.id AND s.position = d.step AND d.state IN ('in_review', 'signed') "
         "LEFT JOIN people p ON p.id = s.person WHERE d.organisation = $1 AND d.state_due_us IS NOT NULL AND d.state_due_us < $2 "
         f"GROUP BY d.state, s.kind, p.id, p.name, p.position ORDER BY n DESC, p.name LIMIT {_MOST_UNITS}",
@@ -79,16 +79,22 @@ async def overdue_documents(db: Reads, actor: Actor, now_us: int, others: dict[s
         else:
             unit = others["receivers" if row["state"] in {State.FORWARDED, State.DELIVERED} else "system"]
         counted[unit] = counted.get(unit, 0) + row["n"]
-    return [Overdue("document", unit, count) for unit, count in counted.items()]
+    return _with_rest("document", list(counted.items()), rows, others["rest"])
 
 
-async def late_dossiers(db: Reads, actor: Actor, today: date) -> list[Overdue]:
+async def late_dossiers(db: Reads, actor: Actor, today: date, others: dict[str, str]) -> list[Overdue]:
     """Open dossiers past their promised date, or whose step nobody has handled for too long, by unit."""
     steps = ", ".join(f"'{one.value}'" for one in sorted(WORKING))
     rows = await db.fetch_all(
-        "SELECT u.name, count(*) AS n FROM dossiers d JOIN onestop_units u ON u.organisation = d.organisation AND u.code = d.unit "
+        "SELECT u.name, count(*) AS n, sum(count(*)) OVER () AS total FROM dossiers d JOIN onestop_units u ON u.organisation = d.organisation AND u.code = d.unit "
         f"WHERE d.organisation = $1 AND d.closed_us IS NULL AND d.step IN ({steps}) AND (d.late_us IS NOT NULL OR d.promised < $2) "
         f"GROUP BY u.code, u.name ORDER BY n DESC, u.name LIMIT {_MOST_UNITS}",
         actor.organisation, today.isoformat(),
     )  # fmt: skip
-    return [Overdue("dossier", row["name"], row["n"]) for row in rows]
+    return _with_rest("dossier", [(row["name"], row["n"]) for row in rows], rows, others["rest"])
+
+
+def _with_rest(kind: str, counted: list[tuple[str, int]], rows: list[Row], rest: str) -> list[Overdue]:
+    """Beyond the units that are named, all others together: the sum is that of everything."""
+    left = int(rows[0]["total"]) - sum(count for _, count in counted) if rows else 0
+    return [Overdue(kind, unit, count) for unit, count in [*counted, *([(rest, left)] if left else [])]]

@@ -31,8 +31,18 @@ CHARTS: Final[dict[Chart, tuple[str, str]]] = {
     Chart.OVERDUE: ("Đang quá hạn theo đơn vị", "Overdue now, by unit"),
 }
 HOLDERS: Final[dict[Language, dict[str, str]]] = {
-    Language.VIETNAMESE: {"seal": "Văn thư (đóng dấu)", "receivers": "Nơi nhận chưa trả lời", "system": "Hệ thống"},
-    Language.ENGLISH: {"seal": "Clerks (seal)", "receivers": "Receivers without an answer", "system": "This system"},
+    Language.VIETNAMESE: {
+        "seal": "Văn thư (đóng dấu)",
+        "receivers": "Nơi nhận chưa trả lời",
+        "system": "Hệ thống",
+        "rest": "Các đơn vị khác",
+    },
+    Language.ENGLISH: {
+        "seal": "Clerks (seal)",
+        "receivers": "Receivers without an answer",
+        "system": "This system",
+        "rest": "Others",
+    },
 }
 MEDIAN: Final = ("Trung vị", "Median")
 P90: Final = ("90% ký trong", "90 % within")

@@ -194,7 +194,7 @@ async def test_in_time_is_before_anybody_else_was_told(db):
     assert (empty.acknowledgement.share, empty.signing.median_s, empty.issued) == (None, None, [])
 
 
-async def test_overdue_is_named_by_who_holds_it(db):
+async def test_overdue_is_named_by_who_holds_it(db, monkeypatch):
     office = Office(db)
     await office.found()
     late_us = NOW - 1
@@ -223,6 +223,10 @@ async def test_overdue_is_named_by_who_holds_it(db):
         ("document", "Người o1 · CHỦ TỊCH"): 2, ("document", "Hệ thống"): 1, ("document", "Nơi nhận chưa trả lời"): 2, ("document", "Văn thư (đóng dấu)"): 1,
         ("dossier", "Địa chính"): 2,
     }  # fmt: skip
+    monkeypatch.setattr(queries, "_MOST_UNITS", 1)
+    fewer = (await office.reports.numbers(HEAD, NOVEMBER, Language.ENGLISH, None)).overdue
+    assert sum(one.count for one in fewer) == sum(one.count for one in numbers.overdue), "whom nobody names is counted"
+    assert [(one.kind, one.unit, one.count) for one in fewer if one.unit == "Others"] == [("document", "Others", 4)]
     picture = await office.reports.chart(HEAD, Chart.OVERDUE, NOVEMBER, Language.ENGLISH)
     assert "One-stop: Địa chính" in picture
     assert "Người o2" not in picture
@@ -252,7 +256,7 @@ async def test_no_report_reads_a_whole_table(sqlite_db):
     await queries.durations(reads, HEAD, NOVEMBER)
     await queries.acknowledged(reads, HEAD, NOVEMBER)
     await queries.overdue_documents(reads, HEAD, NOW, HOLDERS[Language.ENGLISH])
-    await queries.late_dossiers(reads, HEAD, NOVEMBER.last)
+    await queries.late_dossiers(reads, HEAD, NOVEMBER.last, HOLDERS[Language.ENGLISH])
     assert len(reads.reads) == 6
     for sql, args in reads.reads:
         plan = [row["detail"] for row in await sqlite_db.fetch_all(f"EXPLAIN QUERY PLAN {sql}", *args)]
