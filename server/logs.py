@@ -26,7 +26,7 @@ _SECRET_TEXT = (
     re.compile(r"(?i)\b(bearer|dpop|basic)\s+[A-Za-z0-9._~+/=-]{8,}"),
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL),
     re.compile(r"(?i)\b(pin|password|secret|token)(\"|')?\s*[=:]\s*(\"|')?[^\s\"',;&}]+"),
-    re.compile(r"(?<=/calendar/)[A-Za-z0-9_-]{20,}"),  # whoever knows a feed's address reads it
+    re.compile(r"((?<=/calendar/)|(?<=/f/))[A-Za-z0-9_-]{20,}"),  # whoever knows the address reads it
     re.compile(r"(?<=://)[^\s/@:]+:[^\s/@]+(?=@)"),  # user and password of a URL
 )
 # The C1 controls and the Unicode line ends, which JSON leaves as they are and terminals and viewers obey.

@@ -44,6 +44,7 @@ def events(stream):
         {"url": f"postgresql://user:{CANARY}@host/db"},
         {"nested": {"list": [{"access_token": CANARY}]}},
         {"key": f"-----BEGIN PRIVATE KEY-----\n{CANARY}\n-----END PRIVATE KEY-----"},
+        {"url": f"https://mau.example/f/{CANARY}{'a' * 26}"},
         {"title": CANARY},
         {"raw": CANARY.encode()},
     ],
