@@ -16,14 +16,14 @@ _STYLE: Final = """
 :root{color-scheme:light dark;--ink:#1d2330;--soft:#4b5567;--back:#f4f5f7;--card:#fff;--line:#d5d9e0;--ok:#0a6b2d;--no:#b3131f}
 @media(prefers-color-scheme:dark){:root{--ink:#eceff4;--soft:#b4bccb;--back:#14171d;--card:#1e232c;--line:#39414f;--ok:#6fd493;--no:#ff9aa1}}
 body{font:1rem/1.5 system-ui,sans-serif;color:var(--ink);background:var(--back);margin:0}
-main{max-width:32rem;margin:0 auto;padding:1.25rem 1rem 2rem}
+main{max-width:32rem;margin:0 auto;padding:1.25rem min(1rem,4vw) 2rem}
 h1{font-size:1.35rem;line-height:1.3;margin:0 0 1rem}
 [lang=en]{display:block;font-size:.875rem;font-weight:400;color:var(--soft)}
 dl{background:var(--card);border:1px solid var(--line);border-radius:.75rem;margin:0;overflow-wrap:anywhere}
-dl div{padding:.8rem 1rem;border-top:1px solid var(--line)}dl div:first-child{border:0}
+dl div{padding:.8rem min(1rem,4vw);border-top:1px solid var(--line)}dl div:first-child{border:0}
 dt{font-size:.875rem;color:var(--soft)}dt [lang=en]{display:inline}
 dd{margin:.15rem 0 0;font-size:1.1rem;font-weight:600}
-.late,.intime{border-radius:.75rem;padding:.8rem 1rem;margin:0 0 1rem;font-weight:600;background:var(--card);border:1px solid;border-left-width:.4rem}
+.late,.intime{border-radius:.75rem;padding:.8rem min(1rem,4vw);margin:0 0 1rem;font-weight:600;background:var(--card);border:1px solid;border-left-width:.4rem}
 .late{color:var(--no)}.intime{color:var(--ok)}
 footer{margin-top:1.25rem;font-size:.875rem;color:var(--soft)}footer [lang=en]{margin-bottom:.75rem}
 """

@@ -77,4 +77,12 @@ async def test_a_head_reads_the_numbers_and_an_applicant_a_dossier(browser: Brow
         "() => [document.documentElement.scrollWidth, getComputedStyle(document.body).margin]"
     )
     assert size == [PHONE["width"], "0px"], "the policy lets its style in, and nothing is wider than the phone"
+    # The narrowest phone with text twice as large: a date stays on one line.
+    await applicant.set_viewport_size({"width": 320, "height": 640})
+    lines = """() => {
+      document.documentElement.style.fontSize = "200%";
+      const date = [...document.querySelectorAll("dd")].find((one) => one.textContent === "05/01/2026");
+      return [document.documentElement.scrollWidth, date.getBoundingClientRect().height < 1.9 * parseFloat(getComputedStyle(date).fontSize)];
+    }"""
+    assert await applicant.evaluate(lines) == [320, True]
     await context.close()
