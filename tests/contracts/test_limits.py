@@ -91,7 +91,7 @@ async def test_without_the_store_reads_pass_and_the_rest_is_counted_here(rate):
         Lost(),
         LimitsSettings(
             sessions_per_address=2, public_per_address=2, signs_per_device=2, signs_per_person=2, intakes_per_client=2, writes_per_caller=2, reads_per_caller=2,
-            validations_per_caller=2
+            validations_per_caller=2, applicants_per_address=2,
         ),
     )  # fmt: skip
     actor = None if rate in {Rate.SESSION, Rate.PUBLIC} else ACTOR

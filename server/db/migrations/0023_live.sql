@@ -1,5 +1,5 @@
--- How often something of a kind (`notices`, `meetings`) changed for a person: what open streams compare (D9). Its row is locked to the end of the
--- transaction that changes something, so places become visible in order.
+-- How often something of a kind (`notices`, `meetings`) changed for a person: what open streams compare (D9). The place is the sum of the rows: one is
+-- added an event, so that transactions about one person do not fail each other, and they are gathered into one afterwards.
 CREATE TABLE live_places (
     person TEXT NOT NULL,
     topic TEXT NOT NULL,
