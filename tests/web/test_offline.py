@@ -211,12 +211,31 @@ async def test_a_recall_purges_every_copy(reader: Reader) -> None:
 async def test_nothing_is_left_after_log_out_or_revocation(reader: Reader, browser: Browser) -> None:
     page = reader.page
     await reader.opened(number="530")
+    beside = await reader.hand.context.new_page()
+    await beside.goto("/#/")
+    await beside.get_by_text("530/").first.wait_for()
+
+    async def log_out() -> None:
+        await page.goto("/#/me")
+        await reader.hand.tap("Đăng xuất")
+        await page.get_by_role("dialog").get_by_role("button", name="Đăng xuất").tap()
+        await page.get_by_role("heading", name="Đã đăng xuất").wait_for()
+        # Every window shows it, so that none fills the copies again.
+        await beside.get_by_role("heading", name="Đã đăng xuất").wait_for()
+        for store in ("index", "bytes", "key", "queue", "gone"):
+            assert await reader.entries(store) == [], store
+
+    await log_out()
+    await reader.hand.tap("Mở lại phiên")
+    await reader.opened(number="532")
+    await beside.reload()
+    await beside.get_by_text("532/").first.wait_for()
     await page.goto("/#/me")
-    await reader.hand.tap("Đăng xuất")
-    await page.get_by_role("dialog").get_by_role("button", name="Đăng xuất").tap()
-    await page.get_by_role("heading", name="Đã đăng xuất").wait_for()
-    for store in ("index", "bytes", "key", "queue", "gone"):
-        assert await reader.entries(store) == [], store
+    await page.get_by_role("button", name="Đăng xuất").wait_for()
+    await reader.hand.context.set_offline(True)
+    await log_out()
+    await reader.hand.context.set_offline(False)
+    await beside.close()
 
     other = Reader(await new_hand(browser, reader.site))
     await other.hand.pair("Bùi Văn Mẫu", Role.LEADER)

@@ -290,6 +290,19 @@ async def test_the_subject_stands_on_the_screen_only_where_the_person_asked_for_
     (shown,) = await until(phone.shown, "a notification")
     assert shown["body"] == f"5/QĐ-UBND · {SUBJECT} gnas"
 
+    # With the client closed the tap opens it, and the notice has been read all the same.
+    worker = await phone.worker()
+    await worker.evaluate(
+        "() => { self.clients.matchAll = async () => []; self.clients.openWindow = async (url) => { self.opening = url; }; }"
+    )
+    await phone.click(shown["tag"], "open")
+
+    async def read() -> bool:
+        return bool((await phone.delivery(shown["data"]["notice"]))["read_us"])
+
+    await until(read, "read")
+    assert await worker.evaluate("() => self.opening") == f"/#/d/{shown['data']['document']}"
+
 
 async def test_without_a_network_the_neutral_sentence_is_shown(phone: Pushed) -> None:
     await phone.turn_on()
@@ -324,6 +337,15 @@ async def test_log_out_ends_it_on_both_sides(phone: Pushed) -> None:
     await phone.deliver(message)
     (shown,) = await until(phone.shown, "the neutral notification")
     assert shown["body"] == "Bạn có thông báo khẩn mới"
+    # A tap on it begins no session; another push after it shows that the worker is done with the tap.
+    await phone.click(shown["tag"])
+    await phone.deliver({"id": "B" * 22, "l": "n", "x": "1", "r": "1"})
+
+    async def after() -> bool:
+        return any(one["tag"] == "B" * 22 for one in await phone.shown())
+
+    await until(after, "what came after the tap")
+    assert not await phone.site.stack.wiring.db.fetch_all("SELECT 1 FROM access_tokens WHERE device = $1", device)
 
 
 async def test_it_is_turned_off_and_a_dead_subscription_is_made_anew(phone: Pushed) -> None:

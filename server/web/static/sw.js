@@ -117,14 +117,14 @@ self.addEventListener("push", (event) => {
   event.waitUntil(pushed(data).catch(() => {}));
 });
 
-async function opened(data) {
+async function opened(data, known) {
   const { notice } = data;
   const hash = place(data) ?? "#/notices";
   const [window] = await self.clients.matchAll({ type: "window" });
-  if (!window) return self.clients.openWindow(`/${hash}`);
-  window.postMessage({ go: hash });
-  await window.focus().catch(() => {});
-  if (notice) await report(notice, "read");
+  window?.postMessage({ go: hash });
+  // Before anything that takes time: only a tap may open or focus.
+  await (window ? window.focus() : self.clients.openWindow(`/${hash}`)).catch(() => {});
+  if (notice && known) await report(notice, "read");
 }
 
 self.addEventListener("notificationclick", (event) => {
@@ -132,7 +132,7 @@ self.addEventListener("notificationclick", (event) => {
   event.notification.close();
   event.waitUntil(here().then((known) => {
     if (known && data && action === "ack") return later(`ack:${data.notice}`, `/api/v1/notices/${data.notice}/acknowledgement`).then(() => tell({ changed: data.document }));
-    return opened(data ?? {});
+    return opened(data ?? {}, known);
   }));
 });
 

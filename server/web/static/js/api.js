@@ -141,6 +141,8 @@ export async function resume() {
 const fresh = async (spent) => navigator.locks.request("hoatoc-tokens", async () => {
   const known = /** @type {store.Tokens | undefined} */ (await store.get("tokens"));
   if (known && known.access !== spent && known.ends > Date.now() + 30_000) return (tokens = known);
+  // Logged out in another window: only the person begins again.
+  if (/** @type {store.Device | undefined} */ (await store.get("device"))?.closed) throw new Offline("logged out");
   if (!known) return resume();
   try {
     const json = { grant_type: "refresh_token", refresh_token: known.refresh };
@@ -294,14 +296,17 @@ export async function later(name, path, json) {
   return false;
 }
 
+/** Ends here, whatever the network says: what was kept goes, and every window shows it. Without a network the server's session ends by its time. */
 export async function logOut() {
   await flush();
-  await call("DELETE", "/api/v1/sessions/current").catch((error) => {
-    if (!(error instanceof Problem)) throw error;
+  if (!tokens || tokens.ends < Date.now() + 30_000) tokens = await fresh().catch(() => undefined);
+  await navigator.locks.request("hoatoc-tokens", async () => {
+    if (tokens) await timed("DELETE", "/api/v1/sessions/current", tokens.access, {}).catch(() => {});
+    await keep({ .../** @type {store.Device} */ (await self()), closed: true });
+    await store.put("tokens", undefined);
   });
-  await offline.wipe();
-  await keep({ .../** @type {store.Device} */ (await self()), closed: true });
-  await store.put("tokens", undefined);
-  await store.put("place", undefined);
   tokens = undefined;
+  new BroadcastChannel("hoatoc").postMessage("closed");
+  await offline.wipe();
+  await store.put("place", undefined);
 }

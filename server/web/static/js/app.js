@@ -253,6 +253,9 @@ events.addEventListener("revoked", () => {
   }, t("revokedDo")));
 });
 
+// Logged out in another window.
+new BroadcastChannel("hoatoc").addEventListener("message", () => location.reload());
+
 const banner = h("p", { id: "offline", role: "status", hidden: true });
 document.body.prepend(banner);
 /** @type {Set<string>} */
