@@ -30,6 +30,7 @@ SUMS = ("lost", "doubled", "unrecorded", "free_tries")
 MUST_BE_ZERO = {
     "unsettled", "corrupt", "unsigned", "failed", "killed", "internal", "wrong_derivations", "verdict_mismatch", "right_pin_accepted",
     "charged_by_strangers", "accepted", "won", "mismatched", "wrong", "changed", "disordered",
+    "unfinished", "repeated_here", "unheard", "untold", "arrivals_lost", "arrivals_doubled", "over_limits",
 }  # fmt: skip
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -62,7 +63,7 @@ def parts(rounds: int, seconds: int, seed: int, cluster: PostgresCluster) -> dic
             base, lambda at, url: road.rolling_restarts(at, max(2, rounds // 2), seed, url)
         ),
         "road_replacement_race": lambda base: road.replacement_race(base, rounds, seed),
-        "exchange_faulty_forwarding": lambda base: exchange.forwarding(base, rounds=10 * rounds, seed=seed),
+        "exchange_faulty_forwarding": lambda base: exchange.forwarding(base, rounds=100 * rounds, seed=seed),
         "exchange_outage": lambda base: exchange.outage(base, documents=100 * rounds, seed=seed),
         "exchange_kill_cycles": lambda base: exchange.kill_cycles(base, rounds=rounds, seed=seed),
         "broadcast_kill": lambda base: on_postgres(

@@ -298,12 +298,15 @@ async def test_an_endpoint_that_drips_its_answer_holds_nobody_up(sqlite_db):
     post.webhooks = WebhookService(sqlite_db, post.clock, msgspec.structs.replace(SETTINGS, timeout_s=0.2))
     post.tasks = WebhookTasks(post.webhooks, post.clock, SETTINGS.give_up_after_s)
 
+    ended = asyncio.Event()
+
     async def drip(_reader, writer):
         writer.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
         while not writer.is_closing():
             writer.write(b"a")
             await asyncio.sleep(0.05)
         writer.close()
+        ended.set()
 
     async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
@@ -313,4 +316,6 @@ async def test_an_endpoint_that_drips_its_answer_holds_nobody_up(sqlite_db):
             await post.work()
         letters = await post.webhooks.dead_letters(SYSTEM, endpoint, after="", limit=9)
         assert [(one.subject, one.reason) for one in letters] == [("d1", "TimeoutError")]
-    await post.webhooks.close()
+        await post.webhooks.close()
+        async with asyncio.timeout(60):
+            await ended.wait()

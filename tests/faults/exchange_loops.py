@@ -121,6 +121,8 @@ class Gate:
 
 
 STEP_S = 60.0
+# What a long outage may add to the process: all that waits is in the database (D3).
+GROWN_MIB = 16
 
 
 async def outage(
@@ -167,10 +169,11 @@ async def outage(
         async with httpx2.AsyncClient(trust_env=False, timeout=120) as http:
             packets = (await http.get(f"{url}/_oracle")).json()["packets"]
         minutes = collections.Counter(at // 60_000_000 for at in probes)
+        over = (max(minutes.values(), default=0) > 1) + (grown_mib > GROWN_MIB)
         return {
             **verdict(packets, heads), "disordered": _disordered(packets), "unsettled": await house.count("documents", "state = 'sealed'"),
             "hours": hours, "probes": len(probes), "most_probes_a_minute": max(minutes.values(), default=0),
-            "memory_grown_mib": round(grown_mib, 1), "size": size, **drained, "axis_cpu_ms_each": round(axis_ms, 2),
+            "memory_grown_mib": round(grown_mib, 1), "over_limits": over, "size": size, **drained, "axis_cpu_ms_each": round(axis_ms, 2),
         }  # fmt: skip
     finally:
         await gate.close()
@@ -417,7 +420,8 @@ async def _judged(folder: Path, packets) -> dict[str, int]:
         return counts | {
             "unfinished": sum(row["state"] != "accepted" for row in rows),
             "unrecorded": 2 * len(rows) - len(moved),
-            "repeated": sum(row["n"] - 1 for row in (*moved, *told)) + sum(max(0, row["n"] - 4) for row in history),
+            "repeated_here": sum(row["n"] - 1 for row in (*moved, *told))
+            + sum(max(0, row["n"] - 4) for row in history),
             "unheard": 4 * len(rows) - sum(min(4, row["n"]) for row in history),
             "untold": 2 * len(rows) - len(told),
             "arrivals_lost": len(set(came) - set(kept)) + len(set(came) - set(confirmed)),

@@ -470,7 +470,7 @@ async def test_kill_9_at_every_point_loses_and_doubles_nothing(tmp_path):
             "changed",
             "unfinished",
             "unrecorded",
-            "repeated",
+            "repeated_here",
             "unheard",
             "untold",
             "arrivals_lost",
