@@ -37,7 +37,7 @@ async def test_a_head_reads_the_numbers_and_an_applicant_a_dossier(browser: Brow
     await expect(pictures).to_have_count(5, timeout=60_000)
     drawn = "() => [...document.querySelectorAll('img.chart')].every((one) => one.complete && one.naturalWidth > 300)"
     await page.wait_for_function(drawn, timeout=60_000)
-    await expect(page.get_by_text("7.000 đ", exact=True)).to_be_visible()
+    await expect(page.get_by_text("× 7.000 đ")).to_be_visible()
     assert await pictures.nth(0).get_attribute("alt") == "Văn bản phát hành"
     await faultless(hand, "reports")
     assert await judged(page) == []
