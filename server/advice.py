@@ -113,7 +113,7 @@ ADVICE: Final[dict[str, tuple[str, str]]] = {
         "This was completed or withdrawn already.",
     ),
     "directive-open-below": (
-        "Chờ phần việc đã giao tiếp hoàn thành, hoặc rút phần việc đó trước.",
+        "Chờ phần việc đã chuyển tiếp hoàn thành, hoặc rút phần việc đó trước.",
         "Wait until what you directed onwards is completed, or withdraw it first.",
     ),
     "assignee-unknown": (

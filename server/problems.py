@@ -368,7 +368,7 @@ PROBLEMS = _table(
     Problem(
         "directive-open-below",
         409,
-        "Phần việc giao tiếp chưa hoàn thành",
+        "Phần việc đã chuyển tiếp chưa hoàn thành",
         "Something that was directed onwards is not completed",
         "Whoever directed onwards completes his part after that is completed or withdrawn.",
     ),

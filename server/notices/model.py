@@ -104,6 +104,9 @@ ESCALATES = frozenset(
     {
         NoticeKind.TO_SIGN,
         NoticeKind.TO_SEAL,
+        NoticeKind.ARRIVED,
+        NoticeKind.ARRIVAL_ASKED,
+        NoticeKind.TO_DIRECT,
         NoticeKind.MEETING_INVITED,
         NoticeKind.MEETING_CHANGED,
         NoticeKind.MEETING_CANCELLED,

@@ -308,10 +308,10 @@ async def with_role(tx: Reads, organisation: str, role: Role) -> list[str]:
 
 
 async def siblings(tx: Reads, notice: str) -> list[str]:
-    """Running chains of the same request to others who may answer it (clerks asked for one seal)."""
+    """Running chains of the same request to others who may answer it: clerks asked for one seal or about one arrival, leaders who may direct it."""
     rows = await tx.fetch_all(
         "SELECT o.id FROM notices n JOIN notices o ON o.organisation = n.organisation AND o.about = n.about AND o.kind = n.kind AND o.id <> n.id "
-        "JOIN escalations e ON e.notice = o.id AND e.state = 'running' WHERE n.id = $1 AND n.kind = 'to_seal'",
+        "JOIN escalations e ON e.notice = o.id AND e.state = 'running' WHERE n.id = $1 AND n.kind IN ('to_seal', 'arrived', 'arrival_asked', 'to_direct')",
         notice,
     )
     return [str(row["id"]) for row in rows]

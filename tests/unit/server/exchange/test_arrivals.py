@@ -28,8 +28,9 @@ from server.exchange.model import (
 from server.exchange.watch import DeadlineTasks
 from server.identity.model import Actor
 from server.jobs import Lane
+from server.notices.service import NoticeService
 from server.once import Once
-from tests.unit.server.exchange.house import CLERK, LEADER, ORGANISATION, House
+from tests.unit.server.exchange.house import CLERK, LEADER, ORGANISATION, STRANGER, House
 from tests.unit.server.exchange.samples import AT_US, DAY, make_packet
 
 STATUS, DOCUMENT = PacketKind.STATUS, PacketKind.DOCUMENT
@@ -527,6 +528,33 @@ async def test_the_most_urgent_waits_first_and_an_unknown_grade_is_never_normal(
     assert sorted(map(str, grades.values())) == sorted(str(row.urgency) for row in listed)
     told = await desk.house.db.fetch_all("SELECT urgency FROM notices ORDER BY urgency")
     assert [row["urgency"] for row in told] == [0, 1, 1, 3]
+
+
+@pytest.mark.asyncio
+async def test_an_express_arrival_escalates_until_it_is_registered_and_then_until_somebody_directs(desks):
+    """TIM-1, NOT-4: each who may act has a chain; the act, or one acknowledgement, ends those of all."""
+    house = desks.house
+    for role in ("clerk", "leader"):
+        await house.db.transact(
+            lambda tx, role=role: tx.execute(
+                "INSERT INTO roles (person, role, granted_by, granted_us) VALUES ($1, $2, 'x', 1)", STRANGER, role
+            )
+        )
+
+    async def running():
+        rows = await house.db.fetch_all(
+            "SELECT n.kind, n.person FROM escalations e JOIN notices n ON n.id = e.notice WHERE e.state = 'running'"
+        )
+        return {(row["kind"], row["person"]) for row in rows}
+
+    [arrival] = await desks.take(desks.sender.document(urgency=3))
+    assert await running() == {("arrived", CLERK), ("arrived", STRANGER)}
+    await desks.judge(arrival)
+    await desks.register(arrival)
+    assert await running() == {("to_direct", LEADER), ("to_direct", STRANGER)}
+    mine = await house.db.fetch_one("SELECT id FROM notices WHERE kind = 'to_direct' AND person = $1", LEADER)
+    await NoticeService(house.db, house.clock).acknowledge(house.actor(LEADER, ("leader",)), mine["id"])
+    assert await running() == set()
 
 
 @pytest.mark.asyncio
