@@ -13,6 +13,7 @@ import contextvars
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from pathlib import Path
@@ -76,9 +77,9 @@ def translate(error: sqlite3.Error) -> DatabaseError:
 
 def _configure(connection: sqlite3.Connection) -> None:
     connection.row_factory = sqlite3.Row
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    _switch_to_wal(connection)
     for pragma in (
-        f"busy_timeout = {BUSY_TIMEOUT_MS}",
-        "journal_mode = WAL",
         "synchronous = FULL",
         "foreign_keys = ON",
         "trusted_schema = OFF",
@@ -86,6 +87,24 @@ def _configure(connection: sqlite3.Connection) -> None:
         "temp_store = MEMORY",
     ):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    """Processes that meet at a new database each ask for it, and only one can have the file to itself.
+
+    SQLite asks no busy handler where waiting could not end (two holders of a shared lock): the others are answered
+    SQLITE_BUSY at once, and ask again until the same time has passed.
+    """
+    until = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if isinstance(translate(error), DatabaseUnavailable) and time.monotonic() < until:
+                time.sleep(0.01)
+                continue
+            raise
+        return
 
 
 class _Transaction:

@@ -101,8 +101,9 @@ async def test_a_file_without_its_last_semicolon_is_refused():
 
 def _migrate_in_process(url: str, start) -> None:
     async def main() -> None:
+        start.wait(60)  # opening a new database at once is part of it
         db = await open_database(url)
-        start.wait()
+        start.wait(60)
         await migrate(db)
         await db.close()
 
