@@ -41,7 +41,7 @@ $(NPM)/.package-lock.json: tests/web/package-lock.json
 	@touch $@
 
 test: setup-dev system $(NPM)/.package-lock.json
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 1
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 check: setup-dev $(NPM)/.package-lock.json
 	@$(BIN)/ruff check -q .
