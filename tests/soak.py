@@ -67,7 +67,7 @@ def parts(rounds: int, seconds: int, seed: int, cluster: PostgresCluster) -> dic
         "exchange_outage": lambda base: exchange.outage(base, documents=100 * rounds, seed=seed),
         "exchange_kill_cycles": lambda base: exchange.kill_cycles(base, rounds=rounds, seed=seed),
         "broadcast_kill": lambda base: on_postgres(
-            base, lambda at, url: broadcast.kill_rounds(at, max(1, rounds // 5), seed, url)
+            base, lambda at, url: broadcast.kill_rounds(at, max(1, rounds // 5), seed, url, lease_s=30.0)
         ),
         "attack_table": attack_table.judge_all,
         "pdfbox_files": pdfbox_files.judge_all,

@@ -1,6 +1,6 @@
 """kill -9 of workers while they send a broadcast: none lost, and twice only what was sent without its answer being stored, under one id (D1).
 
-`python -m tests.faults.broadcast DATABASE ACCOUNT FCM` is one worker: the product's own worker, tasks, dispatcher and wire. Each one has a push
+`python -m tests.faults.broadcast DATABASE ACCOUNT FCM LEASE_S` is one worker: the product's own worker, tasks, dispatcher and wire. Each one has a push
 service of its own, so that whoever sent a message is known; the database says at a worker's death whose answers were stored.
 """
 
@@ -34,6 +34,7 @@ _DAY_US = 86_400_000_000
 _TOGETHER = 250
 _ANSWER_S = 0.02
 _LONGEST_S = 600.0
+_LEASE_S = 60.0
 
 
 class Life:
@@ -56,9 +57,20 @@ class Life:
 
 
 async def kill_rounds(
-    base: Path, rounds: int, seed: int, database: str, *, devices: int = 10_000, kills: int = 4
+    base: Path,
+    rounds: int,
+    seed: int,
+    database: str,
+    *,
+    devices: int = 10_000,
+    kills: int = 4,
+    lease_s: float | None = None,
 ) -> dict[str, Any]:
-    """`rounds` broadcasts to `devices` phones by two workers, `kills` of them killed each time at random."""
+    """`rounds` broadcasts to `devices` phones by two workers, `kills` of them killed each time at random.
+
+    `lease_s`: leases of that length, which end by themselves. Without it they have the product's length, and a killed worker's are ended at once: a
+    minute would be waited for at every kill.
+    """
     rng = random.Random(seed)
     base.mkdir(parents=True, exist_ok=True)
     db = await open_database(database)
@@ -69,14 +81,14 @@ async def kill_rounds(
             dict.fromkeys(("lost", "doubled", "repeated", "kills", "unsettled"), 0)
         )
         for _ in range(rounds):
-            found.update(await _round(base, rng, db, database, people, kills))
+            found.update(await _round(base, rng, db, database, people, kills, lease_s))
     finally:
         await db.close()
     return {"rounds": rounds, "devices": devices, "seed": seed, **found}
 
 
 async def _round(
-    base: Path, rng: random.Random, db: Database, database: str, people: list[str], kills: int
+    base: Path, rng: random.Random, db: Database, database: str, people: list[str], kills: int, lease_s: float | None
 ) -> dict[str, int]:
     await _broadcast(db, people)
     wanted = {(str(row["device"]), str(row["notice"])) for row in await _deliveries(db, "queued")}
@@ -84,7 +96,7 @@ async def _round(
     async with contextlib.AsyncExitStack() as stack:
 
         async def live() -> Life:
-            life = await stack.enter_async_context(_worker(base, database))
+            life = await stack.enter_async_context(_worker(base, database, lease_s or _LEASE_S))
             lives.append(life)
             return life
 
@@ -95,7 +107,7 @@ async def _round(
             sent = sum(len(life.fcm.records) for life in lives)
             if at and sent >= at[0]:
                 at.pop(0)
-                await _kill(db, victim := running.pop(rng.randrange(len(running))))
+                await _kill(db, victim := running.pop(rng.randrange(len(running))), end_leases=lease_s is None)
                 assert victim.killed
                 running.append(await live())
             elif sent >= len(wanted) and not await _deliveries(db, "queued"):
@@ -124,26 +136,26 @@ def _judge(lives: list[Life], wanted: set[tuple[str, str]]) -> dict[str, int]:
     return {"lost": lost, "doubled": doubled, "repeated": repeated}
 
 
-async def _kill(db: Database, life: Life) -> None:
+async def _kill(db: Database, life: Life, *, end_leases: bool) -> None:
     life.process.send_signal(signal.SIGKILL)
     await life.process.wait()
     life.killed = True
-    # Its leases end now: a living worker on a busy machine needs the long ones, and a minute would be waited for at every kill.
-    await db.transact(
-        lambda tx: tx.execute("UPDATE jobs SET due_us = 1 WHERE owner = $1 AND state = 'running'", life.owner),
-        isolation=Isolation.READ_COMMITTED,
-    )
+    if end_leases:
+        await db.transact(
+            lambda tx: tx.execute("UPDATE jobs SET due_us = 1 WHERE owner = $1 AND state = 'running'", life.owner),
+            isolation=Isolation.READ_COMMITTED,
+        )
     life.unstored = {(str(row["device"]), str(row["notice"])) for row in await _deliveries(db, "queued")}
 
 
 @contextlib.asynccontextmanager
-async def _worker(base: Path, database: str) -> AsyncIterator[Life]:
+async def _worker(base: Path, database: str, lease_s: float) -> AsyncIterator[Life]:
     async with FcmDouble() as fcm:
         fcm.script("*", Step("slow", times=None, seconds=_ANSWER_S))
         account = base / f"account-{fcm.port}.json"
         fcm.write_service_account(account)
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.faults.broadcast", database, str(account), fcm.url,
+            sys.executable, "-m", "tests.faults.broadcast", database, str(account), fcm.url, str(lease_s),
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         try:
@@ -194,7 +206,7 @@ async def _deliveries(db: Database, state: str) -> list[Any]:
     return await db.fetch_all("SELECT device, notice FROM deliveries WHERE state = $1", state)
 
 
-async def _work(database: str, account: Path, url: str) -> None:
+async def _work(database: str, account: Path, url: str, lease_s: float) -> None:
     """Until it is killed; its name as the owner of leases goes first."""
     db = await open_database(database)
     clock, wakeup = SystemClock(), LocalWakeup()
@@ -203,10 +215,10 @@ async def _work(database: str, account: Path, url: str) -> None:
     settings = {lane: LaneSettings(transport=each, concurrency=64) for lane, each in lanes.items()}
     dispatcher = Dispatcher(settings, now_us=clock.now_us, monotonic_us=clock.monotonic_us)
     tasks = NoticeTasks(db, clock, House(db, 0).tasks._identity, {"fcm": dispatcher})
-    worker = Worker(db, tasks.handlers(), clock, wakeup, settings=WorkerSettings(poll_s=0.2))
+    worker = Worker(db, tasks.handlers(), clock, wakeup, settings=WorkerSettings(poll_s=0.2, lease_s=lease_s))
     print(worker._owner, flush=True)
     await worker.run()
 
 
 if __name__ == "__main__":
-    asyncio.run(_work(sys.argv[1], Path(sys.argv[2]), sys.argv[3]))
+    asyncio.run(_work(sys.argv[1], Path(sys.argv[2]), sys.argv[3], float(sys.argv[4])))

@@ -1,10 +1,10 @@
-"""The judge of killed broadcasts sees what it is there to see; `make soak` has the broadcasts."""
+"""A small broadcast whose worker is killed, and the judge that sees what it is there to see; `make soak` has twenty large ones (D1)."""
 
 from types import SimpleNamespace
 
 import pytest
 
-from tests.faults.broadcast import Life, _judge
+from tests.faults.broadcast import Life, _judge, kill_rounds
 
 A, B = ("phone-a", "notice-a"), ("phone-b", "notice-b")
 
@@ -37,3 +37,9 @@ def life(*sent, killed=False, unstored=()):
 )
 def test_lost_doubled_and_repeated_are_told_apart(lives, lost, doubled, repeated):
     assert _judge(lives, {A, B}) == {"lost": lost, "doubled": doubled, "repeated": repeated}
+
+
+@pytest.mark.asyncio
+async def test_a_worker_killed_in_a_broadcast_loses_and_doubles_nothing(postgres_url, tmp_path):
+    found = await kill_rounds(tmp_path / "h", 1, 1, postgres_url, devices=400, kills=1)
+    assert (found["lost"], found["doubled"], found["unsettled"], found["kills"]) == (0, 0, 0, 1)
