@@ -7,6 +7,7 @@ The module is over 400 lines because the mapping of every element to `model` rea
 of what is repaired.
 """
 
+import base64
 import hashlib
 import tempfile
 import uuid
@@ -72,6 +73,10 @@ _TYPES: Final = {
 }
 
 
+_NULL: Final = base64.b64decode("null")
+"""What the literal `null` of some senders decodes to: no file has these three bytes alone."""
+
+
 class Parsed(msgspec.Struct, frozen=True):
     """`repairs` in the order of reading; empty for a packet that follows the reference."""
 
@@ -113,9 +118,6 @@ class _Parser:
         try:
             root, self.repairs = read_tree(path, self._scratch, self._limits)
             packet = self._packet(root)
-        except zips.ZipRefused as error:
-            self._remove(self._made)
-            raise Unreadable(error.code, error.reason) from error
         except BaseException:
             self._remove(self._made)
             raise
@@ -140,12 +142,18 @@ class _Parser:
 
     def _text(self, node: Node | None, name: str) -> str:
         found = node.first(name) if node else None
-        if found is None:
-            return ""
-        if found.text == "null":
-            self.repaired("literal-null", found)
-            return ""
-        return found.text
+        return "" if found is None else self._said(found)
+
+    def _texts(self, node: Node | None, name: str) -> tuple[str, ...]:
+        said = (self._said(child) for child in (node.all(name) if node else ()))
+        return tuple(text for text in said if text)
+
+    def _said(self, node: Node) -> str:
+        text = node.text
+        if text != "null":
+            return text
+        self.repaired("literal-null", node)
+        return ""
 
     def _value(self, node: Node | None, name: str, read: Callable[[str], T]) -> T | None:
         text = self._text(node, name)
@@ -258,9 +266,9 @@ class _Parser:
             other=self._other(message.first("OtherInfo")),
             responses=tuple(response for response in responses if response != ResponseFor()),
             steering=self._value(message, "SteeringType", read_number),
-            tasks=_texts(tasks, "TaskCode"),
+            tasks=self._texts(tasks, "TaskCode"),
             application_type=self._text(message, "ApplicationType"),
-            to_places=_texts(places, "Place"),
+            to_places=self._texts(places, "Place"),
         )
 
     def _organisation(self, node: Node) -> Organisation:
@@ -290,7 +298,7 @@ class _Parser:
             reply_fors=self._text(node, "ReplyFors"),
             direction=self._value(node, "Direction", read_flag),
             reference_codes=self._text(node, "ReferenceCodes"),
-            appendixes=_texts(node.first("Appendixes") if node else None, "Appendix"),
+            appendixes=self._texts(node.first("Appendixes") if node else None, "Appendix"),
         )
 
     def _response(self, node: Node) -> ResponseFor:
@@ -349,9 +357,8 @@ class _Parser:
     def _replacements(self, node: Node) -> tuple[Replacement, ...]:
         found = []
         for entry in node.all("ReplacementInfo"):
-            replaced = Replacement(
-                document_id=self._text(entry, "DocumentId"), organ_ids=_texts(entry.first("OrganIdList"), "OrganId")
-            )
+            holders = self._texts(entry.first("OrganIdList"), "OrganId")
+            replaced = Replacement(document_id=self._text(entry, "DocumentId"), organ_ids=holders)
             if replaced in found:
                 self.repaired("repeated-entry", entry)
             else:
@@ -366,14 +373,14 @@ class _Parser:
         references = {self._content_id(node): node for node in (manifest.all("Reference") if manifest else ())}
         lists = [*root.all("AttachmentEncoded"), *envelope.all("AttachmentEncoded")]
         nodes = [node for encoded in lists for node in encoded.all("Attachment")]
-        files = [
-            self._attachment(node, references.pop(self._content_id(node), None), f"part-{index}")
-            for index, node in enumerate(nodes)
-        ]
+        files: list[Attachment] = []
+        for index, node in enumerate(nodes):
+            file = self._attachment(node, references.pop(self._content_id(node), None), f"part-{index}")
+            if any(file.content_id == other.content_id for other in files):
+                raise Unreadable("ambiguous", "two attachments share a ContentId", node.line)
+            files.append(file)
         for node in references.values():
             self.repaired("reference-without-attachment", node)
-        if len({file.content_id for file in files}) != len(files):
-            raise Unreadable("ambiguous", "two attachments share a ContentId")
         return tuple(files)
 
     def _content_id(self, node: Node) -> str:
@@ -390,7 +397,12 @@ class _Parser:
             self.repaired("attachment-without-reference", node)
         name = self._text(node, "AttachmentName") or self._text(reference, "AttachmentName") or "attachment"
         declared = self._text(node, "ContentType")
-        path, size, digest, wrapped = self._unwrapped(payload.payload, name, declared)
+        try:
+            path, size, digest, wrapped = self._unwrapped(payload, payload.payload, name, declared)
+        except zips.ZipRefused as error:
+            raise Unreadable(error.code, error.reason, payload.line) from error
+        if size == len(_NULL) and path.read_bytes() == _NULL:
+            raise Unreadable("bad-base64", "the literal null", payload.line)
         if wrapped and declared != "application/zip":
             self.repaired("zip-not-declared", node)
         content_type = _content_type(self._text(reference, "ContentType"), declared, name)
@@ -405,23 +417,19 @@ class _Parser:
             findings=_findings(path, name, content_type),
         )
 
-    def _unwrapped(self, payload: Path, name: str, declared: str) -> tuple[Path, int, str, bool]:
-        """The file itself by the reference's decoding rule §4.8, steps 2 to 4."""
+    def _unwrapped(self, node: Node, payload: Path, name: str, declared: str) -> tuple[Path, int, str, bool]:
+        """The file itself by the reference's decoding rule §4.8, steps 2 to 4. Raises: ZipRefused."""
         entry = zips.single_entry(payload)
         forced = declared == "application/zip" and not name.lower().endswith(".zip")
         if entry is None or not (forced or zips.is_wrapper(entry, name)):
             if declared == "application/zip" and not zips.is_zip(payload):
-                self.repaired("not-zipped", Node("Attachment", 0))
+                self.repaired("not-zipped", node, "Attachment")
             return payload, *_measure(payload), False
         target = self._scratch()
         zip_limits = zips.ZipLimits(max_bytes=self._limits.max_attachment)
         size, digest = zips.unwrap(payload, target, zip_limits)
         payload.unlink()
         return target, size, digest, True
-
-
-def _texts(node: Node | None, name: str) -> tuple[str, ...]:
-    return tuple(child.text for child in (node.all(name) if node else ()) if child.text)
 
 
 def _measure(path: Path) -> tuple[int, str]:

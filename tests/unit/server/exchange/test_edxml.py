@@ -313,6 +313,12 @@ def deviant(case, folder):
     return folder / "deviant"
 
 
+def line_of(path, text):
+    """Where `text` stands first, counted from 1."""
+    packet = path.read_text("utf-8")
+    return packet.count("\n", 0, packet.index(text)) + 1
+
+
 def payload_of(kind):
     content = {"text-damaged": b"%PDF-1.7\n%" + "\ufffd\ufffd\ufffd".encode(), "plain-zip": zipped("in.txt")}
     content = content.get(kind, b"%PDF-1.7 mau")
@@ -346,8 +352,12 @@ def test_deviation(tmp_path, case):
         with pytest.raises(Unreadable) as refused:
             read(path, tmp_path)
         assert refused.value.code == case["refused"]
+        if "on" in case:
+            assert refused.value.line == line_of(path, case["on"])
         return
     got = read(path, tmp_path)
+    if "on" in case:
+        assert [repair.line for repair in got.repairs] == [line_of(path, case["on"])]
     assert sorted({repair.code for repair in got.repairs}) == case.get("repairs", [])
     packet = got.packet
     shown = json.loads(msgspec.json.encode(packet, enc_hook=str))
@@ -587,7 +597,7 @@ def test_zip_bombs_and_tricks_are_refused(tmp_path, name):
     into.mkdir()
     with pytest.raises(Unreadable) as refused:
         edxml.parse(path, into)
-    assert refused.value.code == code
+    assert (refused.value.code, refused.value.line) == (code, line_of(path, ":ContentTransferEncoded "))
     assert list(into.iterdir()) == []
 
 
