@@ -111,6 +111,12 @@ export type ConflictView = { meeting: string | null; name: string; person: strin
 /** `urgency` 0 to 4: the least for its notices. `source_reference`: the caller's own name for it, given back in webhooks. */
 export type Convening = { agenda?: string; asked?: string; attendees: string[]; chair: string; ends_at: string; place: string; source_reference?: string | null; starts_at: string; title: string; urgency?: number };
 
+/** An electronic copy. `of`: number and symbol, date and issuer of what was copied; `original`: whether that is on paper (digitised, DOC-3) or electronic; `ordered_by`: name and position of whoever decided that it is copied (Decree 30 art. 27). */
+export type Copy = { form: CopyForm; of: string; ordered_by: string; original: "electronic" | "paper" };
+
+/** The three forms of a copy (Decree 30 art. 25): of an original, of a certified copy, of a part. */
+export type CopyForm = "sao_luc" | "sao_y" | "trich_sao";
+
 export type CountView = { by_day: DayView[]; count: number };
 
 /** How many of them are page images of that revision. */
@@ -286,8 +292,8 @@ export type Meetings = { mail?: MeetingMail; notice_days?: number; remind_hours?
 /** Said to receivers beside the document's own packet. `what`: revoke, update, new (to late receivers), or 13. */
 export type MessageView = { accepted_at: string | null; code: string | null; created_at: string; receivers: string[]; stage: string; what: string; words: Words };
 
-/** What the document management system says of the document: the fields of an edXML MessageHeader (DOC-7 lengths). `urgency` 0 to 4 (thường, khẩn, thượng khẩn, hỏa tốc, hỏa tốc hẹn giờ). `secrecy` is declared so that it can be refused (SEC-1). Dates are `YYYY-MM-DD`. `open_every_page`: nobody signs or initials before his device has shown every page to him. `replaces`: ids of documents that were sent before and that this one stands in the place of at their receivers. */
-export type Metadata = { content?: string; due_date?: string | null; notation: string; number: string; open_every_page?: boolean; promulgation_date: string; promulgation_place: string; receivers: Receiver[]; replaces?: string[]; seal_field?: string; seal_placement?: Placement | null; secrecy?: string; signers: SignerStep[]; source_reference?: string | null; subject: string; to_places?: string[]; type_name: string; urgency: number };
+/** What the document management system says of the document: the fields of an edXML MessageHeader (DOC-7 lengths). `urgency` 0 to 4 (thường, khẩn, thượng khẩn, hỏa tốc, hỏa tốc hẹn giờ). `secrecy` is declared so that it can be refused (SEC-1). Dates are `YYYY-MM-DD`. `open_every_page`: nobody signs or initials before his device has shown every page to him. `replaces`: ids of documents that were sent before and that this one stands in the place of at their receivers. Marks stand where the text says; `placement` and `seal_placement` are the drafter's own rectangles, and a replacement with others moves them. Two kinds of file have no `signers`, as the organisation seals them alone, in the upper right corner of page one. `annex_of`: an annex in a file of its own, by the id of its main document, which has not left: number, symbol, date, urgency and receivers are that document's, it waits for that document's seal, and both leave in one packet (SIG-4). `copy`: a copy, with a number and receivers of its own (SIG-6). */
+export type Metadata = { annex_of?: string | null; content?: string; copy?: Copy | null; due_date?: string | null; notation: string; number: string; open_every_page?: boolean; promulgation_date: string; promulgation_place: string; receivers: Receiver[]; replaces?: string[]; seal_field?: string; seal_placement?: Placement | null; secrecy?: string; signers: SignerStep[]; source_reference?: string | null; subject: string; to_places?: string[]; type_name: string; urgency: number };
 
 /** One of three: a registered `arrival`, a `document` that was issued, or the direction `above` that names the caller. */
 export type NewDirective = { above?: string | null; arrival?: string | null; coordinators?: string[]; document?: string | null; due_date?: string | null; lead: string; text: string };
@@ -308,10 +314,10 @@ export type NoticeView = { about: string; acknowledged_at: string | null; create
 /** Overdue now. `kind`: document or dossier. `unit`: the person or unit that holds it, the clerks, the receivers or this system. */
 export type OverdueView = { count: number; kind: string; unit: string };
 
-/** A document that waits for somebody. `what`: document or arrival. `name` None: the clerks. `idle`: its handler has not touched it for as long as the organisation allows; `overdue`: its own `due_date` has passed. `subject` only for whoever may read the document. */
-export type OverseenItem = { due_date: string | null; id: string; idle: boolean; name: string | null; number: string; overdue: boolean; position: string | null; since: string; subject: string | null; urgency: number; what: string };
+/** What waits for somebody. `what`: document, arrival or order (a direction). `handler`: `person`, whose `name` and `position` follow, or `clerks`, `leaders` (an arrival that nobody directed), `unit` (leaders and clerks, whom a direction from above names). `idle`: its handler has not touched it for as long as the organisation allows; `overdue`: its own `due_date` has passed. `subject` only for whoever may read it. */
+export type OverseenItem = { due_date: string | null; handler: string; id: string; idle: boolean; name: string | null; number: string; overdue: boolean; position: string | null; since: string; subject: string | null; urgency: number; what: string };
 
-/** `held` documents wait for a person in all; `unanswered`: express notices that nobody has acknowledged yet. `items`: 200 at most. */
+/** `held`: documents, arrivals and directions that wait for a person in all; `unanswered`: express notices that nobody has acknowledged yet. `items`: 200 at most. */
 export type Overview = { held: number; idle: number; items: OverseenItem[]; overdue: number; unanswered: number };
 
 /** Ten digits at most (DOC-7). */

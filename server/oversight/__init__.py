@@ -1,1 +1,1 @@
-"""Documents that nobody touches, documents past their deadline, and what the head is told of them."""
+"""Documents and directions that nobody touches, documents past their deadline, and what the head is told of them."""

@@ -14,24 +14,27 @@ class Reason(StrEnum):
     DIGEST = "digest"
 
 
+CLERKS, LEADERS, UNIT = "", "leaders", "unit"
+"""Handlers that are no one person: an organisation's clerks, its leaders, or both (a direction that names the organisation)."""
+
+
 class Held(msgspec.Struct, frozen=True):
-    """A document that waits for a person. `what`: document or arrival; `handler` '': the organisation's clerks; `since_us`: since when it is there."""
+    """What waits for a person. `what`: document, arrival or order (a direction); `key`: its subject, with the assignee's place where it is a direction;
+    `handler`: a person's id or one of the groups above; `since_us`: since when it is there.
+    """
 
     what: str
     id: str
+    key: str
     urgency: int
     number: str
     handler: str
     since_us: int
     due_date: str | None
 
-    @property
-    def subject(self) -> str:
-        return f"{self.what}:{self.id}"
-
 
 class Counts(msgspec.Struct, frozen=True):
-    """Documents that wait for a person, those of them that nobody touched for as long as the rules allow, those past their deadline, and express notices
+    """What waits for a person: documents, arrivals, directions; those of them that nobody touched for as long as the rules allow, those past their deadline, and express notices
     that nobody acknowledged.
     """
 

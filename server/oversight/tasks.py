@@ -1,4 +1,4 @@
-"""Watches documents that stand still, "ngâm" (NOT-1): their handler is told, then the head; what is past its deadline when the next day's
+"""Watches what stands still, "ngâm" (NOT-1), documents, arrivals without a direction and directions not begun: their handler is told, then the head; what is past its deadline when the next day's
 work begins; and every working morning the head is told how much there is.
 
 Each is told once for each stay of a document with a handler, by whichever process comes first. What moves on takes its notices along.
@@ -10,6 +10,7 @@ from typing import Final
 from server import audit
 from server.clock import Clock
 from server.db import Database, Transaction
+from server.identity.model import Role
 from server.jobs import Context, Handler, Job, Periodic
 from server.notices.calendar import before_working, day_us, is_working_day, local_day
 from server.notices.deliveries import by_mail
@@ -17,7 +18,7 @@ from server.notices.model import NewNotice, NoticeKind, lifetime_us
 from server.notices.rules import Rules
 from server.notices.service import rules_of, settle, tell
 from server.oversight import queries
-from server.oversight.model import Held, Reason, about
+from server.oversight.model import CLERKS, LEADERS, UNIT, Held, Reason, about
 from server.oversight.service import heads
 
 SYSTEM: Final = "system"
@@ -25,6 +26,8 @@ _EVERY_S: Final = 300
 _SOME: Final = 200
 _MINUTE_US: Final = 60_000_000
 _HOUR_S: Final = 3600
+_GROUPS: Final = {CLERKS: "Văn thư", LEADERS: "Lãnh đạo", UNIT: "Lãnh đạo, văn thư"}
+_LOGGED: Final = {"order": "directive"}
 _EVENTS: Final = {Reason.IDLE_HEAD: "idle", Reason.OVERDUE: "past_due"}
 
 
@@ -114,13 +117,13 @@ class OversightTasks:
 
 async def _tell(tx: Transaction, organisation: str, reason: Reason, held: Held, rules: Rules, now_us: int) -> None:
     """Tell whoever is to know of it, unless it moved on since it was found, or was told of."""
-    if not await queries.standing(
-        tx, organisation, held.subject, held.handler, held.since_us
-    ) or not await queries.mark(tx, organisation, held.subject, reason, held.handler, held.since_us, now_us):
+    if not await queries.standing(tx, organisation, held.key, held.handler, held.since_us) or not await queries.mark(
+        tx, organisation, held.key, reason, held.handler, held.since_us, now_us
+    ):
         return
-    handlers = [held.handler] if held.handler else await queries.clerks(tx, organisation)
+    handlers = await _handlers(tx, organisation, held.handler)
     above = [one for one in await heads(tx, organisation, rules) if one not in handlers]
-    name = await queries.name_of(tx, held.handler) if held.handler else "Văn thư"
+    name = _GROUPS.get(held.handler) or await queries.name_of(tx, held.handler)
     late = reason is Reason.OVERDUE
     notices = []
     if reason is not Reason.IDLE_HEAD:
@@ -136,15 +139,23 @@ async def _tell(tx: Transaction, organisation: str, reason: Reason, held: Held, 
     await tell(tx, notices, now_us=now_us)
     if event := _EVENTS.get(reason):
         await audit.append(
-            tx, f"{held.what}.{event}", organisation=organisation, actor=SYSTEM, subject=held.id, body={"handler": held.handler, "since_us": held.since_us},
+            tx, f"{_LOGGED.get(held.what, held.what)}.{event}", organisation=organisation, actor=SYSTEM, subject=held.id, body={"handler": held.handler, "since_us": held.since_us},
             now_us=now_us,
         )  # fmt: skip
+
+
+async def _handlers(tx: Transaction, organisation: str, handler: str) -> list[str]:
+    if handler == LEADERS:
+        return await queries.in_role(tx, organisation, Role.LEADER)
+    if handler == UNIT:
+        return await queries.acting(tx, organisation)
+    return [handler] if handler else await queries.clerks(tx, organisation)
 
 
 def _notice(
     organisation: str, person: str, kind: NoticeKind, held: Held, reason: Reason, headline: str, document: str | None, now_us: int
 ) -> NewNotice:  # fmt: skip
     return NewNotice(
-        organisation=organisation, person=person, kind=kind, urgency=held.urgency, about=about(reason, held.subject), headline=headline[:300],
+        organisation=organisation, person=person, kind=kind, urgency=held.urgency, about=about(reason, held.key), headline=headline[:300],
         expires_us=now_us + lifetime_us(kind), document=document,
     )  # fmt: skip

@@ -31,6 +31,7 @@ async def test_a_notice_leads_to_what_it_is_about_or_nowhere() -> None:
         ("deadline_near", None, f"arrival:{id_}:receipt"): f"#/a/{id_}",
         ("document_overdue", None, f"overdue:arrival:{id_}"): f"#/a/{id_}",
         ("document_idle", None, f"idle:arrival:{id_}"): f"#/a/{id_}",
+        ("document_idle", None, f"idle:order-{'1' * 32}:{id_}"): f"#/o/{id_}",
         ("idle_below", None, f"idle:arrival:{id_}"): "#/held",
         ("morning_digest", None, "digest:"): "#/held",
         ("meeting_papers", None, f"meeting-papers:{id_}"): f"#/m/{id_}",

@@ -32,8 +32,8 @@ export async function rulesScreen({ signal, go }) {
     into[name] = () => box.checked;
     return h("label", { class: "tickline" }, box, t(`r_${name}`));
   };
-  const number = (/** @type {string} */ label, /** @type {number} */ value, /** @type {(read: Given) => void} */ keep, least = 1) => {
-    const box = h("input", { type: "number", min: least, value, inputmode: "numeric" });
+  const number = (/** @type {string} */ label, /** @type {number} */ value, /** @type {(read: Given) => void} */ keep, least = 1, /** @type {number | undefined} */ max = undefined) => {
+    const box = h("input", { type: "number", min: least, max, required: max, value, inputmode: "numeric" });
     keep(() => Number(box.value));
     return field(t(label), box);
   };
@@ -77,6 +77,10 @@ export async function rulesScreen({ signal, go }) {
   meetings.mail = () => mail.value;
   given.meetings = () => Object.fromEntries(Object.entries(meetings).map(([name, of]) => [name, of()]));
 
+  /** @type {Record<string, Given>} */
+  const caps = {};
+  given.caps = () => Object.fromEntries(Object.entries(caps).map(([name, of]) => [name, of()]));
+
   /** @type {{box: HTMLElement, read: Given}[]} */
   let chains = [];
   const place = h("div", { class: "field" });
@@ -100,7 +104,7 @@ export async function rulesScreen({ signal, go }) {
       const pick = (/** @type {string[]} */ values, /** @type {string} */ now, /** @type {string} */ prefix, /** @type {string} */ label) =>
         h("select", { "aria-label": name + t(label) }, values.map((value) => h("option", { value, selected: value === now }, t(prefix + value))));
       const row = h(
-        "div", { class: "line step" }, h("input", { type: "number", min: 1, step: "any", value: after / 60, "aria-label": name + t("r_after") }), t("r_after"),
+        "div", { class: "line step" }, h("input", { type: "number", min: .5, step: "any", value: after / 60, "aria-label": name + t("r_after") }), t("r_after"),
         pick(TARGETS, target, "target_", "r_target"), pick(["push", "second", "all"], channel, "r_", "r_channel"),
         h("button", { class: "plain slim", type: "button", "aria-label": name + t("r_drop"), onclick: () => { rows.splice(rows.indexOf(row), 1); show(); } }, icon("cross")),
       );
@@ -134,11 +138,18 @@ export async function rulesScreen({ signal, go }) {
     part("quiet", span("quiet"), tick("quiet_off_days", rules.quiet_off_days), h("p", { class: "soft small" }, t("quietHelp"))),
     part("r_idle", hours, h("p", { class: "soft small" }, t("r_idleHelp")), digest.box, chosen("heads", rules.heads, people)),
     part("r_meetings", ["notice_days", "remind_hours"].map((name) => number(`r_${name}`, rules.meetings[name], (of) => { meetings[name] = of; }, 0)), field(t("r_mail"), mail)),
+    part(
+      "r_caps", [["express", "u3"], ["urgent", "r_urgent"], ["normal", "u0"], ["second", "r_second"]].map(([name, label]) => number(label, rules.caps[name], (of) => { caps[name] = of; }, 1, name === "second" ? 1000 : 10_000)),
+      h("p", { class: "soft small" }, t("r_capsHelp")),
+    ),
     part("r_more", tick("open_every_page", rules.open_every_page), number("r_unhandled_days", rules.unhandled_days, (of) => { given.unhandled_days = of; })),
     h("h2", {}, t("r_chains")), h("p", { class: "soft small" }, t("r_chainsHelp")), place,
     h("button", { class: "plain", onclick: () => add({ urgency: 1, steps: [], duty: [], working_time: false }) }, icon("plus"), t("r_chain")),
   );
   const save = async () => {
+    /** @type {HTMLInputElement | null} */
+    const wrong = main.querySelector("input:invalid");
+    if (wrong) return wrong.reportValidity();
     try {
       const said = Object.fromEntries(Object.entries(given).map(([name, of]) => [name, of()]));
       await call("PUT", "/api/v1/notice-rules", { json: { ...rules, ...said, policies: chains.map((one) => one.read()) } });
@@ -163,10 +174,10 @@ export async function heldScreen({ signal }) {
     found.items.length
       ? found.items.map((/** @type {any} */ one) =>
           h(
-            one.subject ? "a" : "article", { class: `card u${one.urgency}`, href: one.subject && `#/d/${one.id}` },
+            one.subject ? "a" : "article", { class: `card u${one.urgency}`, href: one.subject && `#/${one.what[0]}/${one.id}` },
             h("span", { class: "meta" }, chip(one.urgency), outside(one.number, "number"), one.overdue && h("strong", { class: "late" }, t("due", { date: one.due_date.split("-").reverse().join("/") }))),
             one.subject && outside(one.subject, "subject"),
-            h("span", { class: "meta" }, outside(one.name ? [one.name, one.position].filter(Boolean).join(" · ") : t("heldClerks")), h("span", {}, t("heldSince", { time: dateTime(one.since) }))),
+            h("span", { class: "meta" }, outside(one.name ? [one.name, one.position].filter(Boolean).join(" · ") : t(`held_${one.handler}`)), h("span", {}, t("heldSince", { time: dateTime(one.since) }))),
           ))
       : nothing("check", t("heldNone")),
   );
