@@ -107,7 +107,9 @@ def acknowledgement(in_time: int, late: int) -> Acknowledgement:
 
 
 class Overdue(msgspec.Struct, frozen=True):
-    """What is overdue now. `kind`: document or dossier. `unit`: who holds it: a person, the clerks, the receivers, this system, a unit."""
+    """What is overdue now. `kind`: document, arrival, directive or dossier; a late arrival with a late direction on it is in both. `unit`: who holds it: a
+    person, the clerks, the leaders, an organisation, the receivers, this system, a unit.
+    """
 
     kind: str
     unit: str

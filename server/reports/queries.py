@@ -73,7 +73,7 @@ async def overdue_documents(db: Reads, actor: Actor, now_us: int, others: dict[s
     counted: dict[str, int] = {}
     for row in rows:
         if row["kind"] in {StepKind.PERSON, StepKind.INITIALS}:
-            unit = " · ".join(part for part in (row["name"], row["position"]) if part)
+            unit = _unit(row)
         elif row["kind"] == StepKind.SEAL:
             unit = others["seal"]
         else:
@@ -92,6 +92,57 @@ async def late_dossiers(db: Reads, actor: Actor, today: date, others: dict[str, 
         actor.organisation, today.isoformat(),
     )  # fmt: skip
     return _with_rest("dossier", [(row["name"], row["n"]) for row in rows], rows, others["rest"])
+
+
+# An arrival past its deadline is with the clerks until it is registered, with the leaders while they are asked for a direction, then with the lead of
+# each direction that is not completed. Each part goes through an index of what is open; the cross joins keep SQLite on it.
+_LATE_ARRIVALS = (
+    "SELECT a.id, 'clerks' AS holder, '' AS name, '' AS position FROM arrivals a WHERE a.organisation = $1 AND a.state = 'waiting' AND a.due_date < $2 "
+    "UNION ALL SELECT a.id, 'leaders', '', '' FROM (SELECT DISTINCT n.about FROM notices n WHERE n.organisation = $1 AND n.kind = 'to_direct' AND n.state = 'open') q "
+    "CROSS JOIN arrivals a WHERE a.id = substr(q.about, 9) AND a.organisation = $1 AND a.state = 'registered' AND a.due_date < $2 AND NOT EXISTS "
+    "(SELECT 1 FROM notices k WHERE k.organisation = $1 AND k.about = q.about AND k.kind = 'to_direct' AND k.state = 'acknowledged') "
+    "UNION ALL SELECT a.id, 'lead', coalesce(p.name, o.name), coalesce(p.position, '') FROM directives d CROSS JOIN arrivals a "
+    "JOIN directive_assignees l ON l.directive = d.id AND l.lead = 1 AND l.state <> 'released' JOIN organisations o ON o.id = l.organisation "
+    "LEFT JOIN people p ON p.id = l.person WHERE d.organisation = $1 AND d.state = 'open' AND d.parent IS NULL AND a.id = d.arrival "
+    "AND a.state = 'registered' AND a.due_date < $2"
+)
+
+
+async def late_arrivals(db: Reads, actor: Actor, today: date, others: dict[str, str]) -> list[Overdue]:
+    """Incoming documents past the deadline that their sender set, by who has them now. `others`: words for `clerks`, `leaders` and the `rest`."""
+    rows = await db.fetch_all(
+        "SELECT holder, name, position, count(DISTINCT id) AS n, sum(count(DISTINCT id)) OVER () AS total "
+        f"FROM ({_LATE_ARRIVALS}) AS held GROUP BY holder, name, position ORDER BY n DESC, holder, name LIMIT {_MOST_UNITS}",
+        actor.organisation, today.isoformat(),
+    )  # fmt: skip
+    return _with_rest(
+        "arrival", [(others.get(row["holder"]) or _unit(row), row["n"]) for row in rows], rows, others["rest"]
+    )
+
+
+# Lines of the organisation's own directions, and those that name the organisation from above.
+_LATE_DIRECTIVES = (
+    "SELECT coalesce(a.person, a.assignee) AS holder, coalesce(p.name, o.name) AS name, coalesce(p.position, '') AS position FROM directives d "
+    "CROSS JOIN directive_assignees a JOIN organisations o ON o.id = a.organisation LEFT JOIN people p ON p.id = a.person "
+    "WHERE d.organisation = $1 AND d.state = 'open' AND d.due_date < $2 AND a.directive = d.id AND a.state IN ('assigned', 'in_work') "
+    "UNION ALL SELECT o.id, o.name, '' FROM directive_assignees a CROSS JOIN directives d JOIN organisations o ON o.id = a.organisation "
+    "WHERE a.assignee = $1 AND a.person IS NULL AND a.state IN ('assigned', 'in_work') AND d.id = a.directive AND d.organisation <> $1 "
+    "AND d.state = 'open' AND d.due_date < $2"
+)
+
+
+async def late_directives(db: Reads, actor: Actor, today: date, others: dict[str, str]) -> list[Overdue]:
+    """Places of directions that are not finished and whose deadline has passed, by person or organisation."""
+    rows = await db.fetch_all(
+        "SELECT holder, name, position, count(*) AS n, sum(count(*)) OVER () AS total "
+        f"FROM ({_LATE_DIRECTIVES}) AS late GROUP BY holder, name, position ORDER BY n DESC, name, holder LIMIT {_MOST_UNITS}",
+        actor.organisation, today.isoformat(),
+    )  # fmt: skip
+    return _with_rest("directive", [(_unit(row), row["n"]) for row in rows], rows, others["rest"])
+
+
+def _unit(row: Row) -> str:
+    return " · ".join(part for part in (row["name"], row["position"]) if part)
 
 
 def _with_rest(kind: str, counted: list[tuple[str, int]], rows: list[Row], rest: str) -> list[Overdue]:

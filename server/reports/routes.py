@@ -63,7 +63,9 @@ class AcknowledgementView(msgspec.Struct, frozen=True):
 
 
 class OverdueView(msgspec.Struct, frozen=True):
-    """Overdue now. `kind`: document or dossier. `unit`: the person or unit that holds it, the clerks, the receivers or this system."""
+    """Overdue now. `kind`: document, arrival (an incoming one), directive or dossier. `unit`: the person or unit that holds it, the clerks, the leaders, the
+    receivers or this system.
+    """
 
     kind: str
     unit: str

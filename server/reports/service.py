@@ -84,4 +84,6 @@ class ReportService:
     async def _overdue(self, actor: Actor, language: Language) -> list[Overdue]:
         now_us = self.now_us()
         documents = await queries.overdue_documents(self._db, actor, now_us, HOLDERS[language])
-        return documents + await queries.late_dossiers(self._db, actor, local_day(now_us), HOLDERS[language])
+        for late in (queries.late_arrivals, queries.late_directives, queries.late_dossiers):
+            documents += await late(self._db, actor, local_day(now_us), HOLDERS[language])
+        return documents

@@ -33,12 +33,16 @@ CHARTS: Final[dict[Chart, tuple[str, str]]] = {
 HOLDERS: Final[dict[Language, dict[str, str]]] = {
     Language.VIETNAMESE: {
         "seal": "Văn thư (đóng dấu)",
+        "clerks": "Văn thư",
+        "leaders": "Lãnh đạo",
         "receivers": "Nơi nhận chưa trả lời",
         "system": "Hệ thống",
         "rest": "Các đơn vị khác",
     },
     Language.ENGLISH: {
         "seal": "Clerks (seal)",
+        "clerks": "Clerks",
+        "leaders": "Leaders",
         "receivers": "Receivers without an answer",
         "system": "This system",
         "rest": "Others",
@@ -48,7 +52,12 @@ MEDIAN: Final = ("Trung vị", "Median")
 P90: Final = ("90% ký trong", "90 % within")
 IN_TIME: Final = ("Đúng hạn", "In time")
 LATE: Final = ("Trễ", "Late")
-DOSSIER: Final = ("Hồ sơ một cửa", "One-stop")
+KINDS: Final = {
+    "arrival": ("Văn bản đến", "Incoming"),
+    "directive": ("Ý kiến chỉ đạo", "Direction"),
+    "dossier": ("Hồ sơ một cửa", "One-stop"),
+}
+"""Of what is overdue; outgoing documents need no word."""
 
 
 def title(chart: Chart, language: Language) -> str:
@@ -100,7 +109,7 @@ def table(numbers: Numbers) -> bytes:
         ("Bưu phí tiết kiệm = lượt gửi × giá một thư", period, paid.total, "đồng"),
         *((f"{issued} theo ngày", str(one.day), one.count, "văn bản") for one in numbers.issued),
         *((f"{sent} theo ngày", str(one.day), one.count, "lượt gửi") for one in numbers.deliveries),
-        *((overdue, one.unit, one.count, "hồ sơ một cửa" if one.kind == "dossier" else "văn bản") for one in numbers.overdue),
+        *((overdue, one.unit, one.count, said(KINDS.get(one.kind, ("văn bản", "")), VI).lower()) for one in numbers.overdue),
     ]  # fmt: skip
     return spreadsheet.table(rows)
 
@@ -123,7 +132,7 @@ def _place(day: date, *, by_month: bool) -> str:
 
 def bars(overdue: list[Overdue], language: Language) -> list[tuple[str, int]]:
     return [
-        (f"{said(DOSSIER, language)}: {one.unit}" if one.kind == "dossier" else one.unit, one.count)
+        (f"{said(KINDS[one.kind], language)}: {one.unit}" if one.kind in KINDS else one.unit, one.count)
         for one in sorted(overdue, key=lambda one: -one.count)
     ]
 
