@@ -304,8 +304,8 @@ TEXTS: Final[dict[str, Text]] = {
     "jobs-buried": Text(
         "{count} việc đã bị bỏ sau nhiều lần thử.",
         "{count} jobs were given up after many tries.",
-        "Xem lý do của dòng job-buried trong nhật ký, sửa nguyên nhân rồi cho chạy lại.",
-        "Read the reason in the log line job-buried, cure the cause, then let them run again.",
+        "Xem lý do bằng hoatoc jobs list, sửa nguyên nhân rồi cho chạy lại: hoatoc jobs again ID.",
+        "Read the reasons with hoatoc jobs list, cure the cause, then let them run again: hoatoc jobs again ID.",
     ),
     "stamps-right": Text(
         "Không chữ ký nào chờ dấu thời gian quá lâu.", "No signature waits too long for its time stamp."

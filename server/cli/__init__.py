@@ -21,6 +21,7 @@ _COMMANDS = {
     "user": ("server.cli.admin", "user"),
     "device": ("server.cli.admin", "device"),
     "client": ("server.cli.admin", "client"),
+    "jobs": ("server.cli.given_up", "jobs"),
     "doctor": ("server.cli.doctor", "doctor"),
     "verify": ("server.cli.verify", "verify"),
     "edxml": ("server.cli.verify", "edxml"),

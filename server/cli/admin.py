@@ -12,7 +12,7 @@ from server.errors import Refused
 from server.identity.model import Role, Scope
 
 
-def _with(context: click.Context, work: Callable[[Any], Awaitable[dict[str, Any]]]) -> None:
+def with_services(context: click.Context, work: Callable[[Any], Awaitable[dict[str, Any]]]) -> None:
     """Run `work` over the services and print its answer as JSON; a refusal is one clear line."""
     from server.problems import PROBLEMS
     from server.wiring import Wiring
@@ -58,7 +58,7 @@ def org_add(context: click.Context, code: str, name: str, parent: str | None) ->
         made = await wiring.identity.create_organisation(code, name, parent_code=parent)
         return {"id": made.id, "code": made.code, "name": made.name}
 
-    _with(context, work)
+    with_services(context, work)
 
 
 @org.command("list")
@@ -71,7 +71,7 @@ def org_list(context: click.Context) -> None:
             ]
         }
 
-    _with(context, work)
+    with_services(context, work)
 
 
 @click.group()
@@ -107,7 +107,7 @@ def user_add(
             answer |= await _pairing(wiring, actor, person.id, office=office)
         return answer
 
-    _with(context, work)
+    with_services(context, work)
 
 
 async def _pairing(wiring: Any, actor: Any, person: str, *, office: bool) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def user_pair(context: click.Context, organisation: str, person: str, *, office:
     async def work(wiring: Any) -> dict[str, Any]:
         return await _pairing(wiring, await _operator(wiring, organisation), person, office=office)
 
-    _with(context, work)
+    with_services(context, work)
 
 
 @click.group()
@@ -154,7 +154,7 @@ def device_list(context: click.Context, organisation: str, person: str) -> None:
             ]
         }
 
-    _with(context, work)
+    with_services(context, work)
 
 
 @device.command("revoke")
@@ -166,7 +166,7 @@ def device_revoke(context: click.Context, organisation: str, device_id: str) -> 
         gone = await wiring.identity.revoke_device(await _operator(wiring, organisation), device_id)
         return {"id": gone.id, "state": gone.state.value}
 
-    _with(context, work)
+    with_services(context, work)
 
 
 @click.group()
@@ -186,4 +186,4 @@ def client_add(context: click.Context, organisation: str, name: str, scopes: tup
         made = await wiring.identity.create_client(await _operator(wiring, organisation), name=name, scopes=scopes)
         return {"client_id": made.id, "client_secret": made.secret.reveal()}
 
-    _with(context, work)
+    with_services(context, work)

@@ -167,16 +167,17 @@ def _held(changed: int) -> None:
         raise LeaseLost("the lease of this job was lost")
 
 
-async def revive(tx: Transaction, job_id: str) -> bool:
-    """Let a dead letter run again from the start; whether there was one. For the operator."""
+async def revive(tx: Transaction, job_id: str) -> str | None:
+    """Let a dead letter run again from the start; its kind, or None where there is none. For the operator."""
     row = await tx.fetch_one(
         "UPDATE jobs SET state = 'waiting', due_us = 0, attempt = 0, failures = 0, reason = NULL"
-        " WHERE id = $1 AND state = 'buried' RETURNING lane",
+        " WHERE id = $1 AND state = 'buried' RETURNING lane, kind",
         job_id,
     )
-    if row is not None:
-        tx.signal(TOPIC + str(row["lane"]))
-    return row is not None
+    if row is None:
+        return None
+    tx.signal(TOPIC + str(row["lane"]))
+    return str(row["kind"])
 
 
 async def is_waiting_for(db: Reads, reason: str) -> bool:
@@ -202,8 +203,11 @@ async def hasten(tx: Transaction, reason: str, *, limit: int | None = None) -> i
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """`ordering_key` tells what the job is about, where it has one: `exchange:` and a document's id."""
+
     id: str
     kind: str
+    ordering_key: str | None
     created_us: int
     attempt: int
     reason: str | None
@@ -212,7 +216,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 async def dead_letters(db: Reads, *, limit: int = 100) -> list[DeadLetter]:
     """The oldest dead letters, without their payloads."""
     rows = await db.fetch_all(
-        "SELECT id, kind, created_us, attempt, reason FROM jobs WHERE state = 'buried' ORDER BY created_us LIMIT $1",
+        "SELECT id, kind, ordering_key, created_us, attempt, reason FROM jobs WHERE state = 'buried' ORDER BY created_us LIMIT $1",
         limit,
     )
     return [into(row, DeadLetter) for row in rows]
