@@ -11,6 +11,10 @@ class Words(msgspec.Struct, frozen=True):
     vi: str
     en: str
 
+    def told(self, locale: str) -> str:
+        """In the language of a person."""
+        return self.en if locale == "en" else self.vi
+
 
 _STATES: Final = {
     State.QUEUED: Words("Đang gửi", "On its way"),
@@ -54,3 +58,36 @@ def of_state(state: State) -> Words:
 def of_code(code: str) -> Words:
     """A status code or a kind of business; an unknown code stands for itself."""
     return _CODES.get(code, Words(code, code))
+
+
+_PARKED: Final = {
+    "unreadable": Words("không đọc được gói tin", "the packet cannot be read"),
+    "unaddressed": Words("gói tin không gửi cho cơ quan này", "the packet is addressed to nobody here"),
+    "unfetched": Words("trục không giao gói tin", "the exchange does not hand the packet over"),
+    "unproven": Words("không chứng minh được nơi gửi", "its sender is not proven"),
+}
+
+
+def of_parked(state: str) -> Words:
+    """Why a packet that came was put aside."""
+    return _PARKED[state]
+
+
+_REFUSALS: Final = {
+    "10": Words("gói tin không hợp lệ", "the packet is not valid"),
+    "18": Words("nơi nhận không tồn tại trên trục", "the exchange knows no such receiver"),
+    "19": Words("cơ quan gửi chưa đăng ký", "the sender is not registered"),
+    "20": Words("trục báo lỗi hệ thống", "the exchange reports an error of its own"),
+    "21": Words("trục không xử lý được tệp", "the exchange cannot handle the file"),
+    "22": Words("gói tin không đúng chuẩn edXML", "the packet is not the edXML that the exchange wants"),
+    "23": Words("nơi nhận đã bị khóa", "the receiver is locked"),
+    "field-too-long": Words("có trường dài hơn quy định", "a field is longer than the rules allow"),
+    "personal-signature-missing": Words("chữ ký không hợp lệ", "its signatures are not valid"),
+    "recalled": Words("văn bản đã thu hồi", "the document was recalled"),
+}
+_NO = Words("trục từ chối", "the exchange refused")
+
+
+def of_refusal(code: str) -> Words:
+    """Why something was not sent: the axis' code (reference §9) or one of ours."""
+    return _REFUSALS.get(code.removeprefix("axis-"), _NO)

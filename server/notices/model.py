@@ -27,6 +27,8 @@ class NoticeKind(StrEnum):
     ARRIVAL_ASKED = "arrival_asked"
     RECALL_ANSWERED = "recall_answered"
     READDRESSED = "readdressed"
+    SEND_FAILED = "send_failed"
+    PACKET_PARKED = "packet_parked"
     SIGNER_REVOKED = "signer_revoked"
     DEADLINE_NEAR = "deadline_near"
     DEADLINE_MISSED = "deadline_missed"
@@ -37,6 +39,7 @@ class NoticeKind(StrEnum):
     MEETING_CANCELLED = "meeting_cancelled"
     MEETING_WITHDRAWN = "meeting_withdrawn"
     MEETING_PAPERS = "meeting_papers"
+    MEETING_PAPER_REPLACED = "meeting_paper_replaced"
     MEETING_REMINDER = "meeting_reminder"
     MEETING_ANSWERED = "meeting_answered"
     TO_DIRECT = "to_direct"
@@ -71,6 +74,8 @@ TITLES: dict[NoticeKind, tuple[str, str]] = {
     NoticeKind.ARRIVAL_ASKED: ("Nơi gửi yêu cầu về văn bản đến", "A sender asks something about its document"),
     NoticeKind.RECALL_ANSWERED: ("Nơi nhận trả lời yêu cầu thu hồi", "A receiver answered the recall"),
     NoticeKind.READDRESSED: ("Nơi nhận đã sáp nhập, văn bản gửi cho nơi kế thừa", "A receiver was merged; the document goes to its successor"),
+    NoticeKind.SEND_FAILED: ("Không gửi được qua trục liên thông", "Could not be sent over the exchange"),
+    NoticeKind.PACKET_PARKED: ("Gói tin đến không tiếp nhận được", "A packet that came could not be taken in"),
     NoticeKind.SIGNER_REVOKED: ("Chứng thư của người ký đã bị thu hồi trước khi ký", "A signer's certificate was revoked before it signed"),
     NoticeKind.DEADLINE_NEAR: ("Sắp hết hạn theo quy định", "A deadline of the rules is near"),
     NoticeKind.DEADLINE_MISSED: ("Đã quá hạn theo quy định", "A deadline of the rules was missed"),
@@ -81,6 +86,7 @@ TITLES: dict[NoticeKind, tuple[str, str]] = {
     NoticeKind.MEETING_CANCELLED: ("Cuộc họp đã hủy", "A meeting was cancelled"),
     NoticeKind.MEETING_WITHDRAWN: ("Bạn không còn trong thành phần họp", "You are no longer invited to a meeting"),
     NoticeKind.MEETING_PAPERS: ("Tài liệu họp mới", "New papers for a meeting"),
+    NoticeKind.MEETING_PAPER_REPLACED: ("Tài liệu họp đã thay bằng bản mới", "A paper of a meeting was replaced"),
     NoticeKind.MEETING_REMINDER: ("Cuộc họp chờ trả lời", "A meeting waits for your answer"),
     NoticeKind.MEETING_ANSWERED: ("Có trả lời giấy mời họp", "An invitation was answered"),
     NoticeKind.TO_DIRECT: ("Văn bản đến chờ ý kiến chỉ đạo", "An arrival waits for your direction"),
@@ -254,6 +260,8 @@ _TO_DO = frozenset(
         NoticeKind.TO_SEAL,
         NoticeKind.ARRIVED,
         NoticeKind.ARRIVAL_ASKED,
+        NoticeKind.SEND_FAILED,
+        NoticeKind.PACKET_PARKED,
         NoticeKind.SIGNER_REVOKED,
         NoticeKind.DEADLINE_NEAR,
         NoticeKind.DEADLINE_MISSED,
