@@ -123,8 +123,23 @@ class SigningSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=
     free_authority: bool = True
 
 
+class ExchangeSystem(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One system that an axis has connected, with its credentials (reference §8.1). It sends and receives for `organisations` (their codes here).
+
+    `secret_file` holds the key of its HMAC and is read at each request. `clock_tolerance_s`: how far this machine's clock and the axis'
+    may be apart before that is said to be why the axis refuses.
+    """
+
+    organisations: tuple[str, ...] = ()
+    url: str = ""
+    system_id: str = ""
+    secret_file: str = ""
+    clock_tolerance_s: Positive = 60
+
+
 class ExchangeSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The national document exchange. `secret_file` holds the key of its HMAC. `organ_codes` maps the code of an
+    """The national document exchange. `url` to `clock_tolerance_s` describe the system of every organisation that no entry of `systems` names; see
+    `ExchangeSystem`. `organ_codes` maps the code of an
     organisation here to the one that the axis knows, where they differ. `recall`: how a document is asked back, by one revocation packet
     to all receivers or by a status 13 (`take_back`) to each. `keep_packets_days`: how long the file of a packet stays
     after it has done its work; its row and digest stay for good. `sender_check`: what is done with a packet whose `From` is neither the
@@ -135,6 +150,8 @@ class ExchangeSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields
     url: str = ""
     system_id: str = ""
     secret_file: str = ""
+    clock_tolerance_s: Positive = 60
+    systems: tuple[ExchangeSystem, ...] = ()
     organ_codes: dict[str, str] = {}
     recall: Literal["revocation", "take_back"] = "revocation"
     keep_packets_days: Positive = 90
@@ -142,6 +159,15 @@ class ExchangeSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields
     poll_s: Seconds = 30.0
     settle_s: Seconds = 120.0
     timeout_s: Seconds = 60.0
+
+    @property
+    def connected(self) -> "dict[str, ExchangeSystem]":
+        """Every system that is configured, by the name of its settings: the installation's own first."""
+        own = ExchangeSystem(
+            url=self.url, system_id=self.system_id, secret_file=self.secret_file, clock_tolerance_s=self.clock_tolerance_s
+        )  # fmt: skip
+        named = {f"exchange.systems[{place}]": one for place, one in enumerate(self.systems)}
+        return ({"exchange": own} if self.url else {}) | named
 
 
 class PushSettings(Section, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -444,6 +470,7 @@ def _check(settings: Settings) -> None:
         ("blobs.url", settings.blobs.url, ("file:///",)),
         ("redis.url", settings.redis.url, ("", "redis://", "rediss://", "unix://")),
         ("exchange.url", settings.exchange.url, ("", "http://", "https://")),
+        *((f"{name}.url", one.url, ("http://", "https://")) for name, one in settings.exchange.connected.items()),
         ("push.fcm_url", settings.push.fcm_url, ("http://", "https://")),
         *(("tsa.urls", url, ("http://", "https://")) for url in settings.tsa.urls),
         ("push.vapid_contact", settings.push.vapid_contact, ("", "mailto:", "https:")),
@@ -463,8 +490,7 @@ def _check(settings: Settings) -> None:
             raise SettingsError(
                 "server.trusted_proxies must hold addresses or networks (10.0.0.7, 10.0.0.0/24)"
             ) from None
-    if settings.exchange.url and not (settings.exchange.system_id and settings.exchange.secret_file):
-        raise SettingsError("exchange.url needs exchange.system_id and exchange.secret_file")
+    _check_systems(settings.exchange)
     if bool(settings.push.smtp_url) != bool(settings.push.email_from):
         raise SettingsError("push.smtp_url and push.email_from go together")
     if settings.push.smtp_user and not settings.push.smtp_password_file:
@@ -484,3 +510,21 @@ def _check(settings: Settings) -> None:
             raise SettingsError("trust.status_hosts holds names or name:port, no addresses with a scheme")
     if settings.server.log_level not in ("debug", "info", "warning", "error"):
         raise SettingsError("server.log_level must be debug, info, warning or error")
+
+
+def _check_systems(exchange: ExchangeSettings) -> None:
+    """Each organisation has one system, and each system a name of its own: what was sent is remembered with it."""
+    codes: set[str] = set()
+    ids: set[str] = set()
+    for name, one in exchange.connected.items():
+        if not (one.system_id and one.secret_file):
+            raise SettingsError(f"{name}.url needs {name}.system_id and {name}.secret_file")
+        if one.system_id.casefold() in ids:
+            raise SettingsError(f"{name}.system_id stands there twice")
+        ids.add(one.system_id.casefold())
+        if name != "exchange" and not one.organisations:
+            raise SettingsError(f"{name}.organisations names nobody")
+        for code in one.organisations:
+            if not code.strip() or code.strip().casefold() in codes:
+                raise SettingsError(f"{name}.organisations names {code!r} without need, or twice")
+            codes.add(code.strip().casefold())

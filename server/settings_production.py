@@ -93,15 +93,15 @@ def _redis(settings: Settings) -> Problems:
 
 
 def _exchange(settings: Settings) -> Problems:
-    exchange = settings.exchange
-    if not exchange.url:
+    connected = settings.exchange.connected
+    if not connected:
         yield "exchange.url is missing"
-        return
-    if is_loopback(exchange.url):
-        yield "exchange.url is the stand-in axis of demo and tests"
-    elif not exchange.url.startswith("https://"):
-        yield "exchange.url must be https"
-    yield from _secret("exchange.secret_file", exchange.secret_file)
+    for name, system in connected.items():
+        if is_loopback(system.url):
+            yield f"{name}.url is the stand-in axis of demo and tests"
+        elif not system.url.startswith("https://"):
+            yield f"{name}.url must be https"
+        yield from _secret(f"{name}.secret_file", system.secret_file)
 
 
 def _push(settings: Settings) -> Problems:

@@ -37,6 +37,7 @@ from server.documents.tasks import DocumentTasks
 from server.exchange.axis import AxisLimits, VxpAxis
 from server.exchange.directory.service import AgencyDirectory
 from server.exchange.service import ExchangeService
+from server.exchange.systems import Line, Systems
 from server.exchange.tasks import AgencyTasks, ExchangeTasks
 from server.exchange.watch import DeadlineTasks
 from server.identity import tasks as identity_tasks
@@ -240,15 +241,15 @@ class Wiring:
             timeout_s=settings.tsa.timeout_s,
         )
         self._stack.push_async_callback(self.stamps.close)
-        self.axis = self._axis()
+        self.systems = self._systems()
         self.arrivals = ArrivalService(
             self.db, self.blobs, self.previews, clock, max_pages=settings.limits.document_pages
         )
-        self.agencies = AgencyDirectory(self.db, self.axis, clock, name=settings.exchange.url)
+        self.agencies = self._agencies()
         self.exchange = ExchangeService(
             db=self.db,
             blobs=self.blobs,
-            axis=self.axis,
+            systems=Systems(self.db, clock, self.systems),
             arrivals=self.arrivals,
             approvals=self.approvals,
             documents=self.documents,
@@ -336,15 +337,25 @@ class Wiring:
             on_device_revoked=(device_revoked,), on_role_withdrawn=(role_withdrawn,),
         )  # fmt: skip
 
-    def _axis(self) -> VxpAxis | None:
+    def _systems(self) -> list[Line]:
         exchange = self.settings.exchange
-        if not exchange.url:
-            return None
-        # An unknown outcome is asked about after `settle_s`, when no send of ours can still be under way.
-        limits = AxisLimits(read_s=exchange.timeout_s, send_s=min(2 * exchange.timeout_s, exchange.settle_s))
-        axis = VxpAxis(exchange.url, exchange.system_id, Path(exchange.secret_file), self.clock.now_us, limits)
-        self._stack.push_async_callback(axis.close)
-        return axis
+        lines = []
+        for one in exchange.connected.values():
+            # An unknown outcome is asked about after `settle_s`, when no send of ours can still be under way.
+            limits = AxisLimits(
+                read_s=exchange.timeout_s,
+                send_s=min(2 * exchange.timeout_s, exchange.settle_s),
+                clock_tolerance_s=one.clock_tolerance_s,
+            )
+            axis = VxpAxis(one.url, one.system_id, Path(one.secret_file), self.clock.now_us, limits)
+            self._stack.push_async_callback(axis.close)
+            lines.append(Line(axis=axis, url=one.url, system_id=one.system_id, organisations=one.organisations))
+        return lines
+
+    def _agencies(self) -> AgencyDirectory:
+        url = self.systems[0].url if self.systems else ""
+        axes = [line.axis for line in self.systems if line.url == url]
+        return AgencyDirectory(self.db, axes[0] if axes else None, self.clock, name=url, others=axes[1:])
 
     # What routes are given by name.
 

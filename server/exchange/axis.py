@@ -11,6 +11,7 @@ import asyncio
 import base64
 import binascii
 import datetime as dt
+import email.utils
 import hashlib
 import hmac
 import json
@@ -33,7 +34,9 @@ _NOT_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeo
 _RETRY_LATER: Final = frozenset({408, 425, 429})
 _NOT_US: Final = frozenset({401, 403})
 _WRONG_SECRET: Final = "15"  # noqa: S105 - an error code of the axis
-CREDENTIALS: Final = frozenset({"http-401", "http-403", _WRONG_SECRET})
+CLOCK: Final = "clock"
+"""In place of the axis' word, where it refuses a system whose clock is not its own: requests are signed with their time (reference §8.1)."""
+CREDENTIALS: Final = frozenset({"http-401", "http-403", _WRONG_SECRET, CLOCK})
 """What the axis says to a system whose secret it does not know, or no more: nothing is wrong with what was sent."""
 
 
@@ -171,13 +174,14 @@ def _is(item: SentItem, key: SentKey) -> bool:
 
 
 class AxisLimits(msgspec.Struct, frozen=True):
-    """Bytes and seconds. `send_s` bounds each wait of a send, not the whole of it."""
+    """Bytes and seconds. `send_s` bounds each wait of a send, not the whole of it. `clock_tolerance_s`: see `VxpAxis.clock_off_s`."""
 
     max_packet: int = 700 << 20
     max_list: int = 64 << 20
     connect_s: float = 10
     read_s: float = 60
     send_s: float = 120
+    clock_tolerance_s: float = 60
 
 
 class VxpAxis:
@@ -197,13 +201,34 @@ class VxpAxis:
             # Bodies are asked for, and read, uncompressed: a compressed answer could expand beyond every cap.
             headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
             trust_env=False,
+            event_hooks={"response": [self._look_at_clock]},
         )
+        self._ahead_s: float | None = None
 
     def __repr__(self) -> str:
         return f"VxpAxis({self._client.base_url!s}, {self._system_id})"
 
     async def close(self) -> None:
         await self._client.aclose()
+
+    @property
+    def clock_off_s(self) -> int | None:
+        """By how many seconds our clock is ahead of the axis' (negative: behind), by the Date of its last answer; None within the tolerance,
+        and where none is said. A hint for people: nothing signed says when an answer was given.
+        """
+        beyond = self._ahead_s is not None and abs(self._ahead_s) > self._limits.clock_tolerance_s
+        return round(self._ahead_s) if beyond and self._ahead_s is not None else None
+
+    async def _look_at_clock(self, response: httpx2.Response) -> None:
+        try:
+            at = email.utils.parsedate_to_datetime(response.headers["date"])
+        except (KeyError, ValueError):
+            return
+        self._ahead_s = self._now_us() / 1e6 - at.timestamp()
+
+    def _stranger(self, code: str) -> Unreachable:
+        """The axis does not know who signed: the clock's fault where that is off, else the secret's."""
+        return Unreachable(code if self.clock_off_s is None else CLOCK)
 
     async def send(self, kind: PacketKind, file: Path, sender: str, receivers: Collection[str]) -> SendOutcome:
         try:
@@ -240,7 +265,7 @@ class VxpAxis:
             if status >= 500 or status in _RETRY_LATER or 300 <= status < 400:
                 return Unknown(f"http-{status}")
             if status in _NOT_US:
-                return Unreachable(f"http-{status}")
+                return self._stranger(f"http-{status}")
             if status >= 400:
                 return Refused(f"http-{status}", "")
             try:
@@ -248,7 +273,7 @@ class VxpAxis:
             except AxisUnavailable as error:
                 return Unknown(error.code)
             except AxisRefused as error:
-                return Unreachable(error.code) if error.code == _WRONG_SECRET else Refused(error.code, error.reason)
+                return self._stranger(error.code) if error.code == _WRONG_SECRET else Refused(error.code, error.reason)
         finally:
             await response.aclose()
         doc_id = _text(answer, "docid")

@@ -15,7 +15,7 @@ _PROBE_US = 60_000_000
 _LASTING = 3
 _HOLD_S = 3600.0
 DOWN = "exchange-down"
-"""The reason of a job that waits for the axis and nothing else."""
+"""The reason of a job that waits for the axis and nothing else; behind it the key of a system that is not the installation's own."""
 
 
 class Breaker:
@@ -27,10 +27,11 @@ class Breaker:
     closes nothing for longer than the usual minute (D7).
     """
 
-    def __init__(self, db: Database, clock: Clock, axis: str) -> None:
+    def __init__(self, db: Database, clock: Clock, axis: str, system: str = "") -> None:
         self._db = db
         self._clock = clock
         self._axis = axis
+        self._down = f"{DOWN}:{system}" if system else DOWN
 
     async def admit(self, jitter: float) -> None:
         """Let this one pass. Raises: Retry while the axis is taken to be down."""
@@ -41,11 +42,11 @@ class Breaker:
         wait_us = known.closed_until_us - now_us
         if 0 < wait_us <= _PROBE_US:
             lasting = known.failures > _LASTING
-            raise Retry(_HOLD_S * (1 + jitter) / 2 if lasting else wait_us / 1e6 + 5 * jitter, DOWN)
+            raise Retry(_HOLD_S * (1 + jitter) / 2 if lasting else wait_us / 1e6 + 5 * jitter, self._down)
         # This one probes; the others wait for what it finds.
         probing = self._closed_until(known.failures, now_us)
         if not await self._db.transact(lambda tx: queries.take_probe(tx, self._axis, known, probing)):
-            raise Retry(1 + 5 * jitter, DOWN)
+            raise Retry(1 + 5 * jitter, self._down)
 
     async def heard(self, before: Forwarding, after: Forwarding) -> None:
         """Whether the axis was there: a send that it cannot have had and a question without answer say no."""
@@ -54,7 +55,7 @@ class Breaker:
         known = await queries.axis_health(self._db, self._axis)
         failures = 0 if known is None else known.failures
         if unsent and after.code in CREDENTIALS:
-            log.error("axis-credentials-refused", code=after.code)
+            log.error("axis-credentials-refused", axis=self._axis, code=after.code)
         if unsent or unanswered:
             closed_until_us = self._closed_until(failures + 1, self._clock.now_us())
             await self._db.transact(lambda tx: queries.axis_failed(tx, self._axis, closed_until_us))
@@ -68,12 +69,12 @@ class Breaker:
         """
         known = await queries.axis_health(self._db, self._axis)
         closed = known is not None and 0 < known.closed_until_us - self._clock.now_us() <= _PROBE_US
-        if not closed and await is_waiting_for(self._db, DOWN):
-            await self._db.transact(lambda tx: hasten(tx, DOWN, limit=None if known is None else 1))
+        if not closed and await is_waiting_for(self._db, self._down):
+            await self._db.transact(lambda tx: hasten(tx, self._down, limit=None if known is None else 1))
 
     async def _open(self, tx: Transaction) -> None:
         await queries.axis_answers(tx, self._axis)
-        await hasten(tx, DOWN)
+        await hasten(tx, self._down)
 
     @staticmethod
     def _closed_until(failures: int, now_us: int) -> int:

@@ -8,8 +8,9 @@ Longer than most: storing, effect and confirmation are one sequence, and its cra
 """
 
 import asyncio
+import contextlib
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -19,19 +20,19 @@ import structlog
 from server import audit
 from server.clock import Clock
 from server.crash import point
-from server.db import Conflict, Database, DatabaseError, StatementFailed, Transaction, Violation
+from server.db import Conflict, Database, DatabaseError, Row, StatementFailed, Transaction, Violation
 from server.documents.model import FOLLOWS, DocumentRow, State, clean
 from server.documents.service import SYSTEM, documents_load, move, publish
 from server.errors import Refused
 from server.exchange import edxml, queries
 from server.exchange.axis import Axis, AxisRefused, AxisUnavailable, ReceivedItem
-from server.exchange.breaker import Breaker
 from server.exchange.delivery import RANK, Delivery, Flag, on_status
 from server.exchange.delivery import State as DeliveryState
 from server.exchange.directory import queries as directory
 from server.exchange.directory.service import AgencyDirectory
 from server.exchange.model import (
     DocumentPacket,
+    ExchangeError,
     Organisation,
     Packet,
     PacketKind,
@@ -40,9 +41,12 @@ from server.exchange.model import (
     StatusPacket,
     same_organ,
 )
-from server.exchange.queries import PacketRow, ReceiverRow
+from server.exchange.queries import PARKED, PacketRow, ReceiverRow
+from server.exchange.systems import System
+from server.exchange.words import Words, of_parked
 from server.ids import new_id
-from server.notices.service import notify
+from server.notices.model import NewNotice, NoticeKind, lifetime_us
+from server.notices.service import notify, tell
 from server.storage import Blobs
 from server.validations.service import IncomingPacket, is_pdf, validate_later
 from server.wire import iso
@@ -74,18 +78,12 @@ class _PerhapsOursError(Exception):
 
 
 class Settled(msgspec.Struct, frozen=True):
-    """What became of an incoming packet, and why: `stored`, `applied`, `repeated`, `unmatched`, or parked as one of `PARKED`."""
+    """What became of an incoming packet, and why: `stored`, `applied`, `repeated`, `unmatched`, or parked as one of `queries.PARKED`."""
 
     state: str
     error: str = ""
     organisation: str | None = None
     document: str | None = None
-
-
-PARKED: Final = frozenset({"unreadable", "unaddressed", "unfetched", "unproven"})
-"""Confirmed as failed: no effect was had, and a person must look. `unfetched`: the axis lists it and never hands it over; `unproven`: its
-sender is not the one whom the axis lists.
-"""
 
 
 class Enclosure(msgspec.Struct, frozen=True):
@@ -179,16 +177,17 @@ async def _tell(tx: Transaction, packet: PacketRow, kind: str, urgency: int, now
 
 
 class Incoming:
-    """The poller. One at a time over all processes: it runs as a periodic job."""
+    """The poller of one system. One at a time over all processes: it runs as a periodic job. What the system lists reaches those whom it serves,
+    and nobody else of this installation.
+    """
 
     def __init__(
         self,
         db: Database,
         blobs: Blobs,
-        axis: Axis | None,
+        system: System,
         arrivals: Arrivals,
         agencies: AgencyDirectory,
-        breaker: Breaker,
         clock: Clock,
         *,
         organ_codes: Mapping[str, str],
@@ -197,10 +196,9 @@ class Incoming:
     ) -> None:
         self._db = db
         self._blobs = blobs
-        self._axis = axis
+        self._system = system
         self._arrivals = arrivals
         self._agencies = agencies
-        self._breaker = breaker
         self._clock = clock
         self._sender_check = sender_check
         self._ours = {theirs.casefold(): ours for ours, theirs in organ_codes.items()}
@@ -216,21 +214,21 @@ class Incoming:
 
     async def poll(self, kind: PacketKind) -> int:
         """Take in what is listed, up to a batch; how many packets were new. An axis that is down is asked ever more seldom (D3)."""
-        if self._axis is None or self._clock.monotonic_us() < self._quiet_until_us:
+        if self._clock.monotonic_us() < self._quiet_until_us:
             return 0
         if kind is PacketKind.DOCUMENT and not self._caught_up:
             await self._catch_up()
             self._caught_up = True
         try:
-            taken = await self._poll(self._axis, kind)
+            taken = await self._poll(self._system.axis, kind)
         except (AxisUnavailable, AxisRefused) as error:
             self._failures += 1
             pause_us = min(self._poll_us << min(self._failures, 6), _MAX_PAUSE_US)
             self._quiet_until_us = self._clock.monotonic_us() + pause_us
-            log.warning("axis-not-polled", kind=kind.value, code=error.code)
+            log.warning("axis-not-polled", system=self._system.system_id, kind=kind.value, code=error.code)
             return 0
         self._failures = 0
-        await self._breaker.seen()
+        await self._system.breaker.seen()
         return taken
 
     async def _poll(self, axis: Axis, kind: PacketKind) -> int:
@@ -277,7 +275,8 @@ class Incoming:
 
     async def _take(self, axis: Axis, kind: PacketKind, item: ReceivedItem) -> int:
         """Store, apply, commit; then confirm. A packet that is stored already is only confirmed again."""
-        known = await queries.incoming(self._db, item.doc_id)
+        axis_id = self._system.stored_id(item.doc_id)
+        known = await queries.incoming(self._db, axis_id)
         if known is not None:
             failed = str(known["error"]) if known["state"] in PARKED else None
         else:
@@ -286,7 +285,7 @@ class Incoming:
             self._failed[kind].pop(item.doc_id, None)
             point("status-stored")
         await axis.confirm(item.doc_id, failed)
-        await self._db.transact(lambda tx: queries.mark_confirmed(tx, item.doc_id, self._clock.now_us()))
+        await self._db.transact(lambda tx: queries.mark_confirmed(tx, axis_id, self._clock.now_us()))
         return int(known is None)
 
     async def _store(self, axis: Axis, kind: PacketKind, item: ReceivedItem) -> Settled:
@@ -304,36 +303,106 @@ class Incoming:
 
         async def body(tx: Transaction) -> Settled:
             now_us = self._clock.now_us()
+            axis_id = self._system.stored_id(item.doc_id)
             receiver = self._ours.get(item.receiver.casefold(), item.receiver)
-            flag = await self._doubt(tx, item, read)
             if not await queries.insert_incoming(
-                tx, axis_id=item.doc_id, kind=kind.value, sender=item.sender, receiver=item.receiver, organisation_code=receiver, blob=blob, now_us=now_us
+                tx, axis_id=axis_id, kind=kind.value, sender=item.sender, receiver=item.receiver,
+                organisation_code=receiver if self._system.serves(receiver) else "", system=self._system.key, blob=blob, now_us=now_us,
             ):  # fmt: skip
                 return Settled("repeated")
-            if flag and self._sender_check == "park":
-                settled = Settled("unproven", flag)
-            elif isinstance(read, DocumentPacket):
-                settled = await self._came(tx, item.doc_id, blob, read, enclosures, now_us)
-            elif isinstance(read, StatusPacket):
-                settled = await self._apply(tx, item.doc_id, blob, read, now_us)
-            else:
-                settled = read
+            settled = await self._effect(tx, axis_id, item, read, enclosures, blob, now_us)
             if settled.state == "unaddressed" and not await self._list_is_newer(tx, kind, item.doc_id):
                 raise _PerhapsOursError
-            settled = msgspec.structs.replace(settled, error=settled.error or flag)
-            if settled != Settled("stored"):
-                await queries.settle_incoming(
-                    tx, item.doc_id, state=settled.state, error=settled.error, organisation=settled.organisation, document=settled.document
-                )  # fmt: skip
             if settled.error:
-                await self._alarm(tx, item.doc_id, settled, now_us)
-            if settled.state == "stored":
-                urgent = isinstance(read, DocumentPacket) and read.header.other.priority != 0
-                incoming = IncomingPacket(source=item.doc_id, organisation=receiver, blob=blob)
-                await validate_later(tx, incoming, urgent=urgent)
+                await self._alarm(tx, axis_id, item.sender, settled, now_us)
             return settled
 
         return await self._db.transact(body)
+
+    async def _effect(
+        self,
+        tx: Transaction,
+        axis_id: str,
+        item: ReceivedItem,
+        read: Packet | Settled,
+        enclosures: tuple[Enclosure, ...],
+        blob: str,
+        now_us: int,
+    ) -> Settled:
+        """What a packet means, had and written down in the transaction that keeps it. Raises: _NoListYetError."""
+        flag = await self._doubt(tx, item, read)
+        if flag and self._sender_check == "park":
+            settled = Settled("unproven", flag)
+        elif isinstance(read, DocumentPacket):
+            settled = await self._came(tx, axis_id, blob, read, enclosures, now_us)
+        elif isinstance(read, StatusPacket):
+            settled = await self._apply(tx, axis_id, blob, read, now_us)
+        else:
+            settled = read
+        settled = msgspec.structs.replace(settled, error=settled.error or flag)
+        if settled != Settled("stored"):
+            await queries.settle_incoming(
+                tx, axis_id, state=settled.state, error=settled.error, organisation=settled.organisation, document=settled.document
+            )  # fmt: skip
+        if settled.state == "stored":
+            urgent = isinstance(read, DocumentPacket) and read.header.other.priority != 0
+            receiver = self._ours.get(item.receiver.casefold(), item.receiver)
+            await validate_later(tx, IncomingPacket(source=axis_id, organisation=receiver, blob=blob), urgent=urgent)
+        return settled
+
+    def has(self, system: str) -> bool:
+        """Whether what came through the system with this key is its to take up."""
+        return self._system.key == system
+
+    async def again(self, axis_id: str, by: str) -> Settled:
+        """Take up a parked packet from its kept bytes, in the ordinary way; one that was never handed over is fetched first.
+
+        It stays parked, perhaps for another reason, where it is no better than before; what goes wrong otherwise changes nothing.
+        Raises: Refused("not-found") for what is not parked, Refused("conflict") if another took it up meanwhile, ExchangeError.
+        """
+        row = await queries.parked_packet(self._db, axis_id)
+        if row is None:
+            raise Refused("not-found")
+        item = ReceivedItem(doc_id=self._system.given_id(axis_id), sender=row["sender"], receiver=row["receiver"])
+        with tempfile.TemporaryDirectory(dir=self._blobs.scratch(), prefix="incoming-") as folder:
+            async with self._kept(row, item.doc_id, Path(folder) / "packet") as path:
+                read = await asyncio.to_thread(_read, path, Path(folder) / "files", PacketKind(row["kind"]))
+                blob = row["blob"] if row["state"] != "unfetched" else await self._blobs.put_file(path)
+            enclosures = await self._enclosed(read) if isinstance(read, DocumentPacket) else ()
+
+        async def body(tx: Transaction) -> Settled:
+            now_us = self._clock.now_us()
+            if not await queries.unpark(tx, axis_id, row["state"], blob):
+                raise Refused("conflict")
+            settled = await self._effect(tx, axis_id, item, read, enclosures, blob, now_us)
+            organisation = settled.organisation or await queries.organisation_of(tx, axis_id) or ""
+            await audit.append(
+                tx, "exchange.packet_taken_up", organisation=organisation, actor="operator", subject=settled.document or axis_id,
+                body={"axis_id": axis_id, "state": settled.state, "code": settled.error, "by": by}, now_us=now_us,
+            )  # fmt: skip
+            return settled
+
+        try:
+            settled = await self._db.transact(body)
+        except _NoListYetError:
+            raise ExchangeError("agencies-not-synchronised") from None
+        if settled.state not in PARKED:
+            # Its sender saw "fail". Whether the axis lets that be taken back changes nothing here.
+            with contextlib.suppress(AxisUnavailable, AxisRefused):
+                await self._system.axis.confirm(item.doc_id)
+        return settled
+
+    @contextlib.asynccontextmanager
+    async def _kept(self, row: Row, doc_id: str, fetched: Path) -> AsyncIterator[Path]:
+        """The bytes of a parked packet. Raises: ExchangeError."""
+        if row["state"] == "unfetched":
+            await self._system.axis.fetch(doc_id, fetched)
+            yield fetched
+            return
+        if row["dropped_us"] is not None:
+            raise ExchangeError("packet-dropped")
+        async with self._blobs.local(row["blob"]) as path:
+            yield path
 
     async def _fetched(self, axis: Axis, kind: PacketKind, item: ReceivedItem, path: Path) -> bool:
         """Whether the axis handed it over; False once it has refused that, or broken off, often enough and for an hour while it handed over
@@ -385,7 +454,7 @@ class Incoming:
 
     async def _catch_up(self) -> None:
         """Documents that an earlier version stored and confirmed without an arrival reach the clerks from their kept bytes."""
-        for axis_id, receiver, blob in await queries.without_arrival(self._db):
+        for axis_id, receiver, blob in await queries.without_arrival(self._db, self._system.key):
             try:
                 await self._take_up(axis_id, receiver, blob)
             except Exception as error:  # one packet must not hold up the others (D14)
@@ -410,7 +479,7 @@ class Incoming:
                 tx, axis_id, state=settled.state, error=settled.error, organisation=settled.organisation, document=settled.document
             )  # fmt: skip
             if settled.error:
-                await self._alarm(tx, axis_id, settled, now_us)
+                await self._alarm(tx, axis_id, "", settled, now_us)
             if settled.state == "stored":
                 # Verdicts that are there stay; a packet from before there were any is judged now.
                 ours = self._ours.get(receiver.casefold(), receiver)
@@ -461,9 +530,13 @@ class Incoming:
         return msgspec.structs.replace(fresh, error=flag)
 
     async def _organisation(self, tx: Transaction, code: str) -> str | None:
-        """The organisation of ours that a code names: as spelled, by the settings' mapping, or by the kept list (old codes, mergers)."""
+        """The organisation of ours that a code names: as spelled, by the settings' mapping, or by the kept list (old codes, mergers).
+
+        One that another system serves is that system's to hear: its credentials are what proves who is addressed.
+        """
         for name in await directory.names(tx, code):
-            found = await queries.organisation_by_code(tx, self._ours.get(name, name))
+            ours = self._ours.get(name, name)
+            found = await queries.organisation_by_code(tx, ours) if self._system.serves(ours) else None
             if found is not None:
                 return found
         return None
@@ -544,15 +617,23 @@ class Incoming:
     async def _answered(self, tx: Transaction, answered: ResponseFor) -> PacketRow | None:
         """The packet of ours that is answered: by DocumentId, else by number, notation and day of the same agency (reference §5)."""
         packet = await queries.packet_by_document_id(tx, answered.document_id, PacketKind.DOCUMENT.value)
-        if packet is not None or not answered.code or answered.promulgated is None:
-            return packet
+        if packet is not None:
+            return packet if await self._serves(tx, packet) else None
+        if not answered.code or answered.promulgated is None:
+            return None
         day = answered.promulgated.isoformat()
         alike = [
             one
             for one in await queries.packets_by_reference(tx, answered.code, day, PacketKind.DOCUMENT.value)
-            if await directory.same(tx, one.sender, answered.organ_id)
+            if await directory.same(tx, one.sender, answered.organ_id) and await self._serves(tx, one)
         ]
         return alike[0] if len(alike) == 1 else None
+
+    async def _serves(self, tx: Transaction, packet: PacketRow) -> bool:
+        """Whether what this system lists may speak of the packet: it sent it, or sends for its organisation now."""
+        return packet.system == self._system.key or self._system.serves(
+            await queries.organisation_code(tx, packet.organisation)
+        )
 
     async def _progress(
         self, tx: Transaction, packet: PacketRow, receiver: ReceiverRow, status: StatusPacket, now_us: int
@@ -580,27 +661,47 @@ class Incoming:
         expected = asked and step.flag is Flag.ANSWER_WITHOUT_REQUEST
         return "" if step.flag is None or expected else step.flag.value
 
-    async def _alarm(self, tx: Transaction, axis_id: str, settled: Settled, now_us: int) -> None:
-        """For the operator: in the log with the change, and a line when it is durable."""
+    async def _alarm(self, tx: Transaction, axis_id: str, sender: str, settled: Settled, now_us: int) -> None:
+        """In the log of the organisation concerned, with the change; a line for the operator when it is durable. Clerks hear of what was parked."""
+        organisation = settled.organisation or await queries.organisation_of(tx, axis_id) or ""
         await audit.append(
             tx,
             "exchange.incoming_alarm",
-            organisation=settled.organisation or "",
+            organisation=organisation,
             actor=SYSTEM,
             subject=settled.document or axis_id,
             body={"axis_id": axis_id, "state": settled.state, "code": settled.error},
             now_us=now_us,
         )
+        if organisation and settled.state in PARKED:
+            await _tell_clerks(tx, organisation, sender, of_parked(settled.state), now_us)
         tx.after_commit(lambda: log.error("incoming-alarm", axis_id=axis_id, state=settled.state, code=settled.error))
 
     async def _close(self, kind: PacketKind, listed: Iterable[str]) -> None:
         """What is no longer listed was confirmed, even if we died before we could write that down."""
-        still = set(listed)
-        for axis_id in await queries.unconfirmed(self._db, kind.value, _BATCH):
+        still = {self._system.stored_id(doc_id) for doc_id in listed}
+        for axis_id in await queries.unconfirmed(self._db, kind.value, self._system.key, _BATCH):
             if axis_id not in still:
                 await self._db.transact(
                     lambda tx, axis_id=axis_id: queries.mark_confirmed(tx, axis_id, self._clock.now_us())  # type: ignore[misc]
                 )
+
+
+async def _tell_clerks(tx: Transaction, organisation: str, sender: str, why: Words, now_us: int) -> None:
+    kind = NoticeKind.PACKET_PARKED
+    notices = [
+        NewNotice(
+            organisation=organisation,
+            person=clerk["id"],
+            kind=kind,
+            urgency=0,
+            about="",
+            headline=": ".join(part for part in (clean(sender)[:100], why.told(clerk["locale"])) if part),
+            expires_us=now_us + lifetime_us(kind),
+        )
+        for clerk in await queries.clerks(tx, organisation)
+    ]
+    await tell(tx, notices, now_us=now_us)
 
 
 async def _said_before(tx: Transaction, status: StatusPacket) -> bool:

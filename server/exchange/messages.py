@@ -19,8 +19,7 @@ from server.db import Database, Reads, Transaction
 from server.documents.model import State
 from server.documents.service import documents_load
 from server.exchange import edxml, forward, queries
-from server.exchange.axis import Axis, SentKey
-from server.exchange.breaker import Breaker
+from server.exchange.axis import SentKey
 from server.exchange.business import Revoke, Update, meaning
 from server.exchange.delivery import Event, on_event
 from server.exchange.directory import queries as directory
@@ -40,6 +39,7 @@ from server.exchange.model import (
 )
 from server.exchange.queries import MessageRow
 from server.exchange.succession import GONE, Successor, addressed, moved, wait_s
+from server.exchange.systems import System, Systems
 from server.ids import new_id
 from server.jobs import Bury, Context, Lane, Retry, enqueue
 from server.settings import ExchangeSettings
@@ -153,24 +153,22 @@ async def queue(
 
 
 class Messages:
-    """The sender of queued messages. `axis` None: they wait, as documents do."""
+    """The sender of queued messages."""
 
     def __init__(
         self,
         db: Database,
         blobs: Blobs,
-        axis: Axis | None,
+        systems: Systems,
         agencies: AgencyDirectory,
-        breaker: Breaker,
         now_us: Callable[[], int],
         jitter: Callable[[], float],
         settings: ExchangeSettings,
     ) -> None:
         self._db = db
         self._blobs = blobs
-        self._axis = axis
+        self._systems = systems
         self._agencies = agencies
-        self._breaker = breaker
         self._now_us = now_us
         self._jitter = jitter
         self._settings = settings
@@ -183,8 +181,7 @@ class Messages:
         row = await queries.message(self._db, id_)
         if row is None or row.stage is Stage.ACCEPTED:
             return
-        if self._axis is None:
-            raise Retry(reason="exchange-not-configured")
+        system = await self._systems.of(self._db, row)
         state = row.forwarding
         if await self._dropped(row, state):
             return
@@ -194,7 +191,7 @@ class Messages:
             row = await self._readdressed(row)
         try:
             async with self.written(row) as path:
-                state = await self._steps(self._axis, row, state, path, context)
+                state = await self._steps(system, row, state, path, context)
         except ExchangeError as error:
             raise Bury(error.code) from None
         if state.stage is Stage.REFUSED:
@@ -265,9 +262,11 @@ class Messages:
             # The writer itself refuses a file whose bytes are not those of its digest.
             await asyncio.to_thread(edxml.write, letter.packet(files), path)
 
-    async def _steps(self, axis: Axis, row: MessageRow, state: Forwarding, path: Path, context: Context) -> Forwarding:
+    async def _steps(
+        self, system: System, row: MessageRow, state: Forwarding, path: Path, context: Context
+    ) -> Forwarding:
         if forward.action(state, self._now_us()) in {Action.SEND, Action.ASK}:
-            await self._breaker.admit(self._jitter())
+            await system.breaker.admit(self._jitter())
         letter = msgspec.json.decode(row.packet, type=Letter)
         title = "" if letter.header is None else letter.header.subject
         codes = tuple(msgspec.json.decode(row.receivers, type=list[str]))
@@ -277,22 +276,22 @@ class Messages:
             nonlocal state
             if after.stage is not Stage.SENDING:
                 point("message-sent")
-                await self._breaker.heard(state, after)
+                await system.breaker.heard(state, after)
             if after.stage is Stage.REFUSED and after.code in GONE:
                 waits_s = await wait_s(self._db, self._agencies, codes, state.code)
                 if waits_s is not None:
                     due_us = self._now_us() + round(waits_s * 1e6)
                     after = msgspec.structs.replace(after, stage=Stage.READY, not_before_us=due_us)
-                    await self._db.transact(lambda tx: self._store(tx, row, state, after, context))
+                    await self._db.transact(lambda tx: self._store(tx, system, row, state, after, context))
                     raise Retry(waits_s, "receiver-gone")
-            await self._db.transact(lambda tx: self._store(tx, row, state, after, context))
+            await self._db.transact(lambda tx: self._store(tx, system, row, state, after, context))
             state = after
 
         while forward.action(state, self._now_us()) in {Action.SEND, Action.ASK}:
             known = await queries.known_ids(self._db, row.reference, row.id)
-            parcel = Parcel(kind=PacketKind(row.kind), file=path, sender=self._settings.system_id, key=key, known=known)
+            parcel = Parcel(kind=PacketKind(row.kind), file=path, sender=system.system_id, key=key, known=known)
             await forward.forward_once(
-                axis,
+                system.axis,
                 parcel,
                 state,
                 now_us=self._now_us,
@@ -303,14 +302,20 @@ class Messages:
         return state
 
     async def _store(
-        self, tx: Transaction, row: MessageRow, before: Forwarding, after: Forwarding, context: Context
+        self,
+        tx: Transaction,
+        system: System,
+        row: MessageRow,
+        before: Forwarding,
+        after: Forwarding,
+        context: Context,
     ) -> None:
         now_us = self._now_us()
-        if after.stage is Stage.SENDING and await queries.unsettled_alike(tx, row.reference, row.id):
+        if after.stage is Stage.SENDING and await queries.unsettled_alike(tx, row.reference, row.id, system.key):
             raise Retry(_ALIKE_S, "reference-in-flight")
         if after.stage is Stage.SENDING and await _recalled(tx, row):
             raise Retry(0.0, "document-changed")
-        if not await queries.set_message(tx, row.id, before, after, now_us):
+        if not await queries.set_message(tx, row.id, before, after, now_us, system.key):
             raise Retry(_ALIKE_S, "message-changed")
         if after.stage is Stage.REFUSED:
             await self._audit(tx, row, "exchange.message_failed", {"code": after.code}, now_us)

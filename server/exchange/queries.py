@@ -15,12 +15,14 @@ from server.identity.model import Actor
 
 _PACKET = (
     "p.id, p.organisation, p.document, p.kind, p.sender, p.reference, p.revision, p.blob, p.stage, p.attempts, p.not_before_us, "
-    "p.doc_id, p.code, p.description, p.created_us, p.sent_us, p.accepted_us"
+    "p.doc_id, p.code, p.description, p.created_us, p.sent_us, p.accepted_us, p.system"
 )
 
 
 class _Outgoing(msgspec.Struct, frozen=True, kw_only=True):
-    """What the sending policy knows of a packet or a message. `doc_id` is empty until the axis has accepted it."""
+    """What the sending policy knows of a packet or a message. `doc_id` is empty until the axis has accepted it. `system`: the key of the one that
+    sends it, once one began to (`systems.System`).
+    """
 
     stage: Stage
     attempts: int
@@ -31,6 +33,7 @@ class _Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     created_us: int
     sent_us: int | None = None
     accepted_us: int | None = None
+    system: str = ""
 
     @property
     def forwarding(self) -> Forwarding:
@@ -158,21 +161,31 @@ async def move_receiver(tx: Transaction, packet: str, organ_id: str, to: str, na
     )  # fmt: skip
 
 
-async def set_forwarding(tx: Transaction, packet: str, before: Forwarding, after: Forwarding, now_us: int) -> int:
-    """0 when somebody else made a step since `before` was read. A packet is accepted once, whoever hears of it first."""
-    return await _step(tx, "outgoing_packets", packet, before, after, now_us)
+async def set_forwarding(
+    tx: Transaction, packet: str, before: Forwarding, after: Forwarding, now_us: int, system: str = ""
+) -> int:
+    """0 when somebody else made a step since `before` was read. A packet is accepted once, whoever hears of it first.
+
+    `system` is kept with the step that begins to send.
+    """
+    return await _step(tx, "outgoing_packets", packet, before, after, now_us, system)
 
 
-async def set_message(tx: Transaction, message: str, before: Forwarding, after: Forwarding, now_us: int) -> int:
+async def set_message(
+    tx: Transaction, message: str, before: Forwarding, after: Forwarding, now_us: int, system: str = ""
+) -> int:
     """The same for a message."""
-    return await _step(tx, "outgoing_messages", message, before, after, now_us)
+    return await _step(tx, "outgoing_messages", message, before, after, now_us, system)
 
 
-async def _step(tx: Transaction, table: str, id_: str, before: Forwarding, after: Forwarding, now_us: int) -> int:
+async def _step(
+    tx: Transaction, table: str, id_: str, before: Forwarding, after: Forwarding, now_us: int, system: str
+) -> int:
     return await tx.execute(
         f"UPDATE {table} SET stage = $4, attempts = $5, not_before_us = $6, doc_id = $7, code = $8, description = $9, "
         "sent_us = CASE WHEN $4 = 'sending' THEN $10 ELSE sent_us END, "
-        "accepted_us = CASE WHEN $4 = 'accepted' THEN $10 ELSE accepted_us END "
+        "accepted_us = CASE WHEN $4 = 'accepted' THEN $10 ELSE accepted_us END, "
+        "system = CASE WHEN $4 = 'sending' THEN $11 ELSE system END "
         "WHERE id = $1 AND stage = $2 AND attempts = $3",
         id_,
         before.stage.value,
@@ -184,12 +197,13 @@ async def _step(tx: Transaction, table: str, id_: str, before: Forwarding, after
         after.code,
         after.description,
         now_us,
+        system,
     )
 
 
 _MESSAGE = (
     "id, organisation, subject, kind, what, reference, receivers, packet, stage, attempts, not_before_us, doc_id, code, description, "
-    "created_us, sent_us, accepted_us"
+    "created_us, sent_us, accepted_us, system"
 )
 
 
@@ -249,13 +263,17 @@ async def known_ids(db: Reads, reference: str, id_: str) -> list[str]:
     return [str(row["doc_id"]) for row in rows]
 
 
-async def unsettled_alike(tx: Reads, reference: str, id_: str) -> bool:
-    """Whether another packet or message with this reference may be at the axis without us knowing its id."""
+async def unsettled_alike(tx: Reads, reference: str, id_: str, system: str) -> bool:
+    """Whether another packet or message of this system with this reference may be at the axis without us knowing its id.
+
+    Each system has a sent list of its own; agencies that share one may issue the same number.
+    """
     row = await tx.fetch_one(
-        "SELECT 1 AS one FROM outgoing_packets WHERE reference = $1 AND id <> $2 AND stage IN ('sending', 'unknown') "
-        "UNION SELECT 1 AS one FROM outgoing_messages WHERE reference = $1 AND id <> $2 AND stage IN ('sending', 'unknown')",
+        "SELECT 1 AS one FROM outgoing_packets WHERE reference = $1 AND id <> $2 AND system = $3 AND stage IN ('sending', 'unknown') "
+        "UNION SELECT 1 AS one FROM outgoing_messages WHERE reference = $1 AND id <> $2 AND system = $3 AND stage IN ('sending', 'unknown')",
         reference,
         id_,
+        system,
     )
     return row is not None
 
@@ -331,13 +349,14 @@ async def insert_incoming(
     sender: str,
     receiver: str,
     organisation_code: str,
+    system: str,
     blob: str,
     now_us: int,
 ) -> int:
     """0 when it is stored already. The organisation is ours with that code, if there is one."""
     return await tx.execute(
-        "INSERT INTO incoming_packets (axis_id, organisation, kind, sender, receiver, blob, state, error, received_us) "
-        "VALUES ($1, (SELECT id FROM organisations WHERE lower(code) = lower($7)), $2, $3, $4, $5, 'stored', '', $6) ON CONFLICT (axis_id) DO NOTHING",
+        "INSERT INTO incoming_packets (axis_id, organisation, kind, sender, receiver, blob, state, error, received_us, system) "
+        "VALUES ($1, (SELECT id FROM organisations WHERE lower(code) = lower($7)), $2, $3, $4, $5, 'stored', '', $6, $8) ON CONFLICT (axis_id) DO NOTHING",
         axis_id,
         kind,
         sender,
@@ -345,7 +364,13 @@ async def insert_incoming(
         blob,
         now_us,
         organisation_code,
+        system,
     )
+
+
+async def organisation_code(db: Reads, organisation: str) -> str:
+    row = await db.fetch_one("SELECT code FROM organisations WHERE id = $1", organisation)
+    return "" if row is None else str(row["code"])
 
 
 async def organisation_by_code(tx: Reads, code: str) -> str | None:
@@ -366,10 +391,12 @@ async def settle_incoming(
     )
 
 
-async def without_arrival(db: Reads) -> list[tuple[str, str, str]]:
+async def without_arrival(db: Reads, system: str) -> list[tuple[str, str, str]]:
     """Document packets of others that were stored and handed to nobody, by id, receiver and blob, the oldest first."""
     rows = await db.fetch_all(
-        "SELECT axis_id, receiver, blob FROM incoming_packets WHERE kind = 'edoc' AND state = 'stored' AND document IS NULL ORDER BY received_us, axis_id"
+        "SELECT axis_id, receiver, blob FROM incoming_packets WHERE kind = 'edoc' AND state = 'stored' AND document IS NULL AND system = $1 "
+        "ORDER BY received_us, axis_id",
+        system,
     )
     return [(str(row["axis_id"]), str(row["receiver"]), str(row["blob"])) for row in rows]
 
@@ -380,9 +407,12 @@ async def mark_confirmed(tx: Transaction, axis_id: str, now_us: int) -> int:
     )
 
 
-async def unconfirmed(db: Reads, kind: str, limit: int) -> list[str]:
+async def unconfirmed(db: Reads, kind: str, system: str, limit: int) -> list[str]:
     rows = await db.fetch_all(
-        "SELECT axis_id FROM incoming_packets WHERE kind = $1 AND confirmed_us IS NULL LIMIT $2", kind, limit
+        "SELECT axis_id FROM incoming_packets WHERE kind = $1 AND system = $2 AND confirmed_us IS NULL LIMIT $3",
+        kind,
+        system,
+        limit,
     )
     return [str(row["axis_id"]) for row in rows]
 

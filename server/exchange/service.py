@@ -23,8 +23,7 @@ from server.documents.model import DocumentRow, Receiver, State
 from server.documents.service import SYSTEM, DocumentService, Recall, documents_load, move, publish
 from server.errors import Refused
 from server.exchange import forward, queries
-from server.exchange.axis import Axis, SentKey
-from server.exchange.breaker import Breaker
+from server.exchange.axis import SentKey
 from server.exchange.business import Meaning, New, Replace
 from server.exchange.compose import Sender, header_of, write_packet
 from server.exchange.delivery import Event, on_event
@@ -45,6 +44,7 @@ from server.exchange.model import (
 )
 from server.exchange.queries import MessageRow, PacketRow, ReceiverRow
 from server.exchange.succession import GONE, addressed, moved, wait_s
+from server.exchange.systems import System, Systems
 from server.identity.model import Actor
 from server.ids import new_id
 from server.jobs import Bury, Context, Lane, Retry, enqueue
@@ -79,14 +79,14 @@ class Deliveries(msgspec.Struct, frozen=True):
 
 
 class ExchangeService:
-    """`axis` None: no exchange is configured; sealed documents wait, and their alarm tells."""
+    """Documents of an organisation that no system serves wait once they are sealed, and their alarm tells."""
 
     def __init__(
         self,
         *,
         db: Database,
         blobs: Blobs,
-        axis: Axis | None,
+        systems: Systems,
         arrivals: Arrivals,
         approvals: ApprovalService,
         documents: DocumentService,
@@ -97,28 +97,29 @@ class ExchangeService:
     ) -> None:
         self._db = db
         self._blobs = blobs
-        self._axis = axis
+        self._systems = systems
         self._approvals = approvals
         self._documents = documents
         self._agencies = agencies
         self._clock = clock
         self._settings = settings
         self._jitter = jitter
-        self._breaker = Breaker(db, clock, settings.url)
         self.follow_ups = FollowUps(db, blobs, documents, settings.organ_codes, settings.recall)
-        self._messages = Messages(db, blobs, axis, agencies, self._breaker, clock.now_us, jitter, settings)
-        self._incoming = Incoming(
-            db,
-            blobs,
-            axis,
-            arrivals,
-            agencies,
-            self._breaker,
-            clock,
-            organ_codes=settings.organ_codes,
-            poll_s=settings.poll_s,
-            sender_check=settings.sender_check,
-        )
+        self._messages = Messages(db, blobs, systems, agencies, clock.now_us, jitter, settings)
+        self._incoming = [
+            Incoming(
+                db,
+                blobs,
+                system,
+                arrivals,
+                agencies,
+                clock,
+                organ_codes=settings.organ_codes,
+                poll_s=settings.poll_s,
+                sender_check=settings.sender_check,
+            )
+            for system in systems
+        ]
         self.poll_s = settings.poll_s
 
     async def deliveries(self, actor: Actor, document: str) -> Deliveries:
@@ -167,8 +168,14 @@ class ExchangeService:
         return await self._db.transact(body)
 
     async def poll(self, kind: PacketKind) -> int:
-        """Take in what waits for us at the axis; how many packets were new."""
-        return await self._incoming.poll(kind)
+        """Take in what waits for us at the axis, for each system beside the others; how many packets were new."""
+        if len(self._incoming) == 1:
+            return await self._incoming[0].poll(kind)
+        taken = await asyncio.gather(*(one.poll(kind) for one in self._incoming), return_exceptions=True)
+        for failed in taken:
+            if isinstance(failed, BaseException):
+                raise failed
+        return sum(one for one in taken if isinstance(one, int))
 
     async def send_message(self, message: str, context: Context, *, revived: bool = False) -> None:
         """Send what stands in the outbox under this id. Raises: Retry, Bury."""
@@ -199,8 +206,6 @@ class ExchangeService:
         if row.state is not State.SEALED and (packet is None or packet.stage is Stage.READY):
             return  # recalled before it left
         if packet is None:
-            if self._axis is None:
-                raise Retry(reason="exchange-not-configured")
             packet = await self._build(row)
         if packet.stage is Stage.REFUSED and revived:
             packet = await self._requeue(packet)
@@ -209,7 +214,8 @@ class ExchangeService:
         await self._send(packet, row, context)
 
     async def _build(self, row: DocumentRow) -> PacketRow:
-        """The packet, its file and its receivers, durable; nothing was sent yet."""
+        """The packet, its file and its receivers, durable; nothing was sent yet. Raises: Retry where no system serves the organisation."""
+        await self._systems.serving(self._db, row.organisation)
         await self._require_valid(row)
         sender = await self.follow_ups.sender(row)
         header = header_of(row, sender)
@@ -352,10 +358,9 @@ class ExchangeService:
     async def _send(self, packet: PacketRow, row: DocumentRow, context: Context) -> None:
         """Steps of the policy until it says stop, or wait."""
         state = packet.forwarding
-        if self._axis is None:
-            raise Retry(reason="exchange-not-configured")
+        system = await self._systems.of(self._db, packet)
         if forward.action(state, self._clock.now_us()) in {Action.SEND, Action.ASK}:
-            await self._breaker.admit(self._jitter())
+            await system.breaker.admit(self._jitter())
         codes = tuple(to.organ_id for to in await queries.receivers(self._db, packet.id))
         key = SentKey(notation=packet.reference, receivers=codes, title=row.subject)
 
@@ -363,25 +368,23 @@ class ExchangeService:
             nonlocal state
             if after.stage is not Stage.SENDING:
                 point("forward-sent")
-                await self._breaker.heard(state, after)
+                await system.breaker.heard(state, after)
             if after.stage is Stage.REFUSED and after.code in GONE:
                 waits_s = await wait_s(self._db, self._agencies, codes, state.code)
                 if waits_s is not None:
                     due_us = self._clock.now_us() + round(waits_s * 1e6)
                     after = msgspec.structs.replace(after, stage=Stage.READY, not_before_us=due_us)
-                    await self._db.transact(lambda tx: self._store(tx, packet, state, after, context))
+                    await self._db.transact(lambda tx: self._store(tx, system, packet, state, after, context))
                     raise Retry(waits_s, "receiver-gone")
-            await self._db.transact(lambda tx: self._store(tx, packet, state, after, context))
+            await self._db.transact(lambda tx: self._store(tx, system, packet, state, after, context))
             state = after
 
         async with self._blobs.local(packet.blob) as path:
             while (due := forward.action(state, self._clock.now_us())) in {Action.SEND, Action.ASK}:
                 known = await queries.known_ids(self._db, packet.reference, packet.id)
-                parcel = Parcel(
-                    kind=PacketKind.DOCUMENT, file=path, sender=self._settings.system_id, key=key, known=known
-                )
+                parcel = Parcel(kind=PacketKind.DOCUMENT, file=path, sender=system.system_id, key=key, known=known)
                 await forward.forward_once(
-                    self._axis,
+                    system.axis,
                     parcel,
                     state,
                     now_us=self._clock.now_us,
@@ -397,15 +400,21 @@ class ExchangeService:
             point("forward-accepted")
 
     async def _store(
-        self, tx: Transaction, packet: PacketRow, before: Forwarding, after: Forwarding, context: Context
+        self,
+        tx: Transaction,
+        system: System,
+        packet: PacketRow,
+        before: Forwarding,
+        after: Forwarding,
+        context: Context,
     ) -> None:
         """Keep one step of the policy with everything that it means; the last one also ends the job."""
         now_us = self._clock.now_us()
         row = await documents_load(tx, packet.document)
         assert row is not None
         if after.stage is Stage.SENDING:
-            await self._may_leave(tx, packet, row)
-        if not await queries.set_forwarding(tx, packet.id, before, after, now_us):
+            await self._may_leave(tx, system, packet, row)
+        if not await queries.set_forwarding(tx, packet.id, before, after, now_us, system.key):
             raise Retry(_ALIKE_S, "packet-changed")
         await self._tell_receivers(tx, packet, _EVENT_OF[after.stage], now_us)
         if after.stage is Stage.REFUSED:
@@ -414,14 +423,14 @@ class ExchangeService:
             await self._accepted(tx, packet, row, after.doc_id, now_us)
             await context.finish(tx)
 
-    async def _may_leave(self, tx: Transaction, packet: PacketRow, row: DocumentRow) -> None:
+    async def _may_leave(self, tx: Transaction, system: System, packet: PacketRow, row: DocumentRow) -> None:
         """Raises: Retry for a document that was recalled meanwhile, and while another packet cannot be told from this one.
 
         Of two packets with one reference whose outcomes are both open, the sent list could prove either: they go one by one.
         """
         if row.state is not State.SEALED:
             raise Retry(0.0, "document-changed")
-        if await queries.unsettled_alike(tx, packet.reference, packet.id):
+        if await queries.unsettled_alike(tx, packet.reference, packet.id, system.key):
             raise Retry(_ALIKE_S, "reference-in-flight")
 
     async def drop_packets(self) -> int:

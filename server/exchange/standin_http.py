@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import email.utils
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from ipaddress import ip_address
@@ -155,7 +156,9 @@ async def _write(
     connection: h11.Connection, writer: asyncio.StreamWriter, answer: Answer, method: str, *, keep: bool
 ) -> None:
     size = answer.size if answer.file else len(answer.body)
-    headers = [("Content-Type", answer.content_type), ("Content-Length", str(size)), *answer.headers]
+    headers = [
+        ("Date", email.utils.formatdate(usegmt=True)), ("Content-Type", answer.content_type), ("Content-Length", str(size)), *answer.headers,
+    ]  # fmt: skip
     if not keep:
         headers.append(("Connection", "close"))
     writer.write(connection.send(h11.Response(status_code=answer.status, headers=headers)) or b"")

@@ -1,6 +1,7 @@
 """The agency list as the product uses it: synchronised from the axis to a table, searched there (reference §6.6)."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,7 +10,7 @@ import structlog
 
 from server.clock import Clock
 from server.db import Database, Isolation, Transaction
-from server.exchange.axis import Axis, AxisRefused, AxisUnavailable
+from server.exchange.axis import Agency, Axis, AxisRefused, AxisUnavailable
 from server.exchange.directory import changes, queries
 from server.exchange.directory.changes import Ended, Entry, ListShrunk
 from server.exchange.directory.queries import AgencyRow
@@ -30,11 +31,15 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class AgencyDirectory:
-    """`axis` None: no exchange is configured and the list stays as it is. `name` tells lists of several axes apart."""
+    """`axis` None: no exchange is configured and the list stays as it is. `others` are further systems of the same axis, asked where it cannot
+    be had from the first; the list of another axis is not taken, since codes that it lacks would seem to have ended. `name` is the axis'.
+    """
 
-    def __init__(self, db: Database, axis: Axis | None, clock: Clock, *, name: str) -> None:
+    def __init__(
+        self, db: Database, axis: Axis | None, clock: Clock, *, name: str, others: Sequence[Axis] = ()
+    ) -> None:
         self._db = db
-        self._axis = axis
+        self._axes = () if axis is None else (axis, *others)
         self._clock = clock
         self._name = name
         self._stale_us: int | None = None
@@ -60,10 +65,10 @@ class AgencyDirectory:
 
     async def synchronise(self) -> int | None:
         """Take over the axis' list; how many rows changed, or None when there was no list to believe. The kept one then stays."""
-        if self._axis is None:
+        if not self._axes:
             return None
         try:
-            listed = await self._axis.agencies()
+            listed = await self._listed()
             known = await queries.known(self._db)
             found = await asyncio.to_thread(changes.changes, listed, known)
         except (AxisUnavailable, AxisRefused, ListShrunk) as error:
@@ -79,6 +84,13 @@ class AgencyDirectory:
         )
         log.info("agencies-synchronised", listed=found.listed, changed=len(found.put), ended=len(found.ended))
         return len(found.put) + len(found.ended)
+
+    async def _listed(self) -> list[Agency]:
+        *former, last = self._axes
+        for axis in former:
+            with contextlib.suppress(AxisUnavailable, AxisRefused):
+                return await axis.agencies()
+        return await last.agencies()
 
     async def _put(self, entries: Sequence[Entry]) -> None:
         async def body(tx: Transaction) -> None:

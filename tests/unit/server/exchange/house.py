@@ -16,6 +16,7 @@ from server.errors import Refused
 from server.exchange.axis import AxisLimits, VxpAxis
 from server.exchange.directory.service import AgencyDirectory
 from server.exchange.service import ExchangeService
+from server.exchange.systems import Line, Systems
 from server.exchange.tasks import ExchangeTasks
 from server.identity.model import Actor
 from server.jobs import queries as job_queries
@@ -47,14 +48,16 @@ class House:
         self.documents = DocumentService(db, self.blobs, None, clock)
         self.settings = ExchangeSettings(system_id="X01", organ_codes={"H-01": "X01"}, settle_s=settle_s, poll_s=1)
         self.jitter = jitter
+        self.further = []  # lines of organisations with systems of their own
         self.restart()
 
     def restart(self):
         """A new process: nothing but the stores is left."""
         self.arrivals = ArrivalService(self.db, self.blobs, None, self.clock, max_pages=100)
+        own = [] if self.axis is None else [Line(axis=self.axis, system_id="X01")]
         self.agencies = AgencyDirectory(self.db, self.axis, self.clock, name="axis")
         self.exchange = ExchangeService(
-            db=self.db, blobs=self.blobs, axis=self.axis, arrivals=self.arrivals, approvals=self.approvals, documents=self.documents, agencies=self.agencies,
+            db=self.db, blobs=self.blobs, systems=Systems(self.db, self.clock, [*own, *self.further]), arrivals=self.arrivals, approvals=self.approvals, documents=self.documents, agencies=self.agencies,
             clock=self.clock, settings=self.settings, jitter=self.jitter,
         )  # fmt: skip
         self.tasks = ExchangeTasks(self.exchange)

@@ -191,14 +191,15 @@ async def test_a_recall_at_the_last_moment_keeps_the_document_from_further_recei
     document = await forwarded(house, receivers=("X02",))
     await house.exchange.change_receivers(SERVICE, document, [Receiver(organ_id="X03", name="Ba")], [], once(house))
     assert await house.run(Lane.URGENT) == "done"  # the update
-    admit = house.exchange._messages._breaker.admit
+    (system,) = house.exchange._systems
+    admit = system.breaker.admit
 
     async def recalled(jitter):
         monkeypatch.undo()
         await house.documents.recall(SERVICE, document, "Sai", once(house))
         await admit(jitter)
 
-    monkeypatch.setattr(house.exchange._messages._breaker, "admit", recalled)
+    monkeypatch.setattr(system.breaker, "admit", recalled)
     ended, _, why = await house.run(Lane.URGENT)
     assert (ended, why) == ("retry", "document-changed")
     await work(house)
