@@ -2,7 +2,7 @@
 
 Every check is a function of the settings and the clock that gives findings, so each can be broken alone in a test. Checks
 change nothing: no file is made, no schema migrated, nothing sent but a time-stamp request over a fixed text, an FCM token
-request and a question to the axis for its list of agencies. A check that fails unexpectedly or takes too long is itself a finding.
+request, a question to the axis for its list of agencies, and a sign-in at the mail server. A check that fails unexpectedly or takes too long is itself a finding.
 
 The module is long because it is a list: its checks share nothing but the shape of a finding, and stand where `CHECKS` names them.
 """
@@ -498,6 +498,91 @@ async def check_fcm(settings: Settings, _clock: Clock) -> list[Finding]:
     return [Finding("fcm", Level.FAIL, "fcm-down", {"cause": fault.cause.value})]
 
 
+async def check_webpush(settings: Settings, _clock: Clock) -> list[Finding]:
+    """Whether the VAPID key can be used, and a push service can write to somebody (RFC 8292)."""
+    from push.vapid import VapidKey, VapidKeyError
+
+    push, server = settings.push, settings.server
+    if not push.vapid_key_file:
+        return [Finding("webpush", Level.WARN, "webpush-off")]
+    if server.mode is not Mode.PRODUCTION and not Path(push.vapid_key_file).exists():
+        return [Finding("webpush", Level.OK, "webpush-new")]
+    try:
+        VapidKey.load(Path(push.vapid_key_file))
+    except VapidKeyError as error:
+        return [Finding("webpush", Level.FAIL, "webpush-key", {"path": push.vapid_key_file, "cause": str(error)})]
+    if not push.vapid_contact and not server.public_url.startswith("https:"):
+        return [Finding("webpush", Level.WARN, "webpush-contact")]
+    return [Finding("webpush", Level.OK, "webpush-right")]
+
+
+async def check_sms(settings: Settings, _clock: Clock) -> list[Finding]:
+    """Whether the gateway can be reached. Whether one is missed, `second` knows."""
+    from push.transports import open_sms
+
+    push = settings.push
+    if not push.sms_url:
+        return [Finding("sms", Level.OK, "sms-off")]
+    token = _secret_of(push.sms_token_file)
+    if token is None:
+        return [Finding("sms", Level.FAIL, "sms-token", {"path": push.sms_token_file})]
+    lanes = await open_sms(push.sms_url, token)
+    try:
+        fault = await next(iter(lanes.values())).check()
+    finally:
+        await asyncio.gather(*(lane.close() for lane in lanes.values()))
+    return [Finding("sms", Level.OK, "sms-right") if fault is None else Finding("sms", Level.FAIL, "sms-down")]
+
+
+async def check_email(settings: Settings, _clock: Clock) -> list[Finding]:
+    """Whether the mail server lets us in. Whether one is missed, `second` knows."""
+    from push.outcome import Misconfigured
+    from push.transports import MailServer, open_mailer
+
+    push = settings.push
+    if not push.smtp_url:
+        return [Finding("email", Level.OK, "email-off")]
+    password = _secret_of(push.smtp_password_file)
+    if password is None:
+        return [Finding("email", Level.FAIL, "email-password", {"path": push.smtp_password_file})]
+    mailer = open_mailer(MailServer(url=push.smtp_url, sender=push.email_from, user=push.smtp_user, password=password))
+    try:
+        fault = await mailer.check()
+    finally:
+        await mailer.close()
+    if isinstance(fault, Misconfigured):
+        return [Finding("email", Level.FAIL, "email-refused")]
+    return [Finding("email", Level.OK, "email-right") if fault is None else Finding("email", Level.FAIL, "email-down")]
+
+
+def _secret_of(path: str) -> str | None:
+    """The secret in a file, empty without one; None where it cannot be read."""
+    try:
+        return Path(path).read_text("utf-8").strip() if path else ""
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+async def _second(settings: Settings, _clock: Clock, db: Database) -> list[Finding]:
+    """Chains that tell by SMS or e-mail in an installation that has neither: the step is passed over (NOT-4)."""
+    from server.notices.queries import rules as rules_of
+    from server.notices.rules import Channel, read
+
+    wanting = []
+    for row in (
+        []
+        if settings.push.sms_url or settings.push.smtp_url
+        else await db.fetch_all("SELECT id, code FROM organisations ORDER BY code")
+    ):
+        policies = read(await rules_of(db, row["id"])).policies
+        if any(step.channel is not Channel.PUSH for policy in policies for step in policy.steps):
+            wanting.append(str(row["code"]))
+    some = ", ".join(wanting[:5]) + ("…" if len(wanting) > 5 else "")
+    if wanting:
+        return [Finding("second", Level.WARN, "second-off", {"codes": some})]
+    return [Finding("second", Level.OK, "second-right")]
+
+
 # --- all of them -----------------------------------------------------------------------------------------------------
 
 
@@ -510,6 +595,10 @@ CHECKS: Final[dict[str, Check]] = {
     "sandbox": check_sandbox,
     "axis": check_axis,
     "fcm": check_fcm,
+    "webpush": check_webpush,
+    "sms": check_sms,
+    "email": check_email,
+    "second": _asks_database("second", _second),
     "font": check_font,
     "certificates": _asks_database("certificates", _certificates),
     "outbox": _asks_database("outbox", _outbox),

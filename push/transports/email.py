@@ -87,7 +87,12 @@ class EmailTransport:
             return Rejected("not-a-mailbox")
         return await self._carry(_invitation(self._server.sender, address.value, mail))
 
-    async def _carry(self, message: EmailMessage) -> Outcome:
+    async def check(self) -> Outcome | None:
+        """Why the server takes no mail of ours; None when it would. Signs in and sends nothing."""
+        outcome = await self._carry(None)
+        return None if isinstance(outcome, Delivered) else outcome
+
+    async def _carry(self, message: EmailMessage | None) -> Outcome:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, self._send, message)
         except (OSError, smtplib.SMTPServerDisconnected):
@@ -97,7 +102,7 @@ class EmailTransport:
         """Begin no more; what is under way ends within its time-outs."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _send(self, message: EmailMessage) -> Outcome:
+    def _send(self, message: EmailMessage | None) -> Outcome:
         parts = urlsplit(self._server.url)
         host, secure = parts.hostname or "", parts.scheme == "smtps"
         context = ssl.create_default_context()
@@ -115,7 +120,8 @@ class EmailTransport:
                     smtp.starttls(context=context)
                 if self._server.user:
                     smtp.login(self._server.user, self._server.password)
-                smtp.send_message(message)
+                if message is not None:
+                    smtp.send_message(message)
             finally:
                 # Whatever is said to the farewell, the message was taken, or was not, before.
                 with contextlib.suppress(smtplib.SMTPException, OSError):

@@ -122,6 +122,11 @@ class HttpClient:
                 raise
         raise NoAnswerError("refused again and again")
 
+    async def reach(self) -> None:
+        """Have a connection, and send nothing. Raises `NoAnswerError`."""
+        if self._free() is None:
+            await self._wait_for_place()
+
     async def close(self) -> None:
         """Close all connections; requests under way end with `NoAnswerError`. A second call does nothing."""
         self._closed = True

@@ -44,6 +44,14 @@ class SmsTransport:
             return RetryAfter(RetryCause.UNREACHABLE)
         return _judge(answer.status_code, answer.headers.get("retry-after"))
 
+    async def check(self) -> Outcome | None:
+        """Why the gateway cannot be reached; None when it can. Nothing is sent: only a message would try the token."""
+        try:
+            await self._client.reach()
+        except NoAnswerError:
+            return RetryAfter(RetryCause.UNREACHABLE)
+        return None
+
     async def close(self) -> None:
         await self._client.close()
 

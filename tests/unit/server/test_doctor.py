@@ -3,6 +3,7 @@
 Longer than most: one finding a test, over one healthy installation.
 """
 
+import asyncio
 import json
 import shutil
 import sqlite3
@@ -17,6 +18,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from push.vapid import VapidKey
 from server import doctor
 from server.cli.run import start_signer, stop_signer
 from server.clock import SystemClock
@@ -30,6 +32,7 @@ from server.settings import load
 from signing.core import daemon
 from tests.fakes import pdf_signing as fakes
 from tests.fakes.clock import FrozenClock
+from tests.fakes.smtp import SmtpServer
 
 DAY_US = 86_400_000_000
 replace = msgspec.structs.replace
@@ -355,6 +358,68 @@ async def test_what_is_not_configured_is_said(own):
     assert await codes("axis", own) == {(WARN, "axis-off")}
     assert await codes("fcm", own) == {(WARN, "fcm-off")}
     assert await codes("tsa", own) == {(WARN, "tsa-off"), (WARN, "clock-alone")}
+    assert await codes("webpush", own) == {(OK, "webpush-new")}
+    assert await codes("sms", own) == {(OK, "sms-off")}
+    assert await codes("email", own) == {(OK, "email-off")}
+    assert await codes("second", own) == {(OK, "second-right")}
+
+
+@pytest.mark.asyncio
+async def test_the_key_of_web_push_and_whom_its_services_write_to(own, tmp_path):
+    key = tmp_path / "vapid.pem"
+    settings = replace(own, push=replace(own.push, vapid_key_file=str(key)))
+    VapidKey.load_or_create(key)
+    assert await codes("webpush", settings) == {(WARN, "webpush-contact")}
+    known = replace(settings, push=replace(settings.push, vapid_contact="mailto:a@example.vn"))
+    assert await codes("webpush", known) == {(OK, "webpush-right")}
+    key.write_text("no key", "utf-8")
+    assert await codes("webpush", known) == {(FAIL, "webpush-key")}
+    assert await codes("webpush", replace(own, push=replace(own.push, vapid_key_file=""))) == {(WARN, "webpush-off")}
+
+
+@pytest.mark.asyncio
+async def test_a_chain_without_its_second_channel_is_said_and_each_gateway_is_tried_without_a_message(own, tmp_path):
+    rows(own, ("INSERT INTO organisations VALUES ('o', 'H01.77', 'Cơ quan mẫu', NULL, 0)",))
+    (finding,) = await found("second", own)
+    assert (finding.level, finding.code, finding.values) == (WARN, "second-off", {"codes": "H01.77"})
+    rows(
+        own,
+        (
+            "INSERT INTO notice_rules (organisation, rules, updated_by, updated_us) VALUES ('o', '{\"policies\": []}', 'x', 1)",
+        ),
+    )
+    assert await codes("second", own) == {(OK, "second-right")}
+    secret = tmp_path / "secret"
+    secret.write_text("right\n", "utf-8")
+
+    def push(**values):
+        return replace(own, push=replace(own.push, email_from="hoatoc@example.vn", **values))
+
+    async with SmtpServer(user="hoatoc", password="right") as mail:
+        signing_in = push(smtp_url=f"smtp://127.0.0.1:{mail.port}", smtp_user="hoatoc", smtp_password_file=str(secret))
+        assert await codes("email", signing_in) == {(OK, "email-right")}
+        assert await codes("second", signing_in) == {(OK, "second-right")}
+        assert (mail.mails, b"MAIL FROM" in mail.received) == ([], False)
+        secret.write_text("wrong", "utf-8")
+        assert await codes("email", signing_in) == {(FAIL, "email-refused")}
+    assert await codes("email", signing_in) == {(FAIL, "email-down")}
+    gone = replace(signing_in, push=replace(signing_in.push, smtp_password_file=str(tmp_path / "none")))
+    assert await codes("email", gone) == {(FAIL, "email-password")}
+    heard = []
+
+    async def gateway(reader, writer):
+        heard.append(await reader.read())
+        writer.close()
+
+    async with await asyncio.start_server(gateway, "127.0.0.1", 0) as server:
+        texting = push(
+            sms_url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/send", sms_token_file=str(secret)
+        )
+        assert await codes("sms", texting) == {(OK, "sms-right")}
+    assert await codes("sms", texting) == {(FAIL, "sms-down")}
+    assert b"".join(heard) == b""
+    unread = replace(texting, push=replace(texting.push, sms_token_file=str(tmp_path / "none")))
+    assert await codes("sms", unread) == {(FAIL, "sms-token")}
 
 
 @pytest.mark.asyncio
