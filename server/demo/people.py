@@ -16,7 +16,6 @@ __all__ = ["CLERK", "OFFICER", "PINS", "Handed", "Person", "hand_out", "pairing_
 CLERK = "Trần Thị Văn Thư"
 OFFICER = "Lê Văn Đăng Ký"
 PINS = {"leader": "739154", "clerk": "482917"}
-_SCOPES = ("documents:write", "documents:read", "changes:read", "webhooks:manage")
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -66,7 +65,7 @@ async def hand_out(db: Any, token_keys: Path, origins: tuple[str, ...], signer_k
 
     `signer_key`: thumbprint of the signer's identity key, which goes into the pairing links.
     """
-    from server.identity.model import Role
+    from server.identity.model import Role, Scope
     from server.identity.service import operator
 
     identity = _identity(db, token_keys, origins, signer_key)
@@ -81,7 +80,8 @@ async def hand_out(db: Any, token_keys: Path, origins: tuple[str, ...], signer_k
         person = await identity.create_person(actor, name=name, position=position, roles=list(roles))
         code = await identity.pairing_code(actor, person.id, office=part == "clerk")
         people[part] = Person(person.id, name, position, code.link.reveal())
-    client = await identity.create_client(actor, name="QLVB mẫu", scopes=_SCOPES)
+    # One client plays every system of the walkthrough.
+    client = await identity.create_client(actor, name="QLVB mẫu", scopes=[scope.value for scope in Scope])
     return Handed(people, client.id, client.secret.reveal())
 
 

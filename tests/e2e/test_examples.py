@@ -18,9 +18,9 @@ ROOT = Path(__file__).parents[2]
 TITLE = "## Sign your first document through the API in ten minutes"
 
 
-def blocks() -> list[str]:
-    """The shell blocks of the walkthrough, in order."""
-    section = (ROOT / "README.md").read_text("utf-8").partition(TITLE)[2].partition("\n## ")[0]
+def blocks(title: str = TITLE) -> list[str]:
+    """The shell blocks of a section, by default the walkthrough, in order."""
+    section = (ROOT / "README.md").read_text("utf-8").partition(title)[2].partition("\n## ")[0]
     return re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
 
 
@@ -111,6 +111,19 @@ def test_demo_json_gets_a_new_code_for_a_spent_one(place: Path, walked: subproce
             break
     assert done.returncode == 0, done.stdout + done.stderr
     assert "paired" in done.stdout
+
+
+def test_other_systems_announce_call_and_post_steps_as_the_page_says(place: Path):
+    others = blocks("\n## Other systems\n")
+    assert len(others) == 4
+    done = shell(place, "\n".join([blocks()[0], *others]))
+    assert done.returncode == 0, done.stdout + done.stderr
+    announced, meeting, step, letters, queued = map(json.loads, done.stdout.strip().splitlines())
+    assert announced["source_reference"] == "PCTT-7"
+    assert [one["chain"] for one in announced["people"]] == ["running", "running"]
+    assert (meeting["title"], len(meeting["attendees"])) == ("Giao ban công tác", 2)
+    assert step["sequence"] > json.loads((place / "out" / "dossier.json").read_text("utf-8"))["sequence"]
+    assert (letters["items"], queued) == ([], {"queued": 0})
 
 
 def test_a_demonstration_that_is_not_there_is_one_line(tmp_path: Path):
