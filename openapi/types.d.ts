@@ -17,6 +17,8 @@ export type AgenciesView = { items: AgencyView[]; synchronised_at: string | null
 /** One agency of the national list. `level` is its depth in the list's tree, 1 at the top. `old_code` is the list's own; empty where it gives none. `closed`: its code takes no packets any more, since `closed_at` where that was seen, and `successor` has its work where the list says so. `test`: a unit for trials, found by its whole code only. */
 export type AgencyView = { closed: boolean; closed_at: string | null; code: string; level: number; name: string; old_code: string; parent: ParentView | null; successor: string | null; test: boolean };
 
+export type AnnexView = { id: string; page_count: number; state: string; subject: string };
+
 /** What became of it at one person: told, on a device, seen, acknowledged. `chain`: none, running, stopped or exhausted. */
 export type AnnouncedTo = { acknowledged_at: string | null; chain: string; notice: string; person: string; received_at: string | null; seen_at: string | null; state: string; told_at: string };
 
@@ -139,8 +141,8 @@ export type DeadLetterView = { attempts: number; created_at: string; event: stri
 
 export type Decided = { state: string };
 
-/** `packet` is null before the document leaves. */
-export type DeliveriesView = { document: string; messages: MessageView[]; packet: PacketView | null; purged: PurgeView[]; receivers: ReceiverView[] };
+/** `packet` is null before the document leaves. `failure`: the packet could not be made, or the axis refused it; an operator has it sent again. */
+export type DeliveriesView = { document: string; failure: FailureView | null; messages: MessageView[]; packet: PacketView | null; purged: PurgeView[]; receivers: ReceiverView[] };
 
 /** `short_code` is what the registration officer compares; `approval_jwk` goes into the voucher. */
 export type DeviceAnswer = { admitted: boolean; approval_jwk: { [name: string]: string }; approval_key: string; created_at: string; id: string; label: string; office: boolean; person: string; platform: string; revoked_at: string | null; seen_at: string; short_code: string; state: string };
@@ -180,12 +182,13 @@ export type DirectiveView = { arrival: string | null; author: string; author_pos
 
 export type DirectiveWithdrawal = { reason: string; sequence: number };
 
-export type DocumentLine = { created_at: string; id: string; notation: string; number: string; page_count: number; revision: string; state: string; subject: string; urgency: number };
+/** `annex_of`: the main document of an annex, whose number it has; `copy`: the form of a copy. */
+export type DocumentLine = { annex_of?: string | null; copy?: CopyForm | null; created_at: string; id: string; notation: string; number: string; page_count: number; revision: string; state: string; subject: string; urgency: number };
 
 export type DocumentPage = { items: DocumentLine[]; next: string | null };
 
-/** A document as its readers see it; `revision` is the head's SHA-256. `open_every_page`: who signs or initials must have had every page on his screen (`reportOpenings`), because the document or its organisation asks for it. */
-export type DocumentView = { created_at: string; due_date: string | null; exchange_id: string; id: string; notation: string; number: string; open_every_page: boolean; overdue_at: string | null; page_count: number; promulgation_date: string; promulgation_place: string; revision: string; revisions: { [name: string]: any }[]; route: StepView[]; source_reference: string | null; state: string; state_since: string; step: number | null; subject: string; type_name: string; urgency: number; version: number };
+/** A document as its readers see it; `revision` is the head's SHA-256. `open_every_page`: who signs or initials must have had every page on his screen (`reportOpenings`), because the document or its organisation asks for it. `annexes`: in files of their own, which leave with it; `annex_of`: the main document of one of those; `copy`: what this is a copy of. Annexes and copies are sealed alone (SIG-4, SIG-6). */
+export type DocumentView = { annex_of?: string | null; annexes?: AnnexView[]; copy?: Copy | null; created_at: string; due_date: string | null; exchange_id: string; id: string; notation: string; number: string; open_every_page: boolean; overdue_at: string | null; page_count: number; promulgation_date: string; promulgation_place: string; revision: string; revisions: { [name: string]: any }[]; route: StepView[]; source_reference: string | null; state: string; state_since: string; step: number | null; subject: string; type_name: string; urgency: number; version: number };
 
 /** `sequence` is the step that the next change follows. `link` is for the applicant and stands in this answer alone. */
 export type DossierAnswer = { id: string; link?: string | null; sequence: number };
@@ -201,6 +204,9 @@ export type EnrolmentRequest = { join: string; sealed_pin: string };
 
 /** A voucher for this device: seal the PIN bound to it, sign the join, and post both under its digest. `joined`: that was done, and the present holder has to hand over. */
 export type EnrolmentView = { credential: string; digest: string; joined: boolean; kind: string; purpose: string; voucher: string };
+
+/** Why something was not sent. `code` and `description` are the axis' words as received; without a description, a code of ours. */
+export type FailureView = { code: string; description: string; words: Words };
 
 export type FcmAddress = { registration_token: string };
 
@@ -290,7 +296,7 @@ export type MeetingView = { agenda: string; answer: Answer; asked: string; atten
 export type Meetings = { mail?: MeetingMail; notice_days?: number; remind_hours?: number };
 
 /** Said to receivers beside the document's own packet. `what`: revoke, update, new (to late receivers), or 13. */
-export type MessageView = { accepted_at: string | null; code: string | null; created_at: string; receivers: string[]; stage: string; what: string; words: Words };
+export type MessageView = { accepted_at: string | null; code: string | null; created_at: string; failure: FailureView | null; receivers: string[]; stage: string; what: string; words: Words };
 
 /** What the document management system says of the document: the fields of an edXML MessageHeader (DOC-7 lengths). `urgency` 0 to 4 (thường, khẩn, thượng khẩn, hỏa tốc, hỏa tốc hẹn giờ). `secrecy` is declared so that it can be refused (SEC-1). Dates are `YYYY-MM-DD`. `open_every_page`: nobody signs or initials before his device has shown every page to him. `replaces`: ids of documents that were sent before and that this one stands in the place of at their receivers. Marks stand where the text says; `placement` and `seal_placement` are the drafter's own rectangles, and a replacement with others moves them. Two kinds of file have no `signers`, as the organisation seals them alone, in the upper right corner of page one. `annex_of`: an annex in a file of its own, by the id of its main document, which has not left: number, symbol, date, urgency and receivers are that document's, it waits for that document's seal, and both leave in one packet (SIG-4). `copy`: a copy, with a number and receivers of its own (SIG-6). */
 export type Metadata = { annex_of?: string | null; content?: string; copy?: Copy | null; due_date?: string | null; notation: string; number: string; open_every_page?: boolean; promulgation_date: string; promulgation_place: string; receivers: Receiver[]; replaces?: string[]; seal_field?: string; seal_placement?: Placement | null; secrecy?: string; signers: SignerStep[]; source_reference?: string | null; subject: string; to_places?: string[]; type_name: string; urgency: number };
@@ -311,7 +317,7 @@ export type NoticeTo = { notice: string; person: string };
 /** A notice with its texts; `subject`, `number` and `headline` only reach a phone through this answer, never through a push. `about` names what it is about (`document:…`, `arrival:…`, `meeting:…`, `order:…` a direction, `escalation:…`); of one `about` the highest `revision` counts. `state` is open, acknowledged, superseded, withdrawn or settled (what it asked for was done). Who is told in another's place reads in `headline` whom they stand in for, and acknowledges for that person. */
 export type NoticeView = { about: string; acknowledged_at: string | null; created_at: string; document: string | null; expires_at: string; headline: string; id: string; kind: string; next: notices_routes_NextStep | null; number: string | null; revision: number; state: string; subject: string | null; title: string; title_en: string; urgency: number; urgency_name: string };
 
-/** Overdue now. `kind`: document or dossier. `unit`: the person or unit that holds it, the clerks, the receivers or this system. */
+/** Overdue now. `kind`: document, arrival (an incoming one), directive or dossier. `unit`: the person or unit that holds it, the clerks, the leaders, the receivers or this system. */
 export type OverdueView = { count: number; kind: string; unit: string };
 
 /** What waits for somebody. `what`: document, arrival or order (a direction). `handler`: `person`, whose `name` and `position` follow, or `clerks`, `leaders` (an arrival that nobody directed), `unit` (leaders and clerks, whom a direction from above names). `idle`: its handler has not touched it for as long as the organisation allows; `overdue`: its own `due_date` has passed. `subject` only for whoever may read it. */

@@ -51,6 +51,7 @@ from server.jobs.worker import Outcome, Worker, WorkerSettings
 from server.limits import Limits, MemoryWindows, Windows
 from server.live import service as live_service
 from server.live.hub import Hub
+from server.live.tasks import LiveTasks
 from server.meetings.calendar import CalendarService
 from server.meetings.papers import PaperService
 from server.meetings.service import MeetingService
@@ -404,6 +405,7 @@ class Wiring:
             NoticeTasks(self.db, self.clock, self.identity, await self._dispatchers()),
             OneStopTasks(self.onestop),
             OversightTasks(self.db, self.clock),
+            LiveTasks(self.db),
             MeetingTasks(self.db, self.clock, self._mailer()),
             WebhookTasks(self.webhooks, self.clock, self.settings.webhooks.give_up_after_s),
             AuditTasks(self.audit, self.signer),
@@ -500,6 +502,7 @@ class Wiring:
             )
         for row in await document_queries.counts_by_state(self.db):
             self.metrics.documents(row["state"], row["n"])
+        self.metrics.parked(await self.exchange.parked_count())
         self.metrics.streams(len(self.live.streams))
         return self.metrics.text()
 

@@ -47,6 +47,15 @@ async def scattered(db: Reads, people: Sequence[str]) -> list[str]:
     return found
 
 
+async def crowded(db: Reads, after: str, limit: int) -> list[str]:
+    """Anybody behind `after` whose places are sums of many rows."""
+    rows = await db.fetch_all(
+        f"SELECT person FROM live_places WHERE person > $1 GROUP BY person HAVING count(*) > {_MANY} ORDER BY person LIMIT $2",
+        after, limit,
+    )  # fmt: skip
+    return [row["person"] for row in rows]
+
+
 async def gather(tx: Transaction, person: str) -> None:
     """Make one row of those of each topic. The sums stay, whoever adds or gathers at the same time (READ COMMITTED)."""
     for topic in Topic:

@@ -22,6 +22,13 @@ from server.once import Once
 
 ABOUT = "announcement:"
 _BROADCAST = 50
+_KEPT_US = 365 * DAY_US
+"""Longer than anything about it is told; what people were told stays with them."""
+
+
+async def sweep(db: Database, now_us: int) -> int:
+    """Forget announcements of more than a year ago; how many."""
+    return await db.transact(lambda tx: queries.sweep_announcements(tx, now_us - _KEPT_US))
 
 
 class NoticeTo(msgspec.Struct, frozen=True):

@@ -1,11 +1,13 @@
 """What other systems are told of notices that somebody has to acknowledge: signed webhooks, in the transaction of what they tell.
 
+An announcement is its own system's: no other hears of it (C1). What the house itself tells people is for all that listen.
+
 No text of a notice leaves: ids, who, when, and the reference that the system itself gave.
 """
 
 from typing import Any
 
-from server.db import Reads, Transaction
+from server.db import Transaction
 from server.notices import queries
 from server.notices.escalation import Told
 from server.notices.model import ESCALATES
@@ -33,13 +35,16 @@ async def _tell(tx: Transaction, event: str, notice: str, more: dict[str, Any], 
     row = await queries.outward(tx, notice)
     if row is None or row["kind"] not in ESCALATES:
         return
+    kind, _, id_ = row["about"].partition(":")
+    source = await queries.announced_by(tx, id_) if kind == "announcement" else None
+    if source is None and kind == "announcement":
+        return
     data = {
-        "notice": notice, "about": row["about"], "kind": row["kind"], "urgency": row["urgency"], "source_reference": await _reference(tx, row["about"]),
+        "notice": notice, "about": row["about"], "kind": row["kind"], "urgency": row["urgency"],
+        "source_reference": None if source is None else source["source_reference"],
         "person": row["person"], "at": iso(now_us), **more,
     }  # fmt: skip
-    await webhooks.enqueue(tx, organisation=row["organisation"], event=event, document=notice, data=data, now_us=now_us)
-
-
-async def _reference(tx: Reads, about: str) -> str | None:
-    kind, _, id_ = about.partition(":")
-    return await queries.source_reference(tx, id_) if kind == "announcement" else None
+    client = None if source is None else str(source["client"])
+    await webhooks.enqueue(
+        tx, organisation=row["organisation"], event=event, document=notice, data=data, now_us=now_us, client=client
+    )

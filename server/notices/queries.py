@@ -462,9 +462,13 @@ async def withdraw_announcement(tx: Transaction, id_: str, now_us: int) -> int:
     return await tx.execute("UPDATE announcements SET withdrawn_us = $2 WHERE id = $1 AND withdrawn_us IS NULL", id_, now_us)  # fmt: skip
 
 
-async def source_reference(db: Reads, id_: str) -> str | None:
-    row = await db.fetch_one("SELECT source_reference FROM announcements WHERE id = $1", id_)
-    return None if row is None else row["source_reference"]
+async def announced_by(db: Reads, id_: str) -> Row | None:
+    """The client of an announcement, and what it calls it."""
+    return await db.fetch_one("SELECT client, source_reference FROM announcements WHERE id = $1", id_)
+
+
+async def sweep_announcements(tx: Transaction, before_us: int) -> int:
+    return await tx.execute("DELETE FROM announcements WHERE created_us < $1", before_us)
 
 
 async def announced(db: Reads, organisation: str, about: str) -> list[Row]:

@@ -459,7 +459,7 @@ _SYSTEMS = allow(scopes={Scope.NOTICES_WRITE})
 async def announce(
     request: Request[Any, Any, Any], data: JSONBody[AnnouncementRequest], actor: Given[Actor], announcements: Given[AnnouncementService], clock: Given[Clock],
 ) -> Response[bytes]:  # fmt: skip
-    """Webhooks tell what follows: notice.acknowledged, notice.escalated, notice.unanswered."""
+    """Webhooks tell its own system what follows: notice.acknowledged, notice.escalated, notice.unanswered."""
     claim = once(request, actor.id, msgspec.json.encode(data), clock.now_us())
     reference = clean(data.source_reference or "") or None
     expires_us = None if data.expires_at is None else _us(data.expires_at)
@@ -477,6 +477,7 @@ async def announce(
 async def read_announcement(
     announcement: Id, actor: Given[Actor], announcements: Given[AnnouncementService]
 ) -> AnnouncementView:
+    """Kept for a year."""
     row, people = await announcements.show(actor, announcement)
     return AnnouncementView(
         id=row["id"], source_reference=row["source_reference"], headline=row["headline"], urgency=row["urgency"], created_at=iso(row["created_us"]),

@@ -16,7 +16,7 @@ from server.clock import Clock
 from server.db import Database, Row, Transaction
 from server.identity.service import ACTIVATE_PUSH, ACTIVATION_US, ActivatePush, IdentityService
 from server.jobs import Bury, Context, Handler, Job, Lane, Periodic, Retry
-from server.notices import chains, queries
+from server.notices import announcements, chains, queries
 from server.notices.calendar import held_until
 from server.notices.deliveries import deliver_to_devices, hold, send, within_budget
 from server.notices.model import PUSH_LANES, Deliver, DeliveryState, Escalate, Purpose, Release, interruption_of
@@ -69,7 +69,14 @@ class NoticeTasks:
         }
 
     def periodic(self) -> list[Periodic]:
-        return [Periodic(kind="notices.rearm", every_s=60, handler=self.rearm, lane=Lane.URGENT)]
+        return [
+            Periodic(kind="notices.rearm", every_s=60, handler=self.rearm, lane=Lane.URGENT),
+            Periodic(kind="notices.sweep", every_s=86_400, handler=self.sweep),
+        ]
+
+    async def sweep(self, _job: Job, _context: Context) -> None:
+        """What other systems announced long ago is forgotten."""
+        await announcements.sweep(self._db, self._clock.now_us())
 
     async def rearm(self, _job: Job, _context: Context) -> None:
         """Chains whose job is gone go on, a minute late at most (NOT-4)."""

@@ -5,10 +5,12 @@ from server.identity.model import Actor
 from server.webhooks.model import DeadLetter
 
 
-async def listening(tx: Reads, organisation: str) -> list[Row]:
+async def listening(tx: Reads, organisation: str, client: str | None) -> list[Row]:
+    """Endpoints of the organisation, or of one client of it."""
     return await tx.fetch_all(
-        "SELECT id, events FROM webhooks WHERE organisation = $1 AND state = 'active' ORDER BY id", organisation
-    )
+        "SELECT id, events FROM webhooks WHERE organisation = $1 AND client = coalesce($2, client) AND state = 'active' ORDER BY id",
+        organisation, client,
+    )  # fmt: skip
 
 
 async def insert(tx: Transaction, *, id_: str, actor: Actor, url: str, secret: bytes, events: str, now_us: int) -> None:

@@ -67,10 +67,17 @@ class NotDelivered(Exception):  # noqa: N818 - an outcome
 
 
 async def enqueue(
-    tx: Transaction, *, organisation: str, event: str, document: str, data: dict[str, Any], now_us: int
+    tx: Transaction,
+    *,
+    organisation: str,
+    event: str,
+    document: str,
+    data: dict[str, Any],
+    now_us: int,
+    client: str | None = None,
 ) -> None:
-    """A job for every endpoint of the organisation that listens to `event`, in the caller's transaction."""
-    for row in await queries.listening(tx, organisation) if event in EVENTS else ():
+    """A job for every endpoint of the organisation, or of `client` alone, that listens to `event`, in the caller's transaction."""
+    for row in await queries.listening(tx, organisation, client) if event in EVENTS else ():
         if event in row["events"].split(","):
             message = f"msg_{new_id()}"
             body = msgspec.json.encode({"type": event, "timestamp": iso(now_us), "data": data}).decode()

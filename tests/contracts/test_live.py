@@ -20,6 +20,7 @@ from server.live.hub import Hub
 from server.live.model import Places, Topic, places_of
 from server.live.routes import EventStream
 from server.live.service import connect, touch
+from server.live.tasks import LiveTasks
 from server.notices.calendar import local_us
 from server.notices.model import DeviceEvent
 from tests.conftest import program
@@ -176,6 +177,20 @@ async def test_the_rows_of_a_place_are_gathered_and_their_sum_stays(two):
         assert client.places == Places(0, 56, 4)
     await hub.stop()
     assert len(await two[0].fetch_all("SELECT topic FROM live_places")) == 2
+
+
+async def test_places_of_people_without_a_stream_are_gathered_too(db, monkeypatch):
+    """Their rows would grow with every notice; their sums stay, and who has few rows is left alone."""
+    monkeypatch.setattr("server.live.tasks._AT_ONCE", 2)
+    everybody = [f"{number:032x}" for number in range(5)]
+    for _ in range(20):
+        await db.transact(lambda tx: touch(tx, Topic.NOTICES, everybody))
+        await db.transact(lambda tx: touch(tx, Topic.MEETINGS, everybody[:1]))
+    await db.transact(lambda tx: touch(tx, Topic.NOTICES, ["f" * 32]))
+    before = await queries.places(db, [*everybody, "f" * 32])
+    await LiveTasks(db).gather(None, None)
+    assert await queries.places(db, [*everybody, "f" * 32]) == before
+    assert (await db.fetch_one("SELECT count(*) AS n FROM live_places"))["n"] == 7
 
 
 async def test_a_person_s_row_is_locked_last_and_moved_once_a_transaction(db):

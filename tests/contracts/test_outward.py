@@ -15,7 +15,7 @@ from server.identity.model import Actor, Role
 from server.jobs import queries as job_queries
 from server.notices.announcements import AnnouncementAnswer, AnnouncementService, Announcing
 from server.notices.calendar import local_us
-from server.notices.model import OwnSettings
+from server.notices.model import NoticeKind, OwnSettings
 from server.once import Once
 from server.settings import WebhooksSettings
 from server.webhooks import service as webhooks
@@ -106,6 +106,36 @@ async def test_a_system_hears_to_whom_it_escalated_and_that_nobody_acknowledged(
         assert "Mực nước" not in str(data), "no text of a notice leaves"
     row, people = await house.announcements.show(SYSTEM, made.id)
     assert (row["headline"], people[0]["chain"], people[0]["state"]) == ("Mực nước báo động 2", "exhausted", "open")
+
+
+async def test_an_announcement_is_its_own_systems_and_what_the_house_says_is_for_all_that_listen(db):
+    """C1: another system hears of no announcement that it did not make."""
+    house = await office(db)
+    await db.transact(
+        lambda tx: tx.execute(
+            "INSERT INTO webhooks (id, organisation, client, url, secret, events, state, created_us) VALUES ($1, $2, $3, 'u', $4, 'notice.acknowledged', 'active', 1)",
+            "b" * 32, ORGANISATION, NEIGHBOUR.id, b"s",
+        )
+    )  # fmt: skip
+    made = await announced(house, LEADER)
+    (ours,) = await house.tell(DEPUTY, kind=NoticeKind.TO_SIGN)
+    for who, notice in ((house.leader, made.notices[0].notice), (house.deputy, ours)):
+        await house.notices.acknowledge(who, notice)
+    await house.work(until_us=MONDAY + MINUTE_US)
+    assert sorted(data["notice"] for _, data in house.heard) == sorted([made.notices[0].notice, ours, ours])
+
+
+async def test_an_announcement_is_forgotten_after_a_year_and_its_notices_are_not(db):
+    house = await office(db)
+    old = await announced(house, LEADER)
+    house.clock.advance(200 * 86_400)
+    new = await announced(house, LEADER)
+    house.clock.advance(166 * 86_400)
+    await house.tasks.sweep(None, None)
+    await house.announcements.show(SYSTEM, new.id)
+    with pytest.raises(Refused, match="not-found"):
+        await house.announcements.show(SYSTEM, old.id)
+    assert len(await house.notices.listing(house.leader, before=(2**62, ""), limit=50)) == 2
 
 
 async def test_an_acknowledgement_is_told_once_with_who_gave_it(db):
