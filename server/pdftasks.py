@@ -8,13 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from signing.pdf.archive import SignedWith, append_validation_data, prepare_archive, signed_with
+from signing.pdf.archive import SignedWith, place_archive, place_validation_data, signed_with
 from signing.pdf.compare import Comparison, Expected, compare, compare_archive
 from signing.pdf.errors import PdfError
 from signing.pdf.locks import Signatures
 from signing.pdf.page_check import Millimetres
 from signing.pdf.placement import FieldKind, Place, over_left, seen_size
-from signing.pdf.prepare import Prepared, PrepareRequest, RouteField, StampText, prepare
+from signing.pdf.prepare import Placed, PrepareRequest, RouteField, StampText, place
 from signing.pdf.reader import Page, open_document
 from signing.pdf.revocation import ValidationData
 from signing.pdf.stamp_image import Ink, StampImage, read_stamp_image
@@ -107,10 +107,10 @@ class PlacedField(msgspec.Struct, frozen=True):
 
 
 class PrepareOrder(msgspec.Struct, frozen=True):
-    """See `signing.pdf.prepare.PrepareRequest`; sizes in bytes, `now_us` microseconds UTC."""
+    """See `signing.pdf.prepare.PrepareRequest`; sizes in bytes, `now_us` microseconds UTC. `tail`: where the bytes to append go."""
 
     parent: str
-    out: str
+    tail: str
     route: list[PlacedField]
     signer: int
     name: str
@@ -155,32 +155,46 @@ def signed_with_files(order: SignedWithOrder) -> SignedWithAnswer:
 
 
 class ArchiveOrder(msgspec.Struct, frozen=True):
-    """See `signing.pdf.archive`; `data`: a file with `ValidationData` as msgpack, as lists can be long; `room` in bytes."""
+    """See `signing.pdf.archive`; `data`: a file with `ValidationData` as msgpack, as lists can be long; `room` in bytes.
+
+    `tail`: where the bytes to append go.
+    """
 
     parent: str
-    out: str
+    tail: str
     data: str
     room: int
 
 
-def archive_file(order: ArchiveOrder) -> Prepared:
-    """Validation data and an empty document time stamp behind a file. Raises `PdfError`."""
-    return prepare_archive(Path(order.parent), _data(order), Path(order.out), room=order.room)
+def archive_file(order: ArchiveOrder) -> Placed:
+    """Validation data and an empty document time stamp, to stand behind a file. Raises `PdfError`."""
+    placed, tail = place_archive(Path(order.parent), _data(order), room=order.room)
+    _write_tail(Path(order.tail), tail)
+    return placed
 
 
 def _data(order: ArchiveOrder) -> ValidationData:
     return msgspec.msgpack.decode(Path(order.data).read_bytes(), type=ValidationData)
 
 
-class AppendedAnswer(msgspec.Struct, frozen=True):
-    """`digest`: SHA-256 of the file."""
+def _write_tail(path: Path, tail: bytes) -> None:
+    try:
+        path.write_bytes(tail)
+    except OSError as error:
+        raise PdfError("disk", f"the revision could not be written (errno {error.errno})") from error
 
-    digest: bytes
+
+class AppendedAnswer(msgspec.Struct, frozen=True):
+    """Bytes of the parent."""
+
+    parent_length: int
 
 
 def append_data_file(order: ArchiveOrder) -> AppendedAnswer:
-    """Validation data alone. Raises `PdfError`."""
-    return AppendedAnswer(append_validation_data(Path(order.parent), _data(order), Path(order.out)))
+    """Validation data alone, to stand behind a file. Raises `PdfError`."""
+    length, tail = place_validation_data(Path(order.parent), _data(order))
+    _write_tail(Path(order.tail), tail)
+    return AppendedAnswer(length)
 
 
 class ArchiveCompareOrder(msgspec.Struct, frozen=True):
@@ -340,8 +354,8 @@ def _check_room(found: Signatures, request: InspectRequest) -> None:
         raise PdfError("no-room-for-signature", "the file is certified")
 
 
-def prepare_file(order: PrepareOrder) -> Prepared:
-    """Write the prepared revision. Raises `PdfError`."""
+def prepare_file(order: PrepareOrder) -> Placed:
+    """The signature's revision, to stand behind a file. Raises `PdfError`."""
     parent = Path(order.parent)
     route = tuple(
         RouteField(field_name=field.field_name, kind=FieldKind(field.kind), place=place, locks=field.locks)
@@ -361,7 +375,9 @@ def prepare_file(order: PrepareOrder) -> Prepared:
         image=msgspec.msgpack.decode(Path(order.image).read_bytes(), type=StampImage) if order.image else None,
         diameter_mm=order.diameter_mm,
     )
-    return prepare(parent, request, Path(order.out))
+    placed, tail = place(parent, request)
+    _write_tail(Path(order.tail), tail)
+    return placed
 
 
 def _places(parent: Path, route: list[PlacedField]) -> list[Place | None]:

@@ -1,12 +1,13 @@
 """The server's PDF work: each piece in a limited child process, its refusals turned into problems.
 
-What a child answers is well formed, not true (it met hostile bytes): a prepared file is compared with its parent by another
-child, and its digests are computed again here.
+What a child answers is well formed, not true (it met hostile bytes). It therefore writes no file that is signed: it says what to append,
+this process copies the parent with that behind it and computes every digest on the way, and another child compares both files.
 """
 
 import asyncio
-import hashlib
-from collections.abc import Sequence
+import shutil
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,7 +38,9 @@ from signing.pdf.appearance import INITIALS
 from signing.pdf.archive import SignedWith
 from signing.pdf.assemble import assemble
 from signing.pdf.compare import Comparison, Expected
-from signing.pdf.prepare import FieldRect, Prepared
+from signing.pdf.errors import PdfError
+from signing.pdf.prepare import FieldRect, Placed, Prepared
+from signing.pdf.revision import Ready, append_bytes, append_revision
 from signing.pdf.revocation import ValidationData
 from signing.pdf.stamp_image import Ink
 from signing.pdf.validation import Indication, ValidationResult
@@ -62,8 +65,9 @@ class RouteField(msgspec.Struct, frozen=True):
 
 
 class PreparedPdf(msgspec.Struct, frozen=True):
-    """A prepared file, compared. Digests hex; offsets bytes; `assembly` is kept for `assemble`."""
+    """A prepared file, compared. Digests hex, of the bytes as this process wrote them; offsets bytes; `assembly` is kept for `assemble`."""
 
+    parent_digest: str
     prepared_digest: str
     length: int
     parent_length: int
@@ -120,15 +124,18 @@ class PdfWork:
 
         Raises: Refused("image-refused") with the reason, also where the child dies of the file (B4); Refused("busy").
         """
-        order = ImageOrder(path=str(path), out=str(out), ink=ink.value)
-        try:
-            found = await self._call("pdf.read_image", order, ImageAnswer, reads=[path], scratch=out.parent)
-        except Refused as error:
-            if error.code != "cannot-be-checked":
-                raise
-            found = ImageAnswer(reason="not-readable")
-        if found.reason or not found.width or not found.height:
-            raise Refused("image-refused", reason=found.reason)
+        made = _beside(out)
+        order = ImageOrder(path=str(path), out=str(made), ink=ink.value)
+        async with _own_folder(made.parent):
+            try:
+                found = await self._call("pdf.read_image", order, ImageAnswer, reads=[path], scratch=made.parent)
+            except Refused as error:
+                if error.code != "cannot-be-checked":
+                    raise
+                found = ImageAnswer(reason="not-readable")
+            if found.reason or not found.width or not found.height or not made.is_file():
+                raise Refused("image-refused", reason=found.reason)
+            made.rename(out)
         return found.width, found.height
 
     async def prepare(
@@ -154,9 +161,10 @@ class PdfWork:
         """
         mine = next(index for index, field in enumerate(route) if field.position == position)
         sealing = route[mine].kind == "seal"
+        tail = _beside(out)
         order = PrepareOrder(
             parent=str(parent),
-            out=str(out),
+            tail=str(tail),
             route=[_placed(field, locks=self._seal_locks and field is route[-1]) for field in route],
             signer=mine,
             name=route[mine].organisation if sealing else signer_name,
@@ -176,17 +184,18 @@ class PdfWork:
             reason=INITIALS if route[mine].kind == "initials" else "",
         )
         reads = [parent, self._font] if image is None else [parent, self._font, image]
-        file_mb = _megabytes(parent) + (0 if image is None else _megabytes(image))
-        prepared = await self._call("pdf.prepare", order, Prepared, reads=reads, scratch=out.parent, file_mb=file_mb)
+        file_mb = 8 + (0 if image is None else _megabytes(image))
+        async with _own_folder(tail.parent):
+            placed = await self._call("pdf.prepare", order, Placed, reads=reads, scratch=tail.parent, file_mb=file_mb)
+            ready = await asyncio.to_thread(_written, parent, placed, tail, out)
+        prepared = ready.info
         await self._compare(parent, out, prepared)
-        digest, tbs = await asyncio.to_thread(_digests, out, prepared)
-        if tbs != prepared.tbs:
-            raise Refused("integrity-failed")
         return PreparedPdf(
-            prepared_digest=digest,
+            parent_digest=prepared.parent_digest.hex(),
+            prepared_digest=ready.digest.hex(),
             length=prepared.size,
             parent_length=prepared.parent_length,
-            tbs=tbs.hex(),
+            tbs=prepared.tbs.hex(),
             hole_start=prepared.hole_start,
             hole_end=prepared.hole_start + prepared.hole_length,
             fields=tuple(_area(rect) for rect in prepared.rects),
@@ -205,36 +214,36 @@ class PdfWork:
         order = SignedWithOrder(path=str(path))
         return (await self._call("pdf.signed_with", order, SignedWithAnswer, reads=[path])).signatures
 
-    async def prepare_archive(self, parent: Path, out: Path, data: ValidationData) -> tuple[bytes, bytes]:
-        """Write `out`: `parent` with validation data and an empty document time stamp, compared with it.
+    async def prepare_archive(self, parent: Path, out: Path, data: ValidationData) -> Ready:
+        """Write `out`: `parent` with validation data and an empty document time stamp, compared with it; to be filled here.
 
-        Returns (`tbs`, which the token is about; the assembly for `assemble`). Raises: Refused as `prepare`.
+        Raises: Refused as `prepare`.
         """
-        room = max(16 * 1024, 2 * self._largest_token)
-        prepared = await self._append("pdf.archive", Prepared, parent, out, data, room)
+        room, tail = max(16 * 1024, 2 * self._largest_token), _beside(out)
+        async with _own_folder(tail.parent):
+            placed = await self._append("pdf.archive", Placed, parent, tail, data, room)
+            ready = await asyncio.to_thread(_written, parent, placed, tail, out)
         await self._compare_archive(parent, out)
-        _digest, tbs = await asyncio.to_thread(_digests, out, prepared)
-        if tbs != prepared.tbs:
-            raise Refused("integrity-failed")
-        return tbs, msgspec.msgpack.encode(prepared)
+        return ready
 
-    async def append_data(self, parent: Path, out: Path, data: ValidationData) -> None:
-        """Write `out`: `parent` with validation data alone, compared with it. Raises: Refused as `prepare`."""
-        await self._append("pdf.append_data", AppendedAnswer, parent, out, data, 0)
+    async def append_data(self, parent: Path, out: Path, data: ValidationData) -> bytes:
+        """Write `out`: `parent` with validation data alone, compared with it; gives its SHA-256. Raises: Refused as `prepare`."""
+        tail = _beside(out)
+        async with _own_folder(tail.parent):
+            answer = await self._append("pdf.append_data", AppendedAnswer, parent, tail, data, 0)
+            digest = await asyncio.to_thread(_appended, parent, answer.parent_length, tail, out)
         await self._compare_archive(parent, out)
+        return digest
 
     async def _append(
-        self, task: str, response: type[T], parent: Path, out: Path, data: ValidationData, room: int
+        self, task: str, response: type[T], parent: Path, tail: Path, data: ValidationData, room: int
     ) -> T:
-        held = out.with_suffix(".data")
+        held = tail.with_name("data")
         held.write_bytes(msgspec.msgpack.encode(data))
-        try:
-            order = ArchiveOrder(parent=str(parent), out=str(out), data=str(held), room=room)
-            # The store grows the file by what was gathered, beside the stamp's hole.
-            file_mb = _megabytes(parent) + held.stat().st_size // (1 << 20) + 1
-            return await self._call(task, order, response, reads=[parent, held], scratch=out.parent, file_mb=file_mb)
-        finally:
-            held.unlink(missing_ok=True)
+        order = ArchiveOrder(parent=str(parent), tail=str(tail), data=str(held), room=room)
+        # What was gathered, beside the stamp's hole.
+        file_mb = _megabytes(held) + 1
+        return await self._call(task, order, response, reads=[parent, held], scratch=tail.parent, file_mb=file_mb)
 
     async def _compare_archive(self, parent: Path, out: Path) -> None:
         order = ArchiveCompareOrder(parent=str(parent), child=str(out))
@@ -332,28 +341,40 @@ def _area(rect: FieldRect) -> FieldArea:
     )
 
 
-def _digests(path: Path, prepared: Prepared) -> tuple[str, bytes]:
-    """SHA-256 of the whole file and of all but the hole, in one read."""
-    whole, without = hashlib.sha256(), hashlib.sha256()
-    hole_end = prepared.hole_start + prepared.hole_length
-    with path.open("rb") as file:
-        for start, end, counted in (
-            (0, prepared.hole_start, True),
-            (prepared.hole_start, hole_end, False),
-            (hole_end, prepared.size, True),
-        ):
-            left = end - start
-            while left:
-                chunk = file.read(min(1 << 20, left))
-                if not chunk:
-                    raise Refused("integrity-failed")
-                left -= len(chunk)
-                whole.update(chunk)
-                if counted:
-                    without.update(chunk)
-        if file.read(1):
-            raise Refused("integrity-failed")
-    return whole.hexdigest(), without.digest()
+def _beside(out: Path) -> Path:
+    """Where the child that works for `out` writes what it made, in a folder of its own."""
+    return out.with_suffix(".new") / "made"
+
+
+@asynccontextmanager
+async def _own_folder(folder: Path) -> AsyncGenerator[None, None]:
+    """A child writes here and nowhere else, so that none reaches another's files."""
+    folder.mkdir(mode=0o700)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+
+def _written(parent: Path, placed: Placed, tail: Path, out: Path) -> Ready:
+    with _refusals():
+        return append_revision(parent, placed, tail.read_bytes(), out)
+
+
+def _appended(parent: Path, length: int, tail: Path, out: Path) -> bytes:
+    with _refusals():
+        return append_bytes(parent, length, tail.read_bytes(), out)
+
+
+@contextmanager
+def _refusals() -> Generator[None, None, None]:
+    """A full volume is waited for (D8); everything else means that a child's answer does not fit the file."""
+    try:
+        yield
+    except PdfError as error:
+        raise Refused("insufficient-storage" if error.code == "disk" else "integrity-failed") from None
+    except FileNotFoundError:
+        raise Refused("integrity-failed") from None
 
 
 def _megabytes(path: Path) -> int:

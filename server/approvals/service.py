@@ -205,6 +205,9 @@ class ApprovalService:
                 blob = await self._blobs.put_file(out)
             finally:
                 out.unlink(missing_ok=True)
+        # What is stored to be signed is what was written and compared, behind the head (rule 3, D17).
+        if (prepared.parent_digest, prepared.prepared_digest) != (row.head, blob):
+            raise Refused("integrity-failed")
         made = PreparedRow(
             id=new_id(),
             document=document,

@@ -27,6 +27,7 @@ from server.storage import Blobs
 from server.timestamps import NoStamp, TimeStamps, not_after_us
 from signing.pdf.archive import SignedWith
 from signing.pdf.errors import PdfError
+from signing.pdf.revision import Prepared
 from signing.pdf.revocation import CertificateState, ValidationData
 from signing.pdf.timestamp import TimeStampToken
 
@@ -125,7 +126,6 @@ class PreservationService:
 
     async def _extend(self, row: DocumentRow, outlive_us: int, context: Context) -> None:
         out = self._blobs.scratch() / f"archive-{new_id()}.pdf"
-        final = self._blobs.scratch() / f"revision-{new_id()}.pdf"
         try:
             async with self._blobs.local(row.head) as parent:
                 ours = await queries.route_fields(self._db, row.id)
@@ -133,21 +133,21 @@ class PreservationService:
                 # Renewal: what the last stamp covers is proven already; only the stamp itself has to be.
                 data = await self._evidence(signatures[-1:] if outlive_us else signatures, ours)
                 if self._level == "B-LT":
-                    await self._pdf.append_data(parent, out, data)
-                    out.rename(final)
+                    written = await self._pdf.append_data(parent, out, data)
                     token = None
                 else:
-                    tbs, assembly = await self._pdf.prepare_archive(parent, out, data)
-                    token = await self._stamped(tbs, assembly, outlive_us)
-                    await asyncio.to_thread(self._pdf.assemble, out, assembly, token.der, final)
+                    ready = await self._pdf.prepare_archive(parent, out, data)
+                    token = await self._stamped(ready.info, outlive_us)
+                    written = await asyncio.to_thread(ready.fill, token.der)
             point("archive-assembled")
-            size = final.stat().st_size
-            digest = await self._blobs.put_file(final)
+            size = out.stat().st_size
+            digest = await self._blobs.put_file(out)
+            if digest != written.hex():
+                raise Retry(None, "the assembled bytes changed on their way to the store")
         except PdfError as error:
             raise Retry(None, error.code) from None
         finally:
             out.unlink(missing_ok=True)
-            final.unlink(missing_ok=True)
         images = await self._previews.images(row.head)
 
         async def body(tx: Transaction) -> None:
@@ -172,9 +172,9 @@ class PreservationService:
         await self._db.transact(body)
         point("archive-committed")
 
-    async def _stamped(self, tbs: bytes, assembly: bytes, outlive_us: int) -> TimeStampToken:
+    async def _stamped(self, prepared: Prepared, outlive_us: int) -> TimeStampToken:
         try:
-            return await self._stamps.fetch_imprint(tbs, room=self._pdf.capacity(assembly), ends_after_us=outlive_us)
+            return await self._stamps.fetch_imprint(prepared.tbs, room=prepared.capacity, ends_after_us=outlive_us)
         except NoStamp:
             raise EvidenceMissingError("no-time-stamp") from None
 

@@ -6,7 +6,7 @@ the last stamp's certificate ends, is the archive's renewal. Nothing that stands
 catalog's /DSS and the field of the stamp; the lists of the store only grow. `/VRI` is left out: it is optional, and every
 item stands in the lists.
 
-The stamp's hole is filled by `assemble`, as that of a signature; memory does not grow with the file.
+The stamp's hole is filled where it stands (`revision`); memory does not grow with the file.
 """
 
 from __future__ import annotations
@@ -21,12 +21,19 @@ import msgspec
 from signing.pdf.errors import MACHINE, PdfError
 from signing.pdf.fields import FormField, form_fields
 from signing.pdf.objects import Name, PdfObject, Ref, Stream
-from signing.pdf.prepare import Prepared, write_revision
 from signing.pdf.reader import Document, Revision, open_document
+from signing.pdf.revision import Placed, Prepared, append_bytes, append_revision
 from signing.pdf.revocation import MAX_CRL, ValidationData
 from signing.pdf.writer import Addition, dictionary_value, edit_array, edit_dictionary, text_string
 
-__all__ = ["SignedWith", "append_validation_data", "prepare_archive", "signed_with"]
+__all__ = [
+    "SignedWith",
+    "append_validation_data",
+    "place_archive",
+    "place_validation_data",
+    "prepare_archive",
+    "signed_with",
+]
 
 _STAMP_FIELD = re.compile(r"HT_DTS([1-9]\d{0,5})")
 _DIGITS: Final = 12
@@ -54,14 +61,17 @@ def append_validation_data(parent: Path, data: ValidationData, out: Path) -> byt
 
     Raises `PdfError`: what the reader raises; `bad-request` where nothing is to be added; `disk`.
     """
+    return append_bytes(parent, *place_validation_data(parent, data), out)
+
+
+def place_validation_data(parent: Path, data: ValidationData) -> tuple[int, bytes]:
+    """(The parent's length, the bytes to append.) Raises as `append_validation_data`, but for `disk`."""
     with open_document(parent) as document:
         revision = _Archive(document)
         if not revision.store(data):
             raise PdfError("bad-request", "the file holds all of this validation data")
-        length = len(document.data)
         tail, _offsets = revision.render()
-    _parent, whole = write_revision(parent, length, tail, (length, 0), out)
-    return whole
+        return len(document.data), tail
 
 
 def prepare_archive(parent: Path, data: ValidationData, out: Path, *, room: int) -> Prepared:
@@ -70,28 +80,25 @@ def prepare_archive(parent: Path, data: ValidationData, out: Path, *, room: int)
     `tbs` of the result is what the token is about (ISO 32000-2, 12.8.5), `rects` is empty. Raises `PdfError`: what the
     reader raises; `bad-request` where the file holds no signature; `disk`.
     """
+    return append_revision(parent, *place_archive(parent, data, room=room), out).info
+
+
+def place_archive(parent: Path, data: ValidationData, *, room: int) -> tuple[Placed, bytes]:
+    """The revision as bytes to append, and where everything in it stands. Raises as `prepare_archive`, but for `disk`."""
     with open_document(parent) as document:
         revision = _Archive(document)
         revision.store(data)
-        tail, hole = revision.stamp(room)
+        tail, (start, span) = revision.stamp(room)
         length = len(document.data)
-    start, span = hole
-    size = length + len(tail)
-    parent_digest, tbs = write_revision(parent, length, tail, hole, out)
-    return Prepared(
-        tbs=tbs,
-        parent_digest=parent_digest,
+    placed = Placed(
         parent_length=length,
-        byte_range=(0, start, start + span, size - start - span),
         hole_start=start,
         hole_length=span,
+        size=length + len(tail),
         field_name=revision.field_name,
         page_index=revision.page_index,
-        rects=(),
-        touched_pages=(),
-        size=size,
-        certified=False,
     )
+    return placed, tail
 
 
 class _Archive:

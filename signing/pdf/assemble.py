@@ -1,4 +1,7 @@
-"""Putting the CMS into its hole: the prepared file becomes a revision, named by its SHA-256, once and for all."""
+"""Putting the CMS into its hole: the prepared file becomes a revision, named by its SHA-256, once and for all.
+
+For a prepared file that was stored, while somebody read and approved it. One that was never out of hand is filled by `Ready`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from signing.pdf.errors import PdfError
-from signing.pdf.prepare import Prepared, copy_hashed
+from signing.pdf.revision import Prepared, contents, copy_hashed, empty_hole
 
 __all__ = ["assemble"]
 
@@ -19,13 +22,11 @@ def assemble(prepared: Path, info: Prepared, cms: bytes, out: Path) -> bytes:
     hole and `tbs`; otherwise `prepared-changed` or `hole-not-empty`, and nothing is left behind. A CMS that does not
     fit is `hole-too-small`: the token goes to another authority, never is the revision prepared again without a PIN.
     """
-    if len(cms) > info.capacity:
-        raise PdfError("hole-too-small", f"{len(cms)} bytes for {info.capacity}")
-    contents = b"<" + cms.hex().encode("ascii").ljust(info.hole_length - 2, b"0") + b">"
+    filling = contents(info, cms)
     try:
         with prepared.open("rb", buffering=0) as source, out.open("xb", buffering=0) as target:
             try:
-                return _copy(source, target, info, contents)
+                return _copy(source, target, info, filling)
             except BaseException:
                 out.unlink(missing_ok=True)
                 raise
@@ -33,18 +34,18 @@ def assemble(prepared: Path, info: Prepared, cms: bytes, out: Path) -> bytes:
         raise PdfError("disk", f"the revision could not be written (errno {error.errno})") from error
 
 
-def _copy(source: BinaryIO, target: BinaryIO, info: Prepared, contents: bytes) -> bytes:
+def _copy(source: BinaryIO, target: BinaryIO, info: Prepared, filling: bytes) -> bytes:
     shared = hashlib.sha256()
     copy_hashed(source, target, info.parent_length, shared)
     if shared.copy().digest() != info.parent_digest:
         raise PdfError("prepared-changed", "the prepared file does not begin with its parent")
     copy_hashed(source, target, info.hole_start - info.parent_length, shared)
     hole = source.read(info.hole_length)
-    if hole != b"<" + b"0" * (info.hole_length - 2) + b">":
+    if hole != empty_hole(info.hole_length):
         raise PdfError("hole-not-empty", "the hole for the signature holds something")
     tbs, revision = shared.copy(), shared
-    revision.update(contents)
-    if target.write(contents) != len(contents):
+    revision.update(filling)
+    if target.write(filling) != len(filling):
         raise PdfError("disk", "the revision could not be written whole")
     copy_hashed(source, target, info.size - info.hole_start - info.hole_length, tbs, revision)
     if source.read(1):

@@ -31,7 +31,7 @@ from signing.pdf.appearance import DEFAULT_FONT
 from signing.pdf.archive import prepare_archive
 from signing.pdf.assemble import assemble
 from signing.pdf.placement import FieldKind, Place
-from signing.pdf.prepare import Prepared, RouteField, prepare
+from signing.pdf.prepare import Prepared, RouteField, prepare, ready
 from tests.bench.measure import Row, at_most, show, times_faster
 from tests.fakes import pdf_signing as fakes
 from tests.fakes.pdf_levels import gathered
@@ -56,15 +56,24 @@ def _cpu_ms(sides: Sequence[Callable[[], object]], rounds: int, *, calls: int = 
 
 
 def sign_ours(source: Path, folder: Path, holder: fakes.Holder, route: tuple[RouteField, ...]) -> None:
-    ready, out = folder / "ready", folder / "ours.pdf"
-    info = prepare(source, fakes.request(0, route=route), ready)
-    assemble(ready, info, fakes.cms_for(holder, info.tbs), out)
-    ready.unlink()
+    """One pass: the file is copied and hashed once, and its hole filled where it stands, as the archive's stamp is by the server."""
+    out = folder / "ours.pdf"
+    revision = ready(source, fakes.request(0, route=route), out)
+    revision.fill(fakes.cms_for(holder, revision.info.tbs))
     out.unlink()
 
 
-def _after_preparation(ready: Path, info: Prepared, folder: Path) -> None:
-    assemble(ready, info, fakes.cms_for(fakes.leader(), info.tbs), folder / "after")
+def sign_stored(source: Path, folder: Path, holder: fakes.Holder, route: tuple[RouteField, ...]) -> None:
+    """Two passes: the prepared file lies somewhere while a person reads and approves, and is proved again when it is assembled."""
+    prepared, out = folder / "ready", folder / "ours.pdf"
+    info = prepare(source, fakes.request(0, route=route), prepared)
+    assemble(prepared, info, fakes.cms_for(holder, info.tbs), out)
+    prepared.unlink()
+    out.unlink()
+
+
+def _after_preparation(prepared: Path, info: Prepared, folder: Path) -> None:
+    assemble(prepared, info, fakes.cms_for(fakes.leader(), info.tbs), folder / "after")
     (folder / "after").unlink()
 
 

@@ -1,0 +1,25 @@
+"""A child that places a revision, taken over by the file that it reads. `reference` of the order names the lie; tests alone register it."""
+
+from pathlib import Path
+
+import msgspec
+
+from server.pdftasks import PrepareOrder, prepare_file
+from signing.pdf.prepare import Placed
+
+
+def prepare(order: PrepareOrder) -> Placed:
+    placed, tail = prepare_file(order), Path(order.tail)
+    data = tail.read_bytes()
+    match order.reference:
+        case "hole":
+            return msgspec.structs.replace(placed, hole_start=placed.hole_start + 2, hole_length=placed.hole_length - 4)
+        case "nothing":
+            tail.unlink()
+        case "longer":
+            tail.write_bytes(data + b"%%EOF\n")
+        case "content":
+            tail.write_bytes(data.replace(b"/Filter /Adobe.PPKLite", b"/Secret /Adobe.PPKLite"))
+        case "others":
+            (tail.parent.parent / "others.pdf").write_bytes(b"mine now")
+    return placed

@@ -1,0 +1,76 @@
+"""What a child says of a revision is never believed: this process writes the file, and every digest is its own (threats A11, B4)."""
+
+import hashlib
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from server.errors import Refused
+from server.pdfwork import PdfWork, PreparedPdf, RouteField
+from server.sandbox.pool import Sandbox
+from server.sandbox.tasks import TASKS, Task
+from signing.pdf.appearance import DEFAULT_FONT
+from tests.fakes import pdfs
+
+pytestmark = pytest.mark.asyncio
+
+_LIAR = Task("tests.unit.server.lying_tasks:prepare")
+_ROUTE = [
+    RouteField(
+        position=1, kind="person", field_name="HT_SIG1", authority="", name="Nguyễn Văn Mẫu", title="CHỦ TỊCH",
+        organisation="Ủy ban nhân dân xã Mẫu", placement=None,
+    )
+]  # fmt: skip
+
+
+@pytest_asyncio.fixture
+async def work() -> AsyncGenerator[PdfWork, None]:
+    async with Sandbox(tasks=TASKS | {"pdf.prepare": _LIAR}) as sandbox:
+        yield PdfWork(sandbox, font=DEFAULT_FONT, roots=(), tsa_roots=())
+
+
+async def prepared(work: PdfWork, folder: Path, lie: str = "") -> PreparedPdf:
+    parent = folder / "parent.pdf"
+    parent.write_bytes(pdfs.plain())
+    return await work.prepare(
+        parent, folder / "out.pdf", route=_ROUTE, position=1, signer_name="Nguyễn Văn Mẫu", signer_title="CHỦ TỊCH",
+        reference=lie, certificate=bytes(900), chain=bytes(900), now_us=1_795_000_000_000_000,
+    )  # fmt: skip
+
+
+async def test_the_digests_are_those_of_the_file(work: PdfWork, tmp_path: Path) -> None:
+    made = await prepared(work, tmp_path)
+    data, parent = (tmp_path / "out.pdf").read_bytes(), (tmp_path / "parent.pdf").read_bytes()
+    assert data.startswith(parent)
+    assert made.length == len(data)
+    assert made.parent_digest == hashlib.sha256(parent).hexdigest()
+    assert made.prepared_digest == hashlib.sha256(data).hexdigest()
+    assert made.tbs == hashlib.sha256(data[: made.hole_start] + data[made.hole_end :]).hexdigest()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.pdf", "parent.pdf"]
+
+
+@pytest.mark.parametrize(
+    ("lie", "code"),
+    [
+        ("hole", "integrity-failed"),
+        ("nothing", "integrity-failed"),
+        ("longer", "integrity-failed"),
+        ("content", "changed-beyond-signature"),
+    ],
+)
+async def test_a_lie_is_refused(work: PdfWork, tmp_path: Path, lie: str, code: str) -> None:
+    with pytest.raises(Refused) as caught:
+        await prepared(work, tmp_path, lie)
+    assert caught.value.code == code
+
+
+async def test_a_child_reaches_no_other_file(work: PdfWork, tmp_path: Path) -> None:
+    others = tmp_path / "others.pdf"
+    others.write_bytes(b"another document's")
+    with pytest.raises(Refused) as caught:
+        await prepared(work, tmp_path, "others")
+    assert caught.value.code == "cannot-be-checked"
+    assert others.read_bytes() == b"another document's"
+    assert not (tmp_path / "out.pdf").exists()
