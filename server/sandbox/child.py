@@ -24,13 +24,15 @@ __all__ = ["resolve", "run"]
 
 _FIELDS = ("fields", "reason", "place")
 _CODE_FOLDERS = ("site-packages", "dist-packages")
+_QUIET_S = 0.25
+"""While there is work, a spare is taken sooner than this, and rehearsing would be one more thing that keeps the cores busy."""
 _order = decoder(Order)
 
 
 def run(descriptor: int, zygote: int, walls: Isolation, rehearsals: Iterable[Callable[[], None]]) -> None:
     """The life of a child after the fork; the caller ends the process. The socket is `descriptor`."""
     confine.follow_parent(zygote)
-    if not select.select([descriptor], [], [], 0)[0]:  # a spare: nobody waits yet
+    if not select.select([descriptor], [], [], _QUIET_S)[0]:  # a spare: nobody waits yet
         confine.mapped()
         for rehearsal in rehearsals:
             rehearsal()

@@ -4,9 +4,11 @@ A function takes one `msgspec.Struct`, or named arguments that msgspec can decod
 by the caller of `Sandbox.call` (`reads`, `scratch`), not by the request and not by the document.
 """
 
+import contextlib
+
 import msgspec
 
-__all__ = ["TASKS", "Task", "warm_stamp_font"]
+__all__ = ["TASKS", "Task", "warm_pdf_work"]
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -27,7 +29,7 @@ TASKS: dict[str, Task] = {
     ),
     "pages.count": Task("server.previews.render:count"),
     "pdf.inspect": Task("server.pdftasks:inspect_file"),
-    "pdf.prepare": Task("server.pdftasks:prepare_file", warm="server.sandbox.tasks:warm_stamp_font"),
+    "pdf.prepare": Task("server.pdftasks:prepare_file", warm="server.sandbox.tasks:warm_pdf_work"),
     "pdf.compare": Task("server.pdftasks:compare_files"),
     "pdf.signed_with": Task("server.pdftasks:signed_with_files"),
     "pdf.archive": Task("server.pdftasks:archive_file"),
@@ -38,8 +40,9 @@ TASKS: dict[str, Task] = {
 }
 
 
-def warm_stamp_font() -> None:
-    """Cut the stamp's font once: it takes longer than all the rest of a signature revision."""
-    from signing.pdf.appearance import DEFAULT_FONT, stamp_font
+def warm_pdf_work() -> None:
+    """Do it all once: what libraries prepare at their first use takes a fresh child longer than all the rest of its work."""
+    from signing.pdf.rehearsal import rehearse
 
-    stamp_font(DEFAULT_FONT, ())
+    with contextlib.suppress(OSError):  # no room for temporary files now; children are slower then
+        rehearse()

@@ -17,6 +17,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -137,6 +138,12 @@ def _bad(why: str) -> PdfError:
     return PdfError("status-bad-answer", why)
 
 
+# What follows from bytes alone is found out once: one path stands behind thousands of signatures, and one answer is asked about by
+# every certificate of a file. Only of certificates and answers, which are small; lists are read each time.
+_KEPT: Final = 512
+
+
+@lru_cache(_KEPT)
 def _load(der: bytes) -> x509.Certificate:
     try:
         return x509.load_der_x509_certificate(der)
@@ -238,13 +245,13 @@ def _check_ocsp(
     response = ocsp.load_der_ocsp_response(answer)
     if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
         raise _bad(f"the responder says {response.response_status.name.lower()}")
-    own, above = _load(certificate), _load(issuer)
+    own = _load(certificate)
     # A file brings answers about every certificate along; whose signature is worth looking at, the serial number says.
     if all(one.serial_number != own.serial_number for one in response.responses):
         raise _bad("the answer is not about this certificate")
-    _authorised(response, answer, above, now_us, crls)
+    _authorised(answer, issuer, now_us, crls)
     _same_nonce(response, nonce)
-    found = [one for one in response.responses if _is_about(one, own, above)]
+    found = [one for one in response.responses if _is_about(one, own, issuer)]
     if len(found) != 1:
         raise _bad("the answer is not about this certificate")
     one = found[0]
@@ -265,13 +272,19 @@ def _check_ocsp(
     return _at(status, own, at_us, now_us)
 
 
-def _is_about(one: Any, certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+def _is_about(one: Any, certificate: x509.Certificate, issuer: bytes) -> bool:
     digest = one.hash_algorithm
     if one.serial_number != certificate.serial_number or digest.name not in {"sha1", *_HASHES}:
         return False
-    name = hashlib.new(digest.name, issuer.subject.public_bytes(), usedforsecurity=False).digest()
-    key = hashlib.new(digest.name, _key_bits(issuer), usedforsecurity=False).digest()
-    return bool(one.issuer_name_hash == name and one.issuer_key_hash == key)
+    return (one.issuer_name_hash, one.issuer_key_hash) == _issuer_hashes(issuer, digest.name)
+
+
+@lru_cache(_KEPT)
+def _issuer_hashes(issuer: bytes, digest: str) -> tuple[bytes, bytes]:
+    """Of the name and of the key, as a CertID names an issuer (RFC 6960, 4.1.1)."""
+    found = _load(issuer)
+    name = hashlib.new(digest, found.subject.public_bytes(), usedforsecurity=False).digest()
+    return name, hashlib.new(digest, _key_bits(found), usedforsecurity=False).digest()
 
 
 def _key_bits(certificate: x509.Certificate) -> bytes:
@@ -293,16 +306,27 @@ def _same_nonce(response: ocsp.OCSPResponse, nonce: bytes | None) -> None:
         raise _bad("the answer is to another request")
 
 
-def _authorised(
-    response: ocsp.OCSPResponse, answer: bytes, issuer: x509.Certificate, now_us: int, crls: Sequence[bytes]
-) -> None:
+def _authorised(answer: bytes, issuer: bytes, now_us: int, crls: Sequence[bytes]) -> None:
     """RFC 6960, 4.2.2.2: signed by the issuer itself, or by whom the issuer directly certified for it."""
-    responder = next((one for one in (issuer, *response.certificates[:16]) if _is_named(response, one)), None)
+    produced_us, asked_about = _responder(answer, issuer)
+    if asked_about is not None and not _listed_good(asked_about, issuer, produced_us, now_us, crls):
+        raise _untrusted("the responder's own status is not known")
+
+
+@lru_cache(_KEPT // 4)
+def _responder(answer: bytes, issuer: bytes) -> tuple[int, bytes | None]:
+    """When the answer was made, and the responder's certificate where its own status has to be known. Raises `status-untrusted`."""
+    response, above = ocsp.load_der_ocsp_response(answer), _load(issuer)
+    responder = next((one for one in (above, *response.certificates[:16]) if _is_named(response, one)), None)
     if responder is None:
         raise _untrusted("the answer does not carry its responder's certificate")
-    if responder != issuer:
-        _delegated(responder, issuer, response.produced_at_utc, now_us, crls)
+    asked_about = None
+    if responder != above:
+        _delegated(responder, above, response.produced_at_utc)
+        if _extension(responder.extensions, x509.OCSPNoCheck) is None:
+            asked_about = responder.public_bytes(Encoding.DER)
     _verify(responder, answer, response.signature, response.tbs_response_bytes)
+    return _micros(response.produced_at_utc), asked_about
 
 
 def _is_named(response: ocsp.OCSPResponse, certificate: x509.Certificate) -> bool:
@@ -311,9 +335,7 @@ def _is_named(response: ocsp.OCSPResponse, certificate: x509.Certificate) -> boo
     return response.responder_key_hash == hashlib.sha1(_key_bits(certificate), usedforsecurity=False).digest()
 
 
-def _delegated(
-    responder: x509.Certificate, issuer: x509.Certificate, produced: datetime, now_us: int, crls: Sequence[bytes]
-) -> None:
+def _delegated(responder: x509.Certificate, issuer: x509.Certificate, produced: datetime) -> None:
     try:
         responder.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature):
@@ -329,10 +351,6 @@ def _delegated(
     key_usage = _extension(extensions, x509.KeyUsage)
     if key_usage is not None and not key_usage.digital_signature:
         raise _untrusted("the responder's key may not sign")
-    if _extension(extensions, x509.OCSPNoCheck) is None and not _listed_good(
-        responder, issuer, _micros(produced), now_us, crls
-    ):
-        raise _untrusted("the responder's own status is not known")
 
 
 def _extension(extensions: x509.Extensions, kind: type[Any]) -> Any:
@@ -342,13 +360,10 @@ def _extension(extensions: x509.Extensions, kind: type[Any]) -> Any:
         return None
 
 
-def _listed_good(
-    responder: x509.Certificate, issuer: x509.Certificate, at_us: int, now_us: int, crls: Sequence[bytes]
-) -> bool:
-    own, above = responder.public_bytes(Encoding.DER), issuer.public_bytes(Encoding.DER)
+def _listed_good(responder: bytes, issuer: bytes, at_us: int, now_us: int, crls: Sequence[bytes]) -> bool:
     for crl in crls:
         try:
-            if _check_crl(crl, own, above, at_us, now_us).state is CertificateState.GOOD:
+            if _check_crl(crl, responder, issuer, at_us, now_us).state is CertificateState.GOOD:
                 return True
         except (PdfError, ValueError):
             continue
@@ -494,30 +509,32 @@ def path_of(certificate: bytes, pool: Iterable[bytes]) -> tuple[bytes, ...]:
 
     It proves who signed whom, not that anybody is to be trusted; at most six certificates.
     """
-    candidates: list[tuple[bytes, x509.Certificate]] = []
-    for der in dict.fromkeys(pool):
-        try:
-            found = x509.load_der_x509_certificate(der)
-            _names = found.subject, found.issuer  # parsed when first asked for: here, where an error may be met
-            candidates.append((der, found))
-        except _UNREADABLE:
-            continue
-    path, current = [certificate], _load(certificate)
-    while current.issuer != current.subject and len(path) < 6:
-        above = next((pair for pair in candidates if pair[0] not in path and _issued(current, pair[1])), None)
+    _load(certificate)
+    candidates = list(dict.fromkeys(pool))
+    path = [certificate]
+    while not _self_named(path[-1]) and len(path) < 6:
+        above = next((der for der in candidates if der not in path and _issued(path[-1], der)), None)
         if above is None:
             break
-        path.append(above[0])
-        current = above[1]
+        path.append(above)
     return tuple(path)
 
 
-def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+@lru_cache(_KEPT)
+def _self_named(certificate: bytes) -> bool:
+    found = _load(certificate)
+    return found.issuer == found.subject
+
+
+@lru_cache(4 * _KEPT)
+def _issued(certificate: bytes, issuer: bytes) -> bool:
     try:
-        if certificate.issuer != issuer.subject:  # names are parsed when they are asked for
+        own, above = _load(certificate), _load(issuer)
+        _name = above.issuer  # names are parsed when they are asked for: here, where an error may be met
+        if own.issuer != above.subject:
             return False
-        certificate.verify_directly_issued_by(issuer)
-    except (*_UNREADABLE, InvalidSignature):
+        own.verify_directly_issued_by(above)
+    except (*_UNREADABLE, PdfError, InvalidSignature):
         return False
     return True
 
