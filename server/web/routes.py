@@ -60,14 +60,20 @@ def _file(body: bytes, suffix: str) -> File:
 
 
 @cache
-def files() -> dict[str, File]:
-    """Every file of the client by its path."""
+def scripts() -> joined.Scripts:
+    """What is sent of the modules, and under which names the first file exports what is theirs."""
     bare = {
         path.stem: spare.script(path.read_bytes()).decode() for path in [*_STATIC.glob("js/*.js"), _STATIC / "sw.js"]
     }
     bare = phrases.columns(bare, "texts")
     drawing = bare.pop("sw")
-    sent = joined.scripts(bare, drawing)
+    return joined.scripts(bare, drawing)
+
+
+@cache
+def files() -> dict[str, File]:
+    """Every file of the client by its path."""
+    sent = scripts()
     found = dict(_assets(sent.modules))
     found["/"] = found["/pair"] = _file((_STATIC / "index.html").read_bytes(), ".html")
     found["/manifest.webmanifest"] = _file(_manifest(), ".webmanifest")

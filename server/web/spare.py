@@ -1,15 +1,13 @@
 """Scripts and style sheets without what only readers need: a third of what a slow network would carry.
 
 A lexer of ECMAScript (ECMA-262 §12), as far as it takes to tell comments and white space from strings, templates and regular
-expressions. Nothing is reordered: the tokens are those of the source, private names by shorter ones (`names.py`). A line end stays
-wherever automatic semicolon insertion (§12.10) could see it.
+expressions. Nothing is reordered: the tokens are those of the source. A line end stays wherever automatic semicolon insertion (§12.10)
+could see it.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from typing import Final
-
-from server.web.names import shortened
 
 __all__ = ["script", "style", "tokens"]
 
@@ -77,7 +75,7 @@ def _matched(pattern: re.Pattern[str], source: str, at: int) -> str:
 
 
 def script(source: bytes) -> bytes:
-    """The same tokens with private names shortened, no comment, no sign that says nothing, no white space but what keeps them apart."""
+    """The same tokens with no comment, no sign that says nothing, no white space but what keeps them apart."""
     kept: list[tuple[str, str]] = []
     gaps: list[str] = []
     gap = ""
@@ -89,10 +87,9 @@ def script(source: bytes) -> bytes:
         gaps.append(gap)
         gap = ""
     out: list[str] = []
-    texts = shortened(kept)
     idle = _idle(kept)
     dropped = False
-    for at, (text, gap) in enumerate(zip(texts, gaps, strict=True)):
+    for at, ((_, text), gap) in enumerate(zip(kept, gaps, strict=True)):
         if at in idle:
             dropped = True
             continue

@@ -18,7 +18,7 @@ from server.identity.model import Role
 from tests.bench.measure import Row, at_most, show
 from tests.fakes import pdfs
 from tests.fakes.stack import PIN
-from tests.web.conftest import CONTROLLED, Hand, People, Site, chromium, new_hand, open_site
+from tests.web.conftest import CONTROLLED, Hand, People, Site, chromium, new_hand, open_site, own
 
 ROUNDS = 5
 FAST = (1_600_000, 150)
@@ -49,8 +49,10 @@ async def first_and_second_load(hand: Hand) -> tuple[list[float], list[float]]:
     first, second = [], []
     for _ in range(ROUNDS):
         await hand.page.evaluate(
-            "async () => { await (await import('/assets/js/app.js')).$offline.wipe(); for (const one of await navigator.serviceWorker.getRegistrations()) await one.unregister();"
-            " for (const name of await caches.keys()) await caches.delete(name); }"
+            own(
+                "async () => { await (await $offline).wipe(); for (const one of await navigator.serviceWorker.getRegistrations()) await one.unregister();"
+                " for (const name of await caches.keys()) await caches.delete(name); }"
+            )
         )
         await hand.page.close()
         hand.page = await hand.context.new_page()

@@ -22,6 +22,7 @@ from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 from server.app import create_app
 from server.identity.model import Role
 from server.identity.service import operator
+from server.web.routes import scripts
 from signing import device
 from signing.client import KeyType, VoucherKind
 from signing.core.codec import PublicJwk
@@ -43,6 +44,16 @@ def chromium() -> str:
     if found is None:
         pytest.fail("chromium is missing: apt-get install chromium", pytrace=False)
     return found
+
+
+def own(script: str) -> str:
+    """A script for the page, with a promise of what the client's module `name` exports wherever `$name` stands."""
+
+    def module(found: re.Match[str]) -> str:
+        names = ",".join(f"{name}:all.{short}" for name, short in scripts().names[found[1]].items())
+        return f"import('/assets/js/app.js').then((all)=>({{{names}}}))"
+
+    return re.sub(r"\$([a-z]+)\b", module, script)
 
 
 async def until(found: Callable[[], Awaitable[Any]], what: str) -> Any:
@@ -138,8 +149,9 @@ class Hand:
     async def call(self, method: str, path: str) -> Any:
         """Through the page's own client."""
         return await self.page.evaluate(
-            "async ([method, path]) => { const { $api: api } = await import('/assets/js/app.js');"
-            " return method === 'GET' ? api.read(path) : api.post(path); }",
+            own(
+                "async ([method, path]) => { const api = await $api; return method === 'GET' ? api.read(path) : api.post(path); }"
+            ),
             [method, path],
         )
 

@@ -25,6 +25,7 @@ from server.demo.controls import DemoControls
 from server.demo.people import PINS
 from server.demo.stage import Stage, trust_officer
 from tests.fakes import pdfs
+from tests.web.conftest import own
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -299,10 +300,10 @@ async def test_the_road_goes_on_without_stamps_exchange_and_worker(storm: str, d
 async def test_a_signature_without_its_stamp_is_never_called_missing(desk: Desk) -> None:
     """D5: while the authority is away the step stays open; the document's state says that the signature was made."""
     frame = next(one for one in desk.page.frames if one.url.startswith(desk.show.stage.base_url))
-    asked = """async (cases) => {
-      const { outcomeOf } = (await import("/assets/js/app.js")).$signing;
+    asked = own("""async (cases) => {
+      const { outcomeOf } = await $signing;
       return cases.map(([state, step]) => outcomeOf({ state, route: [{ position: 1, state: step }, { position: 2, state: "waiting" }] }, 1));
-    }"""
+    }""")
     cases = [
         ["signed_pending_timestamp", "open"],
         ["sealed_pending_timestamp", "open"],

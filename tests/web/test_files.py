@@ -15,7 +15,7 @@ from PIL import Image
 from server.identity.dpop import Verifier
 from server.web import icon, joined, phrases, spare
 from server.web.routes import POLICY, files, packed
-from tests.web.conftest import Hand, Site
+from tests.web.conftest import Hand, Site, own
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 REPOSITORY = Path(__file__).parents[2]
@@ -65,14 +65,14 @@ async def test_the_page_names_every_module() -> None:
     assert set(shell["files"]) == set(files()) - {"/sw.js", "/pair"}
 
 
-def judged(pairs: list[dict[str, Any]]) -> list[str]:
-    """What differs beside the names of private bindings and the numbers of texts, by acorn and eslint-scope."""
+def judged(value: Any, judge: str = "scopes.mjs") -> list[str]:
+    """What differs beside the numbers of texts, or in joining the modules, by acorn and eslint-scope."""
     folder = Path(__file__).parent
     assert (folder / "node_modules" / "eslint-scope").exists(), "npm ci --prefix tests/web (make test does it)"
     found = subprocess.run(
-        ["node", "scopes.mjs"],
+        ["node", judge],
         cwd=folder,
-        input=json.dumps(pairs),
+        input=json.dumps(value),
         capture_output=True,
         text=True,
         check=True,
@@ -81,22 +81,33 @@ def judged(pairs: list[dict[str, Any]]) -> list[str]:
     return list(json.loads(found.stdout))
 
 
+def bare(**sources: str) -> dict[str, str]:
+    return {name: spare.script(text.encode()).decode() for name, text in sources.items()}
+
+
+def joins(modules: dict[str, str], worker: str, *changes: tuple[str, str]) -> list[str]:
+    """What is wrong with bare modules as they are joined, after `changes` of what is sent."""
+    found = joined.scripts(modules, worker)
+    files = {name: found.modules[name].decode() for name in sorted(found.modules)}
+    for old, new in changes:
+        assert any(old in text for text in files.values()), old
+        files = {name: text.replace(old, new, 1) for name, text in files.items()}
+    return judged({"modules": modules, "files": files, "worker": [worker, found.worker.decode()]}, "joins.mjs")
+
+
 async def test_what_is_sent_is_its_source_but_for_private_names() -> None:
-    """The same tree, every name bound to the same declaration, and every number says what the text's name said; browsers judge that it runs."""
+    """Every number says what the text's name said; then the same trees, every name bound to the same declaration, in whichever module it stands."""
     folder = REPOSITORY / "server" / "web" / "static"
     sources = {path.stem: path.read_text() for path in [*folder.glob("js/*.js"), folder / "sw.js"]}
-    bare = {name: spare.script(text.encode()).decode() for name, text in sources.items()}
-    sent = phrases.columns(bare, "texts")
+    sent = phrases.columns(bare(**sources), "texts")
     pairs = [
         {"path": name, "source": text, "sent": sent[name], "table": name == "texts"} for name, text in sources.items()
     ]
     assert judged(pairs) == []
-    lengths = [
-        sum(len(text) for kind, text in spare.tokens(one) if kind != "space")
-        for one in ["".join(sources.values()), "".join(bare.values())]
-    ]
-    assert lengths[0] - lengths[1] > 10_000
-    assert sum(map(len, bare.values())) - sum(map(len, sent.values())) > 5_000
+    worker = sent.pop("sw")
+    assert joins(sent, worker) == []
+    length = sum(map(len, sent.values()))
+    assert length - sum(len(body) for body in joined.scripts(sent, worker).modules.values()) > 30_000
 
 
 TABLE = 'const TEXTS = { one: ["một", "one"], two: ["hai", "two"], r_a: ["ba", "three"], two_too: ["hai", "two"] };\n'
@@ -118,8 +129,7 @@ SPEAKING = TABLE + (
 )
 async def test_only_what_is_asked_for_becomes_a_number(source: str, sent: str) -> None:
     source = f'import {{ t }} from "./texts.js"; {source}'
-    bare = {name: spare.script(text.encode()).decode() for name, text in (("texts", SPEAKING), ("uses", source))}
-    found = phrases.columns(bare, "texts")
+    found = phrases.columns(bare(texts=SPEAKING, uses=source), "texts")
     assert found["uses"] == f'import{{t}}from"./texts.js";{sent}\n'
     pairs = [
         {"path": "texts", "source": SPEAKING, "sent": found["texts"], "table": True},
@@ -143,7 +153,8 @@ async def test_a_text_that_no_column_holds_stops_the_start() -> None:
 
 
 async def test_what_is_needed_together_is_one_file() -> None:
-    """Each module in a scope of its own, after those that it draws in; without a document only the worker's run; what is opened later apart."""
+    """Each module after those that it draws in, under names that differ; without a document the page does not begin; what is opened later apart."""
+    worker = 'import{bytes}from"/assets/js/bytes.js";out(bytes);\n'
     sources = {
         "app": 'import { one, two as second } from "./part.js";\nimport * as all from "./bytes.js";\nout(one, second(), all.bytes, () => import("./more.js"));\n',
         "part": 'import { bytes } from "./bytes.js";\nconst own = bytes;\nexport const one = own;\nexport async function two() { return own; }\n',
@@ -154,26 +165,19 @@ async def test_what_is_needed_together_is_one_file() -> None:
     }
 
     def sent(**changed: str) -> joined.Scripts:
-        worker = 'import{bytes}from"/assets/js/bytes.js";out(bytes);\n'
-        return joined.scripts(
-            {name: spare.script(text.encode()).decode() for name, text in {**sources, **changed}.items()}, worker
-        )
+        return joined.scripts(bare(**{**sources, **changed}), worker)
 
     found = sent()
     called = next(name for name in found.modules if name != "app")
     assert {name: body.decode() for name, body in found.modules.items()} == {
-        "app": "export let $bytes=(()=>{let bytes=7;\nreturn{bytes}})();\n"
-        "export let $part,$app;\nif(globalThis.document){"
-        "$part=(()=>{let{bytes}=$bytes;let a=bytes;let one=a;async function two(){return a}\nreturn{one,two}})();\n"
-        "$app=(()=>{let{one,two:second}=$part;let all=$bytes;"
-        f'out(one,second(),all.bytes,()=>import("./{called}.js").then(a=>a.$more));\nreturn{{}}}})();\n}}\n',
-        called: 'import{$bytes,$part}from"./app.js";'
-        "export let $last=(()=>{class Last{}\nreturn{Last}})();\n"
-        "export let $most=(()=>{let all=9;\nreturn{all}})();\n"
-        "export let $more=(()=>{let{bytes}=$bytes;let{one}=$part;let{all}=$most;"
-        "out(bytes,one,all,()=>Promise.resolve($last));\nreturn{}})();\n",
+        "app": "let e=7,t=e,o=t;async function a(){return t}"
+        f'if(globalThis.document){{out(o,a(),e,()=>import("./{called}.js").then(a=>a.$more));}}\nexport{{a,e,o}};\n',
+        called: 'import{e,o}from"./app.js";class a{}'
+        "let t=9;out(e,o,t,()=>Promise.resolve($last));export let $last={Last:a};\nexport let $more={};\n",
     }
-    assert found.worker == b'import{$bytes}from"/assets/js/app.js";const{bytes}=$bytes;out(bytes);\n'
+    assert found.worker == b'import{e}from"/assets/js/app.js";out(e);'
+    assert found.names == {"part": {"one": "o", "two": "a"}, "bytes": {"bytes": "e"}}
+    assert joins(bare(**sources), worker) == []
     # A page asks by the name for those very bytes.
     assert called not in sent(most="export const all = 10;").modules
     with pytest.raises(ValueError, match="idle"):
@@ -190,20 +194,31 @@ async def test_what_is_needed_together_is_one_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "sent"),
+    "change",
     [
-        ("const own = 1; use(own);", "const a=1;use(own);"),
-        ("const own = 1; use(own);", "const use=1;use(use);"),
-        ("export const own = 1;", "export const a=1;"),
-        ('import { own } from "./x.js"; own();', 'import{a}from"./x.js";a();'),
-        ("const own = 1; use({ own });", "const a=1;use({a});"),
-        ("const one = 1; { const two = 2; use(one, two); }", "const a=1;{const a=2;use(a,a);}"),
-        ("use(own.name)", "use(own.a)"),
+        ("let t=7", "let t=8"),
+        ("e=t,o=e", "e=t,o=t"),
+        ("return e}", "return o}"),
+        ("function a()", "function a(e)"),
+        ("out(o,a()", "out(a,o()"),
+        ("import{o,t}", "import{o as t,t as o}"),
+        ("out(t,o,e", "out(o,t,e"),
+        ("out(t,o,e", "put(t,o,e"),
+        ("class a{}", "class a extends e{}"),
+        ("let e=9;", ""),
     ],
 )
-async def test_the_judge_sees_a_wrong_name(source: str, sent: str) -> None:
-    assert judged([{"path": "x", "source": source, "sent": sent}])
-    assert judged([{"path": "x", "source": source, "sent": spare.script(source.encode()).decode()}]) == []
+async def test_the_judge_sees_a_wrong_name(change: tuple[str, str]) -> None:
+    more = 'import { bytes } from "./bytes.js";\nimport { one } from "./part.js";\nclass Last {}\nconst all = 9;\nout(bytes, one, all, Last);\n'
+    modules = bare(
+        app='import { one, two } from "./part.js";\nout(one, two(), () => import("./more.js"));\n',
+        part='import { bytes } from "./bytes.js";\nconst own = bytes;\nexport const one = own;\nexport async function two() { return own; }\n',
+        bytes="export const bytes = 7;\n",
+        more=more,
+    )
+    worker = 'import{bytes}from"/assets/js/bytes.js";out(bytes);\n'
+    assert joins(modules, worker) == []
+    assert joins(modules, worker, change)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +232,7 @@ async def test_the_judge_sees_a_wrong_name(source: str, sent: str) -> None:
         ("return a + +b - -c\n(d)", "return a+ +b- -c\n(d)"),
         ("x = {\n  // why\n  a,\n}\ny()", "x={a}\ny()"),
         ("f([a, ,], [,], b,)", "f([a,,],[,],b)"),
-        ('const url = "http://x"; /** @type {any} */ (url)', 'const a="http://x";(a)'),
+        ('const url = "http://x"; /** @type {any} */ (url)', 'const url="http://x";(url)'),
         ("for (const [a] of [1 .toFixed()]) a\n  ?.b()", "for(const[a]of[1 .toFixed()])a?.b()"),
         ("f = (a) => { for (;;) b((c) => c); }; d(async (e) => e)", "f=a=>{for(;;)b(c=>c)};d(async(e)=>e)"),
         ("{ while (f(a)); } { do b(); while (f()) } { g(); }", "{while(f(a));}{do b();while(f())}{g()}"),
@@ -231,25 +246,43 @@ async def test_a_lexer_tells_code_from_words(source: str, sent: str) -> None:
 @pytest.mark.parametrize(
     ("source", "sent"),
     [
-        ("const long = 1; f(long, o.long, { long: 2 });", "const a=1;f(a,o.long,{long:2});"),
-        ("const long = 1; f({ long });", "const long=1;f({long});"),
-        ("const g = (document) => document.x; document.y();", "const g=document=>document.x;document.y();"),
+        ("const long = 1; f(long, o.long, { long: 2 });", "let e=1;f(e,o.long,{long:2});"),
+        ("const long = 1; f({ long });", "let e=1;f({long:e});"),
+        ("const g = (long) => f({ long }, long);", "let e=long=>f({long},long);"),
+        ("const g = (document) => document.x; document.y();", "let e=e=>e.x;document.y();"),
         (
             "const f = (one, two = (undefined), three = [window], { four: five } = {}) => five;",
-            "const f=(b,c=(undefined),d=[window],{four:a}={})=>a;",
+            "let e=(o,a=(undefined),t=[window],{four:e}={})=>e;",
         ),
-        ("export function first(second) { return second; }", "export function first(a){return a}"),
-        ("for (const one of all) f(...one, `${one}`);", "for(const a of all)f(...a,`${a}`);"),
+        ("function first(second) { const third = second; return third; }", "function e(t){let e=t;return e}"),
+        ("for (const one of all) f(...one, `${one}`); one();", "for(let e of all)f(...e,`${e}`);one();"),
         (
-            "const { key: name } = f(); try { g(); } catch (error) { f(error); }",
-            "const{key:name}=f();try{g()}catch(a){f(a)}",
+            "for (const one of all) if (one) f(one); else { g(one); } const one = 2; f(one);",
+            "for(let e of all)if(e)f(e);else{g(e)}let e=2;f(e);",
         ),
-        ("const h = async ([one, two]) => { a = one; b(two); };", "const h=async([c,d])=>{a=c;b(d)};"),
+        (
+            "const { key: name, ...rest } = f(); try { g(); } catch (error) { f(error, rest); }",
+            "let{key:e,...t}=f();try{g()}catch(e){f(e,t)}",
+        ),
+        (
+            "const h = async ([one, two]) => { let three = one, four = two; b(three + four); };",
+            "let e=async([o,a])=>{let t=o,e=a;b(t+e)};",
+        ),
+        (
+            "class One extends Error { two(three) { return three; } get four() { return new One(this.four); } }",
+            "class e extends Error{two(e){return e}get four(){return new e(this.four)}}",
+        ),
+        (
+            "const a = 1; f(() => { const b = a; return (c) => ({ b: c, [b]: a }); });",
+            "let e=1;f(()=>{let a=e;return(t)=>({b:t,[a]:e})});",
+        ),
     ],
 )
 async def test_private_names_become_short(source: str, sent: str) -> None:
-    """Members, shorthand, exports and what the browser may mean stay; a short name is no word of the file."""
-    assert spare.script(source.encode()).decode() == sent + "\n"
+    """Members and what the browser may mean stay; a name is used again wherever it is not taken for another."""
+    found = joined.scripts(bare(app=source), "").modules["app"].decode()
+    assert found == f"if(globalThis.document){{{sent}}}\nexport{{}};\n"
+    assert joins(bare(app=source), "") == []
 
 
 async def test_no_text_is_missing_and_none_is_idle() -> None:
@@ -320,7 +353,7 @@ async def test_the_published_vectors_pass_in_the_browser(hand: Hand) -> None:
     folder = REPOSITORY / "openapi" / "vectors"
     names = ("approval", "voucher", "signed_head", "sealed_pin", "manifest", "dpop")
     vectors = {name: json.loads((folder / f"{name}.json").read_text()) for name in names}
-    source = (Path(__file__).parent / "vectors.mjs").read_text()
+    source = own((Path(__file__).parent / "vectors.mjs").read_text())
     await hand.page.route(
         "**/assets/js/vectors.js", lambda route: route.fulfill(body=source, content_type="text/javascript")
     )

@@ -15,7 +15,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from server.identity.model import Role
-from tests.web.conftest import PHONE, Hand, People, Site, new_hand
+from tests.web.conftest import PHONE, Hand, People, Site, new_hand, own
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 LONG = "TEST_ROUNDS" in os.environ
@@ -193,9 +193,7 @@ async def test_the_screens_of_a_clerk(people: People) -> None:
 
 
 async def test_the_screens_of_a_keeper_of_people(keeper: Hand, people: People) -> None:
-    device: Any = await people.leader.page.evaluate(
-        "async () => (await (await import('/assets/js/app.js')).$store.get('device')).device"
-    )
+    device: Any = await people.leader.page.evaluate(own("async () => (await (await $store).get('device')).device"))
     person = people.leader.person
     await looked_at(
         keeper,

@@ -18,7 +18,7 @@ from signing import offline
 from signing.core import daemon
 from signing.core.codec import PublicJwk
 from tests.fakes.stack import ORGANISATION, PIN
-from tests.web.conftest import Hand, People, Site, new_hand
+from tests.web.conftest import Hand, People, Site, new_hand, own
 from tests.web.test_screens import faultless, refused
 
 JSQR = Path(__file__).parent / "node_modules" / "jsqr" / "dist" / "jsQR.js"
@@ -169,8 +169,10 @@ async def test_a_voucher_needs_the_code_that_the_phone_shows(
 
 async def test_the_officers_key_cannot_be_read(officer: Hand) -> None:
     kinds = await officer.page.evaluate(
-        "async () => { const { key } = await (await import('/assets/js/app.js')).$store.get('officer'); const found = [];"
-        " for (const form of ['jwk', 'pkcs8']) await crypto.subtle.exportKey(form, key).catch((error) => found.push(error.name)); return found; }"
+        own(
+            "async () => { const { key } = await (await $store).get('officer'); const found = [];"
+            " for (const form of ['jwk', 'pkcs8']) await crypto.subtle.exportKey(form, key).catch((error) => found.push(error.name)); return found; }"
+        )
     )
     assert kinds == ["InvalidAccessError"] * 2
 

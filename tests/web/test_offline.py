@@ -13,7 +13,7 @@ from server.identity.model import Role
 from server.identity.service import operator
 from tests.fakes import pdfs
 from tests.fakes.stack import Caller
-from tests.web.conftest import CONTROLLED, PHONE, Hand, Site, chromium, new_hand, until
+from tests.web.conftest import CONTROLLED, PHONE, Hand, Site, chromium, new_hand, own, until
 from tests.web.test_screens import faultless
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -40,7 +40,7 @@ STORED = """async () => {
   }
   return found;
 }"""
-KEPT = "async () => (await import('/assets/js/app.js')).$offline.kept(%r).then((found) => Boolean(found))"
+KEPT = own("async () => (await $offline).kept(%r).then((found) => Boolean(found))")
 ENTRIES = """async (store) => {
   const base = await new Promise((resolve) => { indexedDB.open("hoatoc-kept", 1).onsuccess = ({ target }) => resolve(target.result); });
   const request = base.transaction(store).objectStore(store).getAll();
@@ -161,7 +161,9 @@ async def test_an_acknowledgement_waits_and_is_sent_once(reader: Reader) -> None
     await reader.restore()
     # Everything that may send it does so at the same moment: page, worker, the browser's event.
     await page.evaluate(
-        "async () => { const { $api: { flush } } = await import('/assets/js/app.js'); dispatchEvent(new Event('online')); await Promise.all([flush(), flush(), flush()]); }"
+        own(
+            "async () => { const { flush } = await $api; dispatchEvent(new Event('online')); await Promise.all([flush(), flush(), flush()]); }"
+        )
     )
     assert await reader.entries("queue") == []
     await page.goto("/#/")
@@ -196,7 +198,7 @@ async def test_a_recall_purges_every_copy(reader: Reader) -> None:
         # An answer that was on its way does not bring it back.
         path = f"/api/v1/documents/{document}"
         await page.evaluate(
-            "async (path) => (await import('/assets/js/app.js')).$offline.keep(path, new TextEncoder().encode('{}').buffer)",
+            own("async (path) => (await $offline).keep(path, new TextEncoder().encode('{}').buffer)"),
             path,
         )
         assert not await page.evaluate(KEPT % path)
@@ -241,9 +243,7 @@ async def test_nothing_is_left_after_log_out_or_revocation(reader: Reader, brows
     await other.hand.pair("Bùi Văn Mẫu", Role.LEADER)
     await other.opened(number="531")
     stack = reader.site.stack
-    device = await other.page.evaluate(
-        "async () => (await (await import('/assets/js/app.js')).$store.get('device')).device"
-    )
+    device = await other.page.evaluate(own("async () => (await (await $store).get('device')).device"))
     await stack.wiring.identity.revoke_device(operator(stack.organisation), device)
     await other.page.get_by_role("heading", name="Thiết bị đã bị thu hồi").wait_for()
 
@@ -259,24 +259,26 @@ async def test_what_is_kept_is_bounded_and_grows_old(reader: Reader) -> None:
     page = reader.page
     await page.goto("/#/me")
     kept = await page.evaluate(
-        """async () => {
-          const { $offline: { keep, kept } } = await import('/assets/js/app.js');
+        own("""async () => {
+          const { keep, kept } = await $offline;
           const now = Date.now;
           const path = (name) => `/api/v1/documents/${name}/x`;
           let clock = now();
           Date.now = () => clock++;
+          await keep(path("pack"), new ArrayBuffer(10), true);
           for (let at = 0; at < 410; at++) await keep(path(at), new ArrayBuffer(10));
           const many = [await kept(path(0)), await kept(path(9)), await kept(path(409))].map(Boolean);
           for (const name of ["a", "b", "c", "d", "e"]) await keep(path(name), new ArrayBuffer(9e6));
           const large = [await kept(path("a")), await kept(path("b")), await kept(path("e"))].map(Boolean);
+          const pack = Boolean(await kept(path("pack")));
           clock += 7 * 864e5 + 1000;
           const old = Boolean(await kept(path("e")));
           await keep(path("new"), new ArrayBuffer(1));
           Date.now = now;
-          return { many, large, old };
-        }"""
+          return { many, large, pack, old };
+        }""")
     )
-    assert kept == {"many": [False, False, True], "large": [False, True, True], "old": False}
+    assert kept == {"many": [False, False, True], "large": [False, True, True], "pack": True, "old": False}
     assert await reader.entries() == ["/api/v1/documents/new/x"]
 
 

@@ -17,7 +17,7 @@ from playwright.async_api import Browser, Worker, expect
 from server.identity.model import Role
 from tests.fakes import pdfs
 from tests.fakes.stack import Caller
-from tests.web.conftest import CONTROLLED, Hand, Site, new_hand, until
+from tests.web.conftest import CONTROLLED, Hand, Site, new_hand, own, until
 from tests.web.test_screens import faultless, refused
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -329,9 +329,7 @@ async def test_log_out_ends_it_on_both_sides(phone: Pushed) -> None:
     await phone.hand.page.get_by_role("heading", name="Đã đăng xuất").wait_for()
     assert await phone.shown() == []
     assert await phone.hand.page.evaluate("localStorage.getItem('stub')") is None
-    device = await phone.hand.page.evaluate(
-        "async () => (await (await import('/assets/js/app.js')).$store.get('device')).device"
-    )
+    device = await phone.hand.page.evaluate(own("async () => (await (await $store).get('device')).device"))
     rows = await phone.site.stack.wiring.db.fetch_all("SELECT 1 FROM push_addresses WHERE device = $1", device)
     assert rows == []
     await phone.deliver(message)
@@ -352,7 +350,7 @@ async def test_it_is_turned_off_and_a_dead_subscription_is_made_anew(phone: Push
     """D4: gone at the service is forgotten here after one answer; the next start of the client subscribes again."""
     db, page = phone.site.stack.wiring.db, phone.hand.page
     await phone.turn_on()
-    device = await page.evaluate("async () => (await (await import('/assets/js/app.js')).$store.get('device')).device")
+    device = await page.evaluate(own("async () => (await (await $store).get('device')).device"))
     state = "SELECT state FROM push_addresses WHERE device = $1"
     await phone.site.push.expire(phone.name)
     await phone.taken()

@@ -7,7 +7,7 @@ from playwright.async_api import Browser, expect
 from server.identity.model import Role
 from tests.fakes import pdfs
 from tests.fakes.stack import Caller
-from tests.web.conftest import Site, new_hand
+from tests.web.conftest import Site, new_hand, own
 from tests.web.test_screens import faultless
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -51,7 +51,7 @@ async def test_rules_are_set_and_a_chain_to_nobody_is_refused(browser: Browser, 
     assert after["policies"][:1] == before["policies"]
     assert after["caps"] == before["caps"]
     await page.evaluate(
-        "async (json) => (await import('/assets/js/app.js')).$api.call('PUT', '/api/v1/notice-rules', { json })",
+        own("async (json) => (await $api).call('PUT', '/api/v1/notice-rules', { json })"),
         {**before, "revision": None},
     )
 

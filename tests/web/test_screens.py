@@ -11,7 +11,7 @@ from server.identity.service import operator
 from tests.fakes import pdfs
 from tests.fakes.stack import PIN
 from tests.shared import SHARED
-from tests.web.conftest import CONTROLLED, Hand, People, Site, new_hand, until
+from tests.web.conftest import CONTROLLED, Hand, People, Site, new_hand, own, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -264,8 +264,9 @@ async def test_the_keys_cannot_be_read_and_no_answer_is_kept(people: People) -> 
     await leader.page.goto(f"/#/d/{document}")
     await leader.page.locator(".page img").first.wait_for()
     await leader.page.evaluate(CONTROLLED)
-    found: dict[str, Any] = await leader.page.evaluate("""async () => {
-      const { $store: store } = await import('/assets/js/app.js');
+    found: dict[str, Any] = await leader.page.evaluate(
+        own("""async () => {
+      const store = await $store;
       const device = await store.get('device');
       const refused = [];
       for (const name of ['session', 'approval'])
@@ -274,6 +275,7 @@ async def test_the_keys_cannot_be_read_and_no_answer_is_kept(people: People) -> 
       for (const name of await caches.keys()) for (const request of await (await caches.open(name)).keys()) kept.push(new URL(request.url).pathname);
       return {refused, kept, stored: JSON.stringify({...localStorage}) + JSON.stringify({...sessionStorage}), algorithms: [device.session.key.usages, device.approval.key.usages]};
     }""")
+    )
     assert found["refused"] == ["InvalidAccessError"] * 4
     assert found["kept"]
     assert not any(path.startswith("/api") for path in found["kept"])
@@ -295,10 +297,10 @@ async def test_tokens_rotate_and_a_session_is_revived(browser: Browser, site: Si
     await hand.page.goto("/#/")
     await hand.page.get_by_text("Không có văn bản nào chờ bạn").wait_for()
     identity, db = site.stack.wiring.identity, site.stack.wiring.db
-    tokens = "async () => (await (await import('/assets/js/app.js')).$store.get('tokens'))"
+    tokens = own("async () => (await $store).get('tokens')")
     first = await hand.page.evaluate(tokens)
     await hand.page.evaluate(
-        "async () => { const { $store: s } = await import('/assets/js/app.js'); await s.put('tokens', {...await s.get('tokens'), ends: 0}); }"
+        own("async () => { const s = await $store; await s.put('tokens', {...await s.get('tokens'), ends: 0}); }")
     )
     await hand.page.reload()
 
@@ -319,9 +321,7 @@ async def test_tokens_rotate_and_a_session_is_revived(browser: Browser, site: Si
     resumed = await db.fetch_all("SELECT 1 FROM audit_events WHERE kind = 'identity.session_resumed'")
     assert resumed
 
-    device = await hand.page.evaluate(
-        "async () => (await (await import('/assets/js/app.js')).$store.get('device')).device"
-    )
+    device = await hand.page.evaluate(own("async () => (await (await $store).get('device')).device"))
     await identity.revoke_device(operator(site.stack.organisation), device)
     await hand.page.goto("/#/notices")
     await hand.page.get_by_role("heading", name="Thiết bị đã bị thu hồi").wait_for()

@@ -13,7 +13,7 @@ import { fill, h, icon, outside } from "./view.js";
  */
 
 /** Room for two panes: a list stays beside what it opens. */
-export const wide = matchMedia("(min-width: 1024px)");
+export const wide = /** @type {MediaQueryList} */ (globalThis.matchMedia?.("(min-width: 1024px)"));
 /** Whether two panes are shown. */
 export const panes = { on: false };
 
