@@ -13,7 +13,7 @@ from signing.pdf.compare import Comparison, Expected, compare, compare_archive
 from signing.pdf.errors import PdfError
 from signing.pdf.locks import Signatures
 from signing.pdf.page_check import Millimetres
-from signing.pdf.placement import FieldKind, Place, over_left, seen_size
+from signing.pdf.placement import NOTE_LEAST_MM, FieldKind, Place, over_left, seen_size, top_right
 from signing.pdf.prepare import Placed, PrepareRequest, RouteField, StampText, place
 from signing.pdf.reader import Page, open_document
 from signing.pdf.revocation import ValidationData
@@ -62,13 +62,16 @@ class SignerLook(msgspec.Struct, frozen=True):
 
 
 class LayoutOrder(msgspec.Struct, frozen=True):
-    """`seal_mm`: diameter of a seal that has an image and no rectangle, else 0. `seal_drawn`: what the image covers in the drafter's rectangle."""
+    """`seal_mm`: diameter of a seal that has an image and no rectangle, else 0. `seal_drawn`: what the image covers in the drafter's rectangle.
+    `noted`: an annex or a copy, which is sealed in the corner of page one and is no document of the form that is looked for.
+    """
 
     number: str
     urgency: int
     signers: list[SignerLook]
     seal_mm: float
     seal_drawn: Millimetres | None = None
+    noted: bool = False
 
 
 class LayoutFound(msgspec.Struct, frozen=True):
@@ -278,6 +281,10 @@ def _layout(path: Path, order: LayoutOrder) -> LayoutFound:
 
     with open_document(path) as document:
         pages = list(document.pages())
+    if order.noted:
+        wide, high = NOTE_LEAST_MM
+        top_right(pages[0], max(wide, order.seal_mm), high + order.seal_mm)
+        return LayoutFound([None], [])
     marks = _marks(path, pages, [look for look in order.signers if look.initials and look.wanted])
     places: list[Millimetres | None] = []
     over: Place | None = None  # what the last person's signature covers

@@ -39,6 +39,7 @@ from signing.pdf.archive import SignedWith
 from signing.pdf.assemble import assemble
 from signing.pdf.compare import Comparison, Expected
 from signing.pdf.errors import PdfError
+from signing.pdf.placement import FieldKind
 from signing.pdf.prepare import FieldRect, Placed, Prepared
 from signing.pdf.revision import Ready, append_bytes, append_revision
 from signing.pdf.revocation import ValidationData
@@ -52,7 +53,10 @@ _MEMORY_MB = 768
 
 
 class RouteField(msgspec.Struct, frozen=True):
-    """A step of the route with what its stamp says. `placement`: JSON of `Placement` or None."""
+    """A step of the route with what its stamp says. `placement`: JSON of `Placement` or None.
+
+    `kind`: of a step, or "annex" or "copy" for the seal that stands alone (SIG-4, SIG-6); `title` is then the form of the copy.
+    """
 
     position: int
     kind: str
@@ -160,7 +164,9 @@ class PdfWork:
         Raises: Refused with a PDF refusal code, "integrity-failed" when the comparison finds more than was to be added.
         """
         mine = next(index for index, field in enumerate(route) if field.position == position)
-        sealing = route[mine].kind == "seal"
+        kind = route[mine].kind
+        noted = kind in {FieldKind.ANNEX, FieldKind.COPY}
+        sealing = noted or kind == FieldKind.SEAL
         tail = _beside(out)
         order = PrepareOrder(
             parent=str(parent),
@@ -168,7 +174,7 @@ class PdfWork:
             route=[_placed(field, locks=self._seal_locks and field is route[-1]) for field in route],
             signer=mine,
             name=route[mine].organisation if sealing else signer_name,
-            position=f"Văn thư: {signer_name}" if sealing else signer_title,
+            position=route[mine].title if noted else f"Văn thư: {signer_name}" if sealing else signer_title,
             authority=route[mine].authority,
             reference=reference,
             now_us=now_us,
@@ -180,8 +186,7 @@ class PdfWork:
             allow_invisible=self._allow_invisible,
             image="" if image is None else str(image),
             diameter_mm=diameter_mm,
-            # Whoever validates the file alone must be able to tell initials from the signature of the competent person.
-            reason=INITIALS if route[mine].kind == "initials" else "",
+            reason=_reason(route[mine], reference),
         )
         reads = [parent, self._font] if image is None else [parent, self._font, image]
         file_mb = 8 + (0 if image is None else _megabytes(image))
@@ -321,6 +326,15 @@ class PdfWork:
             raise Refused(error.code, **error.fields) from None
         except SandboxFailure:
             raise Refused("cannot-be-checked") from None
+
+
+def _reason(step: RouteField, reference: str) -> str:
+    """Whoever validates the file alone must be able to tell initials from the signature of the competent person, and an annex or a copy from a
+    document that lacks one.
+    """
+    if step.kind == FieldKind.ANNEX:
+        return f"Phụ lục của {reference}"
+    return step.title if step.kind == FieldKind.COPY else INITIALS if step.kind == FieldKind.INITIALS else ""
 
 
 def _placed(field: RouteField, *, locks: bool) -> PlacedField:

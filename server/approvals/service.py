@@ -37,7 +37,7 @@ from server.authority import service as authority
 from server.clock import Clock
 from server.crash import point
 from server.db import Database, DatabaseError, Reads, Row, Transaction
-from server.documents.model import DocumentRow, State, StepKind, StepRow
+from server.documents.model import FORM_WORDS, DocumentRow, State, StepKind, StepRow
 from server.documents.service import DocumentService, asks_every_page, documents_load, move, turn_of
 from server.errors import PublicField, Refused
 from server.identity.model import Actor, Device
@@ -165,14 +165,16 @@ class ApprovalService:
         # SW-1, SW-4: before the PIN is asked, and before any work is done for a sheet that could not be signed.
         known = await self._revocation.check(certificate, der_sequence(credential.chain or b""))
         status = self._revocation.require(known)
+        copy = row.copy
+        alone = "annex" if row.annex_of is not None else "copy" if copy is not None else ""
         route = [
             RouteField(
                 position=other["position"],
-                kind=other["kind"],
+                kind=alone or other["kind"],
                 field_name=other["field_name"],
                 authority=other["authority_line"],
                 name=other["name"] or "",
-                title=other["title"] or "",
+                title=(other["title"] or "") if copy is None else FORM_WORDS[copy.form],
                 organisation=facts["organisation_name"],
                 placement=None if other["placement"] is None else bytes(other["placement"]),
             )
@@ -259,8 +261,11 @@ class ApprovalService:
         )
 
     async def _image(self, row: DocumentRow, step: StepRow) -> ImageRow | None:
-        """The image that this step's stamp shows: only where its place on the page is known (SIG-1), else it stays text."""
-        if step.placement is None:
+        """The image that this step's stamp shows: only where its place on the page is known (SIG-1), else it stays text.
+
+        A copy's is the corner (SIG-6); an annex shows none (SIG-4).
+        """
+        if row.annex_of is not None or (step.placement is None and row.copy is None):
             return None
         owner = row.organisation if step.person is None else step.person
         return await self._images.of(row.organisation, owner)
@@ -328,7 +333,15 @@ class ApprovalService:
 
     async def _check_seal(self, actor: Actor, row: DocumentRow) -> None:
         await self._check_office(self._db, actor)
-        await self.require_valid(row, "personal-signature-missing")
+        if row.annex_of is not None:
+            # Nobody signs an annex: what it belongs to is signed and sealed (SIG-4).
+            main = await documents_load(self._db, row.annex_of)
+            assert main is not None
+            if main.state is not State.SEALED:
+                raise Refused("conflict")
+            row = main
+        if row.copy is None:  # a copy of what others answer for has no personal signature (SIG-6, SIG-7)
+            await self.require_valid(row, "personal-signature-missing")
 
     async def require_valid(self, row: DocumentRow, code: str) -> None:
         """Our own validation of the head's whole chain must have passed (before the seal, before forwarding; SIG-7).

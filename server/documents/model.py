@@ -7,7 +7,7 @@ import re
 import unicodedata
 from datetime import date
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -18,7 +18,10 @@ HOUR = 60 * MINUTE
 
 
 class State(StrEnum):
-    """Where an outgoing document stands. One owner per transition: the approvals room moves it up to `sealed`, the exchange after."""
+    """Where an outgoing document stands. One owner per transition: the approvals room moves it up to `sealed`, the exchange after.
+
+    What the organisation seals alone (an annex, a copy) waits for its seal in `signed` like everything that waits for the seal.
+    """
 
     IN_REVIEW = "in_review"
     SIGNING = "signing"
@@ -39,7 +42,8 @@ class State(StrEnum):
 FINAL = frozenset({State.ACCEPTED, State.RETURNED, State.REFUSED, State.RECALLED})
 
 FOLLOWS: dict[State, frozenset[State]] = {
-    State.IN_REVIEW: frozenset({State.SIGNING, State.RETURNED, State.RECALLED, State.IN_REVIEW}),
+    # To `signed` only what is sealed alone, as `leads_to` says (SIG-4, SIG-6, SIG-7).
+    State.IN_REVIEW: frozenset({State.SIGNING, State.RETURNED, State.RECALLED, State.IN_REVIEW, State.SIGNED}),
     State.SIGNING: frozenset({State.SIGNED_PENDING_TIMESTAMP, State.IN_REVIEW}),
     State.SIGNED_PENDING_TIMESTAMP: frozenset({State.IN_REVIEW, State.SIGNED}),
     State.SIGNED: frozenset({State.SEALING, State.RETURNED, State.RECALLED}),
@@ -52,10 +56,13 @@ FOLLOWS: dict[State, frozenset[State]] = {
     State.FORWARDED: frozenset({State.FORWARDED, State.DELIVERED, State.ACCEPTED, State.REFUSED, State.RECALLED}),
     State.DELIVERED: frozenset({State.DELIVERED, State.ACCEPTED, State.REFUSED, State.RECALLED}),
     State.ACCEPTED: frozenset({State.ACCEPTED, State.REFUSED, State.RECALLED}),
-    State.RETURNED: frozenset({State.IN_REVIEW}),
+    State.RETURNED: frozenset({State.IN_REVIEW, State.SIGNED, State.RECALLED}),
     State.REFUSED: frozenset({State.REFUSED, State.ACCEPTED, State.RECALLED}),
     State.RECALLED: frozenset(),
 }
+
+# Where an annex goes with its main document, in one packet.
+TOGETHER = frozenset({State.FORWARDED, State.DELIVERED, State.ACCEPTED, State.REFUSED, State.RECALLED})
 
 # What the archive's revision may still be appended to.
 ARCHIVED = frozenset({State.SEALED, State.FORWARDED, State.DELIVERED, State.ACCEPTED, State.REFUSED})
@@ -149,12 +156,41 @@ class Receiver(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
+class CopyForm(StrEnum):
+    """The three forms of a copy (Decree 30 art. 25): of an original, of a certified copy, of a part."""
+
+    SAO_Y = "sao_y"
+    SAO_LUC = "sao_luc"
+    TRICH_SAO = "trich_sao"
+
+
+FORM_WORDS = {CopyForm.SAO_Y: "Sao y", CopyForm.SAO_LUC: "Sao lục", CopyForm.TRICH_SAO: "Trích sao"}
+"""As a copy says it itself (SIG-6)."""
+
+
+class Copy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An electronic copy. `of`: number and symbol, date and issuer of what was copied; `original`: whether that is on paper (digitised, DOC-3)
+    or electronic; `ordered_by`: name and position of whoever decided that it is copied (Decree 30 art. 27).
+    """
+
+    form: CopyForm
+    of: Text
+    original: Literal["paper", "electronic"]
+    ordered_by: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
 class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the document management system says of the document: the fields of an edXML MessageHeader (DOC-7 lengths).
 
     `urgency` 0 to 4 (thường, khẩn, thượng khẩn, hỏa tốc, hỏa tốc hẹn giờ). `secrecy` is declared so that it can be refused (SEC-1).
     Dates are `YYYY-MM-DD`. `open_every_page`: nobody signs or initials before his device has shown every page to him.
     `replaces`: ids of documents that were sent before and that this one stands in the place of at their receivers.
+
+    Marks stand where the text says; `placement` and `seal_placement` are the drafter's own rectangles, and a replacement with others moves them.
+
+    Two kinds of file have no `signers`, as the organisation seals them alone, in the upper right corner of page one. `annex_of`: an annex in a
+    file of its own, by the id of its main document, which has not left: number, symbol, date, urgency and receivers are that document's, it
+    waits for that document's seal, and both leave in one packet (SIG-4). `copy`: a copy, with a number and receivers of its own (SIG-6).
     """
 
     number: Annotated[str, msgspec.Meta(min_length=1, max_length=11)]
@@ -165,7 +201,7 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     promulgation_place: Short
     promulgation_date: str
     receivers: Annotated[list[Receiver], msgspec.Meta(min_length=1, max_length=500)]
-    signers: Annotated[list[SignerStep], msgspec.Meta(min_length=1, max_length=10)]
+    signers: Annotated[list[SignerStep], msgspec.Meta(max_length=10)]
     seal_placement: Placement | None = None
     seal_field: FieldName = ""
     due_date: str | None = None
@@ -175,6 +211,31 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source_reference: Annotated[str, msgspec.Meta(max_length=100)] | None = None
     replaces: Annotated[list[DocumentId], msgspec.Meta(max_length=20)] = []
     open_every_page: bool = False
+    annex_of: DocumentId | None = None
+    copy: Copy | None = None
+
+    @property
+    def sealed_alone(self) -> bool:
+        return self.annex_of is not None or self.copy is not None
+
+    def annexed_to(self, main: "Metadata") -> "Metadata":
+        """The annex under the number of `main` and for its receivers. Raises: Refused("invalid-request") where it declares another number."""
+        if (self.number, self.notation) != (main.number, main.notation):
+            raise Refused("invalid-request", detail="an annex has the number and symbol of its main document")
+        return self.following(main)
+
+    def following(self, main: "Metadata") -> "Metadata":
+        """The annex as its main document is now."""
+        return msgspec.structs.replace(
+            self,
+            number=main.number,
+            notation=main.notation,
+            urgency=main.urgency,
+            promulgation_place=main.promulgation_place,
+            promulgation_date=main.promulgation_date,
+            receivers=main.receivers,
+            due_date=None,
+        )
 
     def placements(self) -> list[Placement | None]:
         """The marks' rectangles in the route's order, the seal's last."""
@@ -215,7 +276,7 @@ def checked(metadata: Metadata, today: date) -> Metadata:
     people = [step.person for step in metadata.signers]
     if len(set(people)) != len(people):
         raise Refused("route-invalid", detail="a person stands twice in the route")
-    _check_initials(metadata.signers)
+    _check_route(metadata)
     named = [name for name in metadata.route_fields() if name]
     if len(set(named)) != len(named):
         raise Refused("route-invalid", detail="a signature field stands twice in the route")
@@ -238,7 +299,32 @@ def checked(metadata: Metadata, today: date) -> Metadata:
         signers=[msgspec.structs.replace(step, authority=clean(step.authority)) for step in metadata.signers],
         to_places=[clean(place) for place in metadata.to_places],
         source_reference=None if metadata.source_reference is None else clean(metadata.source_reference),
+        copy=None if metadata.copy is None else _cleaned(metadata.copy),
     )
+
+
+def _cleaned(copy: Copy) -> Copy:
+    of, ordered_by = clean(copy.of), clean(copy.ordered_by)
+    if not of or not ordered_by:
+        raise Refused("invalid-request", detail="what was copied, or who decided it, is empty")
+    return msgspec.structs.replace(copy, of=of, ordered_by=ordered_by)
+
+
+def _check_route(metadata: Metadata) -> None:
+    """Somebody signs, or the seal stands alone (SIG-4, SIG-6, SIG-7). Raises: Refused("route-invalid")."""
+    if not metadata.sealed_alone:
+        if not metadata.signers:
+            raise Refused("route-invalid", detail="nobody signs, and it is neither an annex nor a copy")
+        _check_initials(metadata.signers)
+        return
+    if metadata.annex_of is not None and metadata.copy is not None:
+        raise Refused("route-invalid", detail="a file is an annex or a copy, not both")
+    if metadata.signers or metadata.replaces:
+        raise Refused("route-invalid", detail="nobody signs an annex or a copy, and it replaces nothing")
+    if metadata.seal_placement is not None or metadata.seal_field:
+        raise Refused(
+            "route-invalid", detail="an annex or a copy is sealed in the upper right corner of its first page"
+        )
 
 
 def _check_initials(signers: list[SignerStep]) -> None:
@@ -280,9 +366,19 @@ class DocumentRow(msgspec.Struct, frozen=True):
     exchange_id: str
     created_us: int
     updated_us: int
+    annex_of: str | None = None
 
     def metadata(self) -> Metadata:
         return msgspec.json.decode(self.header, type=Metadata)
+
+    @property
+    def copy(self) -> Copy | None:
+        """What it is a copy of, where it is one."""
+        return msgspec.json.decode(self.header, type=_Policy).copy
+
+    @property
+    def sealed_alone(self) -> bool:
+        return self.annex_of is not None or self.copy is not None
 
     @property
     def open_every_page(self) -> bool:
@@ -294,6 +390,7 @@ class _Policy(msgspec.Struct):
     """The part of a header that every reading asks for; the rest of it, long lists among it, is passed over."""
 
     open_every_page: bool = False
+    copy: Copy | None = None
 
 
 class StepRow(msgspec.Struct, frozen=True):

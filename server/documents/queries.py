@@ -12,12 +12,12 @@ from server.identity.model import Actor
 _DOCUMENT = (
     "d.id, d.organisation, d.client, d.source_reference, d.state, d.state_since_us, d.state_due_us, d.step, d.head, d.version, d.page_count, "
     "d.code_number, d.code_notation, d.subject, d.type_name, d.urgency, d.promulgation_place, d.promulgation_date, d.due_date, d.header, "
-    "d.exchange_id, d.created_us, d.updated_us"
+    "d.exchange_id, d.created_us, d.updated_us, d.annex_of"
 )
 # $1 organisation, $2 kind of actor, $3 actor. A service client reads its organisation; a person reads what names him, a clerk
-# the organisation's documents.
+# the organisation's documents. Who reads a document reads its annexes.
 _READABLE = (
-    "d.organisation = $1 AND ($2 = 'service' OR EXISTS (SELECT 1 FROM document_readers a WHERE a.person = $3 AND a.document = d.id) "
+    "d.organisation = $1 AND ($2 = 'service' OR EXISTS (SELECT 1 FROM document_readers a WHERE a.person = $3 AND a.document IN (d.id, d.annex_of)) "
     "OR EXISTS (SELECT 1 FROM roles r WHERE r.person = $3 AND r.role = 'clerk'))"
 )
 
@@ -151,7 +151,7 @@ async def duplicates(tx: Reads, organisation: str, number: str, notation: str, p
     """Documents of the agency with the same number and symbol in the same year (DOC-5, DOC-8)."""
     return await tx.fetch_all(
         "SELECT id, state FROM documents WHERE organisation = $1 AND code_number = $2 AND code_notation = $3 AND promulgation_date LIKE $4 "
-        "AND state NOT IN ('returned', 'recalled') ORDER BY id",
+        "AND state NOT IN ('returned', 'recalled') AND annex_of IS NULL ORDER BY id",
         organisation,
         number,
         notation,
@@ -184,7 +184,7 @@ async def insert_document(tx: Transaction, row: DocumentRow) -> None:
     await tx.execute(
         "INSERT INTO documents (id, organisation, client, source_reference, state, state_since_us, state_due_us, step, head, version, page_count, "
         "code_number, code_notation, subject, type_name, urgency, promulgation_place, promulgation_date, due_date, header, exchange_id, created_us, "
-        "updated_us) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)",
+        "updated_us, annex_of) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)",
         row.id,
         row.organisation,
         row.client,
@@ -208,7 +208,16 @@ async def insert_document(tx: Transaction, row: DocumentRow) -> None:
         row.exchange_id,
         row.created_us,
         row.updated_us,
+        row.annex_of,
     )
+
+
+async def annexes(tx: Reads, document: str) -> list[DocumentRow]:
+    """The annexes of a main document in the order of their coming; the caller may read it."""
+    rows = await tx.fetch_all(
+        f"SELECT {_DOCUMENT} FROM documents d WHERE d.annex_of = $1 ORDER BY d.created_us, d.id", document
+    )
+    return [into(row, DocumentRow) for row in rows]
 
 
 async def insert_revision(
@@ -318,6 +327,20 @@ async def set_state(
         new_head,
         now_us,
         due_us,
+    )
+
+
+async def set_due(tx: Transaction, document: str, due_us: int | None) -> None:
+    """Whoever is waited for has other time than the state alone says."""
+    await tx.execute("UPDATE documents SET state_due_us = $2, alarmed_us = NULL WHERE id = $1", document, due_us)
+
+
+async def revision_at(tx: Reads, document: str, at_us: int) -> Row | None:
+    """`digest` and `size` of what was the document's head then."""
+    return await tx.fetch_one(
+        "SELECT digest, size FROM revisions WHERE document = $1 AND created_us <= $2 ORDER BY number DESC LIMIT 1",
+        document,
+        at_us,
     )
 
 

@@ -15,8 +15,8 @@ from litestar.params import Body, JSONBody, PathParameter, QueryParameter
 from server.clock import Clock
 from server.db import Database, Row
 from server.documents import queries
-from server.documents.model import DocumentRow, Metadata, State, StepState, clean
-from server.documents.service import DocumentService, IntakeAnswer, asks_every_page
+from server.documents.model import Copy, CopyForm, DocumentRow, Metadata, State, StepState, clean
+from server.documents.service import DocumentService, IntakeAnswer, annexes_of, asks_every_page
 from server.errors import Refused
 from server.http import READERS, Given, Id, Key, Whole, blob_answer, cursor, encoded, from_cursor, once, save_upload
 from server.identity.guard import allow
@@ -56,9 +56,17 @@ class StepView(msgspec.Struct, frozen=True):
     decided_at: str | None
 
 
+class AnnexView(msgspec.Struct, frozen=True):
+    id: str
+    subject: str
+    state: str
+    page_count: int
+
+
 class DocumentView(msgspec.Struct, frozen=True):
     """A document as its readers see it; `revision` is the head's SHA-256. `open_every_page`: who signs or initials must have had every
-    page on his screen (`reportOpenings`), because the document or its organisation asks for it.
+    page on his screen (`reportOpenings`), because the document or its organisation asks for it. `annexes`: in files of their own, which leave with it;
+    `annex_of`: the main document of one of those; `copy`: what this is a copy of. Annexes and copies are sealed alone (SIG-4, SIG-6).
     """
 
     id: str
@@ -83,6 +91,9 @@ class DocumentView(msgspec.Struct, frozen=True):
     created_at: str
     route: list[StepView]
     revisions: list[dict[str, Any]]
+    annex_of: str | None = None
+    copy: Copy | None = None
+    annexes: list[AnnexView] = []
 
 
 class InboxItem(msgspec.Struct, frozen=True):
@@ -115,6 +126,8 @@ class _InboxLines(msgspec.Struct, frozen=True):
 
 
 class DocumentLine(msgspec.Struct, frozen=True):
+    """`annex_of`: the main document of an annex, whose number it has; `copy`: the form of a copy."""
+
     id: str
     state: str
     number: str
@@ -124,6 +137,25 @@ class DocumentLine(msgspec.Struct, frozen=True):
     page_count: int
     revision: str
     created_at: str
+    annex_of: str | None = None
+    copy: CopyForm | None = None
+
+    @classmethod
+    def of(cls, row: DocumentRow) -> "DocumentLine":
+        copy = row.copy
+        return cls(
+            id=row.id,
+            state=row.state.value,
+            number=row.code_number,
+            notation=row.code_notation,
+            subject=row.subject,
+            urgency=row.urgency,
+            page_count=row.page_count,
+            revision=row.head,
+            created_at=iso(row.created_us),
+            annex_of=row.annex_of,
+            copy=None if copy is None else copy.form,
+        )
 
 
 class DocumentPage(msgspec.Struct, frozen=True):
@@ -179,7 +211,13 @@ async def take_in(
     settings: Given[Settings],
     clock: Given[Clock],
 ) -> Response[bytes]:
-    """A PDF with its metadata enters; the first person of the route is told. Needs an Idempotency-Key."""
+    """A PDF with its metadata enters; the first person of the route is told. Needs an Idempotency-Key.
+
+    The answer's `placements` say where the marks will stand. The drafter works in his document management system and moves them from there,
+    by `replaceDocument` with the same file and other rectangles, before anybody signs (SIG-1, SIG-2).
+
+    An annex in a file of its own names its main document (`annex_of`) and comes before anybody signed that; a `copy` says what it is of.
+    """
     metadata = decode_metadata(data.metadata)
     path, digest = await save_upload(data.file, blobs.scratch(), settings.limits.document_bytes)
     try:
@@ -209,7 +247,10 @@ async def replace(
     settings: Given[Settings],
     clock: Given[Clock],
 ) -> Response[bytes]:
-    """A new text takes the place of one that is not being signed; the route starts again."""
+    """A new text, or the same with other placements, takes the place of one that is not being signed; the route starts again.
+
+    An annex whose main document is signed may only be handed in again as it was, to be sealed anew.
+    """
     metadata = decode_metadata(data.metadata)
     path, digest = await save_upload(data.file, blobs.scratch(), settings.limits.document_bytes)
     try:
@@ -236,20 +277,7 @@ async def listing(
     rows = await queries.listing(db, actor, before=before, limit=limit)
     last = rows[-1] if len(rows) == limit else None
     return DocumentPage(
-        items=[
-            DocumentLine(
-                id=row.id,
-                state=row.state.value,
-                number=row.code_number,
-                notation=row.code_notation,
-                subject=row.subject,
-                urgency=row.urgency,
-                page_count=row.page_count,
-                revision=row.head,
-                created_at=iso(row.created_us),
-            )
-            for row in rows
-        ],
+        items=[DocumentLine.of(row) for row in rows],
         next=None if last is None else cursor((last.created_us, last.id)),
     )
 
@@ -319,6 +347,10 @@ async def read(
             for one in chain
         ],
         open_every_page=await asks_every_page(db, row),
+        annexes=[
+            AnnexView(id=one.id, subject=one.subject, state=one.state.value, page_count=one.page_count)
+            for one in await annexes_of(db, document)
+        ],
     )
 
 
@@ -330,7 +362,12 @@ def _step_state(row: DocumentRow, step: Row) -> str:
 
 
 def view(
-    row: DocumentRow, route: list[StepView], chain: list[dict[str, Any]], *, open_every_page: bool
+    row: DocumentRow,
+    route: list[StepView],
+    chain: list[dict[str, Any]],
+    *,
+    open_every_page: bool,
+    annexes: list[AnnexView],
 ) -> DocumentView:
     return DocumentView(
         id=row.id,
@@ -355,6 +392,9 @@ def view(
         created_at=iso(row.created_us),
         route=route,
         revisions=chain,
+        annex_of=row.annex_of,
+        copy=row.copy,
+        annexes=annexes,
     )
 
 
@@ -463,25 +503,11 @@ async def recall(
     opt=allow(roles={Role.CLERK}),
 )
 async def seal_queue(actor: Given[Actor], db: Given[Database], limit: Limit = 50) -> DocumentPage:
-    """Signed documents of the clerk's organisation, the most urgent first (SIG-7, SIG-8)."""
+    """Signed documents of the clerk's organisation, the most urgent first (SIG-7, SIG-8); with them copies, and annexes of what is sealed
+    already (SIG-4, SIG-6).
+    """
     rows = await queries.seal_queue(db, actor, limit=limit)
-    return DocumentPage(
-        items=[
-            DocumentLine(
-                id=row.id,
-                state=row.state.value,
-                number=row.code_number,
-                notation=row.code_notation,
-                subject=row.subject,
-                urgency=row.urgency,
-                page_count=row.page_count,
-                revision=row.head,
-                created_at=iso(row.created_us),
-            )
-            for row in rows
-        ],
-        next=None,
-    )
+    return DocumentPage(items=[DocumentLine.of(row) for row in rows], next=None)
 
 
 HANDLERS: list[Any] = [take_in, replace, listing, inbox, read, file, changes, give_back, recall, seal_queue]

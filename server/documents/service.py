@@ -22,6 +22,7 @@ from server.documents.model import (
     ARCHIVED,
     FOLLOWS,
     IN_FLIGHT,
+    TOGETHER,
     DocumentRow,
     Metadata,
     Placement,
@@ -210,11 +211,14 @@ async def move(
     event: str | None = None,
     body: dict[str, Any] | None = None,
 ) -> str:
-    """Move `document` from the state and head it was read with to `to`; returns the audit event's id.
+    """Move `document` from the state and head it was read with to `to`, and its annexes with it from where they left together;
+    returns the audit event's id.
 
     Raises: Refused("conflict") when the document was moved by somebody else since it was read.
     """
     assert to in FOLLOWS[document.state], f"{document.state} -> {to}"
+    # SIG-7: nothing waits for the seal that nobody signed, but what the organisation seals alone.
+    assert to is not State.SIGNED or document.state not in {State.IN_REVIEW, State.RETURNED} or document.sealed_alone
     moved = await queries.set_state(
         tx,
         document.id,
@@ -249,6 +253,11 @@ async def move(
         if name in {"reason", "revision", "step", "receiver", "status_code"}
     }
     await publish(tx, document, kind, to, detail=public, now_us=now_us, tombstone=to is State.RECALLED)
+    if to in TOGETHER and to is not document.state and document.annex_of is None:
+        for annex in await queries.annexes(tx, document.id):
+            if annex.state is not to and to in FOLLOWS[annex.state]:
+                with_it = {"annex_of": document.id, **{name: detail[name] for name in ("reason",) if name in detail}}
+                await move(tx, annex, to, actor=actor, now_us=now_us, step=annex.step, body=with_it)
     return event_id
 
 
@@ -439,7 +448,8 @@ class DocumentService:
             return chain[0].digest, row
         kinds = {"seal", "archive"} if which == "final" else {"signature"}
         steps = await queries.steps(self._db, document)
-        people = max(step.position for step in steps if step.kind is StepKind.PERSON)
+        # Nobody signs an annex or a copy: there is no file that was signed and not sealed.
+        people = max((step.position for step in steps if step.kind is StepKind.PERSON), default=0)
         for revision in reversed(chain):
             if revision.kind in kinds and (which == "final" or revision.step == people):
                 return revision.digest, row
@@ -462,6 +472,7 @@ class DocumentService:
             if (await self.get(actor, other)).state not in ARCHIVED - {State.SEALED}:
                 raise Refused("conflict")
         # What can be refused is refused before anything is stored; the transaction asks again.
+        metadata = await self._annexed(self._db, actor, metadata)
         await self._routed(self._db, actor, metadata)
         metadata, pages, rules = await self._inspect(actor, path, metadata)
         size = path.stat().st_size
@@ -473,11 +484,14 @@ class DocumentService:
             if replay is not None:
                 return replay
             now_us = self._clock.now_us()
-            routed = await self._routed(tx, actor, metadata)
-            alike = await queries.duplicates(
-                tx, actor.organisation, metadata.number, metadata.notation, metadata.promulgation_date[:4]
-            )
-            row = self._new_row(actor, metadata, digest, pages, now_us, organisation_code)
+            current = await self._annexed(tx, actor, metadata)
+            routed = await self._routed(tx, actor, current)
+            alike = []
+            if current.annex_of is None:
+                alike = await queries.duplicates(
+                    tx, actor.organisation, metadata.number, metadata.notation, metadata.promulgation_date[:4]
+                )
+            row = self._new_row(actor, current, digest, pages, now_us, organisation_code)
             row = await _with_free_exchange_id(tx, row)
             await queries.insert_document(tx, row)
             await self._first_revision(tx, row, routed, digest, size, None, actor, now_us)
@@ -507,7 +521,7 @@ class DocumentService:
         answered = await once.peek(self._db)
         if answered is not None:
             return answered
-        await self._check_replaceable(self._db, before, metadata)
+        metadata = await self._check_replaceable(self._db, before, metadata)
         metadata, pages, rules = await self._inspect(actor, path, metadata)
         size = path.stat().st_size
         digest = await self._blobs.put_file(path)
@@ -519,8 +533,8 @@ class DocumentService:
                 return replay
             now_us = self._clock.now_us()
             row = await self.get(actor, document, tx)
-            await self._check_replaceable(tx, row, metadata)
-            fresh = self._new_row(actor, metadata, digest, pages, now_us, organisation_code)
+            current = await self._check_replaceable(tx, row, metadata)
+            fresh = self._new_row(actor, current, digest, pages, now_us, organisation_code)
             fresh = msgspec.structs.replace(
                 fresh, id=document, version=row.version + 1, exchange_id=_exchange_id(organisation_code, metadata)
             )
@@ -531,7 +545,7 @@ class DocumentService:
                 row, version=fresh.version, urgency=fresh.urgency, source_reference=fresh.source_reference
             )
             await queries.forget_steps(tx, document)
-            route = route_of(document, await self._routed(tx, actor, metadata), row.version)
+            route = route_of(document, await self._routed(tx, actor, current), row.version)
             for step in route:
                 await queries.insert_step(tx, step)
             await queries.insert_revision(
@@ -545,10 +559,11 @@ class DocumentService:
                 version=row.version,
                 now_us=now_us,
             )
+            state = State.SIGNED if current.copy is not None else State.IN_REVIEW
             await move(
                 tx,
                 row,
-                State.IN_REVIEW,
+                state,
                 actor=actor.id,
                 now_us=now_us,
                 step=1,
@@ -557,12 +572,20 @@ class DocumentService:
                 body={"revision": digest},
             )
             await _not_asked(tx, row, {step.person for step in route[1:]}, now_us=now_us)
-            await open_step(tx, row, route[0], now_us=now_us)
+            if row.annex_of is not None:
+                await self._check_same_text(tx, row, digest)
+                await queries.set_due(tx, document, None)
+                await release(tx, document, now_us=now_us)
+            else:
+                await open_step(tx, row, route[0], now_us=now_us)
+                for annex in await queries.annexes(tx, document):
+                    await queries.new_version(tx, _following(annex, fresh), expected=annex.version)
             await jobs.enqueue(tx, "previews.warm", WarmPreviews(revision=digest), dedupe_key=f"previews.warm:{digest}")
+            state = (await documents_load(tx, document) or row).state
             encoded = msgspec.json.encode(
                 IntakeAnswer(
                     id=document,
-                    state=State.IN_REVIEW.value,
+                    state=state.value,
                     revision=digest,
                     page_count=pages,
                     duplicates=[],
@@ -608,14 +631,42 @@ class DocumentService:
             steps.append(msgspec.structs.replace(step, authority=line))
         return msgspec.structs.replace(metadata, signers=steps)
 
-    async def _check_replaceable(self, reads: Reads, row: DocumentRow, metadata: Metadata) -> None:
+    async def _check_replaceable(self, reads: Reads, row: DocumentRow, metadata: Metadata) -> Metadata:
         if row.state in IN_FLIGHT:
             raise Refused("document-signing")
         if row.state not in {State.IN_REVIEW, State.RETURNED}:
             raise Refused("conflict")
         route = [(step.person, step.kind) for step in await queries.steps(reads, row.id)]
-        if [(step.person, _kind(step)) for step in metadata.signers] != route[:-1]:
+        kept = (metadata.annex_of, metadata.copy is None) == (row.annex_of, row.copy is None)
+        if not kept or [(step.person, _kind(step)) for step in metadata.signers] != route[:-1]:
             raise Refused("route-invalid", detail="a replacement keeps the route")
+        if row.annex_of is None:
+            return metadata
+        main = await documents_load(reads, row.annex_of)
+        assert main is not None
+        return metadata.annexed_to(main.metadata())
+
+    async def _annexed(self, reads: Reads, actor: Actor, metadata: Metadata) -> Metadata:
+        """An annex as its main document says, which nobody has signed yet: whoever signs it answers for its annexes (AUT-8).
+
+        Raises: Refused("not-found", "route-invalid", "conflict", "invalid-request").
+        """
+        if metadata.annex_of is None:
+            return metadata
+        main = await self.get(actor, metadata.annex_of, reads)
+        if main.sealed_alone:
+            raise Refused("route-invalid", detail="an annex belongs to a document that somebody signs")
+        if not _unsigned(main):
+            raise Refused("conflict")
+        return metadata.annexed_to(main.metadata())
+
+    async def _check_same_text(self, tx: Reads, annex: DocumentRow, digest: str) -> None:
+        """What the main document's signers answer for is only sealed again, not changed (AUT-8). Raises: Refused("conflict")."""
+        main = await documents_load(tx, annex.annex_of or "")
+        assert main is not None
+        texts = [one.digest for one in await queries.revisions(tx, annex.id) if one.kind in {"intake", "replacement"}]
+        if not _unsigned(main) and texts[-2] != digest:
+            raise Refused("conflict")
 
     async def _organisation_code(self, organisation: str) -> str:
         row = await self._db.fetch_one("SELECT code FROM organisations WHERE id = $1", organisation)
@@ -627,14 +678,16 @@ class DocumentService:
     def _new_row(
         self, actor: Actor, metadata: Metadata, digest: str, pages: int, now_us: int, organisation_code: str
     ) -> DocumentRow:
+        state = State.IN_REVIEW if metadata.copy is None else State.SIGNED
         return DocumentRow(
             id=new_id(),
             organisation=actor.organisation,
             client=actor.id,
             source_reference=metadata.source_reference,
-            state=State.IN_REVIEW,
+            state=state,
             state_since_us=now_us,
-            state_due_us=due_us(State.IN_REVIEW, metadata.urgency, now_us),
+            # An annex waits for its main document, whose own time runs.
+            state_due_us=None if metadata.annex_of else due_us(state, metadata.urgency, now_us),
             step=1,
             head=digest,
             version=1,
@@ -651,6 +704,7 @@ class DocumentService:
             exchange_id=_exchange_id(organisation_code, metadata),
             created_us=now_us,
             updated_us=now_us,
+            annex_of=metadata.annex_of,
         )
 
     async def _first_revision(
@@ -684,11 +738,12 @@ class DocumentService:
             organisation=row.organisation,
             actor=actor.id,
             subject=row.id,
-            body={"revision": digest, "pages": row.page_count, "urgency": row.urgency},
+            body={"revision": digest, "pages": row.page_count, "urgency": row.urgency, **_alone(metadata)},
             now_us=now_us,
         )
         await publish(tx, row, "document.received", row.state, detail={"revision": digest}, now_us=now_us)
-        await open_step(tx, row, route[0], now_us=now_us)
+        if row.annex_of is None:
+            await open_step(tx, row, route[0], now_us=now_us)
         await jobs.enqueue(tx, "previews.warm", WarmPreviews(revision=digest), dedupe_key=f"previews.warm:{digest}")
 
     # Return and recall.
@@ -778,9 +833,9 @@ class DocumentService:
         return await self._db.transact(body)
 
     async def recall(self, actor: Actor, document: str, reason: str, once: Once) -> bytes:
-        """The drafting system takes the document back; phones purge it (tombstone in the feed, EXC-5).
+        """The drafting system takes the document back with its annexes; phones purge them (tombstones in the feed, EXC-5).
 
-        Raises: Refused("document-signing") while a signature is being made.
+        Raises: Refused("document-signing") while a signature is being made; "conflict" for an annex alone once it is sealed.
         """
 
         async def body(tx: Transaction) -> bytes:
@@ -789,11 +844,12 @@ class DocumentService:
                 return replay
             now_us = self._clock.now_us()
             row = await self.get(actor, document, tx)
-            if row.state in IN_FLIGHT:
+            whole = [row, *await queries.annexes(tx, document)]
+            if any(one.state in IN_FLIGHT for one in whole):
                 raise Refused("document-signing")
-            if State.RECALLED not in FOLLOWS[row.state]:
+            # A sealed annex may stand in its main document's packet already.
+            if State.RECALLED not in FOLLOWS[row.state] or (row.annex_of is not None and row.state in ARCHIVED):
                 raise Refused("conflict")
-            await queries.nobody_waits(tx, document)
             await move(tx, row, State.RECALLED, actor=actor.id, now_us=now_us, body={"reason": reason})
             if row.state in ARCHIVED:
                 # Behind the document's own packet, which may be on its way at this moment.
@@ -806,9 +862,13 @@ class DocumentService:
                     dedupe_key=f"exchange.recall:{document}",
                 )
             # Whoever was told anything of it, reader or not: nothing of it is pushed any more.
-            about = about_document(document)
-            for subject in (about, *(about_deadline(about, rule) for rule in Rule)):
-                await withdraw(tx, organisation=row.organisation, about=subject, now_us=now_us)
+            for one in whole:
+                await queries.nobody_waits(tx, one.id)
+                about = about_document(one.id)
+                for subject in (about, *(about_deadline(about, rule) for rule in Rule)):
+                    await withdraw(tx, organisation=row.organisation, about=subject, now_us=now_us)
+            if row.annex_of is not None:
+                await release(tx, row.annex_of, now_us=now_us)
             readers = await queries.readers(tx, document)
             await notify(
                 tx,
@@ -838,12 +898,40 @@ async def _with_free_exchange_id(tx: Reads, row: DocumentRow) -> DocumentRow:
     return msgspec.structs.replace(row, exchange_id=f"{row.exchange_id}#{row.id}")
 
 
+def _alone(metadata: Metadata) -> dict[str, Any]:
+    """What the log says of a file that the organisation seals alone."""
+    if metadata.copy is not None:
+        return {"copy": msgspec.to_builtins(metadata.copy)}
+    return {} if metadata.annex_of is None else {"annex_of": metadata.annex_of}
+
+
+def _unsigned(main: DocumentRow) -> bool:
+    """Nobody has signed or initialled this text of the document."""
+    return main.state is State.RETURNED or (main.state is State.IN_REVIEW and main.step == 1)
+
+
+def _following(annex: DocumentRow, main: DocumentRow) -> DocumentRow:
+    """The annex under the number, the date and the urgency that its main document has now."""
+    metadata = annex.metadata().following(main.metadata())
+    return msgspec.structs.replace(
+        annex,
+        header=msgspec.json.encode(metadata),
+        code_number=metadata.number,
+        code_notation=metadata.notation,
+        urgency=metadata.urgency,
+        promulgation_place=metadata.promulgation_place,
+        promulgation_date=metadata.promulgation_date,
+        due_date=None,
+        exchange_id=f"{main.exchange_id}#{annex.id}",
+    )
+
+
 def _kind(step: SignerStep) -> StepKind:
     return StepKind.INITIALS if step.initials else StepKind.PERSON
 
 
 def route_of(document: str, metadata: Metadata, version: int = 1) -> list[StepRow]:
-    """The route's steps: the people in order, the organisation's seal last (SIG-10).
+    """The route's steps: the people in order, the organisation's seal last (SIG-10); on an annex or a copy the seal alone.
 
     Field names carry part of the document's id, and the version of a replacement, so that a file which was signed here before
     can be signed again.
@@ -877,7 +965,7 @@ def route_of(document: str, metadata: Metadata, version: int = 1) -> list[StepRo
         field_name=metadata.seal_field or f"{name}_Seal",
         authority_line="",
         placement=placement(metadata.seal_placement),
-        state=StepState.WAITING,
+        state=StepState.WAITING if metadata.copy is None else StepState.OPEN,
         decided_by=None,
         decided_us=None,
     )
@@ -1027,7 +1115,7 @@ async def advance(
         if to is State.SEALED_PENDING_ARCHIVE:
             await preserve(tx, document, urgency=row.urgency)
         else:
-            await release(tx, document, urgency=row.urgency)
+            await release(tx, document, now_us=now_us)
     return event
 
 
@@ -1035,16 +1123,54 @@ async def advance(
 _EVENTS = {StepKind.INITIALS: "document.initialed", StepKind.PERSON: "document.co_signed"}
 
 
-async def release(tx: Transaction, document: str, *, urgency: int) -> None:
-    """The document may leave."""
+async def release(tx: Transaction, document: str, *, now_us: int) -> None:
+    """A sealed document may leave once each of its annexes is sealed, too; these are put before the clerks now (SIG-4).
+
+    `document`: itself, or one of its annexes. Before the main document is sealed nothing happens.
+    """
+    row = await queries.load(tx, document)
+    main = row if row is None or row.annex_of is None else await queries.load(tx, row.annex_of)
+    assert main is not None
+    if main.state is not State.SEALED:
+        return
+    waited = [one for one in await queries.annexes(tx, main.id) if one.state not in {State.SEALED, State.RECALLED}]
+    for annex in waited:
+        if annex.state is State.IN_REVIEW:
+            await _to_the_seal(tx, annex, now_us=now_us)
+    if waited:
+        if main is row:
+            await queries.set_due(tx, main.id, due_us(State.SIGNED, main.urgency, now_us))
+        return
     await jobs.enqueue(
         tx,
         "exchange.forward",
-        Forward(document=document),
-        lane=jobs.Lane.URGENT if urgency else jobs.Lane.NORMAL,
-        ordering_key=f"exchange:{document}",
-        dedupe_key=f"exchange.forward:{document}",
+        Forward(document=main.id),
+        lane=jobs.Lane.URGENT if main.urgency else jobs.Lane.NORMAL,
+        ordering_key=f"exchange:{main.id}",
+        dedupe_key=f"exchange.forward:{main.id}",
     )
+
+
+async def _to_the_seal(tx: Transaction, annex: DocumentRow, *, now_us: int) -> None:
+    step = (await queries.steps(tx, annex.id))[0]
+    await move(tx, annex, State.SIGNED, actor=SYSTEM, now_us=now_us, step=step.position, event="document.to_seal")
+    await queries.set_step(tx, annex.id, step.position, expected=StepState.WAITING, state=StepState.OPEN)
+    await open_step(tx, annex, step, now_us=now_us)
+
+
+async def annexes_of(reads: Reads, document: str) -> list[DocumentRow]:
+    """The annexes that stand by a document, in the order of their coming. The caller may read it, and who reads it reads them."""
+    return [one for one in await queries.annexes(reads, document) if one.state is not State.RECALLED]
+
+
+async def annexes_sent(reads: Reads, document: str, at_us: int) -> list[tuple[DocumentRow, str, int]]:
+    """What went with a document's packet that was built at `at_us`: each annex, the digest of its revision of then, and its size."""
+    found = []
+    for annex in await queries.annexes(reads, document):
+        sent = await queries.revision_at(reads, annex.id, at_us)
+        if sent is not None and annex.state in ARCHIVED:
+            found.append((annex, str(sent["digest"]), int(sent["size"])))
+    return found
 
 
 async def preserve(tx: Transaction, document: str, *, urgency: int) -> None:
@@ -1090,7 +1216,7 @@ async def archived(
         body={"revision": digest, **evidence},
     )
     if waited:
-        await release(tx, row.id, urgency=row.urgency)
+        await release(tx, row.id, now_us=now_us)
 
 
 async def archive_postponed(tx: Transaction, row: DocumentRow, reason: str, *, now_us: int) -> None:
@@ -1101,7 +1227,7 @@ async def archive_postponed(tx: Transaction, row: DocumentRow, reason: str, *, n
     await move(
         tx, row, State.SEALED, actor=SYSTEM, now_us=now_us, step=row.step, body={"level": "B-T", "postponed": reason}
     )
-    await release(tx, row.id, urgency=row.urgency)
+    await release(tx, row.id, now_us=now_us)
 
 
 async def signer_revoked(tx: Transaction, row: DocumentRow, *, now_us: int) -> None:

@@ -3,7 +3,7 @@
 import datetime as dt
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -53,8 +53,8 @@ class Sender(msgspec.Struct, frozen=True):
         )
 
 
-def header_of(row: DocumentRow, sender: Sender) -> MessageHeader:
-    """The MessageHeader of a sealed document. Whether its fields fit, `model.too_long` says (DOC-7)."""
+def header_of(row: DocumentRow, sender: Sender, annexes: Sequence[DocumentRow] = ()) -> MessageHeader:
+    """The MessageHeader of a sealed document and of the annexes that go with it. Whether its fields fit, `model.too_long` says (DOC-7)."""
     metadata = row.metadata()
     kind = document_type(metadata.type_name)
     return MessageHeader(
@@ -76,36 +76,59 @@ def header_of(row: DocumentRow, sender: Sender) -> MessageHeader:
             # The register has three digits (DOC-7); a longer document goes without the number rather than not at all.
             page_amount=row.page_count if row.page_count <= _MAX_PAGE_AMOUNT else None,
             direction=False,
+            appendixes=tuple(annex.subject for annex in annexes),
         ),
         steering=_NO_STEERING,
         to_places=tuple(metadata.to_places),
     )
 
 
-def pdf_name(row: DocumentRow) -> str:
-    """What receivers see as the file's name."""
-    return f"{row.code_number}-{row.code_notation}.pdf".replace("/", "-").replace("\\", "-")
+def pdf_name(row: DocumentRow, annex: int = 0) -> str:
+    """What receivers see as the file's name; `annex`: its number, from 1."""
+    behind = f"-phu-luc-{annex}" if annex else ""
+    return f"{row.code_number}-{row.code_notation}{behind}.pdf".replace("/", "-").replace("\\", "-")
+
+
+def content_id(document: str, revision: str) -> str:
+    """The same for the same bytes of the same document."""
+    return str(uuid.uuid5(uuid.UUID(document), revision))
 
 
 def write_packet(
-    row: DocumentRow, header: MessageHeader, clerk: str, pdf: Path, into: Path, asked: Meaning
+    row: DocumentRow,
+    header: MessageHeader,
+    clerk: str,
+    files: Sequence[tuple[DocumentRow, Path]],
+    into: Path,
+    asked: Meaning,
 ) -> edxml.Written:
-    """Write the packet with the file `pdf` to the new file `into`. Blocks. The same document always gives the same bytes.
+    """Write the packet of the document `row` to the new file `into`. Blocks. The same document always gives the same bytes.
 
-    Raises: ExchangeError("attachment-changed") if the packet would not give back exactly the bytes whose digest is the
-    document's head (reference §10), and what the writer raises.
+    `files`: the document with its PDF, then its annexes with theirs, each an attachment (SIG-4). Raises:
+    ExchangeError("attachment-changed") if the packet would not give back exactly the bytes whose digests are their heads (reference §10),
+    and what the writer raises.
     """
-    content_id = str(uuid.uuid5(uuid.UUID(row.id), row.head))
-    attachment = edxml.attachment(pdf, pdf_name(row), "application/pdf", content_id=content_id)
+    attachments = tuple(
+        edxml.attachment(
+            pdf,
+            pdf_name(row, number),
+            "application/pdf",
+            content_id=content_id(one.id, one.head),
+            description=one.subject if number else "",
+        )
+        for number, (one, pdf) in enumerate(files)
+    )
     packet = DocumentPacket(
         header=header,
         traces=(TraceHeader(organ_id=header.sender.organ_id, at_us=row.state_since_us),),
         business=business(asked, staff=StaffInfo(department=header.sender.name, staff=clerk) if clerk else None),
-        attachments=(attachment,),
+        attachments=attachments,
     )
     written = edxml.write(packet, into)
     with tempfile.TemporaryDirectory(dir=into.parent) as folder:
         read = edxml.parse(written.path, Path(folder), _ANY_SIZE).packet
-    if not isinstance(read, DocumentPacket) or [file.sha256 for file in read.attachments] != [row.head]:
+    if not isinstance(read, DocumentPacket) or [file.sha256 for file in read.attachments] != [
+        one.head for one, _ in files
+    ]:
         raise ExchangeError("attachment-changed", "the packet does not carry the signed bytes")
     return written

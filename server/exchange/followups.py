@@ -4,7 +4,6 @@ A recall goes as one revocation packet to all receivers or as a status 13 to eac
 (reference §12.4). A document that was signed is never edited (DOC-10): an update changes who receives it, a replacement is a document of its own.
 """
 
-import uuid
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -12,11 +11,11 @@ import msgspec
 from server import audit
 from server.db import Database, Transaction
 from server.documents.model import DocumentRow, Receiver, State
-from server.documents.service import SYSTEM, DocumentService, documents_load, publish
+from server.documents.service import SYSTEM, DocumentService, annexes_sent, documents_load, publish
 from server.errors import Refused
 from server.exchange import queries
 from server.exchange.business import Meaning, New, Revoke, Update, business, status
-from server.exchange.compose import Sender, header_of, pdf_name
+from server.exchange.compose import Sender, content_id, header_of, pdf_name
 from server.exchange.delivery import Delivery
 from server.exchange.delivery import State as DeliveryState
 from server.exchange.directory import queries as directory
@@ -168,13 +167,18 @@ class FollowUps:
             await queries.insert_receiver(
                 tx, packet=packet.id, position=position, organ_id=to.organ_id, name=to.name, now_us=now_us
             )
-        # What was sent is what they get: the very revision of the first packet.
-        file = Enclosed(
-            digest=packet.revision, size=size, name=pdf_name(row), content_type="application/pdf",
-            content_id=str(uuid.uuid5(uuid.UUID(row.id), packet.revision)),
+        # What was sent is what they get: the very revisions of the first packet.
+        annexes = await annexes_sent(tx, row.id, packet.created_us)
+        files = tuple(
+            Enclosed(
+                digest=digest, size=length, name=pdf_name(row, number), content_type="application/pdf", content_id=content_id(one.id, digest)
+            )
+            for number, (one, digest, length) in enumerate([(row, packet.revision, size), *annexes])
         )  # fmt: skip
         organisations = tuple(Organisation(organ_id=to.organ_id, name=to.name) for to in add)
-        await self._packet(tx, row, sender, New(), organisations, "new", now_us, enclosed=(file,))
+        await self._packet(
+            tx, row, sender, New(), organisations, "new", now_us, enclosed=files, annexes=[one for one, _, _ in annexes]
+        )
 
     async def sender(self, row: DocumentRow) -> Sender:
         """Who issued the document, as its packets say."""
@@ -192,8 +196,9 @@ class FollowUps:
         what: str,
         now_us: int,
         enclosed: tuple[Enclosed, ...] = (),
+        annexes: Sequence[DocumentRow] = (),
     ) -> None:
-        header = msgspec.structs.replace(header_of(row, sender), receivers=to)
+        header = msgspec.structs.replace(header_of(row, sender, annexes), receivers=to)
         letter = Letter(
             header=header,
             business=business(asked, staff=_staff(sender)),

@@ -587,7 +587,7 @@ async def pending(db: Reads, now_us: int) -> list[Pending]:
         "SELECT 'document' AS what, d.id AS subject, d.id AS shown, d.organisation, d.state, d.urgency, d.subject AS title, "
         "coalesce((SELECT max(s.decided_us) FROM route_steps s WHERE s.document = d.id AND s.kind <> 'seal'), d.state_since_us) AS since_us, "
         "CASE WHEN m.warned_us IS NULL THEN 0 ELSE 1 END AS warned FROM documents d "
-        f"LEFT JOIN deadline_marks m ON m.subject = d.id AND m.rule IN ('TIM-3', 'TIM-4') WHERE d.state IN {_SIGNED} AND m.reported_us IS NULL "
+        f"LEFT JOIN deadline_marks m ON m.subject = d.id AND m.rule IN ('TIM-3', 'TIM-4') WHERE d.state IN {_SIGNED} AND d.annex_of IS NULL AND m.reported_us IS NULL "
         "UNION ALL SELECT 'receipt', p.id, p.document, p.organisation, d.state, d.urgency, d.subject, p.accepted_us, "
         "CASE WHEN m.warned_us IS NULL THEN 0 ELSE 1 END FROM outgoing_packets p JOIN documents d ON d.id = p.document "
         "LEFT JOIN deadline_marks m ON m.subject = p.id AND m.rule = 'TIM-5' "

@@ -6,8 +6,8 @@ it acts and after it was answered; what a crash interrupted is asked about at th
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,7 +20,7 @@ from server.clock import Clock
 from server.crash import point
 from server.db import Database, Row, Transaction
 from server.documents.model import DocumentRow, Receiver, State
-from server.documents.service import SYSTEM, DocumentService, Recall, documents_load, move, publish
+from server.documents.service import SYSTEM, DocumentService, Recall, annexes_of, documents_load, move, publish
 from server.errors import Refused
 from server.exchange import forward, queries
 from server.exchange.axis import SentKey
@@ -216,23 +216,28 @@ class ExchangeService:
     async def _build(self, row: DocumentRow) -> PacketRow:
         """The packet, its file and its receivers, durable; nothing was sent yet. Raises: Retry where no system serves the organisation."""
         await self._systems.serving(self._db, row.organisation)
-        await self._require_valid(row)
+        annexes = await annexes_of(self._db, row.id)
+        for one in (row, *annexes):
+            await self._require_valid(one)
         sender = await self.follow_ups.sender(row)
-        header = header_of(row, sender)
-        blob = await self._written(row, header, sender)
-        packet = await self._db.transact(lambda tx: self._insert(tx, row, sender, header.code, blob))
+        header = header_of(row, sender, annexes)
+        blob = await self._written(row, header, sender, annexes)
+        packet = await self._db.transact(lambda tx: self._insert(tx, row, annexes, sender, header.code, blob))
         point("forward-built")
         return packet
 
-    async def _written(self, row: DocumentRow, header: MessageHeader, sender: Sender) -> str:
+    async def _written(
+        self, row: DocumentRow, header: MessageHeader, sender: Sender, annexes: Sequence[DocumentRow]
+    ) -> str:
         """The digest of the packet's file, durable. Always raises Bury where it cannot be written."""
         if beyond := too_long(header):
             await self._fail(row, "field-too-long", {"elements": [field.element for field in beyond]})
         asked = await self._asked(row)
         path = self._blobs.scratch() / f"packet-{new_id()}.edxml"
         try:
-            async with self._blobs.local(row.head) as pdf:
-                await asyncio.to_thread(write_packet, row, header, sender.clerk, pdf, path, asked)
+            async with AsyncExitStack() as held:
+                files = [(one, await held.enter_async_context(self._blobs.local(one.head))) for one in (row, *annexes)]
+                await asyncio.to_thread(write_packet, row, header, sender.clerk, files, path, asked)
             return await self._blobs.put_file(path)
         except ExchangeError as error:
             await self._fail(row, error.code, {})
@@ -247,7 +252,9 @@ class ExchangeService:
             return packet
         sender = await self.follow_ups.sender(row)
         to = addressed([Organisation(organ_id=one.organ_id, name=one.name) for one in before], moves)
-        blob = await self._written(row, msgspec.structs.replace(header_of(row, sender), receivers=to), sender)
+        annexes = await annexes_of(self._db, row.id)
+        header = msgspec.structs.replace(header_of(row, sender, annexes), receivers=to)
+        blob = await self._written(row, header, sender, annexes)
 
         async def body(tx: Transaction) -> None:
             now_us = self._clock.now_us()
@@ -288,10 +295,20 @@ class ExchangeService:
                 raise Retry(reason=refused.code) from None
             await self._fail(row, refused.code, {})
 
-    async def _insert(self, tx: Transaction, row: DocumentRow, sender: Sender, reference: str, blob: str) -> PacketRow:
+    async def _insert(
+        self,
+        tx: Transaction,
+        row: DocumentRow,
+        annexes: Sequence[DocumentRow],
+        sender: Sender,
+        reference: str,
+        blob: str,
+    ) -> PacketRow:
         now_us = self._clock.now_us()
-        current = await documents_load(tx, row.id)
-        if current is None or current.state is not State.SEALED or current.head != row.head:
+        current = [await documents_load(tx, row.id), *await annexes_of(tx, row.id)]
+        # Nothing leaves without an annex that is not sealed, and none that is recalled leaves with it (SIG-4).
+        sealed = [one.head for one in current if one is not None and one.state is State.SEALED]
+        if len(sealed) != len(current) or sealed != [one.head for one in (row, *annexes)]:
             raise Retry(0.0, "document-changed")
         packet = PacketRow(
             id=new_id(),

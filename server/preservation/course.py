@@ -25,6 +25,9 @@ _EVENTS: Final = {
     "document.co_signed": Words("Ký, còn người ký tiếp theo", "Signed, further signers follow"),
     "document.signed": Words("Ký", "Signed"),
     "document.handed_over": Words("Chuyển người khác ký", "Handed over to another signer"),
+    "document.to_seal": Words(
+        "Văn bản chính đã đóng dấu, phụ lục chờ đóng dấu", "Its main document is sealed, the annex waits for the seal"
+    ),
     "document.sealed": Words("Đóng dấu cơ quan", "Sealed"),
     "document.sealed_pending_archive": Words("Đóng dấu cơ quan, chờ dữ liệu lưu trữ", "Sealed, archival data follow"),
     "document.signer_revoked": Words(

@@ -20,6 +20,7 @@ from server.arrivals.model import State as ArrivalState
 from server.arrivals.service import ArrivalService, about_arrival
 from server.audit.service import AuditService
 from server.db import Database, Row
+from server.documents.service import annexes_of
 from server.errors import Refused
 from server.exchange.model import ExchangeError
 from server.exchange.service import ExchangeService
@@ -138,6 +139,11 @@ class RecordService:
         async for piece in self._exchanged(made, packets, actor, document, out):
             yield piece
         metadata = msgspec.json.decode(row["header"]) | {"exchange_id": row["exchange_id"]}
+        # Each has a record of its own; the packet carries their bytes (SIG-4).
+        metadata["annexes"] = [
+            {"document": one.id, "subject": one.subject, "sha256": one.head}
+            for one in await annexes_of(self._db, document)
+        ]
         title = f"{metadata['number']}/{metadata['notation']} · {metadata['subject']}"
         async for piece in self._course(made, actor, document, title, about_document(document), events, proof):
             yield piece

@@ -86,6 +86,14 @@ class StampImages:
         seal = await queries.find(reads, organisation, organisation)
         sealed = seal is not None and metadata.seal_placement is None and not metadata.seal_field
         looks = []
+        if metadata.sealed_alone:
+            return LayoutOrder(
+                number="",
+                urgency=metadata.urgency,
+                signers=[],
+                seal_mm=0.0 if seal is None or metadata.copy is None else seal.diameter_mm,
+                noted=True,
+            )
         for step in metadata.signers:
             image = await queries.find(reads, organisation, step.person)
             covered = sealed and step is metadata.signers[-1]

@@ -37,6 +37,7 @@ __all__ = [
     "TextStamp",
     "check_font",
     "draw_image",
+    "draw_image_right",
     "draw_initials",
     "draw_note",
     "draw_seal",
@@ -287,21 +288,21 @@ def _fit(font: StampFont, parts: list[tuple[str, float]], width: float, height: 
             for paragraph in text.splitlines()
             for piece in _wrap(font, unicodedata.normalize("NFC", paragraph), size * scale, width)
         ]
-        tall = sum(line.size * _LEADING for line in lines) <= height
+        tall = sum(line.size * LEADING for line in lines) <= height
         wide = all(font.measure(line.text) * line.size <= width for line in lines)
         if (tall and wide) or scale < 0.02:
             return lines
         scale *= 0.94
 
 
-_LEADING: Final = 1.2
+LEADING: Final = 1.2
 
 
 def _text_block(font: StampFont, lines: list[_Line], centre: float, top: float) -> bytes:
     out = [b"BT"]
     y = top
     for line in lines:
-        y -= line.size * _LEADING
+        y -= line.size * LEADING
         x = centre - font.measure(line.text) * line.size / 2
         baseline = y + line.size * 0.28
         out.append(b"/F0 %s Tf 1 0 0 1 %s %s Tm " % _numbers(line.size, x, baseline) + font.show(line.text))
@@ -325,7 +326,7 @@ def draw_text(font: StampFont, stamp: TextStamp, width: float, height: float) ->
     parts += [(stamp.name, 12.5 * unit)] + [(text, 7.0 * unit) for text in stamp.footer]
     clear = width * stamp.clear_left
     lines = _fit(font, parts, width - clear - 2 * inset, height - 2 * inset)
-    tall = sum(line.size * _LEADING for line in lines)
+    tall = sum(line.size * LEADING for line in lines)
     edge = 0.8 * unit
     frame = b"%s w %s %s %s %s re S" % _numbers(edge, edge / 2, edge / 2, width - edge, height - edge)
     inner = 2.2 * unit
@@ -338,15 +339,19 @@ def draw_initials(font: StampFont, name: str, width: float, height: float) -> by
     """The small mark of who drafted or checked, blue as ink and without a frame: it must not look like a signature (SIG-10)."""
     unit = min(width / 56.7, height / 19.85)
     lines = _fit(font, [(INITIALS, 6.0 * unit), (name, 8.0 * unit)], width, height)
-    tall = sum(line.size * _LEADING for line in lines)
+    tall = sum(line.size * LEADING for line in lines)
     return b"\n".join([b"q", _paint(PERSON_COLOUR), _text_block(font, lines, width / 2, height / 2 + tall / 2), b"Q"])
 
 
-def draw_image(width: float, height: float, drawn: tuple[float, float], top: float | None = None) -> bytes:
-    """The image `/I0` of the size `drawn` in the middle of the box; `top`: its upper edge, where not in the middle."""
+def draw_image(width: float, height: float, drawn: tuple[float, float]) -> bytes:
+    """The image `/I0` of the size `drawn` in the middle of the box."""
     wide, high = drawn
-    bottom = (height - high) / 2 if top is None else top - high
-    return b"q %s 0 0 %s %s %s cm /I0 Do Q" % _numbers(wide, high, (width - wide) / 2, bottom)
+    return b"q %s 0 0 %s %s %s cm /I0 Do Q" % _numbers(wide, high, (width - wide) / 2, (height - high) / 2)
+
+
+def draw_image_right(width: float, drawn: tuple[float, float]) -> bytes:
+    """The same in the lower right corner of the box."""
+    return b"q %s 0 0 %s %s 0 cm /I0 Do Q" % _numbers(*drawn, width - drawn[0])
 
 
 def note_lines(font: StampFont, texts: Iterable[str], size: float, width: float) -> list[str]:
@@ -359,13 +364,17 @@ def note_lines(font: StampFont, texts: Iterable[str], size: float, width: float)
     ]
 
 
-def draw_note(font: StampFont, texts: Iterable[str], size: float, width: float, top: float) -> bytes:
+def draw_note(
+    font: StampFont, texts: Iterable[str], size: float, width: float, top: float, room: float | None = None
+) -> bytes:
     """The text of a signed annex or copy: black, upright, of exactly `size`, from `top` down (SIG-4 to SIG-6).
 
-    Raises `bad-request` where it does not fit: the rule sets the size, so it never shrinks.
+    `room`: how high it may be, where that is less than `top`. Raises `bad-request` where it does not fit: the rule sets the size, so it never shrinks.
     """
     lines = note_lines(font, texts, size, width)
-    if len(lines) * size * _LEADING > top + 0.01 or any(font.measure(line) * size > width for line in lines):
+    if len(lines) * size * LEADING > (top if room is None else room) + 0.01 or any(
+        font.measure(line) * size > width for line in lines
+    ):
         raise PdfError("bad-request", "the note does not fit its rectangle")
     block = _text_block(font, [_Line(line, size) for line in lines], width / 2, top)
     return b"\n".join([b"q", _paint((0.0, 0.0, 0.0)), block, b"Q"])
@@ -382,7 +391,7 @@ def draw_seal(font: StampFont, stamp: SealStamp, width: float, height: float) ->
     star = _star(x, y + radius * 0.60, radius * 0.17)
     name = _fit(font, [(stamp.name.upper(), radius * 0.185)], radius * 1.62, radius * 0.66)
     footer = _fit(font, [(text, radius * 0.115) for text in stamp.footer], radius * 1.20, radius * 0.46)
-    tall = sum(line.size * _LEADING for line in name)
+    tall = sum(line.size * LEADING for line in name)
     blocks = [
         _text_block(font, name, x, y + radius * 0.04 + tall / 2),
         _text_block(font, footer, x, y - radius * 0.32),

@@ -16,6 +16,9 @@ from signing.pdf.errors import PdfError
 from signing.pdf.reader import Page
 
 __all__ = [
+    "EDGE_MM",
+    "NOTE_LEAST_MM",
+    "NOTE_MOST_MM",
     "FieldKind",
     "Place",
     "Rect",
@@ -147,13 +150,19 @@ def over_left(page: Page, signature: Place, diameter_mm: float) -> Place:
 def top_right(page: Page, width_mm: float, height_mm: float) -> Place:
     """A rectangle in the upper right corner, 5 mm from both edges (SIG-4, SIG-6)."""
     across, down = (length * page.user_unit * _MM for length in seen_size(page))
-    edge = 5.0
-    if width_mm + 2 * edge > across or height_mm + 2 * edge > down:
+    if width_mm + 2 * EDGE_MM > across or height_mm + 2 * EDGE_MM > down:
         raise PdfError("placement-required", "the page is too small for the note")
-    return Place(page.index, (across - edge - width_mm) / across, edge / down, width_mm / across, height_mm / down)
+    left, top = across - EDGE_MM - width_mm, EDGE_MM
+    return Place(page.index, left / across, top / down, width_mm / across, height_mm / down)
 
 
 _MM: Final = 25.4 / 72
+
+# Of the note on an annex or a copy, without its seal: the least room that it is given, six lines of size 10, and the widest that a line of
+# it gets where the page allows. Wide rather than high: above the head of a document there is nothing but the margin.
+NOTE_LEAST_MM: Final = (60.0, 6 * 10.0 * 1.2 * _MM)
+NOTE_MOST_MM: Final = 150.0
+EDGE_MM: Final = 5.0
 
 
 def _columns(height: float, kinds: list[FieldKind], scale: float) -> tuple[int, int]:

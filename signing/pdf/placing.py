@@ -9,6 +9,7 @@ The module is long because one revision is one decision: what is placed depends 
 
 from __future__ import annotations
 
+import unicodedata
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Final
@@ -21,12 +22,15 @@ from signing.pdf.errors import PdfError
 from signing.pdf.fields import FormField, Permissions, decode_text, form_fields, permissions
 from signing.pdf.objects import Name, Real, Ref
 from signing.pdf.placement import (
+    EDGE_MM,
+    NOTE_MOST_MM,
     FieldKind,
     Place,
     Rect,
     automatic,
     matrix,
     seen_from_user,
+    seen_size,
     top_right,
     user_from_seen,
 )
@@ -42,8 +46,6 @@ _DIGITS: Final = 12  # digits of one number in /ByteRange, padded with spaces be
 _NOWHERE: Final[Rect] = (0.0, 0.0, 0.0, 0.0)
 _POINTS_PER_MM: Final = 72 / 25.4
 _NOTE_SIZE: Final = 10.0  # points, SIG-5
-_NOTE_MM: Final = 75.0  # width of a note in the upper right corner
-_NOTE_LINES: Final = 6
 
 
 class RouteField(msgspec.Struct, frozen=True):
@@ -317,8 +319,25 @@ class Placing:
         return chosen | {field.field_name: place for field, place in zip(left, laid_out, strict=True)}
 
     def _corner(self, kind: FieldKind) -> Place:
-        seal = self.request.diameter_mm if kind is FieldKind.COPY else 0.0
-        return top_right(self._page(0), _NOTE_MM, seal + _NOTE_LINES * _NOTE_SIZE * 1.2 / _POINTS_PER_MM)
+        """As large as the note and its seal: whatever more it took would cover text for nothing."""
+        texts, font = self._note()
+        seal = self.request.diameter_mm if kind is FieldKind.COPY and self.request.image is not None else 0.0
+        longest = max(font.measure(text) for text in texts) * _NOTE_SIZE / _POINTS_PER_MM
+        word = max(font.measure(word) for text in texts for word in text.split()) * _NOTE_SIZE / _POINTS_PER_MM
+        page = self._page(0)
+        across = seen_size(page)[0] * page.user_unit / _POINTS_PER_MM - 2 * EDGE_MM - 0.1
+        wide = max(min(longest, NOTE_MOST_MM, across), word, seal) + 0.1
+        lines = appearance.note_lines(font, texts, _NOTE_SIZE, wide * _POINTS_PER_MM)
+        return top_right(page, wide, seal + len(lines) * _NOTE_SIZE * appearance.LEADING / _POINTS_PER_MM + 0.1)
+
+    def _note(self) -> tuple[list[str], appearance.StampFont]:
+        """What an annex says (SIG-4), or a copy (SIG-6), with the time of this very signature (SIG-5); and the font for it."""
+        text = self.request.stamp
+        signed_at = f"{self._now():%d/%m/%Y %H:%M:%S} +07:00"
+        copied = self.target.kind is FieldKind.COPY
+        lines = _lines(text.position, text.name, signed_at) if copied else _lines(text.reference, signed_at)
+        lines = [unicodedata.normalize("NFC", line) for line in lines]
+        return lines, appearance.stamp_font(self.request.font, lines)
 
     # Drawing
 
@@ -364,20 +383,19 @@ class Placing:
         return image.width * scale, image.height * scale
 
     def _draw_note(self, page: Page, rect: Rect) -> Ref:
-        """The organisation's text on an annex's file or a copy, there under its seal."""
+        """The organisation's text on an annex's file or a copy, there above its seal: so the text stands in the page's margin, and only
+        the seal, which lets it shine through, may stand over the head of what was copied.
+        """
         wide, high = _box(page, rect)
-        text, copied = self.request.stamp, self.target.kind is FieldKind.COPY
-        signed_at = f"{self._now():%d/%m/%Y %H:%M:%S} +07:00"
-        lines = _lines(text.position, text.name, signed_at) if copied else _lines(text.reference, signed_at)
-        font = appearance.stamp_font(self.request.font, lines)
+        lines, font = self._note()
         names = b"/Font << /F0 %d %d R >>" % appearance.embed_font(self.addition, font)
-        top, drawn = high, b""
-        if copied and self.request.image is not None:
-            size = self._image_size(page, rect, self.request.image)
+        drawn, room = b"", high
+        if self.target.kind is FieldKind.COPY and self.request.image is not None:
+            seal = self._image_size(page, rect, self.request.image)
             names += b" /XObject << /I0 %d %d R >>" % appearance.embed_image(self.addition, self.request.image)
-            drawn = appearance.draw_image(wide, high, size, high) + b"\n"
-            top -= size[1]
-        drawn += appearance.draw_note(font, lines, _NOTE_SIZE / page.user_unit, wide, top)
+            room -= seal[1]
+            drawn = appearance.draw_image_right(wide, seal) + b"\n"
+        drawn += appearance.draw_note(font, lines, _NOTE_SIZE / page.user_unit, wide, high, room)
         return self._appearance(page, rect, drawn, b"<< %s >>" % names)
 
     def _appearance(self, page: Page, rect: Rect, drawn: bytes, resources: bytes) -> Ref:

@@ -81,11 +81,13 @@ def test_every_state_is_reached_and_leads_to_an_end():
 
 
 def test_a_seal_never_precedes_a_signature():
-    """SIG-7: `sealing` is entered from `signed` alone."""
+    """SIG-7: `sealing` is entered from `signed` alone; without a signature only what the organisation seals alone comes there (`move`)."""
     assert [state for state in State if State.SEALING in FOLLOWS[state]] == [State.SIGNED]
     assert [state for state in State if State.SIGNED in FOLLOWS[state]] == [
+        State.IN_REVIEW,
         State.SIGNED_PENDING_TIMESTAMP,
         State.SEALING,
+        State.RETURNED,
     ]
 
 
