@@ -183,7 +183,30 @@ TEXTS: Final[dict[str, Text]] = {
         "Kiểm tra giới hạn tiến trình và bộ nhớ của dịch vụ (ulimit, cgroup).",
         "Check the service's process and memory limits (ulimit, cgroup).",
     ),
-    "axis-right": Text("Trục liên thông trả lời và nhận ra hệ thống này.", "The axis answers and knows this system."),
+    "axis-right": Text(
+        "Trục liên thông trả lời và nhận ra hệ thống {code}.", "The axis answers and knows the system {code}."
+    ),
+    "systems-right": Text(
+        "{count} hệ thống trên trục, mỗi cơ quan một.", "{count} systems at the axis, one an organisation."
+    ),
+    "systems-unknown": Text(
+        "exchange.systems nêu mã không cơ quan nào ở đây có: {codes}.",
+        "exchange.systems names codes that no organisation here has: {codes}.",
+        "Sửa organisations trong exchange.systems; cơ quan không được nêu gửi qua hệ thống chung.",
+        "Correct organisations in exchange.systems; who is not named sends through the system of all others.",
+    ),
+    "axis-clock-ahead": Text(
+        "Đồng hồ máy này nhanh hơn trục liên thông {seconds} giây ({code}).",
+        "This machine's clock is {seconds} s ahead of the axis' ({code}).",
+        "Đồng bộ giờ của máy (NTP); trục từ chối yêu cầu ký lệch giờ, văn bản chờ và tự gửi khi giờ đúng.",
+        "Synchronise this machine's clock (NTP); the axis refuses requests signed at another time, documents wait and leave once it is right.",
+    ),
+    "axis-clock-behind": Text(
+        "Đồng hồ máy này chậm hơn trục liên thông {seconds} giây ({code}).",
+        "This machine's clock is {seconds} s behind the axis' ({code}).",
+        "Đồng bộ giờ của máy (NTP); trục từ chối yêu cầu ký lệch giờ, văn bản chờ và tự gửi khi giờ đúng.",
+        "Synchronise this machine's clock (NTP); the axis refuses requests signed at another time, documents wait and leave once it is right.",
+    ),
     "axis-off": Text(
         "Chưa cấu hình trục liên thông: văn bản ký xong không được gửi đi.",
         "No axis is configured: sealed documents are not sent.",
@@ -193,20 +216,20 @@ TEXTS: Final[dict[str, Text]] = {
     "axis-down": Text(
         "Trục liên thông không trả lời ({cause}).",
         "The axis does not answer ({cause}).",
-        "Kiểm tra mạng tới exchange.url; văn bản đang chờ sẽ được gửi lại tự động.",
-        "Check the network to exchange.url; waiting documents are sent again by themselves.",
+        "Kiểm tra mạng tới {setting}.url; văn bản đang chờ sẽ được gửi lại tự động.",
+        "Check the network to {setting}.url; waiting documents are sent again by themselves.",
     ),
     "axis-refused": Text(
-        "Trục liên thông từ chối hệ thống này ({cause}).",
-        "The axis refuses this system ({cause}).",
-        "Kiểm tra exchange.system_id, khóa trong exchange.secret_file và giờ của máy.",
-        "Check exchange.system_id, the key in exchange.secret_file and the clock.",
+        "Trục liên thông từ chối hệ thống {code} ({cause}).",
+        "The axis refuses the system {code} ({cause}).",
+        "Kiểm tra {setting}.system_id, khóa trong {setting}.secret_file và giờ của máy.",
+        "Check {setting}.system_id, the key in {setting}.secret_file and the clock.",
     ),
     "axis-stranger": Text(
         "Trục không liệt kê mã {code}.",
         "The axis does not list the code {code}.",
-        "Đối chiếu exchange.system_id với danh sách đơn vị của trục.",
-        "Compare exchange.system_id with the axis' list of agencies.",
+        "Đối chiếu {setting}.system_id với danh sách đơn vị của trục.",
+        "Compare {setting}.system_id with the axis' list of agencies.",
     ),
     "tsa-right": Text("{count} dịch vụ dấu thời gian trả lời đúng.", "{count} time-stamp authorities answer rightly."),
     "tsa-off": Text(

@@ -15,7 +15,7 @@ _EXIT = {Level.OK: 0, Level.WARN: 1, Level.FAIL: 2}
 _MARKS = {Level.OK: ("✓", "green"), Level.WARN: ("!", "yellow"), Level.FAIL: ("✗", "bold red")}
 _NAMES = {
     "clock": "Đồng hồ", "tsa": "Dấu thời gian", "disk": "Ổ đĩa", "permissions": "Quyền truy cập", "database": "Cơ sở dữ liệu", "signer": "Bộ ký",
-    "sandbox": "Cách ly", "axis": "Trục liên thông", "fcm": "FCM", "webpush": "Web Push", "sms": "Tin nhắn", "email": "Thư điện tử", "second": "Kênh thứ hai",
+    "sandbox": "Cách ly", "axis": "Trục liên thông", "systems": "Hệ thống trên trục", "fcm": "FCM", "webpush": "Web Push", "sms": "Tin nhắn", "email": "Thư điện tử", "second": "Kênh thứ hai",
     "font": "Phông dấu ký", "certificates": "Chứng thư", "outbox": "Hàng đợi", "buried": "Việc bị bỏ", "unstamped": "Chờ dấu thời gian",
 }  # fmt: skip
 

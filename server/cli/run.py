@@ -123,8 +123,13 @@ def openapi(out: Path, *, check: bool) -> None:
     show_default=True,
     help="Address for the connected systems. Page, faults and oracle answer this machine alone.",
 )
+@click.option(
+    "--clock-window",
+    type=click.IntRange(min=1),
+    help="Refuse requests signed further than this from its own time, in seconds. Default: any.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON line when it serves, for programs.")
-def axis(state: Path, config: Path | None, port: int, host: str, *, as_json: bool) -> None:
+def axis(state: Path, config: Path | None, port: int, host: str, clock_window: int | None, *, as_json: bool) -> None:
     """Run a stand-in of the document exchange, to connect installations with each other and try faults.
 
     Trục liên thông mẫu để nối các hệ thống với nhau và thử lỗi; không phải trục quốc gia.
@@ -141,7 +146,8 @@ def axis(state: Path, config: Path | None, port: int, host: str, *, as_json: boo
 
     try:
         units = configured(config) if config else UNITS
-        asyncio.run(standin.run(state, host=host, port=port, units=units, told=standin.tell_json if as_json else told))
+        tell = standin.tell_json if as_json else told
+        asyncio.run(standin.run(state, host=host, port=port, units=units, told=tell, clock_window_s=clock_window))
     except ConfigError as error:
         raise click.ClickException(error.reason) from None
     except OSError as error:

@@ -565,10 +565,12 @@ async def serving(state: Path, **options: Any) -> AsyncIterator[tuple[Standin, s
 Told = Callable[[int, Mapping[str, Path]], None]
 
 
-async def run(state: Path, *, host: str, port: int, units: Iterable[Unit], told: Told) -> None:
+async def run(
+    state: Path, *, host: str, port: int, units: Iterable[Unit], told: Told, clock_window_s: int | None = None
+) -> None:
     """Serve until SIGTERM or SIGINT. `told` gets the port and the secrets' files once it serves. Raises: ConfigError, OSError."""
     state.mkdir(parents=True, exist_ok=True)
-    standin = Standin(state.resolve(), units)
+    standin = Standin(state.resolve(), units, clock_window_s)
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)

@@ -28,7 +28,7 @@ from server.demo.pki import DemoPki
 from server.doctor import Level
 from server.doctor_texts import TEXTS
 from server.exchange.standin import serving
-from server.settings import load
+from server.settings import ExchangeSystem, load
 from signing.core import daemon
 from tests.fakes import pdf_signing as fakes
 from tests.fakes.clock import FrozenClock
@@ -274,6 +274,21 @@ async def test_a_late_outbox_and_buried_jobs(own):
 
 
 @pytest.mark.asyncio
+async def test_packets_that_were_put_aside(own):
+    """D14."""
+    sql = (
+        "INSERT INTO incoming_packets (axis_id, kind, sender, receiver, blob, state, error, received_us)"
+        " VALUES (?, 'edoc', 'X02', 'X01', 'b', ?, '', ?)"
+    )
+    rows(own, (sql, "a", "stored", 0), (sql, "b", "dismissed", 0))
+    assert await codes("parked", own) == {(OK, "packets-none-parked")}
+    old_us = now_us() - 3 * DAY_US - 5_000_000
+    rows(own, (sql, "c", "unproven", now_us()), (sql, "d", "unreadable", old_us))
+    (finding,) = await found("parked", own)
+    assert (finding.level, finding.code, finding.values) == (WARN, "packets-parked", {"count": 2, "days": 3})
+
+
+@pytest.mark.asyncio
 async def test_signatures_that_wait_for_their_time_stamp(own):
     sql = "INSERT INTO activation_items VALUES (?, 0, 'd', 1, 'p', 't', 'm', x'30', ?, NULL, NULL)"
     assert await codes("unstamped", own) == {(OK, "stamps-right")}
@@ -452,6 +467,50 @@ async def test_the_axis(connected, tmp_path):
     assert await codes("axis", with_(url="http://127.0.0.1:1")) == {(FAIL, "axis-down")}
     (tmp_path / "wrong").write_text("another secret")
     assert await codes("axis", with_(secret_file=str(tmp_path / "wrong"))) == {(FAIL, "axis-refused")}
+
+
+@pytest.mark.asyncio
+async def test_the_systems_of_organisations_are_asked_one_by_one(connected, tmp_path):
+    settings, _pki, _fcm, axis = connected
+    exchange = settings.exchange
+    own = ExchangeSystem(
+        organisations=("H-02",), url=exchange.url, system_id="X02", secret_file=str(axis.secrets["X02"])
+    )
+    (tmp_path / "wrong").write_text("another secret")
+    lost = replace(own, organisations=("H-03",), system_id="X03", secret_file=str(tmp_path / "wrong"))
+    seen = await found("axis", replace(settings, exchange=replace(exchange, systems=(own, lost))))
+    assert [(one.code, one.values["setting"], one.values["code"]) for one in seen] == [
+        ("axis-right", "exchange", "X01"), ("axis-right", "exchange.systems[0]", "X02"), ("axis-refused", "exchange.systems[1]", "X03"),
+    ]  # fmt: skip
+    assert await codes("systems", settings) == {(OK, "systems-right")}
+    assert await codes("systems", replace(settings, exchange=replace(exchange, systems=(own,)))) == {
+        (FAIL, "systems-unknown")
+    }
+    (tmp_path / "wrong").chmod(0o644)
+    unusable = await found("permissions", replace(settings, exchange=replace(exchange, systems=(own, lost))))
+    assert [one.values["setting"] for one in unusable if one.code == "secret-unusable"] == [
+        "exchange.systems[1].secret_file"
+    ]
+
+
+@pytest.mark.asyncio
+async def test_a_clock_that_is_not_the_axis_is_said_to_be_why(own, tmp_path):
+    """Ahead or behind by the Date of its answers (D7); one that takes every time is only told of."""
+    (tmp_path / "axis").mkdir()
+    async with serving(tmp_path / "axis", clock_window_s=300) as (axis, url):
+        exchange = replace(own.exchange, url=url, system_id="X01", secret_file=str(axis.secrets["X01"]))
+        settings = replace(own, exchange=exchange)
+        clock = FrozenClock()
+        clock.jump(3600)
+        seen = await found("axis", settings, clock)
+        assert [(one.level, one.code) for one in seen] == [(FAIL, "axis-clock-ahead"), (FAIL, "axis-refused")]
+        assert abs(seen[0].values["seconds"] - 3600) <= 60
+        clock.jump(-7200)
+        assert (FAIL, "axis-clock-behind") in await codes("axis", settings, clock)
+        clock.jump(3600 - 200)
+        assert await codes("axis", settings, clock) == {(WARN, "axis-clock-behind")}
+        wide = replace(settings, exchange=replace(exchange, clock_tolerance_s=290))
+        assert await codes("axis", wide, clock) == {(OK, "axis-right")}
 
 
 @pytest.mark.asyncio

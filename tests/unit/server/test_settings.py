@@ -1,3 +1,5 @@
+import json
+import re
 import stat
 from pathlib import Path
 
@@ -52,6 +54,9 @@ def test_the_environment_wins_over_the_file_with_every_kind_of_value(tmp_path):
     assert (settings.tsa.timeout_s, settings.exchange.organ_codes) == (2.5, {"A": "B"})
 
 
+SYSTEM = "[[exchange.systems]]\nurl = 'https://axis.example'\nsystem_id = 'a'\nsecret_file = 'k'\n"
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
@@ -68,13 +73,21 @@ def test_the_environment_wins_over_the_file_with_every_kind_of_value(tmp_path):
         ("[redis]\nurl = 'http://x'\n", "redis.url"),
         ("[tsa]\nurls = ['ldap://x']\n", "tsa.urls"),
         ("[exchange]\nurl = 'https://axis.example'\n", "exchange.system_id"),
+        (
+            "[[exchange.systems]]\nurl = 'ftp://x'\nsystem_id = 'a'\nsecret_file = 'k'\norganisations = ['A']\n",
+            "exchange.systems[0].url",
+        ),
+        (f"{SYSTEM}organisations = []\n", "exchange.systems[0].organisations"),
+        (f"{SYSTEM}organisations = ['A', 'a']\n", "exchange.systems[0].organisations"),
+        (f"{SYSTEM}organisations = ['A']\n{SYSTEM}organisations = ['B']\n", "exchange.systems[1].system_id"),
+        (f"{SYSTEM}organisations = ['A']\nsecret = 'x'\n", "secret"),
         ("[server]\ntls_key_file = 'k'\n", "server.tls_certificate_file"),
         ("[server]\nlog_level = 'loud'\n", "server.log_level"),
         ("[server\n", "hoatoc.toml"),
     ],
 )
 def test_a_wrong_setting_is_an_error_that_names_it(tmp_path, text, named):
-    with pytest.raises(SettingsError, match=named.replace(".", r"\.")):
+    with pytest.raises(SettingsError, match=re.escape(named)):
         load(write(tmp_path, text), {})
 
 
@@ -201,6 +214,26 @@ def test_production_refuses_each_unsafe_value_and_names_it(safe, tmp_path, varia
     assert len(caught.value.problems) == 1
     assert caught.value.problems[0].startswith(named)
     assert caught.value.problems[0] in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"url": "http://axis.example"}, "exchange.systems[0].url"),
+        ({"url": "https://localhost:9400"}, "exchange.systems[0].url"),
+        ({"secret_file": "missing"}, "exchange.systems[0].secret_file"),
+    ],
+)
+def test_production_refuses_each_unsafe_value_of_an_organisations_own_system(safe, tmp_path, change, named):
+    """C20, and the installation needs no system of all others then."""
+    key = secret(tmp_path, "own", b"9f1d6c1e8a304b7dd2f5\n")
+    right = {"organisations": ["H-02"], "url": "https://axis.example", "system_id": "X02", "secret_file": key}
+    alone = {name: value for name, value in safe.items() if not name.startswith("HOATOC_EXCHANGE__")}
+    settings = load(None, alone | {"HOATOC_EXCHANGE__SYSTEMS": json.dumps([right])})
+    assert [*settings.exchange.connected] == ["exchange.systems[0]"]
+    with pytest.raises(UnsafeSettings) as caught:
+        load(None, safe | {"HOATOC_EXCHANGE__SYSTEMS": json.dumps([right | change])})
+    assert [problem.split()[0] for problem in caught.value.problems] == [named]
 
 
 def test_the_same_values_are_fine_in_embedded_mode(safe):

@@ -57,7 +57,8 @@ class House:
         own = [] if self.axis is None else [Line(axis=self.axis, system_id="X01")]
         self.agencies = AgencyDirectory(self.db, self.axis, self.clock, name="axis")
         self.exchange = ExchangeService(
-            db=self.db, blobs=self.blobs, systems=Systems(self.db, self.clock, [*own, *self.further]), arrivals=self.arrivals, approvals=self.approvals, documents=self.documents, agencies=self.agencies,
+            db=self.db, blobs=self.blobs,
+            systems=Systems(self.db, self.clock, [*own, *self.further]), arrivals=self.arrivals, approvals=self.approvals, documents=self.documents, agencies=self.agencies,
             clock=self.clock, settings=self.settings, jitter=self.jitter,
         )  # fmt: skip
         self.tasks = ExchangeTasks(self.exchange)

@@ -10,13 +10,13 @@ import pytest
 
 from server.demo.processes import hoatoc
 from server.exchange import edxml
-from server.exchange.axis import AxisUnavailable, Unreachable
+from server.exchange.axis import AxisRefused, AxisUnavailable, Unreachable, VxpAxis
 from server.exchange.model import PacketKind
 from server.exchange.standin import serving
 from server.exchange.standin_page import POLICY
 from server.exchange.standin_world import ConfigError, Merger, Unit, World, configured
 from tests.unit.server.exchange.conftest import Stage
-from tests.unit.server.exchange.samples import make_packet
+from tests.unit.server.exchange.samples import make_packet, now_us
 
 EDOC = PacketKind.DOCUMENT
 FILE = """
@@ -104,12 +104,19 @@ def test_a_file_that_describes_no_axis_says_why(tmp_path, wrong):
 async def test_a_merger_outlives_kill_9_of_the_command(tmp_path):
     """The command itself, as people start it, with agencies of a file."""
     (tmp_path / "axis.toml").write_text(FILE)
-    command = hoatoc("axis", "--port", "0", "--json", "--state", str(tmp_path / "s"), "--config", str(tmp_path / "axis.toml"))  # fmt: skip
+    command = hoatoc(
+        "axis", "--port", "0", "--json", "--state", str(tmp_path / "s"), "--config", str(tmp_path / "axis.toml"), "--clock-window", "300"
+    )  # fmt: skip
     for turn in range(2):
         process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
         try:
             told = json.loads(await process.stdout.readline())
             assert (tmp_path / "s" / "secrets" / "H01").read_text() == "a-secret-of-the-province="
+            secret = tmp_path / "s" / "secrets" / "H01"
+            late = VxpAxis(f"http://127.0.0.1:{told['port']}", "H01", secret, lambda: now_us() - 301 * 10**6)
+            with pytest.raises(AxisRefused, match="15"):
+                await late.received(PacketKind.DOCUMENT)
+            await late.close()
             async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{told['port']}", trust_env=False) as http:
                 if turn == 0:
                     body = msgspec.json.encode(Merger(codes=("H01.12",), into="H01.11"))
