@@ -251,6 +251,17 @@ async def _buried(_settings: Settings, clock: Clock, db: Database) -> list[Findi
     return [Finding("buried", Level.OK, "jobs-none-buried")]
 
 
+async def _parked(_settings: Settings, clock: Clock, db: Database) -> list[Finding]:
+    """Packets of the exchange that were put aside (D14)."""
+    from server.exchange.queries import parked_count
+
+    row = await parked_count(db)
+    if row["n"]:
+        days = max(0, clock.now_us() - row["oldest_us"]) // 86_400_000_000
+        return [Finding("parked", Level.WARN, "packets-parked", {"count": row["n"], "days": days})]
+    return [Finding("parked", Level.OK, "packets-none-parked")]
+
+
 async def _unstamped(settings: Settings, clock: Clock, db: Database) -> list[Finding]:
     """Signatures that wait for their time stamp; past the setting's limit signing has stopped (D5)."""
     from server.approvals.queries import oldest_unstamped
@@ -629,6 +640,7 @@ CHECKS: Final[dict[str, Check]] = {
     "certificates": _asks_database("certificates", _certificates),
     "outbox": _asks_database("outbox", _outbox),
     "buried": _asks_database("buried", _buried),
+    "parked": _asks_database("parked", _parked),
     "unstamped": _asks_database("unstamped", _unstamped),
 }
 """`tsa` also gives the clock's finding, because it is the time stamp that judges the clock."""

@@ -393,6 +393,13 @@ TEXTS: Final[dict[str, Text]] = {
         "Xem lý do bằng hoatoc jobs list, sửa nguyên nhân rồi cho chạy lại: hoatoc jobs again ID.",
         "Read the reasons with hoatoc jobs list, cure the cause, then let them run again: hoatoc jobs again ID.",
     ),
+    "packets-none-parked": Text("Không có gói tin đến nào bị giữ lại.", "No packet that came is parked."),
+    "packets-parked": Text(
+        "{count} gói tin đến bị giữ lại, gói cũ nhất đã {days} ngày.",
+        "{count} packets that came are parked, the oldest for {days} days.",
+        "Xem lý do bằng hoatoc parked list (lấy gói ra: hoatoc parked save ID FILE), sửa nguyên nhân rồi hoatoc parked again ID, hoặc hoatoc parked dismiss ID.",
+        "Read the reasons with hoatoc parked list (the bytes: hoatoc parked save ID FILE), cure the cause, then hoatoc parked again ID, or hoatoc parked dismiss ID.",
+    ),
     "stamps-right": Text(
         "Không chữ ký nào chờ dấu thời gian quá lâu.", "No signature waits too long for its time stamp."
     ),

@@ -24,6 +24,7 @@ class Metrics:
             "hoatoc_outbox_oldest_due_seconds", "Age of the oldest due job", ["lane"], registry=self.registry
         )
         self._buried = Gauge("hoatoc_outbox_buried", "Dead letters", ["lane"], registry=self.registry)
+        self._parked = Gauge("hoatoc_incoming_parked", "Packets that came and were put aside", registry=self.registry)
         self._streams = Gauge("hoatoc_live_streams", "Open live streams", registry=self.registry)
         self._documents = Gauge("hoatoc_documents", "Documents by state", ["state"], registry=self.registry)
         self._overdue = Counter(
@@ -41,6 +42,9 @@ class Metrics:
         self._depth.labels(lane).set(waiting)
         self._age.labels(lane).set(oldest_due_us / 1e6)
         self._buried.labels(lane).set(buried)
+
+    def parked(self, count: int) -> None:
+        self._parked.set(count)
 
     def streams(self, count: int) -> None:
         self._streams.set(count)

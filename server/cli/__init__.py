@@ -22,6 +22,7 @@ _COMMANDS = {
     "device": ("server.cli.admin", "device"),
     "client": ("server.cli.admin", "client"),
     "jobs": ("server.cli.given_up", "jobs"),
+    "parked": ("server.cli.given_up", "parked"),
     "doctor": ("server.cli.doctor", "doctor"),
     "verify": ("server.cli.verify", "verify"),
     "edxml": ("server.cli.verify", "edxml"),

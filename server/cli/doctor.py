@@ -16,7 +16,7 @@ _MARKS = {Level.OK: ("✓", "green"), Level.WARN: ("!", "yellow"), Level.FAIL: (
 _NAMES = {
     "clock": "Đồng hồ", "tsa": "Dấu thời gian", "disk": "Ổ đĩa", "permissions": "Quyền truy cập", "database": "Cơ sở dữ liệu", "signer": "Bộ ký",
     "sandbox": "Cách ly", "axis": "Trục liên thông", "systems": "Hệ thống trên trục", "fcm": "FCM", "webpush": "Web Push", "sms": "Tin nhắn", "email": "Thư điện tử", "second": "Kênh thứ hai",
-    "font": "Phông dấu ký", "certificates": "Chứng thư", "outbox": "Hàng đợi", "buried": "Việc bị bỏ", "unstamped": "Chờ dấu thời gian",
+    "font": "Phông dấu ký", "certificates": "Chứng thư", "outbox": "Hàng đợi", "buried": "Việc bị bỏ", "parked": "Gói tin bị giữ", "unstamped": "Chờ dấu thời gian",
 }  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from server.exchange.business import Revoke, Update, meaning
 from server.exchange.delivery import Event, on_event
 from server.exchange.directory import queries as directory
 from server.exchange.directory.service import AgencyDirectory
+from server.exchange.failures import tell_failed
 from server.exchange.forward import Action, Forwarding, Parcel, Stage
 from server.exchange.model import (
     Attachment,
@@ -40,6 +41,7 @@ from server.exchange.model import (
 from server.exchange.queries import MessageRow
 from server.exchange.succession import GONE, Successor, addressed, moved, wait_s
 from server.exchange.systems import System, Systems
+from server.exchange.words import of_code
 from server.ids import new_id
 from server.jobs import Bury, Context, Lane, Retry, enqueue
 from server.settings import ExchangeSettings
@@ -189,10 +191,15 @@ class Messages:
             state = await self._requeue(row)
         if state.stage is Stage.READY:
             row = await self._readdressed(row)
+            state = row.forwarding
         try:
             async with self.written(row) as path:
                 state = await self._steps(system, row, state, path, context)
         except ExchangeError as error:
+            # What cannot be written was never sent; what had begun is left as it stands, and asked about when it is run again.
+            refused = msgspec.structs.replace(state, stage=Stage.REFUSED, code=error.code)
+            with contextlib.suppress(Retry):
+                await self._db.transact(lambda tx: self._store(tx, system, row, state, refused, context))
             raise Bury(error.code) from None
         if state.stage is Stage.REFUSED:
             raise Bury(f"axis-refused-{state.code}")
@@ -214,7 +221,10 @@ class Messages:
             return row
         letter = msgspec.json.decode(row.packet, type=Letter).readdressed(moves)
         after = msgspec.structs.replace(
-            row, packet=msgspec.json.encode(letter), receivers=msgspec.json.encode(receivers(letter.packet())).decode()
+            row,
+            packet=msgspec.json.encode(letter),
+            receivers=msgspec.json.encode(receivers(letter.packet())).decode(),
+            attempts=row.attempts + 1,
         )
 
         async def body(tx: Transaction) -> None:
@@ -230,6 +240,7 @@ class Messages:
         again = msgspec.structs.replace(row.forwarding, stage=Stage.READY, attempts=0, not_before_us=0)
 
         async def body(tx: Transaction) -> None:
+            await self._audit(tx, row, "exchange.requeued", {"code": row.code}, self._now_us())
             if not await queries.set_message(tx, row.id, row.forwarding, again, self._now_us()):
                 raise Retry(0.0, "message-changed")
 
@@ -319,6 +330,10 @@ class Messages:
             raise Retry(_ALIKE_S, "message-changed")
         if after.stage is Stage.REFUSED:
             await self._audit(tx, row, "exchange.message_failed", {"code": after.code}, now_us)
+            document = await documents_load(tx, row.subject)
+            await tell_failed(
+                tx, organisation=row.organisation, document=document, arrival=row.subject, what=of_code(row.what), code=after.code, now_us=now_us
+            )  # fmt: skip
             tx.after_commit(lambda: log.error("message-failed", subject=row.subject, what=row.what, code=after.code))
         if after.stage is Stage.ACCEPTED:
             await self._audit(tx, row, "exchange.message_sent", {"axis_id": after.doc_id}, now_us)

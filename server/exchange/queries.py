@@ -4,6 +4,7 @@ Longer than most because it is one list of statements, each on its own.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -136,9 +137,9 @@ async def insert_receiver(
 
 
 async def replace_file(tx: Transaction, packet: PacketRow, blob: str) -> int:
-    """0 when somebody else sends it, or wrote it anew, meanwhile."""
+    """0 when somebody else sends it, or wrote it anew, meanwhile. The attempt that it counts stops whoever is about to send the file from before."""
     return await tx.execute(
-        "UPDATE outgoing_packets SET blob = $2 WHERE id = $1 AND stage = 'ready' AND blob = $3",
+        "UPDATE outgoing_packets SET blob = $2, attempts = attempts + 1 WHERE id = $1 AND stage = 'ready' AND blob = $3",
         packet.id,
         blob,
         packet.blob,
@@ -237,9 +238,9 @@ async def message(db: Reads, id_: str) -> MessageRow | None:
 
 
 async def readdress_message(tx: Transaction, before: MessageRow, after: MessageRow) -> int:
-    """0 when somebody else sends it, or addressed it anew, meanwhile."""
+    """0 when somebody else sends it, or addressed it anew, meanwhile; counted as above."""
     return await tx.execute(
-        "UPDATE outgoing_messages SET packet = $2, receivers = $3 WHERE id = $1 AND stage = 'ready' AND receivers = $4",
+        "UPDATE outgoing_messages SET packet = $2, receivers = $3, attempts = attempts + 1 WHERE id = $1 AND stage = 'ready' AND receivers = $4",
         before.id, after.packet, after.receivers, before.receivers,
     )  # fmt: skip
 
@@ -303,14 +304,27 @@ async def set_receiver(
 
 async def people_of(tx: Reads, document: str, organisation: str) -> list[str]:
     """Who is told of the receivers' answers: everybody of the route, and the organisation's clerks."""
-    rows = await tx.fetch_all(
-        "SELECT p.id FROM people p WHERE p.organisation = $2 AND p.state = 'active' AND (EXISTS (SELECT 1 FROM route_steps s "
+    return [str(row["id"]) for row in await listeners(tx, document, organisation)]
+
+
+async def listeners(tx: Reads, document: str, organisation: str) -> list[Row]:
+    """The same, each with their language."""
+    return await tx.fetch_all(
+        "SELECT p.id, p.locale FROM people p WHERE p.organisation = $2 AND p.state = 'active' AND (EXISTS (SELECT 1 FROM route_steps s "
         "WHERE s.document = $1 AND (s.person = p.id OR s.decided_by = p.id)) "
         "OR EXISTS (SELECT 1 FROM roles r WHERE r.person = p.id AND r.role = 'clerk')) ORDER BY p.id",
         document,
         organisation,
     )
-    return [str(row["id"]) for row in rows]
+
+
+async def last_failure(db: Reads, document: str) -> bytes | None:
+    """Why the packet of a document could not be made, as the log has it: JSON with `code`."""
+    row = await db.fetch_one(
+        "SELECT body FROM audit_events WHERE subject = $1 AND kind = 'exchange.forward_failed' ORDER BY at_us DESC, id DESC LIMIT 1",
+        document,
+    )
+    return None if row is None else row["body"]
 
 
 async def insert_purge(tx: Transaction, actor: Actor, document: str, device: str, now_us: int) -> int:
@@ -333,6 +347,66 @@ async def purged(db: Reads, document: str) -> list[Row]:
 
 
 # Packets that come.
+
+PARKED: Final = ("unreadable", "unaddressed", "unfetched", "unproven")
+"""Confirmed as failed: no effect was had, and a person must look. `unfetched`: the axis lists it and never hands it over; `unproven`: its
+sender is not the one whom the axis lists. An operator takes one up again, or dismisses it.
+"""
+_IS_PARKED = "i.state IN (" + ", ".join(f"'{state}'" for state in PARKED) + ")"
+_PARKED_ROW = (
+    "SELECT i.axis_id, i.kind, i.sender, i.receiver, i.state, i.error, i.blob, i.received_us, i.dropped_us, i.system"
+)
+
+
+async def parked(db: Reads, limit: int) -> list[Row]:
+    """The oldest parked packets, with the organisation's code where one of ours was addressed."""
+    return await db.fetch_all(
+        f"{_PARKED_ROW}, o.code AS organisation FROM incoming_packets i LEFT JOIN organisations o ON o.id = i.organisation "
+        f"WHERE {_IS_PARKED} ORDER BY i.received_us, i.axis_id LIMIT $1",
+        limit,
+    )
+
+
+async def parked_packet(db: Reads, axis_id: str) -> Row | None:
+    return await db.fetch_one(f"{_PARKED_ROW} FROM incoming_packets i WHERE i.axis_id = $1 AND {_IS_PARKED}", axis_id)
+
+
+async def parked_count(db: Reads) -> Row:
+    """`n`, and `oldest_us`: since when the oldest is here, NULL where there is none."""
+    row = await db.fetch_one(
+        f"SELECT count(*) AS n, min(i.received_us) AS oldest_us FROM incoming_packets i WHERE {_IS_PARKED}"
+    )
+    assert row is not None
+    return row
+
+
+async def unpark(tx: Transaction, axis_id: str, state: str, blob: str) -> int:
+    """0 when another took it up meanwhile."""
+    return await tx.execute(
+        "UPDATE incoming_packets SET state = 'stored', error = '', blob = $3 WHERE axis_id = $1 AND state = $2",
+        axis_id,
+        state,
+        blob,
+    )
+
+
+async def dismiss(tx: Transaction, axis_id: str) -> None:
+    await tx.execute("UPDATE incoming_packets SET state = 'dismissed' WHERE axis_id = $1", axis_id)
+
+
+async def organisation_of(tx: Reads, axis_id: str) -> str | None:
+    """Which organisation of ours a packet is for, as far as that is known."""
+    row = await tx.fetch_one("SELECT organisation FROM incoming_packets WHERE axis_id = $1", axis_id)
+    return None if row is None else row["organisation"]
+
+
+async def clerks(tx: Reads, organisation: str) -> list[Row]:
+    """Id and language of each clerk."""
+    return await tx.fetch_all(
+        "SELECT p.id, p.locale FROM people p JOIN roles r ON r.person = p.id AND r.role = 'clerk' "
+        "WHERE p.organisation = $1 AND p.state = 'active' ORDER BY p.id",
+        organisation,
+    )
 
 
 async def incoming(db: Reads, axis_id: str) -> Row | None:

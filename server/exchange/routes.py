@@ -13,12 +13,21 @@ from server.errors import Refused
 from server.exchange.directory.queries import AgencyRow
 from server.exchange.directory.service import AgencyDirectory
 from server.exchange.followups import ReceiversChanged
+from server.exchange.forward import Forwarding, Stage
 from server.exchange.service import Deliveries, ExchangeService
-from server.exchange.words import Words, of_code, of_state
+from server.exchange.words import Words, of_code, of_refusal, of_state
 from server.http import READERS, Given, Id, encoded, once
 from server.identity.guard import PERSON, allow
 from server.identity.model import Actor, Scope
 from server.wire import iso, iso_or_none
+
+
+class FailureView(msgspec.Struct, frozen=True):
+    """Why something was not sent. `code` and `description` are the axis' words as received; without a description, a code of ours."""
+
+    code: str
+    words: Words
+    description: str
 
 
 class PacketView(msgspec.Struct, frozen=True):
@@ -64,6 +73,7 @@ class MessageView(msgspec.Struct, frozen=True):
     receivers: list[str]
     stage: str
     code: str | None
+    failure: FailureView | None
     created_at: str
     accepted_at: str | None
 
@@ -77,10 +87,11 @@ class PurgeView(msgspec.Struct, frozen=True):
 
 
 class DeliveriesView(msgspec.Struct, frozen=True):
-    """`packet` is null before the document leaves."""
+    """`packet` is null before the document leaves. `failure`: the packet could not be made, or the axis refused it; an operator has it sent again."""
 
     document: str
     packet: PacketView | None
+    failure: FailureView | None
     receivers: list[ReceiverView]
     messages: list[MessageView]
     purged: list[PurgeView]
@@ -181,9 +192,13 @@ def view(document: str, found: Deliveries) -> DeliveriesView:
             accepted_at=iso_or_none(sent.accepted_us),
         )
     )
+    failure = None if sent is None else _failure(sent.forwarding)
+    if found.failure:
+        failure = FailureView(found.failure, of_refusal(found.failure), "")
     return DeliveriesView(
         document=document,
         packet=packet,
+        failure=failure,
         receivers=[
             ReceiverView(
                 organ_id=to.organ_id,
@@ -203,6 +218,7 @@ def view(document: str, found: Deliveries) -> DeliveriesView:
                 receivers=msgspec.json.decode(one.receivers, type=list[str]),
                 stage=one.stage.value,
                 code=one.code or None,
+                failure=_failure(one.forwarding),
                 created_at=iso(one.created_us),
                 accepted_at=iso_or_none(one.accepted_us),
             )
@@ -210,6 +226,11 @@ def view(document: str, found: Deliveries) -> DeliveriesView:
         ],
         purged=[PurgeView(one["device"], one["name"], iso(one["at_us"])) for one in found.purged],
     )
+
+
+def _failure(sent: Forwarding) -> FailureView | None:
+    refused = sent.stage is Stage.REFUSED
+    return FailureView(sent.code, of_refusal(sent.code), sent.description) if refused else None
 
 
 class ParentView(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ it acts and after it was answered; what a crash interrupted is asked about at th
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -28,9 +29,10 @@ from server.exchange.business import Meaning, New, Replace
 from server.exchange.compose import Sender, header_of, write_packet
 from server.exchange.delivery import Event, on_event
 from server.exchange.directory.service import AgencyDirectory
+from server.exchange.failures import tell_failed
 from server.exchange.followups import FollowUps
 from server.exchange.forward import Action, Forwarding, Parcel, Stage
-from server.exchange.incoming import Arrivals, Incoming, follow
+from server.exchange.incoming import Arrivals, Incoming, Settled, follow
 from server.exchange.messages import Messages
 from server.exchange.model import (
     BUSINESS_REASONS,
@@ -69,13 +71,14 @@ _EVENT_OF = {
 
 
 class Deliveries(msgspec.Struct, frozen=True):
-    """`packet` is None before the document has left."""
+    """`packet` is None before the document has left; `failure` says why it could not be made."""
 
     packet: PacketRow | None
     receivers: list[ReceiverRow]
     statuses: list[Row]
     messages: list[MessageRow]
     purged: list[Row]
+    failure: str = ""
 
 
 class ExchangeService:
@@ -130,7 +133,8 @@ class ExchangeService:
         await self._documents.get(actor, document)
         packet = await queries.outgoing(self._db, document, DOCUMENT)
         if packet is None:
-            return Deliveries(None, [], [], [], await queries.purged(self._db, document))
+            purged = await queries.purged(self._db, document)
+            return Deliveries(None, [], [], [], purged, await self._why_not(document))
         return Deliveries(
             packet,
             await queries.receivers(self._db, packet.id),
@@ -138,6 +142,10 @@ class ExchangeService:
             await queries.messages(self._db, document),
             await queries.purged(self._db, document),
         )
+
+    async def _why_not(self, document: str) -> str:
+        body = await queries.last_failure(self._db, document)
+        return "" if body is None else str(msgspec.json.decode(body)["code"])
 
     async def said(self, subject: str) -> list[MessageRow]:
         """What was sent beside a document's own packet, or about an arrival. The caller has checked who may read it."""
@@ -176,6 +184,48 @@ class ExchangeService:
             if isinstance(failed, BaseException):
                 raise failed
         return sum(one for one in taken if isinstance(one, int))
+
+    async def parked(self, limit: int) -> list[Row]:
+        """What came and was put aside, the oldest first."""
+        return await queries.parked(self._db, limit)
+
+    async def parked_count(self) -> int:
+        return int((await queries.parked_count(self._db))["n"])
+
+    @contextlib.asynccontextmanager
+    async def parked_bytes(self, axis_id: str) -> AsyncIterator[Path]:
+        """The kept bytes of a parked packet. Raises: Refused("not-found") where it is not parked or nothing was kept."""
+        row = await queries.parked_packet(self._db, axis_id)
+        if row is None or row["state"] == "unfetched" or row["dropped_us"] is not None:
+            raise Refused("not-found")
+        async with self._blobs.local(row["blob"]) as path:
+            yield path
+
+    async def take_up_again(self, axis_id: str, by: str) -> Settled:
+        """Receive a parked packet again. Raises: as `Incoming.again`, and Refused("not-found") where its system is configured no more."""
+        row = await queries.parked_packet(self._db, axis_id)
+        if row is None:
+            raise Refused("not-found")
+        for one in self._incoming:
+            if one.has(row["system"]):
+                return await one.again(axis_id, by)
+        raise ExchangeError("exchange-not-configured")
+
+    async def dismiss(self, axis_id: str, by: str) -> None:
+        """An operator has seen to a parked packet: it is kept, and warned of no more. Raises: Refused("not-found")."""
+
+        async def body(tx: Transaction) -> None:
+            row = await queries.parked_packet(tx, axis_id)
+            if row is None:
+                raise Refused("not-found")
+            organisation = await queries.organisation_of(tx, axis_id) or ""
+            await queries.dismiss(tx, axis_id)
+            await audit.append(
+                tx, "exchange.packet_dismissed", organisation=organisation, actor="operator", subject=axis_id,
+                body={"axis_id": axis_id, "state": row["state"], "code": row["error"], "by": by}, now_us=self._clock.now_us(),
+            )  # fmt: skip
+
+        await self._db.transact(body)
 
     async def send_message(self, message: str, context: Context, *, revived: bool = False) -> None:
         """Send what stands in the outbox under this id. Raises: Retry, Bury."""
@@ -273,7 +323,7 @@ class ExchangeService:
         await self._db.transact(body)
         if blob != packet.blob:
             await self._blobs.delete(packet.blob)
-        return msgspec.structs.replace(packet, blob=blob)
+        return msgspec.structs.replace(packet, blob=blob, attempts=packet.attempts + 1)
 
     async def _asked(self, row: DocumentRow) -> Meaning:
         """New, or in the place of documents that were sent before, each with who holds it (reference §4.6)."""
@@ -351,6 +401,7 @@ class ExchangeService:
         now_us = self._clock.now_us()
         await self._audit(tx, row, "exchange.forward_failed", {"code": code, **detail}, now_us)
         await publish(tx, row, "document.forward_failed", row.state, detail={"reason": code}, now_us=now_us)
+        await tell_failed(tx, organisation=row.organisation, document=row, code=code, now_us=now_us)
         tx.after_commit(lambda: log.error("forward-failed", document=row.id, code=code))
 
     async def _audit(
@@ -368,6 +419,9 @@ class ExchangeService:
             if not await queries.set_forwarding(tx, packet.id, packet.forwarding, again.forwarding, now_us):
                 raise Retry(0.0, "packet-changed")
             await self._tell_receivers(tx, packet, Event.REQUEUED, now_us)
+            await audit.append(
+                tx, "exchange.requeued", organisation=packet.organisation, actor=SYSTEM, subject=packet.document, body={"code": packet.code}, now_us=now_us
+            )  # fmt: skip
 
         await self._db.transact(body)
         return again

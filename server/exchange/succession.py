@@ -32,6 +32,8 @@ async def moved(db: Reads, codes: Collection[str]) -> dict[str, Successor]:
     found = {}
     for code in await directory.succeeded(db, codes):
         now = await directory.current(db, code)
+        if now == code:
+            continue
         rows = await directory.by_code(db, now.strip().casefold())
         found[code] = Successor(now, clean(rows[0].name)[:_NAME] if rows else "")
     return found

@@ -128,15 +128,20 @@ _ASKED_AT_ONCE: Final = 90  # a statement takes 99 parameters at most
 
 
 async def _successors(db: Reads, code: str) -> list[str]:
-    """Who has the unit of a closed code, and who has theirs, where that ended too: the last one is open or unknown."""
+    """Who has the unit of a closed code, and who has theirs, where that ended too: the last one is open or unknown.
+
+    A ring of closed codes names nobody: a packet would be sent round it for ever.
+    """
     found = [code]
     while len(found) <= _LINKS:
         row = await db.fetch_one(
             "SELECT successor FROM agencies WHERE code_key = $1 AND closed = 1 AND successor <> ''",
             changes.key(found[-1]),
         )
-        if row is None or changes.key(row["successor"]) in {changes.key(one) for one in found}:
+        if row is None:
             break
+        if changes.key(row["successor"]) in {changes.key(one) for one in found}:
+            return []
         found.append(str(row["successor"]))
     return found[1:]
 

@@ -1,5 +1,6 @@
-"""`hoatoc jobs`: what was given up is seen with its reason, and run again by somebody whose name stays in the log."""
+"""`hoatoc jobs | parked`: what was given up or put aside is seen with its reason, and taken up by somebody whose name stays in the log."""
 
+import asyncio
 import json
 import sqlite3
 
@@ -7,7 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from server.cli import cli
+from server.clock import SystemClock
 from server.doctor_texts import TEXTS
+from server.storage.files import FileBlobs
 
 JOB = (
     "INSERT INTO jobs (id, kind, lane, payload, ordering_key, state, due_us, created_us, attempt, failures, reason)"
@@ -72,7 +75,52 @@ def test_of_several_none_runs_again_where_one_was_not_given_up(hoatoc, tmp_path)
     assert stored(tmp_path, ("SELECT count(*) FROM audit_events", ())) == [(0,)]
 
 
-@pytest.mark.parametrize(("finding", "commands"), [("jobs-buried", ("hoatoc jobs list", "hoatoc jobs again"))])
+def test_a_parked_packet_is_listed_saved_and_dismissed(hoatoc, tmp_path):
+    """D14. Taking one up is held to account in tests/unit/server/exchange/test_parked.py; here no exchange is configured."""
+    raw = b"<no packet>"
+    digest = asyncio.run(FileBlobs(tmp_path / "state" / "blobs", SystemClock()).put_bytes(raw))
+    stored(
+        tmp_path,
+        ("INSERT INTO organisations (id, code, name, created_us) VALUES ('o', 'X01', 'Cơ quan Mẫu', 1)", ()),
+        (
+            (
+                "INSERT INTO incoming_packets (axis_id, organisation, kind, sender, receiver, blob, state, error, received_us, confirmed_us)"
+                " VALUES ('p1', 'o', 'edoc', 'X02', 'X01', ?, 'unreadable', 'not-xml', 1000000, 1)"
+            ),
+            (digest,),
+        ),
+    )
+    [one] = json.loads(hoatoc("parked", "list")[1])["parked"]
+    assert one == {
+        "id": "p1", "kind": "edoc", "sender": "X02", "receiver": "X01", "organisation": "X01", "state": "unreadable", "reason": "not-xml",
+        "received_at": "1970-01-01T00:00:01.000000Z", "sha256": digest,
+    }  # fmt: skip
+    file = tmp_path / "packet.edxml"
+    assert hoatoc("parked", "save", "p1", str(file))[0] == 0
+    assert (file.read_bytes(), file.stat().st_mode & 0o777) == (raw, 0o600)
+    code, output = hoatoc("parked", "save", "p1", str(file))
+    assert (code, "packet.edxml" in output) == (1, True)
+    code, output = hoatoc("parked", "again", "p1")
+    assert (code, "exchange-not-configured" in output) == (1, True)
+    assert hoatoc("parked", "dismiss", "p1")[0] == 0
+    assert json.loads(hoatoc("parked", "list")[1]) == {"parked": []}
+    [(actor, organisation, body)] = stored(
+        tmp_path,
+        ("SELECT actor, organisation, body FROM audit_events WHERE kind = 'exchange.packet_dismissed'", ()),
+    )
+    assert (actor, organisation, json.loads(body)["by"]) == ("operator", "o", "nguoi-mau")
+
+
+@pytest.mark.parametrize(
+    ("finding", "commands"),
+    [
+        ("jobs-buried", ("hoatoc jobs list", "hoatoc jobs again")),
+        (
+            "packets-parked",
+            ("hoatoc parked list", "hoatoc parked save", "hoatoc parked again", "hoatoc parked dismiss"),
+        ),
+    ],
+)
 def test_doctor_names_commands_that_exist(finding, commands):
     for command in commands:
         for cure in (TEXTS[finding].cure_vi, TEXTS[finding].cure_en):

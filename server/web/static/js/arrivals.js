@@ -67,11 +67,13 @@ export async function arrivals({ me, signal, changed }, rest = "") {
 
   /** What became of a document of ours, and what its recall did. */
   async function sent() {
-    const { receivers, messages, purged } = await read(`/api/v1/documents/${ours}/deliveries`, { signal });
+    const { failure, receivers, messages, purged } = await read(`/api/v1/documents/${ours}/deliveries`, { signal });
     const line = (/** @type {string} */ name, /** @type {import("./view.js").Child[]} */ rows) => h("div", { class: "line" }, h("div", {}, outside(name, "who"), rows.map((row) => h("div", { class: "soft" }, row))));
+    /** As the axis said it, beside our words. */
+    const failed = (/** @type {any} */ why) => why && h("p", { class: "late" }, said(why), " · ", outside(`${why.code} ${why.description}`));
     return [
-      receivers.map((one) => line(one.name, [said(one), ...one.statuses.map((row) => [dateTime(row.received_at), " · ", said(row), " ", outside(row.description)])])),
-      messages.map((one) => line(said(one), [one.receivers.join(", "), dateTime(one.created_at)])),
+      failed(failure), receivers.map((one) => line(one.name, [said(one), ...one.statuses.map((row) => [dateTime(row.received_at), " · ", said(row), " ", outside(row.description)])])),
+      messages.map((one) => line(said(one), [one.receivers.join(", "), dateTime(one.created_at), failed(one.failure)])),
       purged.map((one) => line(one.person, [t("a_purged"), dateTime(one.at)])),
       record(`/api/v1/documents/${ours}/record`),
     ];

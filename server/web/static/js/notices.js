@@ -54,7 +54,7 @@ export async function noticesScreen({ me, signal }) {
     const button = h("button", { class: "plain", onclick: acknowledge, "aria-label": `${t("noticeAck")}: ${item.number ?? title(item)}` }, t("noticeAck"));
     const body = [
       h("span", { class: "meta" }, chip(item.urgency), h("strong", {}, title(item)), h("time", { datetime: item.created_at }, ago(item.created_at))),
-      item.number && outside(item.number, "number"), outside(item.subject ?? item.headline, "subject"),
+      item.number && outside(item.number, "number"), outside(item.subject ?? item.headline, "subject"), item.kind === "send_failed" && item.subject && outside(item.headline),
     ];
     return h(
       "article", { class: `card notice u${item.urgency}` },

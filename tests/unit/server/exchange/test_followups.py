@@ -9,7 +9,9 @@ import pytest_asyncio
 from server.documents.model import Receiver
 from server.errors import Refused
 from server.exchange import edxml
-from server.exchange.model import PacketKind
+from server.exchange.model import ExchangeError, PacketKind
+from server.exchange.routes import FailureView, view
+from server.exchange.words import of_refusal
 from server.identity.model import Actor
 from server.jobs import Lane
 from server.notices.service import notify
@@ -143,6 +145,35 @@ async def test_a_recall_reaches_the_axis_once_under_faults(house, stage, fault):
     sent = [packet for packet in (await stage.oracle())["packets"] if packet["business"] == 1]
     assert len(sent) == 1
     assert (await house.receivers(document))[0][1] == "take_back_requested"
+
+
+@pytest.mark.asyncio
+async def test_a_recall_that_the_axis_refuses_is_seen_and_told_with_its_reason(house, stage):
+    """EXC-5, EXC-6: it does not look like one under way, and clerk and signer know why."""
+    document = await forwarded(house)
+    await stage.put("_faults", [{"fault": "refuse", "code": "10", "description": "Goi tin khong hop le"}])
+    assert ("buried", "axis-refused-10") in await recall(house, document)
+    shown = view(document, await house.exchange.deliveries(house.actor(CLERK, ("clerk",)), document))
+    assert shown.failure is None
+    [message] = shown.messages
+    assert message.failure == FailureView("10", of_refusal("10"), "Goi tin khong hop le")
+    rows = await house.db.fetch_all("SELECT person, headline FROM notices WHERE kind = 'send_failed'")
+    assert {row["person"] for row in rows} == {LEADER, CLERK}
+    assert {row["headline"] for row in rows} == {"Yêu cầu thu hồi: gói tin không hợp lệ (10)"}
+
+
+@pytest.mark.asyncio
+async def test_a_message_that_cannot_be_written_is_seen_as_not_sent(house, stage):
+    document = await forwarded(house)
+
+    async def broken(_letter, _path):
+        raise ExchangeError("digest-differs")
+
+    house.exchange._messages._write = broken
+    assert ("buried", "digest-differs") in await recall(house, document)
+    [message] = await house.exchange.said(document)
+    assert (message.stage, message.code) == ("refused", "digest-differs")
+    assert await house.count("notices", "kind = 'send_failed'") == 2
 
 
 @pytest.mark.asyncio

@@ -14,11 +14,12 @@ from server.exchange.delivery import Delivery
 from server.exchange.delivery import State as DeliveryState
 from server.exchange.incoming import reached
 from server.exchange.model import PacketKind
-from server.exchange.routes import view
+from server.exchange.routes import FailureView, view
+from server.exchange.words import of_refusal
 from server.jobs import LeaseLost
 from server.jobs.queries import revive
 from tests.faults.exchange_loops import faulty_forwarding
-from tests.unit.server.exchange.house import CLERK, STRANGER, House, client
+from tests.unit.server.exchange.house import CLERK, LEADER, STRANGER, House, client
 from tests.unit.server.exchange.samples import sha256
 
 
@@ -133,12 +134,31 @@ async def test_a_refusal_alarms_buries_and_leaves_the_document_sealed(house, sta
     assert await house.count("audit_events", "kind = 'exchange.forward_failed'") == 1
     due = await house.db.fetch_one("SELECT state_due_us FROM documents")
     assert due["state_due_us"] is not None
+    shown = view(document, await house.exchange.deliveries(house.actor(CLERK, ("clerk",)), document))
+    assert shown.failure == FailureView("18", of_refusal("18"), "Don vi nhan khong ton tai")
 
     # The operator, having seen to it, lets the dead letter run again.
     letter = await house.db.fetch_one("SELECT id FROM jobs")
     assert await house.db.transact(lambda tx: revive(tx, letter["id"]))
     assert await house.run() == "done"
     assert (await house.state(document), len(await accepted(stage))) == ("forwarded", 1)
+    assert await house.count("audit_events", "kind = 'exchange.requeued' AND subject = $1", document) == 1
+    assert view(document, await house.exchange.deliveries(house.actor(CLERK, ("clerk",)), document)).failure is None
+
+
+@pytest.mark.asyncio
+async def test_who_signed_and_the_clerk_hear_why_it_was_not_sent(house, stage):
+    """EXC-6: each in their language, with the axis' own code; nobody else hears of it."""
+    await house.db.transact(lambda tx: tx.execute("UPDATE people SET locale = 'en' WHERE id = $1", LEADER))
+    document = await house.sealed()
+    await stage.put("_faults", [{"fault": "refuse", "code": "23", "description": "Don vi nhan da khoa"}])
+    assert (await house.run())[0] == "buried"
+    rows = await house.db.fetch_all("SELECT person, headline, document FROM notices WHERE kind = 'send_failed'")
+    assert {row["person"]: row["headline"] for row in rows} == {
+        LEADER: "the receiver is locked (23)",
+        CLERK: "nơi nhận đã bị khóa (23)",
+    }
+    assert {row["document"] for row in rows} == {document}
 
 
 @pytest.mark.asyncio
@@ -239,12 +259,14 @@ async def test_what_is_not_valid_or_does_not_fit_never_leaves(house, stage):
     house.approvals.refusal = None
     assert await house.settle() == "done"
 
-    await house.sealed("3", to_places=["x" * 400] * 3)
+    long = await house.sealed("3", to_places=["x" * 400] * 3)
     assert await house.run() == ("buried", "field-too-long")
     event = await house.db.fetch_one(
         "SELECT body FROM audit_events WHERE kind = 'exchange.forward_failed' ORDER BY id DESC LIMIT 1"
     )
     assert msgspec.json.decode(event["body"]) == {"code": "field-too-long", "elements": ["ToPlaces"]}
+    shown = view("", await house.exchange.deliveries(house.actor(CLERK, ("clerk",)), long))
+    assert (shown.packet, shown.failure) == (None, FailureView("field-too-long", of_refusal("field-too-long"), ""))
     assert len(await accepted(stage)) == 1
 
 

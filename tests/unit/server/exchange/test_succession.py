@@ -7,8 +7,10 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from server.exchange import queries
 from server.exchange.axis import AxisRefused, AxisUnavailable
 from server.exchange.directory import queries as directory
+from server.exchange.forward import Stage
 from server.exchange.model import Organisation, PacketKind
 from server.exchange.standin_world import Merger
 from server.exchange.succession import wait_s
@@ -331,3 +333,43 @@ async def test_all_that_are_refused_at_once_see_the_list_that_one_of_them_reads(
     await merged(stage, "X03", "X02")
     waits = [wait_s(house.db, house.agencies, ["X03"], "") for _ in range(3)]
     assert await asyncio.gather(*waits) == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.asyncio
+async def test_a_ring_of_closed_codes_is_sent_round_by_nobody(house, stage):
+    """A list that gives two closed codes in favour of each other names nobody: a person must look, and the axis is asked twice."""
+    await house.agencies.synchronise()
+    await house.db.transact(
+        lambda tx: tx.execute(
+            "UPDATE agencies SET closed = 1, successor = CASE WHEN code = 'X02' THEN 'X03' ELSE 'X02' END WHERE code IN ('X02', 'X03')"
+        )
+    )
+    assert await directory.current(house.db, "X02") == "X02"
+    house.agencies.refresh = _never
+    await house.sealed()
+    await stage.put("_faults", [{"fault": "refuse", "code": "23", "times": -1}])
+    assert await house.settle() == ("buried", "axis-refused-23")
+    row = await house.db.fetch_one("SELECT attempts FROM outgoing_packets")
+    assert row["attempts"] == 2  # once more after ten minutes, for a list that may come
+
+
+async def _never():
+    return False
+
+
+@pytest.mark.asyncio
+async def test_whoever_holds_the_file_from_before_a_merger_does_not_send_it(house, stage):
+    """D2: a worker that lost its lease while the packet was addressed anew goes no step further with what it had read."""
+    await house.sealed(receivers=("X03", "X02"))
+    await stage.put("_faults", [{"fault": "401"}])
+    assert (await house.run())[0] == "retry"
+    row = await house.db.fetch_one("SELECT document FROM outgoing_packets")
+    before = await queries.outgoing(house.db, row["document"], EDOC.value)
+    fresh = await house.blobs.put_bytes(b"another packet")
+    sending = msgspec.structs.replace(before.forwarding, stage=Stage.SENDING)
+
+    async def body(tx):
+        assert await queries.replace_file(tx, before, fresh) == 1
+        return await queries.set_forwarding(tx, before.id, before.forwarding, sending, 1, "")
+
+    assert await house.db.transact(body) == 0
