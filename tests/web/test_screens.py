@@ -373,7 +373,15 @@ async def test_a_lost_answer_does_not_cost_the_pairing_code(hand: Hand, site: Si
             await route.continue_()
 
     await hand.page.route("**/pairings/redeem", lose)
-    await hand.page.goto(code.link.reveal())
+    # As from a home screen, where no link opens.
+    link = code.link.reveal()
+    await hand.page.goto("/")
+    await hand.page.get_by_label("dán đường liên kết").fill(link.replace("//", "//other."))
+    await hand.tap("Tiếp tục")
+    await hand.page.get_by_text("không phải đường liên kết ghép của").wait_for()
+    await hand.page.get_by_label("dán đường liên kết").fill(f" {link} ")
+    await hand.tap("Tiếp tục")
+    assert await hand.page.evaluate("location.href") == link
     await hand.tap("Ghép thiết bị này")
     await hand.page.get_by_role("heading", name="Mã đối chiếu").wait_for()
     assert cut == 2

@@ -12,7 +12,7 @@ import { leave as leavePush } from "./push.js";
 import { Unsafe, addDevice, changePin, enrol, voucherOf } from "./signing.js";
 import { newKey } from "./store.js";
 import { date, dateTime, language, speak, t } from "./texts.js";
-import { ask, choice, fill, h, icon, outside, say } from "./view.js";
+import { ask, choice, field, fill, h, icon, outside, say } from "./view.js";
 
 /** The parts of a pairing link; both stand behind the `#`, which no request carries. */
 export function pairingLink() {
@@ -28,7 +28,16 @@ export function welcome(done) {
   const { main, deeds } = frame({ title: t("welcomeTitle"), kind: "lone" });
   const link = pairingLink();
   if (!link?.code) {
-    fill(main, h("div", { class: "empty" }, icon("phone"), h("p", {}, t("welcome"))));
+    // What stands on an iPhone's home screen keeps its own storage, and a link never opens there.
+    const pasted = h("input", { autocomplete: "off", autocapitalize: "off", spellcheck: "false" });
+    const take = () => {
+      const address = pasted.value.trim();
+      if (!address.startsWith(`${location.origin}/pair#`)) return say(t("pairOther", { host: location.host }));
+      history.replaceState(null, "", address);
+      welcome(done);
+    };
+    fill(main, h("div", { class: "empty" }, icon("phone"), h("p", {}, t("welcome"))), field(t("pairPaste"), pasted));
+    deeds(h("button", { class: "main", onclick: take }, t("pinNext")));
     return;
   }
   if (!/^[A-Za-z0-9_-]{43}$/.test(link.signer)) {
@@ -52,6 +61,7 @@ export function welcome(done) {
     h(
       "div", { class: "empty" }, icon("phone"), h("p", {}, t("pairFound", { host: location.host })),
       h("p", { class: "soft" }, t("pairName"), " ", h("strong", {}, label)),
+      /iPhone/.test(navigator.userAgent) && !matchMedia("(display-mode: standalone)").matches && h("p", { class: "banner" }, t("pairHome")),
     ),
   );
   deeds(h("button", { class: "main", onclick: act }, t("pairDo")));
