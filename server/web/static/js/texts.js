@@ -30,6 +30,12 @@ const TEXTS = {
     "Mở đường liên kết hoặc quét mã QR do quản trị viên của cơ quan gửi cho bạn. Mỗi mã chỉ dùng một lần.",
     "Open the link or scan the QR code that your administrator gave you. Each code works once.",
   ],
+  pairPaste: ["Hoặc dán đường liên kết vào đây", "Or paste the link here"],
+  pairOther: ["Đây không phải đường liên kết ghép của {host}.", "This is not a pairing link of {host}."],
+  pairHome: [
+    "Trên iPhone: thêm ứng dụng vào màn hình chính trước, rồi dán đường liên kết ở đó để nhận được thông báo.",
+    "On an iPhone add the app to the home screen first and paste the link there, or no notice arrives.",
+  ],
   pairFound: ["Thiết bị này sẽ được ghép với tài khoản của bạn tại {host}.", "This device will be paired with your account at {host}."],
   pairName: ["Thiết bị sẽ hiện với tên", "The device will be shown as"],
   pairDo: ["Ghép thiết bị này", "Pair this device"],
