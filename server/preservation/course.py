@@ -53,6 +53,8 @@ _EVENTS: Final = {
     "exchange.recall_asked": Words("Yêu cầu nơi nhận thu hồi", "Receivers asked for it back"),
     "exchange.message_sent": Words("Đã gửi thông báo qua trục", "Message sent over the exchange"),
     "exchange.message_failed": Words("Không gửi được thông báo qua trục", "Message could not be sent"),
+    "exchange.requeued": Words("Gửi lại sau khi bị từ chối", "Offered again after a refusal"),
+    "exchange.packet_taken_up": Words("Tiếp nhận lại gói tin đã giữ", "Parked packet taken up again"),
     "exchange.incoming_alarm": Words("Cảnh báo về gói tin đến", "Alarm about a packet that came"),
     "arrival.arrived": Words("Văn bản đến qua trục liên thông", "Arrived over the exchange"),
     "arrival.registered": Words("Vào sổ văn bản đến", "Registered"),
