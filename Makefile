@@ -50,6 +50,7 @@ check: setup-dev $(NPM)/.package-lock.json
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/hoatoc openapi --check
 	@$(NPM)/.bin/tsc -p tests/web/tsconfig.json
+	@$(NPM)/.bin/tsc -p tests/web/tsconfig.worker.json
 	@$(BIN)/python -m tests.conformance
 
 bench: setup-dev system

@@ -31,6 +31,7 @@ async def test_a_screen_opened_after_an_upgrade_is_the_newer_clients(
     with (tmp_path / "static" / "js" / "verify.js").open("a") as module:
         module.write('window.newer = t("verifyTitle");\n')
     monkeypatch.setattr(routes, "_STATIC", tmp_path / "static")
+    monkeypatch.setattr(routes, "scripts", routes.scripts.__wrapped__)
     newer = routes.files.__wrapped__()
     assert later not in newer
     monkeypatch.setattr(routes, "files", lambda: newer)

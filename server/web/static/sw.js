@@ -9,28 +9,31 @@ import { get, put } from "/assets/js/store.js";
 import { inWorker, language, t } from "/assets/js/texts.js";
 import { place, visible } from "/assets/js/view.js";
 
+/** @typedef {{notice?: string, document?: string | null, about?: string, kind?: string}} Said What a notification that is shown is about. */
+
+const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 const CACHE = `hoatoc-${SHELL.version}`;
 const FETCH_MS = 10_000;
 
-self.addEventListener("install", (event) => {
+worker.addEventListener("install", (event) => {
   event.waitUntil(
     caches.open(CACHE)
       .then((cache) => cache.addAll(SHELL.files.map((path) => new Request(path, { cache: "reload" }))))
-      .then(() => self.skipWaiting()),
+      .then(() => worker.skipWaiting()),
   );
   // Where the browser can, it takes these files from the cache without waking the worker (Service Workers, static routing).
-  event.addRoutes?.(SHELL.files.map((pathname) => ({ condition: { requestMethod: "GET", urlPattern: { pathname } }, source: { cacheName: CACHE } })))?.catch?.(() => {});
+  /** @type {any} */ (event).addRoutes?.(SHELL.files.map((pathname) => ({ condition: { requestMethod: "GET", urlPattern: { pathname } }, source: { cacheName: CACHE } })))?.catch?.(() => {});
 });
 
-self.addEventListener("activate", (event) => {
+worker.addEventListener("activate", (event) => {
   event.waitUntil(
     caches.keys()
       .then((names) => Promise.all(names.filter((name) => name !== CACHE).map((name) => caches.delete(name))))
-      .then(() => self.clients.claim()),
+      .then(() => worker.clients.claim()),
   );
 });
 
-self.addEventListener("fetch", (event) => {
+worker.addEventListener("fetch", (event) => {
   const { request } = event;
   const { origin, pathname } = new URL(request.url);
   if (request.method !== "GET" || origin !== location.origin) return;
@@ -46,28 +49,33 @@ async function here() {
   again();
   inWorker(await get("language"));
   const me = await device();
-  return Boolean(me?.device) && !me.closed;
+  return Boolean(me?.device && !me.closed);
 }
 
-const show = (title, options) => self.registration.showNotification(title, { lang: language(), icon: "/assets/icon-192.png", ...options });
+/** @param {string} title @param {Record<string, any>} options */
+const show = (title, options) => worker.registration.showNotification(title, { lang: language(), icon: "/assets/icon-192.png", ...options });
 
+/** @param {Record<string, any>} message */
 async function tell(message) {
-  for (const one of await self.clients.matchAll({ type: "window" })) one.postMessage(message);
+  for (const one of await worker.clients.matchAll({ type: "window" })) one.postMessage(message);
 }
 
-/** The notice, `null` where it cannot be had now, nothing where it is not this person's. */
+/** The notice, `null` where it cannot be had now, nothing where it is not this person's. @param {string} id @returns {Promise<any>} */
 async function fetched(id) {
   const late = new Promise((resolve) => setTimeout(resolve, FETCH_MS, null));
   const found = read(`/api/v1/notices/${id}`).catch((error) => (error instanceof Problem && error.status === 404 ? undefined : null));
   return Promise.race([found, late]);
 }
 
+/** @param {string} tag */
 async function close(tag) {
-  for (const one of await self.registration.getNotifications({ tag })) one.close();
+  for (const one of await worker.registration.getNotifications({ tag })) one.close();
 }
 
+/** @param {string} notice @param {string} event */
 const report = (notice, event) => later(`${event}:${notice}`, "/api/v1/receipts", { reports: [{ notice, event, at: new Date() }] });
 
+/** @param {any} data From a push service: whatever it says. */
 async function pushed(data) {
   // In turn, so that what came later stands last; what may wait for the network does not hold the next one.
   const told = await navigator.locks.request("hoatoc-push", () => announced(data));
@@ -76,7 +84,7 @@ async function pushed(data) {
   await tidy();
 }
 
-/** Show what was pushed. Gives the notice that the screen now says. */
+/** Show what was pushed. Gives the notice that the screen now says. @param {any} data `c`: a challenge; `id`: a notice; `l`: its lane */
 async function announced({ c: challenge, id, l: lane }) {
   const known = await here();
   if (challenge && known) {
@@ -93,8 +101,9 @@ async function announced({ c: challenge, id, l: lane }) {
   const { document, urgency, about, kind } = notice;
   const tag = document ?? (about || id);
   // A push may come twice; what the person has put aside stays aside.
+  /** @type {string[]} */
   const seen = (await get("seen")) ?? [];
-  const standing = (await self.registration.getNotifications({ tag })).some(({ data }) => data.notice === id);
+  const standing = (await worker.registration.getNotifications({ tag })).some(({ data }) => data.notice === id);
   if (notice.kind === "recalled" && document) await purge(document);
   await tell({ changed: document });
   if (notice.state !== "open" && standing) await close(tag);
@@ -109,7 +118,7 @@ async function announced({ c: challenge, id, l: lane }) {
   return id;
 }
 
-self.addEventListener("push", (event) => {
+worker.addEventListener("push", (event) => {
   let data = {};
   try {
     data = event.data?.json() ?? {};
@@ -117,17 +126,18 @@ self.addEventListener("push", (event) => {
   event.waitUntil(pushed(data).catch(() => {}));
 });
 
+/** @param {Said} data @param {boolean} known */
 async function opened(data, known) {
   const { notice } = data;
   const hash = place(data) ?? "#/notices";
-  const [window] = await self.clients.matchAll({ type: "window" });
+  const [window] = await worker.clients.matchAll({ type: "window" });
   window?.postMessage({ go: hash });
   // Before anything that takes time: only a tap may open or focus.
-  await (window ? window.focus() : self.clients.openWindow(`/${hash}`)).catch(() => {});
+  await (window ? window.focus() : worker.clients.openWindow(`/${hash}`)).catch(() => {});
   if (notice && known) await report(notice, "read");
 }
 
-self.addEventListener("notificationclick", (event) => {
+worker.addEventListener("notificationclick", (event) => {
   const { notification: { data }, action } = event;
   event.notification.close();
   event.waitUntil(here().then((known) => {
@@ -136,5 +146,5 @@ self.addEventListener("notificationclick", (event) => {
   }));
 });
 
-self.addEventListener("sync", (event) => event.waitUntil(here().then((known) => known && flush())));
-self.addEventListener("pushsubscriptionchange", (event) => event.waitUntil(here().then((known) => known && subscribe())));
+worker.addEventListener("sync", (/** @type {any} */ event) => event.waitUntil(here().then(async (known) => known && flush())));
+worker.addEventListener("pushsubscriptionchange", (event) => event.waitUntil(here().then(async (known) => known && subscribe())));
