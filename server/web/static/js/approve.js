@@ -4,7 +4,7 @@
  */
 import { Problem, call, pause, read } from "./api.js";
 import { myStep, openAt, told } from "./document.js";
-import { chip, frame, lines, trouble, waiting, words } from "./frame.js";
+import { alone, chip, frame, lines, trouble, waiting, words } from "./frame.js";
 import { commonName } from "./me.js";
 import { check, imageOf } from "./manifest.js";
 import { pinPad } from "./pinpad.js";
@@ -114,7 +114,7 @@ export async function approveScreen({ me, signal, go, changed }, id) {
   function what() {
     fill(
       facts,
-      h("p", { class: "meta" }, chip(doc.urgency), outside(`${doc.number}/${doc.notation}`, "number"), h("span", {}, pageCount(doc.page_count))),
+      h("p", { class: "meta" }, chip(doc.urgency), alone(doc), outside(`${doc.number}/${doc.notation}`, "number"), h("span", {}, pageCount(doc.page_count))),
       h("p", { class: "subject" }, outside(doc.subject)),
       h(
         "dl", {},

@@ -1,6 +1,6 @@
 /** A document: what it is, its pages as images of the exact bytes, its route, its files, and what may be done with it now. */
 import { Problem, call, later, pause, post, read } from "./api.js";
-import { chip, frame, has, heads, nothing, pageLoader, trouble, waiting, words } from "./frame.js";
+import { alone, chip, frame, has, heads, nothing, pageLoader, trouble, waiting, words } from "./frame.js";
 import { Differs, imageOf, read as readManifest } from "./manifest.js";
 import { purge } from "./offline.js";
 import { pageList } from "./pages.js";
@@ -103,15 +103,18 @@ export async function documentScreen({ me, signal, changed }, id) {
         "section", { class: "summary" },
         ["returned", "refused"].includes(found.state)
           ? h("p", { class: "banner", role: "status" }, icon("reply"), t(`ended_${found.state}`))
-          : h("p", { class: "meta" }, chip(found.urgency), h("span", {}, t(`s_${found.state}`))),
+          : h("p", { class: "meta" }, chip(found.urgency), found.copy && alone(found), h("span", {}, found.state === "signed" && alone(found) ? t("sealTitle") : t(`s_${found.state}`))),
         h("h2", { class: "subject" }, outside(found.subject)),
+        found.annex_of && other(found.annex_of, h("span", {}, t("annexOf"), " ", outside(`${found.number}/${found.notation}`))),
+        found.annexes?.map((/** @type {any} */ one) => other(one.id, outside(one.subject))),
         h(
-          "details", { open: opened }, h("summary", {}, t("docInfo")),
+          "details", { open: opened ?? !!found.copy }, h("summary", {}, t("docInfo")),
           h(
             "dl", {},
             row("docNumber", `${found.number}/${found.notation}`), row("docType", found.type_name),
             row("docPlace", `${found.promulgation_place}, ${date(found.promulgation_date)}`),
             found.due_date && row("docDue", date(found.due_date)),
+            found.copy && [row("copyOf", found.copy.of), row("copyBy", found.copy.ordered_by)],
           ),
           h("h3", {}, t("docRoute")), route(found),
           step && step.kind !== "seal" && h("a", { class: "line", href: `#/d/${id}/deputy` }, icon("person"), t("deputyTitle"), icon("right")),
@@ -172,6 +175,9 @@ export async function documentScreen({ me, signal, changed }, id) {
   changed((documents) => documents.has(id) && load());
   await load();
 }
+
+/** A way to an annex, or from it to its document. @param {string} id @param {import("./view.js").Child} text */
+const other = (id, text) => h("a", { class: "line", href: `#/d/${id}` }, icon("right"), text);
 
 /** @param {string} name @param {string} value */
 const row = (name, value) => h("div", {}, h("dt", {}, t(name)), h("dd", {}, outside(value)));

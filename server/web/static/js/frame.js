@@ -84,7 +84,7 @@ export function card(item, hash) {
 
 /** What a card says of a document. @param {any} item */
 export const lines = (item) => [
-  h("span", { class: "meta" }, chip(item.urgency), outside(`${item.number}/${item.notation}`, "number")),
+  h("span", { class: "meta" }, chip(item.urgency), alone(item), outside(`${item.number}/${item.notation}`, "number")),
   outside(item.subject, "subject"),
   h(
     "span", { class: "meta" },
@@ -93,6 +93,9 @@ export const lines = (item) => [
     h("time", { datetime: item.at ?? item.created_at }, ago(item.at ?? item.created_at)),
   ),
 ];
+
+/** What the organisation seals alone: an annex of the number behind it, a copy. @param {any} item */
+export const alone = ({ annex_of: main, copy }) => (main || copy) && h("strong", {}, main ? t("annexOf") : t(`c_${copy.form ?? copy}`));
 
 /** @param {any} item */
 function late({ overdue_at: end, due_date: due }) {
