@@ -1,5 +1,6 @@
 """The clerk's screens of the exchange, against the whole product: register, return, and what a recall did at receivers."""
 
+import json
 import re
 import zipfile
 
@@ -8,7 +9,7 @@ from playwright.async_api import expect
 
 from server.exchange.business import Revoke
 from tests.fakes import pdfs
-from tests.fakes.arrivals import arrived, send
+from tests.fakes.arrivals import arrived, left, send
 from tests.web.conftest import People
 from tests.web.test_screens import faultless
 
@@ -37,6 +38,9 @@ async def test_a_clerk_registers_an_arrival_and_answers_its_recall(people: Peopl
         await clerk.tap("Tải hồ sơ")
     with zipfile.ZipFile(await (await saved.value).path()) as record:
         assert {"record.json", "log.pdf", "files/01.pdf"} <= set(record.namelist())
+    async with page.expect_download() as saved:
+        await clerk.tap("Báo cáo kiểm tra chữ ký (JSON)")
+    assert json.loads((await (await saved.value).path()).read_text())["signatures"] == []
     await clerk.shot("80-arrival-registered")
     request = await arrived(
         stack, pdfs.plain(), asked=Revoke(document_id=exchange_id, reason="Sai thẩm quyền ban hành"), subject=SUBJECT, number="7001", kind="revoke"
@@ -62,23 +66,7 @@ async def test_receivers_of_a_sent_document_are_shown_with_what_its_recall_did(p
     clerk, stack = people.clerk, people.site.stack
     page = clerk.page
     document = await people.taken(subject="Văn bản sẽ thu hồi", number="7003")
-    now_us = stack.wiring.clock.now_us()
-
-    async def sent(tx):  # type: ignore[no-untyped-def]
-        """As if it had left: signing and sealing have tests of their own."""
-        await tx.execute("UPDATE documents SET state = 'forwarded' WHERE id = $1", document)
-        await tx.execute(
-            "INSERT INTO outgoing_packets (id, organisation, document, kind, sender, reference, revision, blob, stage, attempts, not_before_us, doc_id, "
-            "code, description, created_us, sent_us, accepted_us) SELECT id, organisation, id, 'edoc', 'X01', '7003/QĐ-UBND', head, head, 'accepted', 1, "
-            "0, 'sample', '', '', $2, $2, $2 FROM documents WHERE id = $1",
-            document, now_us,
-        )  # fmt: skip
-        await tx.execute(
-            "INSERT INTO packet_receivers (packet, organ_id, position, name, state, updated_us) VALUES ($1, 'X02', 0, 'Cơ quan Mẫu Hai', 'accepted', $2)",
-            document, now_us,
-        )  # fmt: skip
-
-    await stack.wiring.db.transact(sent)
+    await left(stack, document)
     await stack.qlvb.call("POST", f"/api/v1/documents/{document}/recall", expect=200, json={"reason": "Sai thẩm quyền"})
     await page.goto(f"/#/d/{document}")
     await page.get_by_text("đã bị thu hồi").wait_for()
@@ -87,4 +75,36 @@ async def test_receivers_of_a_sent_document_are_shown_with_what_its_recall_did(p
     await page.get_by_text("Đã xóa khỏi thiết bị").first.wait_for()
     await clerk.shot("82-receivers")
     await faultless(clerk, "receivers")
+    assert not clerk.complaints
+
+
+async def test_a_clerk_finds_one_more_receiver_while_typing_and_sends(people: People) -> None:
+    """Reference §6.6: without marks, at each keystroke; nothing is sent before it was asked."""
+    clerk, stack = people.clerk, people.site.stack
+    page = clerk.page
+    assert await stack.wiring.agencies.synchronise() is not None
+    document = await people.taken(subject="Văn bản gửi thêm nơi nhận", number="7004")
+    await left(stack, document)
+    await page.goto(f"/#/a/sent/{document}")
+    search = page.get_by_role("searchbox", name="Gửi thêm")
+    await search.press_sequentially("co quan mau ba")
+    hit = page.get_by_role("button", name="Cơ quan Mẫu Ba")
+    await hit.wait_for()
+    await clerk.shot("83-further")
+    await faultless(clerk, "a further receiver")
+    await hit.tap()
+    await page.get_by_role("heading", name="Gửi thêm: Cơ quan Mẫu Ba (X03)?").wait_for()
+    await clerk.shot("84-further-asked")
+    await clerk.tap("Không, quay lại")
+    await expect(page.locator("dialog")).to_have_count(0)
+    await expect(page.get_by_text("Gửi thêm văn bản")).to_have_count(0)
+    await hit.tap()
+    await page.locator("dialog .main").tap()
+    await expect(page.locator("main div.line .who", has_text="Cơ quan Mẫu Ba")).to_have_count(1)
+    await expect(search).to_have_value("")
+    await clerk.shot("85-further-sent")
+    await search.fill("X02")
+    await page.get_by_role("button", name="Cơ quan Mẫu Hai").tap()
+    await page.locator("dialog .main").tap()
+    await expect(page.locator("#said")).to_contain_text("Nơi nhận này đã có")
     assert not clerk.complaints

@@ -43,8 +43,9 @@ export async function arrivals({ me, signal, changed }, rest = "") {
     if (shown && !recalled) draw(shown.position, pages).catch((error) => fill(pages, words(error)));
     return [
       h("section", { class: `card u${arrival.urgency}` }, head(arrival), h("p", { class: judgement === "valid" ? "verdict good" : "verdict late" }, said(judged)), outside(asked), outside(remark)),
-      files.map(({ position, name, reasons }) => [
-        h("button", { class: "line", onclick: () => call("GET", `/api/v1/arrivals/${id}/files/${position}`).then((bytes) => download(bytes, "", name), (error) => say(words(error))) }, icon("down"), outside(name)),
+      files.map(({ position, name, pdf, reasons }) => [
+        saved(`/api/v1/arrivals/${id}/files/${position}`, "", name, outside(name)),
+        pdf && judgement !== "pending" && saved(`/api/v1/arrivals/${id}/files/${position}/validation`, "application/json", "validation.json", t("a_judged")),
         reasons.map((one) => h("p", { class: "late" }, one[language()])),
       ]),
       directed.map((one) => h(one.opens ? "a" : "div", { class: "line", href: one.opens && `#/o/${one.id}` }, icon("pen"), h("span", {}, t("o_text"), ": ", outside(one.author), " · ", dateTime(one.at)))),
@@ -55,7 +56,12 @@ export async function arrivals({ me, signal, changed }, rest = "") {
 
   /** Everything that proves it, as one file. @param {string} path */
   function record(path) {
-    return has(me, "clerk") && h("button", { class: "line", onclick: () => call("GET", path).then((bytes) => download(bytes, "application/zip", "record.zip"), (error) => say(words(error))) }, icon("down"), t("a_record"));
+    return has(me, "clerk") && saved(path, "application/zip", "record.zip", t("a_record"));
+  }
+
+  /** @param {string} path @param {string} type @param {string} name @param {import("./view.js").Child} text */
+  function saved(path, type, name, text) {
+    return h("button", { class: "line", onclick: () => call("GET", path).then((bytes) => download(bytes, type, name), (error) => say(words(error))) }, icon("down"), text);
   }
 
   /** @param {number} file @param {HTMLElement} place */

@@ -5,7 +5,7 @@ import { imageOf, read as readManifest } from "./manifest.js";
 import { purge } from "./offline.js";
 import { pageList } from "./pages.js";
 import { language, t } from "./texts.js";
-import { field, fill, h, icon, outside, say } from "./view.js";
+import { download, field, fill, h, icon, outside, say } from "./view.js";
 
 const HOUR = 36e5;
 
@@ -159,10 +159,16 @@ const pageOf = (id, which, revision) => (/** @type {{page: number, width: number
   call("GET", `/api/v1/meetings/${id}/papers/${which}/revisions/${revision}/pages/${page}?width=${width}`, { signal, kept: true });
 
 /** @param {Room} room */
-async function paper({ signal, main, id, what, revision }) {
+async function paper({ signal, main, deeds, id, what, revision }) {
   const { manifest } = await manifestOf(id, what, revision, signal);
   const given = { manifest, scroller: main, signal, load: pageOf(id, what, revision), turned: () => {}, failed: (/** @type {any} */ error) => say(words(error)) };
   fill(main, h("div", { class: "reader" }, pageList(given).element));
+  const save = async () => {
+    const { papers: all } = await read(`/api/v1/meetings/${id}`, { signal, kept: true });
+    const file = await call("GET", `/api/v1/meetings/${id}/papers/${what}/revisions/${revision}/file`, { signal });
+    download(file, "application/pdf", all.find((one) => one.id === what)?.name ?? "");
+  };
+  deeds(h("button", { class: "plain", onclick: () => sent(save) }, icon("down"), t("fileOriginal")));
 }
 
 /** Decline, send somebody, cancel. @param {Room} room */

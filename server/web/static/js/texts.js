@@ -472,6 +472,7 @@ const TEXTS = {
   a_refuse: ["Từ chối", "Refuse"],
   a_grade: ["Không rõ độ khẩn", "Urgency unknown"],
   a_purged: ["Đã xóa khỏi thiết bị", "Removed from the device"],
+  a_judged: ["Báo cáo kiểm tra chữ ký (JSON)", "Report on its signatures (JSON)"],
   a_record: ["Tải hồ sơ", "Download the record"],
   keyDestroyed: [
     "Khóa ký đã bị hủy sau 9 lần sai mã PIN. Gặp trực tiếp cán bộ đăng ký để cấp khóa và chứng thư mới.",
