@@ -103,8 +103,9 @@ class PaperService:
             people = [one.person for one in await queries.attendees(tx, meeting) if one.last is None]
             details = await queries.revision(tx, meeting, row.sequence)
             # What is said of papers does not hide a change of time that nobody has read yet: it has a subject of its own.
+            kind = NoticeKind.MEETING_PAPERS if version == 1 else NoticeKind.MEETING_PAPER_REPLACED
             await tell(
-                tx, row, people, NoticeKind.MEETING_PAPERS, urgency_of(0, now_us, row.starts_us), details.title, now_us,
+                tx, row, people, kind, urgency_of(0, now_us, row.starts_us), details.title, now_us,
                 subject=f"meeting-papers:{row.id}",
             )  # fmt: skip
             answer = msgspec.json.encode(PaperAnswer(id_, digest, version, pages))

@@ -399,7 +399,7 @@ async def fetch_invitation(meeting: Id, actor: Given[Actor], meetings: Given[Mee
     "/api/v1/meetings/{meeting:str}/report",
     operation_id="exportAttendance",
     summary="Who was told, answered and came (CSV)",
-    tags=["meetings"],
+    tags=_TAGS,
     opt=_CALLERS,
     responses={200: ResponseSpec(bytes, generate_examples=False, media_type="text/csv")},
 )

@@ -250,7 +250,7 @@ async def test_a_paper_is_read_whole_and_a_changed_one_takes_its_place(world: Wo
         ("Báo cáo sửa", 2, second["revision"])
     ]
     assert code(await world.leader.call("GET", f"{path}/file")) == "not-found"
-    assert (await told(world.leader))[:3] == ["meeting_papers", "meeting_papers", "meeting_invited"]
+    assert (await told(world.leader))[:3] == ["meeting_paper_replaced", "meeting_papers", "meeting_invited"]
     states = await world.rows(
         "SELECT kind, state FROM notices WHERE person = $1 AND kind LIKE 'meeting%' ORDER BY created_us DESC LIMIT 3",
         world.leader.person,

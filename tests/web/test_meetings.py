@@ -1,5 +1,6 @@
 """Meetings on a phone: called, changed, answered, papers kept for reading without a network (MTG-1, MTG-5, MTG-6)."""
 
+import csv
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -7,12 +8,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from server.identity.model import Role
 from tests.fakes import pdfs
 from tests.fakes.stack import Caller
-from tests.web.conftest import Hand, Site, new_hand, until
+from tests.web.conftest import PHONE, Hand, Site, new_hand, until
 from tests.web.test_layout import looked_at
 from tests.web.test_screens import faultless, refused
 
@@ -57,25 +58,33 @@ async def meeting(browser: Browser, site: Site) -> AsyncIterator[Meeting]:
         await hand.context.close()
 
 
+async def planned(meeting: Meeting, title: str, starts: str, ends: str) -> None:
+    """The organiser's form, filled in but not sent."""
+    organiser, page = meeting.organiser, meeting.organiser.page
+    await page.get_by_role("link", name="Mời họp").tap()
+    await page.get_by_label("Nội dung").fill(title)
+    await page.get_by_label("Địa điểm").fill("Phòng họp A")
+    await page.get_by_label("Bắt đầu").fill(starts)
+    await page.get_by_label("Kết thúc").fill(ends)
+    await page.get_by_label("Chủ trì").select_option(meeting.leader.person)
+    await page.locator(f"input[value='{organiser.person}']").check(force=True)
+
+
 async def test_a_meeting_is_called_changed_and_answered_with_one_hand(meeting: Meeting) -> None:
     organiser, leader = meeting.organiser, meeting.leader
     page = organiser.page
     await page.goto("/#/m")
     await page.get_by_text("Chưa có cuộc họp").wait_for()
-    await page.get_by_role("link", name="Mời họp").tap()
     local = datetime.now(UTC) + timedelta(hours=7 + 50)  # the form's clock is Vietnam's
-    await page.get_by_label("Nội dung").fill("Giao ban tháng")
-    await page.get_by_label("Địa điểm").fill("Phòng họp A")
-    await page.get_by_label("Bắt đầu").fill(f"{local:%Y-%m-%dT08:00}")
-    await page.get_by_label("Kết thúc").fill(f"{local:%Y-%m-%dT09:30}")
-    await page.get_by_label("Chủ trì").select_option(leader.person)
-    await page.locator(f"input[value='{organiser.person}']").check(force=True)
+    await planned(meeting, "Giao ban tháng", f"{local:%Y-%m-%dT08:00}", f"{local:%Y-%m-%dT09:30}")
+    await page.get_by_label("Độ khẩn").select_option("1")
     await organiser.shot("60-meeting-plan")
     await faultless(organiser, "plan")
     await organiser.tap("Gửi giấy mời")
     await page.get_by_text(f"08:00–09:30 {local:%d/%m/%Y}").wait_for()
     await page.get_by_text("2 chưa trả lời").wait_for()
     id_ = page.url.rpartition("/")[2]
+    await expect(page.get_by_text("Khẩn", exact=True)).to_be_visible()
     await organiser.shot("61-meeting-organiser")
     await leader.page.goto("/#/notices")
     await leader.page.get_by_role("link", name=re.compile("Giao ban tháng")).tap()
@@ -106,19 +115,83 @@ async def _answer(meeting: Meeting, id_: str, person: str) -> str:
     return str(next(one["answer"] for one in seen["attendees"] if one["person"] == person)) if seen["sequence"] else ""
 
 
-async def test_papers_are_kept_and_every_screen_fits(meeting: Meeting) -> None:
-    leader, page = meeting.leader, meeting.leader.page
-    id_ = await meeting.convened()
-    files = {"name": (None, "Báo cáo tình hình"), "file": ("a.pdf", pdfs.vietnamese(), "application/pdf")}
-    paper = await meeting.clerk.json("POST", f"/api/v1/meetings/{id_}/papers", expect=201, files=files)
-    await meeting.changed(id_, 0, place="Hội trường B", attendees=[])
+async def test_papers_are_replaced_kept_and_every_screen_fits(meeting: Meeting) -> None:
+    organiser, leader = meeting.organiser, meeting.leader
+    page = organiser.page
+    await page.goto("/#/m")
+    local = datetime.now(UTC) + timedelta(hours=7)
+    starts, ends = (f"{local + timedelta(hours=hours):%Y-%m-%dT%H:%M}" for hours in (1, 3))
+    await planned(meeting, "Họp triển khai phòng, chống thiên tai <b>đợt 2</b>", starts, ends)
+    await organiser.tap("Gửi giấy mời")
+    await page.get_by_text("2 chưa trả lời").wait_for()
+    id_ = page.url.rpartition("/")[2]
+
+    async def given(which: Any, name: str, body: bytes) -> None:
+        await which.set_input_files({"name": name, "mimeType": "application/pdf", "buffer": body})
+
+    await given(page.locator("input[type=file]").last, "Báo cáo tình hình.pdf", pdfs.vietnamese())
+    await page.get_by_role("link", name="Báo cáo tình hình").wait_for()
+    await given(page.locator("input[type=file]").last, "Dự thảo nghị quyết.pdf", pdfs.plain())
+    await page.get_by_role("link", name="Dự thảo nghị quyết").wait_for()
+    await given(
+        page.locator(".line", has_text="Báo cáo tình hình").get_by_label("Thay tệp"), "khac.pdf", pdfs.rotated()
+    )
+    await page.get_by_role("link", name="Báo cáo tình hình.pdf · bản sửa 2").wait_for()
+    await leader.page.goto("/#/notices")
+    await leader.page.get_by_text("Tài liệu họp đã thay bằng bản mới").first.wait_for()
+
+    # Who came, and the list of who was told, answered and came.
+    await page.locator(".line", has_text="Nguyễn Văn Mẫu").get_by_label("Có mặt").check(force=True)
+
+    async def came() -> Any:
+        return [one for one in (await meeting.seen(id_))["attendees"] if one["came_at"]]
+
+    assert [one["person"] for one in await until(came, "written down")] == [leader.person]
+    async with page.expect_download() as download:
+        await organiser.tap("Tải danh sách (CSV)")
+    report = await download.value
+    assert report.suggested_filename == "attendance.csv"
+    rows = list(csv.DictReader((await report.path()).read_text("utf-8-sig").splitlines()))
+    assert {row["Họ và tên"]: bool(row["Có mặt lúc"]) for row in rows} == {
+        "Nguyễn Văn Mẫu": True,
+        "Phạm Thị Mẫu": False,
+    }
+    await organiser.shot("66-meeting-papers")
+
+    # A pack without room is refused before anything of it is fetched.
+    page = leader.page
+
+    async def thicker(route: Route) -> None:
+        answer = await route.fetch()
+        found = await answer.json()
+        await route.fulfill(
+            response=answer, json=found | {"papers": [one | {"page_count": 900} for one in found["papers"]]}
+        )
+
+    await page.route(f"**/api/v1/meetings/{id_}", thicker)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
     await page.goto(f"/#/m/{id_}")
     await leader.tap("Lưu để đọc khi mất mạng")
-    await page.get_by_text("1/1").wait_for(timeout=60_000)
-    reading = f"/#/m/{id_}/{paper['id']}/{paper['revision']}"
+    await page.get_by_text("Không đủ chỗ lưu bộ tài liệu").wait_for()
+    assert not [url for url in asked if "/papers/" in url]
+    await page.unroute(f"**/api/v1/meetings/{id_}", thicker)
+    await page.reload()
+
+    # On a tablet, too: what is kept stands in for the larger image that its screen would show.
+    await page.set_viewport_size({"width": 820, "height": 1180})
+    await page.goto(f"/#/m/{id_}")
+    await leader.tap("Lưu để đọc khi mất mạng")
+    await page.get_by_role("button", name="Đã lưu").wait_for()
+    await leader.shot("67-meeting-kept")
     await leader.context.set_offline(True)
-    await page.goto(reading)
-    await page.locator(".page img").wait_for(timeout=60_000)
+    for name in ("Báo cáo tình hình", "Dự thảo nghị quyết"):
+        await page.goto(f"/#/m/{id_}")
+        await page.get_by_role("link", name=name).tap()
+        image = page.locator(".page img").first
+        await image.wait_for()
+        assert await image.evaluate("(img) => img.naturalWidth") == 720, name
     await leader.shot("65-meeting-paper")
     await leader.context.set_offline(False)
-    await looked_at(leader, {"meetings": "/#/m", "meeting": f"/#/m/{id_}"})
+    await page.set_viewport_size(PHONE)
+    await looked_at(organiser, {"meetings": "/#/m", "meeting": f"/#/m/{id_}"})

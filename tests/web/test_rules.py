@@ -30,6 +30,13 @@ async def test_rules_are_set_and_a_chain_to_nobody_is_refused(browser: Browser, 
     await page.get_by_label("Phải mở hết các trang trước khi ký").check(force=True)
     await page.get_by_text("Lãnh đạo được báo: mọi lãnh đạo").tap()
     await page.get_by_label("Đỗ Thị Quản Mẫu").first.check(force=True)
+    caps = page.locator("section", has=page.get_by_role("heading", name="Số lần báo nhiều nhất"))
+    await caps.get_by_label("Hỏa tốc").fill("0")
+    await hand.tap("Lưu")
+    await expect(caps.get_by_label("Hỏa tốc")).to_be_focused()
+    assert await hand.call("GET", "/api/v1/notice-rules") == before
+    await caps.get_by_label("Hỏa tốc").fill("40")
+    await caps.scroll_into_view_if_needed()
     await hand.shot("75-rules")
     await faultless(hand, "rules")
     await hand.tap("Thêm chuỗi")
@@ -49,7 +56,7 @@ async def test_rules_are_set_and_a_chain_to_nobody_is_refused(browser: Browser, 
         (1, ["duty_officer"]),
     ]
     assert after["policies"][:1] == before["policies"]
-    assert after["caps"] == before["caps"]
+    assert after["caps"] == before["caps"] | {"express": 40}
     await page.evaluate(
         own("async (json) => (await $api).call('PUT', '/api/v1/notice-rules', { json })"),
         {**before, "revision": None},

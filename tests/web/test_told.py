@@ -1,9 +1,14 @@
 """Leave, deputy and quiet hours on a phone; who is told next, and who was told (NOT-4)."""
 
+import time
+
 import pytest
 from playwright.async_api import Browser, expect
 
+from server.db import Transaction
 from server.identity.model import Role
+from server.notices.model import NewNotice, NoticeKind
+from server.notices.telling import tell
 from tests.fakes import pdfs
 from tests.fakes.stack import Caller
 from tests.web.conftest import Site, new_hand
@@ -49,6 +54,32 @@ async def test_an_absence_is_set_and_everybody_told_is_listed(browser: Browser, 
     await expect(page.get_by_text("báo người trực")).to_be_visible(timeout=60_000)
     await faultless(hand, "notices")
     await hand.shot("72-notices")
+
+    # Both screens follow: what is acknowledged elsewhere is said without a tap, and what is older is a tap away.
+    own = (await hand.call("GET", "/api/v1/notices"))["items"][-1]["id"]
+    await page.goto(f"/#/told/{own}")
+    await page.get_by_text("Chờ xác nhận").wait_for()
+    await hand.call("POST", f"/api/v1/notices/{own}/acknowledgement")
+    await expect(page.get_by_text("Đã xong")).to_be_visible()
+
+    async def chains(tx: Transaction) -> None:
+        now_us = time.time_ns() // 1000
+        news = [
+            NewNotice(
+                organisation=stack.organisation, person=hand.person, kind=NoticeKind.TO_SIGN, urgency=3, about=f"sample:{number}",
+                expires_us=now_us + 10**12, headline="Chuỗi mẫu",
+            )
+            for number in range(61)
+        ]  # fmt: skip
+        await tell(tx, news, now_us=now_us)
+
+    await page.goto("/#/told")
+    await expect(page.locator("a.card")).to_have_count(1)
+    await stack.wiring.db.transact(chains)
+    await expect(page.locator("a.card")).to_have_count(50)
+    await hand.tap("Xem thêm")
+    await expect(page.locator("a.card")).to_have_count(62)
+    await expect(page.get_by_role("button", name="Xem thêm")).to_have_count(0)
 
     # Back again, and nobody is told in one's place.
     await page.goto("/#/away")

@@ -247,11 +247,14 @@ async function repeated(method, path, { tries = method === "GET" ? 3 : 1, ...opt
  * @returns {Promise<Api.AnswerOf<"GET", Path>>}
  */
 export const read = async (path, options) => decode(await call("GET", path, options));
-/** Every row of a list that comes in pages. @param {"/api/v1/people" | "/api/v1/grants"} path @param {AbortSignal} signal @returns {Promise<any[]>} */
-export async function every(path, signal) {
+/**
+ * Every row of a list that comes in pages, or `most` at least. @param {"/api/v1/people" | "/api/v1/grants" | "/api/v1/escalations"} path
+ * @param {AbortSignal} signal @param {number} [most] @returns {Promise<any[]>}
+ */
+export async function every(path, signal, most = Infinity) {
   const rows = [];
-  for (let cursor = "", first = true; first || cursor; first = false) {
-    const page = decode(await call("GET", `${path}?limit=200${cursor && `&cursor=${encodeURIComponent(cursor)}`}`, { signal }));
+  for (let cursor = "", first = true; first || (cursor && rows.length < most); first = false) {
+    const page = decode(await call("GET", `${path}?limit=${Math.min(most, 200)}${cursor && `&cursor=${encodeURIComponent(cursor)}`}`, { signal }));
     rows.push(...page.items);
     cursor = page.next_cursor ?? page.next ?? "";
   }

@@ -5,7 +5,7 @@ import { documentScreen, giveBack } from "./document.js";
 import { frame, has, keepsPeople, nothing, panes, reads, trouble, waiting, wide } from "./frame.js";
 import { inbox, listen, nothingOpen, sealQueue } from "./inbox.js";
 import { closed, dress, enrolment, meScreen, pairingLink, pinScreen, welcome } from "./me.js";
-import { noticesScreen } from "./notices.js";
+import { noticesScreen, onScreen } from "./notices.js";
 import { purge, wipe } from "./offline.js";
 import { leave as leavePush, renew, tidy } from "./push.js";
 import * as store from "./store.js";
@@ -177,6 +177,7 @@ async function follow() {
   const hear = (/** @type {string} */ name) => {
     const all = name === "reload";
     if (all || name === "changes") turn = turn.then(catchUp);
+    if (name === "notices") onScreen().catch(() => {});
     for (const one of ["notices", "meetings"]) if (all || name === one) tell(one);
   };
   for (let asking = 0; !ended; asking--) {

@@ -1,5 +1,5 @@
 /** Directions (bút phê): what is mine, what I gave, what is late; one with its tree and its text; giving, passing on, changing, reporting. */
-import { call, every, post, read } from "./api.js";
+import { call, events, every, post, read } from "./api.js";
 import { chip, frame, nothing, trouble, waiting, words } from "./frame.js";
 import { read as readManifest } from "./manifest.js";
 import { live, sender, sent } from "./meetings.js";
@@ -48,6 +48,7 @@ async function list({ main, signal }) {
     which = name;
     show();
   }, "choices"), place);
+  events.addEventListener("notices", show, { signal });
   await show();
 }
 

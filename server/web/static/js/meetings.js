@@ -1,8 +1,8 @@
 /** Meetings: mine, one of them with its answer and papers, calling and changing one. Clocks stand as in Vietnam, wherever the device is. */
 import { Problem, call, events, every, now, post, read } from "./api.js";
 import { chip, frame, has, lull, nothing, waiting, words } from "./frame.js";
-import { imageOf, read as readManifest } from "./manifest.js";
-import { purge } from "./offline.js";
+import { check, imageOf, read as readManifest } from "./manifest.js";
+import { keep, kept, purge, room } from "./offline.js";
 import { pageList } from "./pages.js";
 import { language, t } from "./texts.js";
 import { download, field, fill, h, icon, outside, say } from "./view.js";
@@ -68,12 +68,12 @@ const head = (found) => [
 /** @param {Room} room */
 const one = ({ signal, go, main, deeds, id }) => live(signal, () => read(`/api/v1/meetings/${id}`, { signal, kept: true }), (found) => {
   if (found.state === "withdrawn") purge(id).catch(() => {});
-  const link = (/** @type {string} */ what) => h("a", { class: "plain", href: `#/m/${id}/${what}` }, t(`m_${what}`));
+  const link = (/** @type {string} */ what) => h("a", { class: "plain grow", href: `#/m/${id}/${what}` }, t(`m_${what}`));
   const attend = () => sent(() => post(`/api/v1/meetings/${id}/answer`, { sequence: found.sequence, answer: "attend" }, { tries: 3 }), () => go(`#/m/${id}`));
   const line = (/** @type {any} */ { person, name, position, organisation, answer, reason, came_at: came }) => {
     const tick = h("input", { type: "checkbox", checked: came, onchange: () => sent(() => post(`/api/v1/meetings/${id}/attendance`, { people: [person], came: tick.checked })) });
     return h(
-      "div", { class: "line" },
+      "div", { class: "line wrap" },
       h("div", { class: "grow" }, outside(name, "who"), h("div", { class: "soft" }, outside(position), organisation && [" · ", outside(organisation)], answer !== null && [" · ", t(`m_${answer}`)], reason && [": ", outside(reason)])),
       found.managed && Date.parse(found.starts_at) - 2 * HOUR < now() && h("label", { class: "tickline" }, tick, t("mCame")),
     );
@@ -81,15 +81,17 @@ const one = ({ signal, go, main, deeds, id }) => live(signal, () => read(`/api/v
   const part = (/** @type {string} */ name, /** @type {any[]} */ ...inside) => h("section", {}, h("h2", {}, t(name)), h("div", { class: "group lines" }, inside));
   fill(
     main, h("section", { class: "group lines" }, head(found), outside(found.note)),
+    // Beside the answers they would leave no room on a small screen.
+    found.open && found.managed && h("nav", { class: "choices" }, link("change"), link("cancel")),
     ["agenda", "asked"].map((name) => found[name] && part(`m_${name}`, found[name].split("\n").map((/** @type {string} */ text) => h("p", {}, outside(text))))),
-    (found.managed || found.papers.length > 0) && part("m_papers", papers(found, signal)),
+    (found.managed || found.papers.length > 0) && part("m_papers", papers(found)),
     part(
       "m_attendees", found.conflicts.map((/** @type {any} */ { name, time }) => h("p", { class: "late" }, t("mConflict"), outside(`${name} · ${time}`))),
       found.attendees.toSorted((/** @type {any} */ a, /** @type {any} */ b) => +!!a.answer - +!!b.answer).map(line),
+      found.managed && h("button", { class: "line", onclick: () => sent(async () => download(await call("GET", `/api/v1/meetings/${id}/report`), "text/csv", "attendance.csv")) }, icon("down"), t("mReport")),
     ),
   );
   deeds(
-    found.open && found.managed && [link("change"), link("cancel")],
     found.open && found.attends && [link("decline"), !found.mine.substitute_for && link("substitute"), h("button", { class: "main", onclick: attend }, t("m_attend"))],
   );
 });
@@ -121,47 +123,74 @@ export function sender(kind, text, act, done, ready = () => true) {
   return button;
 }
 
-/** @param {any} found @param {AbortSignal} signal */
-function papers({ id, papers: all, managed, open }, signal) {
-  const keep = async () => {
-    let done = 0;
-    for (const each of all) {
-      const { manifest } = await manifestOf(id, each.id, each.revision, signal);
-      for (let page = 1; page <= manifest.page_count; page++) {
-        await pageOf(id, each.id, each.revision)(imageOf(manifest, page, 720), signal);
-        fill(button, `${++done}/${all.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + one.page_count, 0)}`);
+/** The buttons that keep papers, with how far they are: the screen drawn anew shows the same one. @type {Map<string, HTMLElement>} */
+const packs = new Map();
+
+/** @param {any} found */
+function papers({ id, papers: all, managed, open }) {
+  const count = all.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + one.page_count, 0);
+  const taken = async (/** @type {string} */ path) => {
+    const body = (await kept(path))?.body ?? (await call("GET", path));
+    await keep(path, body, true);
+    return body;
+  };
+  // It goes on while its papers are read: no signal ends it.
+  const pack = async () => {
+    let [done, text] = [0, "mKeep"];
+    try {
+      for (const { id: which, revision } of all) {
+        const { manifest } = await readManifest(await taken(manifestAt(id, which, revision)));
+        for (let page = 1; page <= manifest.page_count; page++) {
+          fill(button, `${done++}/${count}`);
+          const image = imageOf(manifest, page, 720);
+          await check(await taken(pageAt(id, which, revision, image)), image);
+        }
       }
+      text = "awaySaved";
+    } finally {
+      fill(button, t(text));
     }
   };
-  const button = h("button", { class: "plain", onclick: () => sent(keep) }, icon("down"), t("mKeep"));
-  const add = () => {
-    const form = new FormData();
-    const file = /** @type {File} */ (input.files?.[0]);
-    form.set("file", file);
-    form.set("name", file.name);
-    form.set("replaces", all.find((/** @type {any} */ { name }) => name === file.name)?.id ?? "");
-    sent(() => call("POST", `/api/v1/meetings/${id}/papers`, { form }));
+  const named = language() + id + all.map((/** @type {any} */ one) => one.revision);
+  const button = packs.get(named) ?? sender("plain", t("mKeep"), pack, undefined, async () => (await room(id, count)) || say(t("mBig")));
+  packs.set(named, button);
+  /** @param {string} kind @param {any} text @param {{id?: string, name?: string}} [old] The paper whose place it takes. */
+  const upload = (kind, text, old = {}) => {
+    const add = () => {
+      const form = new FormData();
+      const file = /** @type {File} */ (input.files?.[0]);
+      form.set("file", file);
+      form.set("name", old.name ?? file.name);
+      form.set("replaces", old.id ?? "");
+      say(t("loading"));
+      sent(() => call("POST", `/api/v1/meetings/${id}/papers`, { form }));
+    };
+    const input = h("input", { class: "unseen", type: "file", accept: ".pdf", onchange: add });
+    return managed && open && h("label", { class: kind }, text, input);
   };
-  const input = h("input", { class: "unseen", type: "file", accept: ".pdf", onchange: add });
   return [
-    all.map((/** @type {any} */ { id: which, name, revision, version }) =>
-      h("a", { class: "line", href: `#/m/${id}/${which}/${revision}` }, h("span", {}, outside(name), version > 1 && h("strong", { class: "late" }, t("mVersion", { n: version }))), icon("right"))),
-    all.length > 0 && button, managed && open && h("label", { class: "plain" }, icon("plus"), t("m_papers"), input),
+    all.map((/** @type {any} */ one) => h(
+      "div", { class: "line wrap" },
+      h("a", { class: "line grow", href: `#/m/${id}/${one.id}/${one.revision}` }, h("span", {}, outside(one.name), one.version > 1 && h("strong", { class: "late" }, t("mVersion", { n: one.version }))), icon("right")),
+      upload("plain slim", t("mReplace"), one),
+    )),
+    all.length > 0 && button, upload("plain", [icon("plus"), t("m_papers")]),
   ];
 }
 
-/** @param {string} id @param {string} which @param {string} revision @param {AbortSignal} signal */
-const manifestOf = async (id, which, revision, signal) =>
-  readManifest(await call("GET", `/api/v1/meetings/${id}/papers/${which}/revisions/${revision}/manifest`, { signal, kept: true }));
-
 /** @param {string} id @param {string} which @param {string} revision */
-const pageOf = (id, which, revision) => (/** @type {{page: number, width: number}} */ { page, width }, /** @type {AbortSignal} */ signal) =>
-  call("GET", `/api/v1/meetings/${id}/papers/${which}/revisions/${revision}/pages/${page}?width=${width}`, { signal, kept: true });
+const manifestAt = (id, which, revision) => `/api/v1/meetings/${id}/papers/${which}/revisions/${revision}/manifest`;
+/** @param {string} id @param {string} which @param {string} revision @param {{page: number, width: number}} image */
+const pageAt = (id, which, revision, { page, width }) => `/api/v1/meetings/${id}/papers/${which}/revisions/${revision}/pages/${page}?width=${width}`;
 
 /** @param {Room} room */
 async function paper({ signal, main, deeds, id, what, revision }) {
-  const { manifest } = await manifestOf(id, what, revision, signal);
-  const given = { manifest, scroller: main, signal, load: pageOf(id, what, revision), turned: () => {}, failed: (/** @type {any} */ error) => say(words(error)) };
+  const load = (/** @type {string} */ path, stop = signal) => call("GET", path, { signal: stop, kept: true });
+  const { manifest } = await readManifest(await load(manifestAt(id, what, revision)));
+  const given = {
+    manifest, scroller: main, signal, load: (/** @type {{page: number, width: number}} */ image, /** @type {AbortSignal} */ stop) => load(pageAt(id, what, revision, image), stop),
+    turned: () => {}, failed: (/** @type {any} */ error) => say(words(error)),
+  };
   fill(main, h("div", { class: "reader" }, pageList(given).element));
   const save = async () => {
     const { papers: all } = await read(`/api/v1/meetings/${id}`, { signal, kept: true });
@@ -219,16 +248,17 @@ async function plan({ signal, go, main, deeds, id, what }) {
   } });
   const control = (/** @type {string} */ name) =>
     name === "chair" ? chooser(people.filter((one) => !one.organisation), old.chair)
+    : name === "urgency" ? h("select", { name }, [0, 1, 2, 3, 4].map((value) => h("option", { value, selected: value === old.urgency }, t(`u${value}`))))
     : name.endsWith("_at") ? h("input", { name, type: "datetime-local", required: true, value: what && new Date(Date.parse(old[name]) + 7 * HOUR).toISOString().slice(0, 16) })
     : h("textarea", { name, rows: "1", required: /title|place/.test(name) }, old[name]);
   const form = h(
-    "form", { class: "facts" }, ["title", "place", "starts_at", "ends_at", "chair", "agenda", "asked"].map((name) => field(t(`m_${name}`), control(name))),
+    "form", { class: "facts" }, ["title", "place", "starts_at", "ends_at", "chair", "agenda", "asked", "urgency"].map((name) => field(t(`m_${name}`), control(name))),
     list, field(t("mGuests"), search), found,
   );
   const act = async () => {
     const given = new FormData(form);
     /** @type {any} */
-    const json = { ...Object.fromEntries(given), attendees: given.getAll("attendees"), starts_at: `${given.get("starts_at")}:00+07:00`, ends_at: `${given.get("ends_at")}:00+07:00` };
+    const json = { ...Object.fromEntries(given), attendees: given.getAll("attendees"), urgency: Number(given.get("urgency")), starts_at: `${given.get("starts_at")}:00+07:00`, ends_at: `${given.get("ends_at")}:00+07:00` };
     const made = what ? await post(`/api/v1/meetings/${id}/changes`, { ...json, sequence: old.sequence }, { tries: 3 }) : await post("/api/v1/meetings", json, { tries: 3 });
     go(`#/m/${made.id}`);
     return made;

@@ -1,5 +1,5 @@
 /** The notices of this person, newest first, and their acknowledgement. */
-import { events, later, post, read } from "./api.js";
+import { events, later, pause, post, read } from "./api.js";
 import { chip, frame, nothing, trouble, waiting, words } from "./frame.js";
 import { queued } from "./offline.js";
 import { standing, subscribe, tidy, turnOff } from "./push.js";
@@ -86,6 +86,25 @@ async function seen(items) {
   await post("/api/v1/receipts", { reports: fresh.map((item) => ({ notice: item.id, event: "shown", at })) }, { tries: 2 });
   for (const item of fresh) told.add(item.id);
 }
+
+let looking = false;
+/** A notice has come. Where the screen shows what it is about, or a card of that, it is shown: this device need not be pushed it. */
+export async function onScreen() {
+  if (looking) return;
+  looking = true;
+  // What comes together is asked for once, when the screen has heard of it, too; a push waits two seconds for this.
+  await pause(700);
+  looking = false;
+  if (document.hidden || location.hash === "#/notices") return;
+  const { items } = await read("/api/v1/notices?limit=20");
+  await seen(items.filter((item) => stands(place(item))));
+}
+
+/** Whether a screen that follows changes is open, or a card of it in sight. @param {string} [at] */
+const stands = (at = "") => /^#\/[damo]\//.test(at) && ([at, `${at}/sign`].includes(location.hash) || [...document.querySelectorAll(`a.card[href="${at}"]`)].some((one) => {
+  const { top, bottom } = one.getBoundingClientRect();
+  return bottom > 0 && top < innerHeight;
+}));
 
 /** Whether this device is told when the app is closed; asked for by a tap of the person. @param {AbortSignal} signal */
 export function pushSettings(signal) {

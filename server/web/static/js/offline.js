@@ -2,13 +2,15 @@
  * What was read, for reading again without a network: encrypted with a key that no script can read, bounded, and gone on recall, log-out
  * and revocation. Names are paths of the API with opaque ids. Beside it: what waits to be sent. A signature never does.
  *
- * @typedef {{path: string, group: string, at: number, size: number}} Entry `group`: the document or meeting, else empty. `at`: milliseconds.
+ * @typedef {{path: string, group: string, at: number, size: number, pack?: boolean}} Entry `group`: the document or meeting, else empty. `at`: milliseconds.
+ *   `pack`: a person asked for it; what is kept by the way does not take its place, nor the other way round.
  * @typedef {{path: string, json?: unknown}} Waiting A POST that may be sent whenever.
  */
 import { utf8 } from "./codec.js";
 
 const MOST = 400;
 const BYTES = 40e6;
+const PACKED = 1000;
 /** A phone that its agency cannot reach forgets by itself. */
 const AGE = 7 * 864e5;
 const AES = "AES-GCM";
@@ -48,27 +50,40 @@ const held = () => within(["key"], (keys) => keys.get(1));
 /** @param {string} path */
 const groupOf = (path) => /\/(?:documents|meetings)\/([0-9a-f]{32})/.exec(path)?.[1] ?? "";
 
-/** @param {string} path @param {ArrayBuffer} body */
-export async function keep(path, body) {
+/** @param {string} path @param {ArrayBuffer} body @param {boolean} [pack] There is `room` for it. */
+export async function keep(path, body, pack) {
   const iv = crypto.getRandomValues(new Uint8Array(12));
   const bytes = await crypto.subtle.encrypt({ name: AES, iv, additionalData: utf8(path) }, (await held()) ?? (await key()), body);
-  const entry = { path, group: groupOf(path), at: Date.now(), size: bytes.byteLength };
+  // A meeting stays with its papers.
+  const entry = { path, group: groupOf(path), at: Date.now(), size: bytes.byteLength, pack: pack || /meetings\/\w+$/.test(path) };
   await within(STORES, (index, store, gone) => {
     gone.get(entry.group).onsuccess = ({ target }) => {
       if (/** @type {any} */ (target).result) return;
       index.put(entry, path);
       store.put({ iv, bytes }, path);
       index.getAll().onsuccess = (event) => {
+        const old = Date.now() - AGE;
         /** @type {Entry[]} */
-        const all = /** @type {any} */ (event.target).result.sort((/** @type {Entry} */ one, /** @type {Entry} */ two) => two.at - one.at);
+        const all = /** @type {any} */ (event.target).result.filter((/** @type {Entry} */ one) => !one.pack || one.at < old).sort((/** @type {Entry} */ one, /** @type {Entry} */ two) => two.at - one.at);
         let sum = 0;
         all.forEach((one, count) => {
           sum += one.size;
-          if (count >= MOST || sum > BYTES || one.at < Date.now() - AGE) [index, store].forEach((each) => each.delete(one.path));
+          if (count >= MOST || sum > BYTES || one.at < old) [index, store].forEach((each) => each.delete(one.path));
         });
       };
     };
   });
+}
+
+/** Whether a meeting's papers have room beside those of other meetings. @param {string} group @param {number} count Pages. */
+export async function room(group, count) {
+  /** @type {Entry[]} */
+  const all = await within(["index", "gone"], (index, gone) => {
+    // Who was taken off its list is on it again.
+    gone.delete(group);
+    return index.getAll();
+  });
+  return all.filter((one) => one.pack && one.group !== group).length + count <= PACKED;
 }
 
 /** @param {string} path @returns {Promise<{body: ArrayBuffer, at: number} | undefined>} */

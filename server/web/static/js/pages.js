@@ -2,6 +2,7 @@
  * Page images that come as they are needed and go when they are far: memory follows the screen, not the document. Every place has its
  * size from the manifest before its image is there, so nothing moves. Each image's bytes are checked against the manifest.
  */
+import { Offline } from "./api.js";
 import { check, imageOf } from "./manifest.js";
 import { h, icon } from "./view.js";
 import { t } from "./texts.js";
@@ -42,7 +43,9 @@ export function pageList({ manifest, scroller, signal, load, turned, failed, ope
   list.append(controls);
   scroller.style.setProperty("--zoom", "1");
 
-  const wish = () => (scroller.clientWidth * zoom * Math.min(devicePixelRatio, 2) > 900 && (zoom > 1.3 || scroller.clientWidth > 700) ? 1080 : 720);
+  // Without a network the width that is kept stands in for the larger one, until somebody zooms again.
+  let best = 1080;
+  const wish = () => (scroller.clientWidth * zoom * Math.min(devicePixelRatio, 2) > 900 && (zoom > 1.3 || scroller.clientWidth > 700) ? best : 720);
 
   const watcher = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
@@ -128,7 +131,11 @@ export function pageList({ manifest, scroller, signal, load, turned, failed, ope
       place.image = image;
       tell(place);
     } catch (error) {
-      if (!abort.signal.aborted) failed(error);
+      if (abort.signal.aborted) return;
+      if (image.width > 720 && error instanceof Offline) {
+        best = 720;
+        wanted.add(place);
+      } else failed(error);
     }
   }
 
@@ -138,6 +145,7 @@ export function pageList({ manifest, scroller, signal, load, turned, failed, ope
     const top = list.getBoundingClientRect().top - scroller.getBoundingClientRect().top + scroller.scrollTop;
     const [left, down] = [(scroller.scrollLeft + x) / zoom, (scroller.scrollTop + y - top) / zoom];
     zoom = next;
+    best = 1080;
     scroller.style.setProperty("--zoom", String(zoom));
     scroller.scrollTo(left * zoom - x, down * zoom - y + top);
     for (const place of places.values()) if (place.near && place.width && place.width < wish()) wanted.add(place);

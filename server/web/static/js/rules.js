@@ -14,6 +14,8 @@ const clock = (minutes) => new Date(minutes * 60_000).toISOString().slice(11, 16
 const minutes = (text) => Number(text.slice(0, 2)) * 60 + Number(text.slice(3));
 /** Days as people write them; what is none stays as it is, for the server to refuse. @param {string} text @returns {string[]} */
 export const dates = (text) => (text.match(/[^\s,;]+/g) ?? []).map((one) => one.replace(/^(\d+)[/.-](\d+)[/.-](\d{4})$/, (_, day, month, year) => `${year}-${month.padStart(2, "0")}-${day.padStart(2, "0")}`));
+/** @param {Record<string, Given>} all */
+const said = (all) => Object.fromEntries(Object.entries(all).map(([name, of]) => [name, of()]));
 /** A part with its name. @param {string} name @param {...import("./view.js").Child} inside */
 const part = (name, ...inside) => h("section", { class: "group" }, h("h2", {}, t(name)), inside);
 
@@ -32,10 +34,10 @@ export async function rulesScreen({ signal, go }) {
     into[name] = () => box.checked;
     return h("label", { class: "tickline" }, box, t(`r_${name}`));
   };
-  const number = (/** @type {string} */ label, /** @type {number} */ value, /** @type {(read: Given) => void} */ keep, least = 1, /** @type {number | undefined} */ max = undefined) => {
-    const box = h("input", { type: "number", min: least, max, required: max, value, inputmode: "numeric" });
+  const number = (/** @type {string} */ label, /** @type {number} */ value, /** @type {(read: Given) => void} */ keep, least = 1, required = false) => {
+    const box = h("input", { type: "number", min: least, max: 1e4, required, value, inputmode: "numeric" });
     keep(() => Number(box.value));
-    return field(t(label), box);
+    return field(label, box);
   };
   const time = (/** @type {string} */ label, /** @type {number | undefined} */ value) => {
     const box = h("input", { type: "time", value: value !== undefined && clock(value) });
@@ -68,18 +70,18 @@ export async function rulesScreen({ signal, go }) {
   given.digest = digest.at;
   /** @type {Record<string, Given>} */
   const idle = {};
-  const hours = ["handler_hours", "head_hours"].map((name) => number(`r_${name}`, rules.idle?.[name], (of) => { idle[name] = of; }));
+  const hours = ["handler_hours", "head_hours"].map((name) => number(t(`r_${name}`), rules.idle?.[name], (of) => { idle[name] = of; }));
   given.idle = () => (idle.handler_hours() ? { handler_hours: idle.handler_hours(), head_hours: idle.head_hours() } : null);
 
   /** @type {Record<string, Given>} */
   const meetings = {};
   const mail = h("select", {}, ["off", "times", "full"].map((value) => h("option", { value, selected: value === rules.meetings.mail }, t(`r_mail_${value}`))));
   meetings.mail = () => mail.value;
-  given.meetings = () => Object.fromEntries(Object.entries(meetings).map(([name, of]) => [name, of()]));
+  given.meetings = () => said(meetings);
 
   /** @type {Record<string, Given>} */
   const caps = {};
-  given.caps = () => Object.fromEntries(Object.entries(caps).map(([name, of]) => [name, of()]));
+  given.caps = () => said(caps);
 
   /** @type {{box: HTMLElement, read: Given}[]} */
   let chains = [];
@@ -137,12 +139,12 @@ export async function rulesScreen({ signal, go }) {
     part("r_work", span("work"), days.map(({ box }) => box)),
     part("quiet", span("quiet"), tick("quiet_off_days", rules.quiet_off_days), h("p", { class: "soft small" }, t("quietHelp"))),
     part("r_idle", hours, h("p", { class: "soft small" }, t("r_idleHelp")), digest.box, chosen("heads", rules.heads, people)),
-    part("r_meetings", ["notice_days", "remind_hours"].map((name) => number(`r_${name}`, rules.meetings[name], (of) => { meetings[name] = of; }, 0)), field(t("r_mail"), mail)),
+    part("r_meetings", ["notice_days", "remind_hours"].map((name) => number(t(`r_${name}`), rules.meetings[name], (of) => { meetings[name] = of; }, 0)), field(t("r_mail"), mail)),
     part(
-      "r_caps", [["express", "u3"], ["urgent", "r_urgent"], ["normal", "u0"], ["second", "r_second"]].map(([name, label]) => number(label, rules.caps[name], (of) => { caps[name] = of; }, 1, name === "second" ? 1000 : 10_000)),
+      "r_caps", Object.entries({ express: t("u3"), urgent: `${t("u1")}, ${t("u2")}`, normal: t("u0"), second: t("r_second") }).map(([name, label]) => number(label, rules.caps[name], (of) => { caps[name] = of; }, 1, true)),
       h("p", { class: "soft small" }, t("r_capsHelp")),
     ),
-    part("r_more", tick("open_every_page", rules.open_every_page), number("r_unhandled_days", rules.unhandled_days, (of) => { given.unhandled_days = of; })),
+    part("r_more", tick("open_every_page", rules.open_every_page), number(t("r_unhandled_days"), rules.unhandled_days, (of) => { given.unhandled_days = of; })),
     h("h2", {}, t("r_chains")), h("p", { class: "soft small" }, t("r_chainsHelp")), place,
     h("button", { class: "plain", onclick: () => add({ urgency: 1, steps: [], duty: [], working_time: false }) }, icon("plus"), t("r_chain")),
   );
@@ -151,8 +153,7 @@ export async function rulesScreen({ signal, go }) {
     const wrong = main.querySelector("input:invalid");
     if (wrong) return wrong.reportValidity();
     try {
-      const said = Object.fromEntries(Object.entries(given).map(([name, of]) => [name, of()]));
-      await call("PUT", "/api/v1/notice-rules", { json: { ...rules, ...said, policies: chains.map((one) => one.read()) } });
+      await call("PUT", "/api/v1/notice-rules", { json: { ...rules, ...said(given), policies: chains.map((one) => one.read()) } });
       say(t("awaySaved"));
       go("#/me");
     } catch (error) {

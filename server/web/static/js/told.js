@@ -1,6 +1,7 @@
 /** Who stands in and when not to disturb; who was told of a notice, when, by which channel. */
-import { call, every, read } from "./api.js";
-import { chip, frame, nothing, trouble, waiting, words } from "./frame.js";
+import { call, every, read, tell } from "./api.js";
+import { chip, frame, nothing, waiting, words } from "./frame.js";
+import { live } from "./meetings.js";
 import { dateTime, t } from "./texts.js";
 import { choice, field, fill, h, icon, outside, say } from "./view.js";
 
@@ -70,8 +71,12 @@ export async function awayScreen({ me, signal, go }) {
 export async function chainsScreen({ signal }) {
   const { main } = frame({ title: t("toldTitle"), back: "#/me", kind: "lone" });
   fill(main, waiting());
-  const { items } = await read("/api/v1/escalations", { signal });
-  fill(
+  let most = 50;
+  const more = () => {
+    most += 50;
+    tell("notices");
+  };
+  await live(signal, () => every("/api/v1/escalations", signal, most), (items) => fill(
     main,
     items.length
       ? items.map((/** @type {any} */ one) =>
@@ -81,7 +86,8 @@ export async function chainsScreen({ signal }) {
             outside(one.name, "subject"), h("span", { class: "meta" }, following(one.next) ?? t(`chain_${one.state}`)),
           ))
       : nothing("bell", t("noticesEmpty")),
-  );
+    items.length >= most && h("button", { class: "plain", onclick: more }, t("more")),
+  ));
 }
 
 /** Who is told next, and when. @param {{at: string, target: string} | null} next @param {string} [name] */
@@ -91,20 +97,12 @@ const following = (next, name) => next && t("toldNext", { time: dateTime(next.at
 export async function toldScreen({ signal }, id) {
   const { main } = frame({ title: t("toldTitle"), back: "#/notices", kind: "lone" });
   fill(main, waiting());
-  const load = async () => {
-    try {
-      const report = await read(`/api/v1/notices/${id}/told`, { signal });
-      fill(
-        main,
-        h("p", { class: "meta" }, chip(report.urgency), outside(report.name), report.chain !== "none" && t(`chain_${report.chain}`)),
-        h("div", { class: "lines" }, report.told.map(line)),
-        report.next.map((/** @type {any} */ one) => h("p", { class: "banner" }, icon("wait"), following(one, `${one.name} (${way(one)})`))),
-      );
-    } catch (error) {
-      if (!signal.aborted) fill(main, trouble(error, load));
-    }
-  };
-  await load();
+  await live(signal, () => read(`/api/v1/notices/${id}/told`, { signal }), (report) => fill(
+    main,
+    h("p", { class: "meta" }, chip(report.urgency), outside(report.name), report.chain !== "none" && t(`chain_${report.chain}`)),
+    h("div", { class: "lines" }, report.told.map(line)),
+    report.next.map((/** @type {any} */ one) => h("p", { class: "banner" }, icon("wait"), following(one, `${one.name} (${way(one)})`))),
+  ));
 }
 
 /** @param {any} one */
