@@ -2,6 +2,7 @@
 
 import re
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 
@@ -39,10 +40,12 @@ def places_of(text: str | None) -> Places | None:
     return None if found is None else Places(*map(int, found.groups()))
 
 
+@lru_cache(maxsize=4096)
 def events(told: Places | None, now: Places) -> bytes:
     """What a client at `told` has to hear to be at `now`: one event a topic, each with the places that it leads to.
 
-    `reload` asks to look at everything: who has no place yet, or one that the database has not reached (a restored backup).
+    `reload` asks to look at everything: who has no place yet, or one that the database has not reached (a restored backup). Most streams that hear of a
+    change go from the same place to the same place: their bytes are made once.
     """
     if told is None or any(before > after for before, after in zip(told, now, strict=True)):
         return _event("reload", now)
