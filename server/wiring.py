@@ -240,6 +240,7 @@ class Wiring:
             TimeStampTrust(roots=_certificates(settings.tsa.roots)),
             clock,
             timeout_s=settings.tsa.timeout_s,
+            revoked=self.revocation.known_revoked,
         )
         self._stack.push_async_callback(self.stamps.close)
         self.systems = self._systems()
@@ -410,7 +411,7 @@ class Wiring:
             WebhookTasks(self.webhooks, self.clock, self.settings.webhooks.give_up_after_s),
             AuditTasks(self.audit, self.signer),
             ExchangeTasks(self.exchange),
-            AgencyTasks(self.agencies),
+            AgencyTasks(self.agencies, self.exchange),
             DeadlineTasks(self.db, self.clock),
             DirectiveTasks(self.directives, self.db, self.clock),
             ValidationTasks(self.validations),

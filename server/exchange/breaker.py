@@ -19,12 +19,13 @@ DOWN = "exchange-down"
 
 
 class Breaker:
-    """One axis that is down is probed at most once a minute, however many documents wait and processes work (D3).
+    """One axis that is down is probed at most once a minute, by whatever comes first: a send, a question, a poll; however many documents wait and
+    processes work (D3). In the outage's first minute it is looked for sooner, after 2, 4, 8 … seconds.
 
-    What is known of it stands in one row. Once an outage lasts, what waits is not looked at again and again: whoever finds the axis there lets
-    all of it go in the same transaction. One job goes on probing, at most a quarter of an hour apart (`forward.delay_us`), and a poll
-    that is answered lets another try at once. Times are of the wall clock, since processes share them; a clock that was set back
-    closes nothing for longer than the usual minute (D7).
+    What is known of it stands in one row. Where polls are answered and sends are not, polls go on as usual. Once an outage lasts, what waits is
+    not looked at again and again: whoever finds the axis there lets all of it go in the same transaction. One job goes on probing, at most
+    a quarter of an hour apart (`forward.delay_us`), and a poll that is answered lets another try at once. Times are of the wall clock,
+    since processes share them; a clock that was set back closes nothing for longer than the usual minute (D7).
     """
 
     def __init__(self, db: Database, clock: Clock, axis: str, system: str = "") -> None:
@@ -48,6 +49,24 @@ class Breaker:
         if not await self._db.transact(lambda tx: queries.take_probe(tx, self._axis, known, probing)):
             raise Retry(1 + 5 * jitter, self._down)
 
+    async def passes(self) -> bool:
+        """Whether a poll, or a question that can wait, may be asked now; where the axis is taken to be down, it is this minute's probe."""
+        known = await queries.axis_health(self._db, self._axis)
+        if known is None or not known.failures or known.polled:
+            return True
+        now_us = self._clock.now_us()
+        if 0 < known.closed_until_us - now_us <= _PROBE_US:
+            return False
+        probing = self._closed_until(known.failures, now_us)
+        return bool(await self._db.transact(lambda tx: queries.take_probe(tx, self._axis, known, probing)))
+
+    async def unheard(self) -> None:
+        """A poll or a question that `passes` let go was not answered."""
+        known = await queries.axis_health(self._db, self._axis)
+        failures = 0 if known is None else known.failures
+        closed_until_us = self._closed_until(failures + 1, self._clock.now_us())
+        await self._db.transact(lambda tx: queries.axis_unheard(tx, self._axis, closed_until_us))
+
     async def heard(self, before: Forwarding, after: Forwarding) -> None:
         """Whether the axis was there: a send that it cannot have had and a question without answer say no."""
         unsent = before.stage is Stage.SENDING and after.stage is Stage.READY and bool(after.code)
@@ -68,9 +87,16 @@ class Breaker:
         What fell asleep while another opened the way is woken here as well.
         """
         known = await queries.axis_health(self._db, self._axis)
+        if known is not None and known.failures and not known.polled:
+            await self._db.transact(self._answered)
+            return
         closed = known is not None and 0 < known.closed_until_us - self._clock.now_us() <= _PROBE_US
         if not closed and await is_waiting_for(self._db, self._down):
             await self._db.transact(lambda tx: hasten(tx, self._down, limit=None if known is None else 1))
+
+    async def _answered(self, tx: Transaction) -> None:
+        await queries.axis_polled(tx, self._axis)
+        await hasten(tx, self._down, limit=1)
 
     async def _open(self, tx: Transaction) -> None:
         await queries.axis_answers(tx, self._axis)

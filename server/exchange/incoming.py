@@ -25,7 +25,7 @@ from server.documents.model import FOLLOWS, DocumentRow, State, clean
 from server.documents.service import SYSTEM, documents_load, move, publish
 from server.errors import Refused
 from server.exchange import edxml, queries
-from server.exchange.axis import Axis, AxisRefused, AxisUnavailable, ReceivedItem
+from server.exchange.axis import CREDENTIALS, Axis, AxisRefused, AxisUnavailable, ReceivedItem
 from server.exchange.delivery import RANK, Delivery, Flag, on_status
 from server.exchange.delivery import State as DeliveryState
 from server.exchange.directory import queries as directory
@@ -219,12 +219,16 @@ class Incoming:
         if kind is PacketKind.DOCUMENT and not self._caught_up:
             await self._catch_up()
             self._caught_up = True
+        if not await self._system.breaker.passes():
+            return 0
         try:
             taken = await self._poll(self._system.axis, kind)
         except (AxisUnavailable, AxisRefused) as error:
             self._failures += 1
             pause_us = min(self._poll_us << min(self._failures, 6), _MAX_PAUSE_US)
             self._quiet_until_us = self._clock.monotonic_us() + pause_us
+            if isinstance(error, AxisRefused) and error.code not in CREDENTIALS:
+                await self._system.breaker.seen()  # it is there, whatever it says
             log.warning("axis-not-polled", system=self._system.system_id, kind=kind.value, code=error.code)
             return 0
         self._failures = 0
@@ -232,7 +236,7 @@ class Incoming:
         return taken
 
     async def _poll(self, axis: Axis, kind: PacketKind) -> int:
-        listed = {item.doc_id: item for item in await axis.received(kind)}
+        listed = {item.doc_id: item for item in await self._listed(axis, kind)}
         now_us = self._clock.monotonic_us()
         self._shunned = {axis_id: until_us for axis_id, until_us in self._shunned.items() if until_us > now_us}
         failed = self._failed[kind]
@@ -272,6 +276,18 @@ class Incoming:
                     failed[item.doc_id] = failed.get(item.doc_id, 0) + 1
         await self._close(kind, listed.keys())
         return taken
+
+    async def _listed(self, axis: Axis, kind: PacketKind) -> list[ReceivedItem]:
+        """What the axis lists; one that is not there, or does not know us, is told to all who would ask it next (D3)."""
+        try:
+            return await axis.received(kind)
+        except AxisUnavailable:
+            await self._system.breaker.unheard()
+            raise
+        except AxisRefused as error:
+            if error.code in CREDENTIALS:
+                await self._system.breaker.unheard()
+            raise
 
     async def _take(self, axis: Axis, kind: PacketKind, item: ReceivedItem) -> int:
         """Store, apply, commit; then confirm. A packet that is stored already is only confirmed again."""

@@ -98,6 +98,25 @@ async def outgoing(db: Reads, document: str, kind: str) -> PacketRow | None:
     return None if row is None else into(row, PacketRow)
 
 
+async def silent(db: Reads, now_us: int, since_us: int, until_us: int, *, limit: int) -> list[PacketRow]:
+    """Packets that the axis accepted between these times and about which a receiver says nothing, where asking again is due."""
+    rows = await db.fetch_all(
+        f"SELECT {_PACKET} FROM outgoing_packets p WHERE p.accepted_us > $1 AND p.accepted_us <= $2 AND p.kind = 'edoc' "
+        "AND (p.asked_us IS NULL OR $3 - p.asked_us >= p.asked_us - p.accepted_us) AND EXISTS "
+        "(SELECT 1 FROM packet_receivers r WHERE r.packet = p.id AND r.state = 'accepted_by_exchange') "
+        "ORDER BY coalesce(p.asked_us, 0), p.accepted_us LIMIT $4",
+        since_us,
+        until_us,
+        now_us,
+        limit,
+    )
+    return [into(row, PacketRow) for row in rows]
+
+
+async def mark_asked(tx: Transaction, packet: str, now_us: int) -> None:
+    await tx.execute("UPDATE outgoing_packets SET asked_us = $2 WHERE id = $1", packet, now_us)
+
+
 async def insert_packet(tx: Transaction, row: PacketRow) -> int:
     """0 when the document has its packet already."""
     return await tx.execute(
@@ -547,13 +566,16 @@ async def statuses(db: Reads, document: str) -> list[Row]:
 
 
 class AxisHealth(msgspec.Struct, frozen=True):
+    """`polled`: 1 where a poll was answered since the last one that was not."""
+
     failures: int
     closed_until_us: int
+    polled: int = 0
 
 
 async def axis_health(db: Reads, axis: str) -> AxisHealth | None:
-    row = await db.fetch_one("SELECT failures, closed_until_us FROM axis_health WHERE axis = $1", axis)
-    return None if row is None else AxisHealth(row["failures"], row["closed_until_us"])
+    row = await db.fetch_one("SELECT failures, closed_until_us, polled FROM axis_health WHERE axis = $1", axis)
+    return None if row is None else AxisHealth(row["failures"], row["closed_until_us"], row["polled"])
 
 
 async def take_probe(tx: Transaction, axis: str, known: AxisHealth, closed_until_us: int) -> int:
@@ -570,6 +592,17 @@ async def axis_failed(tx: Transaction, axis: str, closed_until_us: int) -> None:
         " ON CONFLICT (axis) DO UPDATE SET failures = axis_health.failures + 1, closed_until_us = excluded.closed_until_us",
         axis, closed_until_us,
     )  # fmt: skip
+
+
+async def axis_unheard(tx: Transaction, axis: str, closed_until_us: int) -> None:
+    """The same for a poll."""
+    await axis_failed(tx, axis, closed_until_us)
+    await tx.execute("UPDATE axis_health SET polled = 0 WHERE axis = $1", axis)
+
+
+async def axis_polled(tx: Transaction, axis: str) -> None:
+    """A poll was answered: a send may try at once."""
+    await tx.execute("UPDATE axis_health SET polled = 1, closed_until_us = 0 WHERE axis = $1", axis)
 
 
 async def axis_answers(tx: Transaction, axis: str) -> None:

@@ -27,6 +27,7 @@ from server.exchange import forward, queries
 from server.exchange.axis import SentKey
 from server.exchange.business import Meaning, New, Replace
 from server.exchange.compose import Sender, header_of, write_packet
+from server.exchange.delivered import Delivered
 from server.exchange.delivery import Event, on_event
 from server.exchange.directory.service import AgencyDirectory
 from server.exchange.failures import tell_failed
@@ -109,6 +110,7 @@ class ExchangeService:
         self._jitter = jitter
         self.follow_ups = FollowUps(db, blobs, documents, settings.organ_codes, settings.recall)
         self._messages = Messages(db, blobs, systems, agencies, clock.now_us, jitter, settings)
+        self._delivered = Delivered(db, systems, clock)
         self._incoming = [
             Incoming(
                 db,
@@ -184,6 +186,20 @@ class ExchangeService:
             if isinstance(failed, BaseException):
                 raise failed
         return sum(one for one in taken if isinstance(one, int))
+
+    async def look_for_deliveries(self) -> int:
+        """Ask the axis who has what nobody confirms; how many receivers turned out to have it."""
+        return await self._delivered.look()
+
+    async def may_ask(self) -> bool:
+        """Whether the first system's axis may be asked something that can wait; one that is down, once a minute over all that ask (D3)."""
+        first = next(iter(self._systems), None)
+        return first is None or await first.breaker.passes()
+
+    async def not_answered(self) -> None:
+        """What `may_ask` let go had no answer."""
+        if first := next(iter(self._systems), None):
+            await first.breaker.unheard()
 
     async def parked(self, limit: int) -> list[Row]:
         """What came and was put aside, the oldest first."""

@@ -91,6 +91,10 @@ class Systems:
     def __iter__(self) -> Iterator[System]:
         return iter(self._all.values())
 
+    def named(self, key: str) -> System | None:
+        """The system that something was sent through, if it is still configured."""
+        return self._all.get(key)
+
     async def serving(self, reads: Reads, organisation: str) -> System:
         """The system of the organisation with this id. Raises: Retry where there is none."""
         code = await queries.organisation_code(reads, organisation)

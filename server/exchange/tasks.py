@@ -7,9 +7,10 @@ from server.exchange import messages
 from server.exchange.directory.service import AgencyDirectory
 from server.exchange.model import PacketKind
 from server.exchange.service import ExchangeService
-from server.jobs import Context, Handler, Job, Lane, Periodic
+from server.jobs import Context, Handler, Job, Lane, Periodic, Retry
 
 _DAY_S = 86_400
+_WAIT_S = 300.0
 
 
 class ExchangeTasks:
@@ -43,14 +44,16 @@ class ExchangeTasks:
 
     async def statuses(self, _job: Job, _context: Context) -> None:
         await self._exchange.poll(PacketKind.STATUS)
+        await self._exchange.look_for_deliveries()
 
     async def documents(self, _job: Job, _context: Context) -> None:
         await self._exchange.poll(PacketKind.DOCUMENT)
 
 
 class AgencyTasks:
-    def __init__(self, directory: AgencyDirectory) -> None:
+    def __init__(self, directory: AgencyDirectory, exchange: ExchangeService) -> None:
         self._directory = directory
+        self._exchange = exchange
 
     def handlers(self) -> Mapping[str, Handler]:
         return {}
@@ -59,4 +62,7 @@ class AgencyTasks:
         return [Periodic(kind="exchange.agencies", every_s=_DAY_S, handler=self.synchronise, lane=Lane.BULK)]
 
     async def synchronise(self, _job: Job, _context: Context) -> None:
-        await self._directory.synchronise()
+        if not await self._exchange.may_ask():
+            raise Retry(_WAIT_S, "axis-away")
+        if await self._directory.synchronise() is None:
+            await self._exchange.not_answered()

@@ -109,6 +109,7 @@ async def test_what_comes_for_one_organisation_never_reaches_the_other(either, s
     assert [one for one, _ in await arrivals(either)] == [ORGANISATION]
     await stage.put("_faults", [])
     either.restart()
+    either.clock.advance(5)
     assert await either.exchange.poll(PacketKind.DOCUMENT) == 1
     found = await arrivals(either)
     assert sorted(one for one, _ in found) == sorted((ORGANISATION, OTHER))

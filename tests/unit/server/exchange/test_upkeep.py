@@ -1,10 +1,14 @@
 """D3: what several processes know of one axis. And the files of packets: kept as long as anybody needs them, and no longer."""
 
+import contextlib
 import itertools
+import random
 
 import pytest
 
 from server.exchange.model import PacketKind
+from server.exchange.tasks import AgencyTasks
+from server.jobs import Retry
 from tests.faults.exchange_loops import outage
 from tests.unit.server.exchange.house import House, client
 
@@ -13,34 +17,76 @@ DAY_S = 86_400
 
 @pytest.mark.asyncio
 async def test_processes_together_probe_an_axis_that_is_down_once_a_minute(db, tmp_path, clock, unused_tcp_port):
-    """D3, on both engines: three workers, one row."""
+    """D3, on both engines: three workers, one row, whatever is asked: sends, questions, both polls, the agency list, who has what."""
     secret = tmp_path / "secret"
     secret.write_text("s")
     calls, houses, clients = [], [], []
     for _ in range(3):
         axis = client(f"http://127.0.0.1:{unused_tcp_port}", secret, clock)
 
-        async def counted(*args, real=axis.send):
-            calls.append(clock.now_us())
-            return await real(*args)
+        async def counted(request):
+            calls.append((clock.now_us(), request.url.path))
 
-        axis.send = counted
+        axis._client.event_hooks["request"].append(counted)
         clients.append(axis)
         houses.append(House(db, tmp_path, clock, axis))
     await houses[0].found()
     for number in range(6):
         await houses[0].sealed(str(number))
     begun_us = clock.now_us()
-    while clock.now_us() < begun_us + 600 * 1_000_000:
-        for house in houses:
-            while await house.run() != "none":
-                pass
+    assert (await houses[0].run())[0] == "retry"
+    rng = random.Random(3)
+    while clock.now_us() < begun_us + 900 * 1_000_000:
+        for house in rng.sample(houses, len(houses)):
+            agencies = AgencyTasks(house.agencies, house.exchange)
+            askings = (
+                house.tasks.statuses,
+                house.tasks.documents,
+                agencies.synchronise,
+                lambda *_, house=house: house.run(),
+            )
+            for asking in rng.sample(askings, len(askings)):
+                with contextlib.suppress(Retry):
+                    await asking(None, None)
         clock.advance(5)
     for axis in clients:
         await axis.close()
-    late = [at for at in calls if at > begun_us + 240 * 1_000_000]
-    assert 1 <= len(late) <= 7
-    assert all(after - before >= 59_000_000 for before, after in itertools.pairwise(late))
+    late = [at for at, _ in calls if at > begun_us + 180 * 1_000_000]
+    assert 6 <= len(late) <= 13
+    assert all(after - before >= 60_000_000 for before, after in itertools.pairwise(late))
+    assert len({path for _, path in calls}) >= 3, "not sends alone were among them"
+    assert len(calls) <= 22
+
+
+@pytest.mark.asyncio
+async def test_polls_go_on_where_sends_alone_fail_and_sends_where_polls_alone_are_refused(
+    sqlite_db, tmp_path, clock, stage
+):
+    """D3: an axis that answers is not down; what it refuses holds up nothing else."""
+    axis = stage.client("X01", send_s=60)
+    house = House(sqlite_db, tmp_path, clock, axis)
+    await house.found()
+    calls = []
+
+    async def counted(request):
+        calls.append(request.url.path)
+
+    axis._client.event_hooks["request"].append(counted)
+    await stage.put("_faults", [{"fault": "401", "times": -1}])
+    await house.sealed("1")
+    for _ in range(60):
+        await house.exchange.poll(PacketKind.STATUS)
+        await house.run()
+        clock.advance(10)
+    assert 3 <= calls.count("/sendEdoc") <= 12
+    assert calls.count("/getReceivedEdocList") >= 55
+    await stage.put("_faults", [{"fault": "refuse", "code": "20", "call": "getReceivedEdocList", "times": -1}])
+    clock.advance(1000)
+    assert await house.run() == "done"
+    await house.exchange.poll(PacketKind.STATUS)
+    await house.sealed("2")
+    assert await house.run() == "done"
+    assert await house.count("documents", "state = 'forwarded'") == 2
 
 
 @pytest.mark.asyncio
