@@ -184,6 +184,10 @@ ADVICE: Final[dict[str, tuple[str, str]]] = {
         "Máy này không nhận được thông báo đẩy.",
         "This device cannot receive push messages.",
     ),
+    "receiver-unknown": (
+        "Nơi nhận này đã có, hoặc mã không còn trong danh sách cơ quan.",
+        "This receiver stands there already, or the list of agencies has its code no more.",
+    ),
     "route-invalid": (
         "Luồng ký có người không ký được hoặc bị lặp. Hãy báo người trình.",
         "The route names somebody who may not sign, or names one twice. Tell the drafter.",

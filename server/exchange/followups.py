@@ -260,11 +260,11 @@ def _one_of(receivers: Sequence[ReceiverRow], code: str) -> ReceiverRow:
 
 async def _addable(tx: Transaction, present: Sequence[ReceiverRow], to: Receiver) -> None:
     if any(same_organ(one.organ_id, to.organ_id) for one in present):
-        raise Refused("receiver-unknown", detail="a receiver stands there already")
+        raise Refused("receiver-unknown")
     if await directory.synchronised_us(tx) is not None:
         known = [one for one in await directory.by_code(tx, to.organ_id.strip().casefold()) if not one.closed]
         if not known:
-            raise Refused("receiver-unknown", detail="the agency list does not know a code, or it is closed")
+            raise Refused("receiver-unknown")
 
 
 async def _log(

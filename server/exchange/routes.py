@@ -18,7 +18,7 @@ from server.exchange.service import Deliveries, ExchangeService
 from server.exchange.words import Words, of_code, of_refusal, of_state
 from server.http import READERS, Given, Id, encoded, once
 from server.identity.guard import PERSON, allow
-from server.identity.model import Actor, Scope
+from server.identity.model import Actor, Role, Scope
 from server.wire import iso, iso_or_none
 
 
@@ -118,9 +118,13 @@ class PurgesKept(msgspec.Struct, frozen=True):
     "/api/v1/documents/{document:str}/receivers",
     operation_id="changeReceivers",
     summary="Send it to further receivers, take it back from others",
-    tags=["documents"],
+    tags=["documents", "phone"],
     status_code=200,
-    opt={**allow(scopes={"documents:write"}), "idempotent": True, "problems": ("receiver-unknown",)},
+    opt={
+        **allow(roles={Role.CLERK}, scopes={"documents:write"}),
+        "idempotent": True,
+        "problems": ("receiver-unknown",),
+    },
     responses={200: ResponseSpec(ReceiversChanged, generate_examples=False)},
 )
 async def change_receivers(
@@ -269,7 +273,7 @@ class AgenciesView(msgspec.Struct, frozen=True):
     "/api/v1/agencies",
     operation_id="findAgencies",
     summary="Agencies by code or name",
-    tags=["exchange"],
+    tags=["exchange", "phone"],
     opt={**allow(roles=PERSON, scopes=frozenset(Scope)), "problems": ("invalid-request",)},
 )
 async def find_agencies(

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from server.db import Transaction
 from server.exchange import edxml
 from server.exchange.axis import VxpAxis
 from server.exchange.business import Meaning, New, business, status
@@ -90,3 +91,23 @@ async def arrived(stack: Stack, pdf: bytes, *, kind: str = "new", within_s: floa
             return str(row["id"])
         assert time.monotonic() < deadline, "nothing arrived"
         await asyncio.sleep(0.05)
+
+
+async def left(stack: Stack, document: str) -> None:
+    """As if a document of ours had left and X02 accepted it: signing, sealing and sending have tests of their own."""
+    now_us = stack.wiring.clock.now_us()
+
+    async def body(tx: Transaction) -> None:
+        await tx.execute("UPDATE documents SET state = 'forwarded' WHERE id = $1", document)
+        await tx.execute(
+            "INSERT INTO outgoing_packets (id, organisation, document, kind, sender, reference, revision, blob, stage, attempts, not_before_us, doc_id, "
+            "code, description, created_us, sent_us, accepted_us) SELECT id, organisation, id, 'edoc', 'X01', code_number || '/' || code_notation, head, "
+            "head, 'accepted', 1, 0, id, '', '', $2, $2, $2 FROM documents WHERE id = $1",
+            document, now_us,
+        )  # fmt: skip
+        await tx.execute(
+            "INSERT INTO packet_receivers (packet, organ_id, position, name, state, updated_us) VALUES ($1, 'X02', 0, 'Cơ quan Mẫu Hai', 'accepted', $2)",
+            document, now_us,
+        )  # fmt: skip
+
+    await stack.wiring.db.transact(body)

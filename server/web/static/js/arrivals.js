@@ -4,7 +4,7 @@ import { chip, frame, has, nothing, trouble, waiting, words } from "./frame.js";
 import { read as readManifest } from "./manifest.js";
 import { pageList } from "./pages.js";
 import { ago, dateTime, language, t } from "./texts.js";
-import { download, field, fill, h, icon, outside, say } from "./view.js";
+import { ask, download, field, fill, h, icon, outside, say } from "./view.js";
 
 /** What the server calls it. @param {any} found */
 const said = (found) => found.words[language()];
@@ -15,6 +15,10 @@ export async function arrivals({ me, signal, changed }, rest = "") {
   const { main, deeds } = frame({ title: t(ours ? "receivers" : "arrivals"), back: ours ? `#/d/${ours}` : id ? "#/a" : "#/", kind: "lone" });
   fill(main, waiting());
   const why = h("textarea", { rows: "3" });
+  const hits = h("div", { role: "status" });
+  /** @param {Promise<any>} deed */
+  const told = (deed) => deed.catch((error) => signal.aborted || say(words(error)));
+  const search = h("input", { type: "search", maxlength: 100, placeholder: t("a_who"), oninput: () => told(seek()) });
   const load = () => (ours ? sent() : id ? one() : list()).then((found) => signal.aborted || fill(main, found), (error) => signal.aborted || fill(main, trouble(error, load)));
   changed((documents) => (!id || documents.has(ours ?? id)) && load());
   await load();
@@ -71,14 +75,33 @@ export async function arrivals({ me, signal, changed }, rest = "") {
     place.append(pageList({ manifest, scroller: main, signal, load, turned() {}, failed: (error) => say(words(error)) }).element);
   }
 
+  /** Who else should have it, found while the name or code is typed. */
+  async function seek() {
+    const query = search.value.trim();
+    await pause(200);
+    if (query !== search.value.trim()) return;
+    const { items } = query ? await read(`/api/v1/agencies?limit=6&query=${encodeURIComponent(query)}`, { signal }) : { items: [] };
+    if (query === search.value.trim()) fill(hits, items.map((one) => !one.closed && h("button", { class: "line", onclick: () => told(add(one)) }, icon("plus"), h("div", {}, outside(one.name, "who"), h("div", { class: "soft" }, outside([one.code, one.parent?.name].filter(Boolean).join(" · ")))))));
+  }
+
+  /** @param {any} one */
+  async function add({ code, name }) {
+    if (!await ask({ title: `${t("a_add")}: ${name} (${code})?`, deed: t("a_add"), leave: t("cancel") })) return;
+    await post(`/api/v1/documents/${ours}/receivers`, { add: [{ organ_id: code, name }] }, { tries: 3 });
+    search.value = "";
+    fill(hits);
+    await load();
+  }
+
   /** What became of a document of ours, and what its recall did. */
   async function sent() {
-    const { failure, receivers, messages, purged } = await read(`/api/v1/documents/${ours}/deliveries`, { signal });
+    const { failure, packet, receivers, messages, purged } = await read(`/api/v1/documents/${ours}/deliveries`, { signal });
     const line = (/** @type {string} */ name, /** @type {import("./view.js").Child[]} */ rows) => h("div", { class: "line" }, h("div", {}, outside(name, "who"), rows.map((row) => h("div", { class: "soft" }, row))));
     /** As the axis said it, beside our words. */
     const failed = (/** @type {any} */ why) => why && h("p", { class: "late" }, said(why), " · ", outside(`${why.code} ${why.description}`));
     return [
-      failed(failure), receivers.map((one) => line(one.name, [said(one), ...one.statuses.map((row) => [dateTime(row.received_at), " · ", said(row), " ", outside(row.description)])])),
+      failed(failure), has(me, "clerk") && packet?.accepted_at && !messages.some(({ what }) => /rev|13/.test(what)) && [field(t("a_add"), search), hits],
+      receivers.map((one) => line(one.name, [said(one), ...one.statuses.map((row) => [dateTime(row.received_at), " · ", said(row), " ", outside(row.description)])])),
       messages.map((one) => line(said(one), [one.receivers.join(", "), dateTime(one.created_at), failed(one.failure)])),
       purged.map((one) => line(one.person, [t("a_purged"), dateTime(one.at)])),
       record(`/api/v1/documents/${ours}/record`),

@@ -475,6 +475,7 @@ const TEXTS = {
   a_judged: ["Báo cáo kiểm tra chữ ký (JSON)", "Report on its signatures (JSON)"],
   a_record: ["Tải hồ sơ", "Download the record"],
   a_add: ["Gửi thêm", "Send to another agency"],
+  a_who: ["Tên hoặc mã cơ quan", "Agency's name or code"],
   keyDestroyed: [
     "Khóa ký đã bị hủy sau 9 lần sai mã PIN. Gặp trực tiếp cán bộ đăng ký để cấp khóa và chứng thư mới.",
     "The key was destroyed after 9 wrong PINs. See the registration officer in person for a new key and certificate.",
@@ -575,8 +576,8 @@ const TEXTS = {
   r_mail_off: ["Không gửi", "None"],
   r_mail_times: ["Chỉ giờ họp", "Times alone"],
   r_mail_full: ["Đủ nội dung", "All of it"],
-  r_caps: ["Số lần báo nhiều nhất mỗi người, mỗi giờ", "Pushes a person and hour, at most"],
-  r_capsHelp: ["Quá mức thì chỉ báo trong ứng dụng, hết giờ báo chung một lần.", "What is above waits in the app; one push follows after the hour."],
+  r_caps: ["Số lần báo nhiều nhất mỗi người, mỗi giờ", "Pushes a person and hour"],
+  r_capsHelp: ["Quá mức thì nằm trong ứng dụng, hết giờ báo chung.", "More waits in the app; one push follows the hour."],
   r_more: ["Ký và một cửa", "Signing, one-stop office"],
   r_open_every_page: ["Phải mở hết các trang trước khi ký", "Every page is opened before signing"],
   r_unhandled_days: ["Bước một cửa chậm khi quá (ngày làm việc)", "A one-stop step is late after (working days)"],
