@@ -33,7 +33,7 @@ BENCHES = (
     "urgent",
     "sse",
 )
-ON_REQUEST = {"fcm_broadcast", "exchange_latency"}
+ON_REQUEST = {"exchange_latency"}
 
 
 def main(wanted: list[str]) -> int:

@@ -184,11 +184,11 @@ class _Identity:
         )
 
 
-async def add_device(tx: Transaction, person: str, id_: str) -> None:
+async def add_device(tx: Transaction, person: str, id_: str, organisation: str = ORGANISATION) -> None:
     await tx.execute(
         "INSERT INTO devices (id, person, organisation, session_key, session_jwk, approval_key, approval_jwk, label, platform, office, state, created_us, seen_us)"
         " VALUES ($1, $2, $3, $1, 'x', $1, 'x', '', 'android', 0, 'active', 1, 1)",
-        id_, person, ORGANISATION,
+        id_, person, organisation,
     )  # fmt: skip
     await tx.execute(
         "INSERT INTO push_addresses (address, device, transport, kind, value, state, seen_us) VALUES ($1, $1, 'fcm', 'registration_token', $1, 'active', 1)",

@@ -167,6 +167,11 @@ async def _worker(base: Path, database: str, lease_s: float) -> AsyncIterator[Li
                 await process.wait()
 
 
+async def queue(db: Database, people: int) -> None:
+    """One broadcast to so many people with four phones each, not yet begun."""
+    await _broadcast(db, await _people(db, people))
+
+
 async def _people(db: Database, number: int) -> list[str]:
     people = [f"{one:032x}" for one in range(number)]
     await House(db, 0).person("f" * 32, devices=0)  # makes the organisation
