@@ -6,7 +6,7 @@ URLs and nowhere else (threat C11).
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import httpx2
 import structlog
@@ -29,12 +29,21 @@ class NoStamp(Exception):  # noqa: N818 - said as it is: there is none now
 
 
 class TimeStamps:
-    """Asks the authorities one after the other until a token holds."""
+    """Asks the authorities one after the other until a token holds. `revoked`: whether an authority's certificate (DER) is known to be."""
 
-    def __init__(self, urls: Sequence[str], trust: TimeStampTrust, clock: Clock, *, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        trust: TimeStampTrust,
+        clock: Clock,
+        *,
+        timeout_s: float = 10.0,
+        revoked: Callable[[bytes], Awaitable[bool]] | None = None,
+    ) -> None:
         self._urls = tuple(urls)
         self._trust = trust
         self._clock = clock
+        self._revoked = revoked
         self._http = httpx2.AsyncClient(timeout=timeout_s, follow_redirects=False, trust_env=False)
 
     async def close(self) -> None:
@@ -51,7 +60,7 @@ class TimeStamps:
         """A verified token over a SHA-256 digest.
 
         A token of more than `room` bytes, of a second before `not_before_us` (the signature's `/M`), or of a certificate that does
-        not outlive `ends_after_us` is left to the next authority. Raises: NoStamp.
+        not outlive `ends_after_us` or is revoked (RFC 3161, 4) is left to the next authority. Raises: NoStamp.
         """
         for url in self._urls:
             nonce = secrets.randbits(63) | 1
@@ -59,6 +68,9 @@ class TimeStamps:
                 reply = await self._post(url, timestamp_request(imprint, nonce))
                 token = check_reply(reply, imprint, nonce, trust=self._trust, now_us=self._clock.now_us())
                 early = token.gen_time_us // 1_000_000 < not_before_us // 1_000_000
+                if self._revoked is not None and await self._revoked(token.certificate):
+                    log.warning("time-stamp-authority-revoked")
+                    continue
                 if len(token.der) <= room and not early and not_after_us(token.certificate) > ends_after_us:
                     return token
                 log.warning("time-stamp-unfit", size=len(token.der))

@@ -1230,33 +1230,37 @@ async def archive_postponed(tx: Transaction, row: DocumentRow, reason: str, *, n
     await release(tx, row.id, now_us=now_us)
 
 
-async def signer_revoked(tx: Transaction, row: DocumentRow, *, now_us: int) -> None:
-    """The evidence shows that a certificate was revoked before it signed (SW-8). What has not left goes back to its drafter, who replaces or drops it;
-    what has left already stays as it is, and the clerks, who can have it recalled, are told like everybody who signed.
+_UNPROVEN = {NoticeKind.SIGNER_REVOKED: "certificate-revoked", NoticeKind.STAMP_REVOKED: "time-stamp-revoked"}
+
+
+async def unproven(tx: Transaction, row: DocumentRow, found: NoticeKind, *, now_us: int) -> None:
+    """The evidence shows that a signature can never be proven: `found` is SIGNER_REVOKED, a certificate that was revoked before it signed (SW-8), or
+    STAMP_REVOKED, one that stands behind a signature's time stamp (RFC 3161, 4). What has not left goes back to its drafter, who replaces or
+    drops it; what has left already stays as it is, and the clerks, who can have it recalled, are told like everybody who signed.
 
     Raises: Refused("conflict") when the document was moved since it was read.
     """
-    detail = {"reason": "certificate-revoked"}
+    detail = {"reason": _UNPROVEN[found]}
     if row.state is State.SEALED_PENDING_ARCHIVE:
         await move(tx, row, State.RETURNED, actor=SYSTEM, now_us=now_us, step=row.step, body=detail)
     else:
         await audit.append(
             tx,
-            "document.signer_revoked",
+            f"document.{found.value}",
             organisation=row.organisation,
             actor=SYSTEM,
             subject=row.id,
             body={"head": row.head, **detail},
             now_us=now_us,
         )
-        await publish(tx, row, "document.signer_revoked", row.state, detail=detail, now_us=now_us)
+        await publish(tx, row, f"document.{found.value}", row.state, detail=detail, now_us=now_us)
     route = [step.person for step in await queries.steps(tx, row.id) if step.person is not None]
     await notify(
         tx,
         organisation=row.organisation,
         people=list(dict.fromkeys([*route, *await queries.clerks(tx, row.organisation)])),
         document=row.id,
-        kind=NoticeKind.SIGNER_REVOKED,
+        kind=found,
         urgency=row.urgency,
         now_us=now_us,
     )

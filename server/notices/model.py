@@ -30,6 +30,7 @@ class NoticeKind(StrEnum):
     SEND_FAILED = "send_failed"
     PACKET_PARKED = "packet_parked"
     SIGNER_REVOKED = "signer_revoked"
+    STAMP_REVOKED = "stamp_revoked"
     DEADLINE_NEAR = "deadline_near"
     DEADLINE_MISSED = "deadline_missed"
     STANDING_IN = "standing_in"
@@ -77,6 +78,7 @@ TITLES: dict[NoticeKind, tuple[str, str]] = {
     NoticeKind.SEND_FAILED: ("Không gửi được qua trục liên thông", "Could not be sent over the exchange"),
     NoticeKind.PACKET_PARKED: ("Gói tin đến không tiếp nhận được", "A packet that came could not be taken in"),
     NoticeKind.SIGNER_REVOKED: ("Chứng thư của người ký đã bị thu hồi trước khi ký", "A signer's certificate was revoked before it signed"),
+    NoticeKind.STAMP_REVOKED: ("Chứng thư cấp dấu thời gian của chữ ký đã bị thu hồi", "The certificate behind a signature's time stamp was revoked"),
     NoticeKind.DEADLINE_NEAR: ("Sắp hết hạn theo quy định", "A deadline of the rules is near"),
     NoticeKind.DEADLINE_MISSED: ("Đã quá hạn theo quy định", "A deadline of the rules was missed"),
     NoticeKind.STANDING_IN: ("Thông báo khẩn chưa có người xác nhận", "An urgent notice waits for somebody to acknowledge it"),
@@ -263,6 +265,7 @@ _TO_DO = frozenset(
         NoticeKind.SEND_FAILED,
         NoticeKind.PACKET_PARKED,
         NoticeKind.SIGNER_REVOKED,
+        NoticeKind.STAMP_REVOKED,
         NoticeKind.DEADLINE_NEAR,
         NoticeKind.DEADLINE_MISSED,
         NoticeKind.TO_DIRECT,

@@ -26,6 +26,11 @@ async def put_stamp(
     )
 
 
+async def give_up_stamp(tx: Transaction, document: str) -> None:
+    """There is nothing to renew any more: what the stamp was to carry on cannot be proven."""
+    await tx.execute("UPDATE archive_stamps SET superseded = 1 WHERE document = $1", document)
+
+
 async def newest_stamp(db: Reads, document: str) -> Row | None:
     return await db.fetch_one(
         "SELECT revision, level, certificate, not_after_us, stamped_us FROM archive_stamps WHERE document = $1 AND superseded = 0",

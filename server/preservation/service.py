@@ -15,10 +15,11 @@ from server.clock import Clock
 from server.crash import point
 from server.db import Database, Transaction
 from server.documents.model import ARCHIVED, DocumentRow, State
-from server.documents.service import archive_postponed, archived, documents_load, signer_revoked
+from server.documents.service import archive_postponed, archived, documents_load, unproven
 from server.errors import Refused
 from server.ids import new_id
-from server.jobs import Bury, Context, Retry
+from server.jobs import Context, Retry
+from server.notices.model import NoticeKind
 from server.pdfwork import PdfWork
 from server.preservation import queries
 from server.previews.service import PreviewService
@@ -45,8 +46,12 @@ class EvidenceMissingError(Exception):
         super().__init__(reason)
 
 
-class SignerRevokedError(Exception):
-    """A certificate was revoked before it signed: the document will never be proven, whatever is waited for (SW-8)."""
+class UnprovenError(Exception):
+    """The document will never be proven, whatever is waited for. `found`: see `documents.service.unproven`."""
+
+    def __init__(self, found: NoticeKind) -> None:
+        self.found = found
+        super().__init__(found.value)
 
 
 class PreservationService:
@@ -82,9 +87,10 @@ class PreservationService:
     async def archive(self, document: str, context: Context) -> None:
         """Append the archive's revision to the document's head; ends with the job finished in the same transaction.
 
-        A document whose signer's certificate was revoked before it signed goes back to its drafter, and the clerks are told.
+        A document with a signature that cannot be proven, because a certificate was revoked before it signed or behind its time stamp, goes back to
+        its drafter, and the clerks are told.
 
-        Raises: Retry while evidence is missing, Bury where it was the last archive stamp's certificate.
+        Raises: Retry while evidence is missing.
         """
         row = await documents_load(self._db, document)
         if row is None or row.state not in ARCHIVED | {State.SEALED_PENDING_ARCHIVE}:
@@ -98,10 +104,8 @@ class PreservationService:
             log.warning("archive-postponed", document=document, reason=missing.reason)
             await self._without(row, missing.reason)
             raise Retry(_RETRY_S, missing.reason) from None
-        except SignerRevokedError:
-            if last is not None:
-                raise Bury("certificate-revoked") from None
-            await self._revoked(row, context)
+        except UnprovenError as never:
+            await self._unproven(row, never.found, context)
         except Refused as refused:
             # Another change came first, or there is no room or child now: none says anything about the file.
             raise Retry(None, refused.code) from None
@@ -113,12 +117,13 @@ class PreservationService:
         if row.state is State.SEALED_PENDING_ARCHIVE and self._fallback == "forward" and waited:
             await self._db.transact(lambda tx: archive_postponed(tx, row, reason, now_us=now_us))
 
-    async def _revoked(self, row: DocumentRow, context: Context) -> None:
+    async def _unproven(self, row: DocumentRow, found: NoticeKind, context: Context) -> None:
         async def body(tx: Transaction) -> None:
-            await signer_revoked(tx, row, now_us=self._clock.now_us())
+            await unproven(tx, row, found, now_us=self._clock.now_us())
+            await queries.give_up_stamp(tx, row.id)
             await context.finish(tx)
 
-        log.error("signer-revoked", document=row.id)
+        log.error("archive-unproven", document=row.id, reason=found.value)
         try:
             await self._db.transact(body)
         except Refused as refused:
@@ -130,8 +135,7 @@ class PreservationService:
             async with self._blobs.local(row.head) as parent:
                 ours = await queries.route_fields(self._db, row.id)
                 signatures = await self._pdf.signed_with(parent)
-                # Renewal: what the last stamp covers is proven already; only the stamp itself has to be.
-                data = await self._evidence(signatures[-1:] if outlive_us else signatures, ours)
+                data = await (self._renewed(signatures, ours) if outlive_us else self._evidence(signatures, ours))
                 if self._level == "B-LT":
                     written = await self._pdf.append_data(parent, out, data)
                     token = None
@@ -180,28 +184,45 @@ class PreservationService:
 
     # Evidence.
 
+    async def _renewed(self, signatures: Sequence[SignedWith], ours: set[str]) -> ValidationData:
+        """What the last stamp covers is proven already; only the stamp itself has to be. Where its own authority was revoked it proves
+        nothing any more, and everything is proven anew for the next stamp, as if this one was never there.
+
+        Raises: as `_evidence`.
+        """
+        try:
+            return await self._evidence(signatures[-1:], ours)
+        except UnprovenError:
+            log.warning("archive-stamp-revoked")
+            return await self._evidence([one for one in signatures if not _archive(one)], ours)
+
     async def _evidence(self, signatures: Sequence[SignedWith], ours: set[str]) -> ValidationData:
         """Everything that the signatures made here need to be judged later without us.
 
-        Raises: EvidenceMissingError; SignerRevokedError when a certificate was revoked at its signature's time.
+        Raises: EvidenceMissingError; UnprovenError when a certificate was revoked at its signature's time, or one behind a time stamp at all:
+        from then on whoever has its key stamps any time, and no validator believes the older ones without a stamp from before.
         """
         data = ValidationData()
         wanted = [
-            (one.certificate, one.certificates, at) for one in signatures if (at := self._time(one, ours)) is not None
+            (one.certificate, one.certificates, at, one.timestamp)
+            for one in signatures
+            if (at := self._time(one, ours)) is not None
         ]
         wanted += [
-            (one.token[0], one.token, one.token_time_us)
+            (one.token[0], one.token, one.token_time_us, True)
             for one in signatures
             if one.token and one.token_time_us is not None and one.field in ours
         ]
         for gathered, _known in await asyncio.gather(
-            *(self._revocation.gather(certificate, pool, at) for certificate, pool, at in wanted)
+            *(self._revocation.gather(certificate, pool, at) for certificate, pool, at, _ in wanted)
         ):
             data = data.merged(gathered)
-        for certificate, pool, at in wanted:
+        for certificate, pool, at, stamping in wanted:
             found = self._revocation.status_at(certificate, pool, data, at)
+            if stamping and any(status.revoked_at_us is not None for status in found):
+                raise UnprovenError(NoticeKind.STAMP_REVOKED)
             if any(status.state is CertificateState.REVOKED for status in found):
-                raise SignerRevokedError
+                raise UnprovenError(NoticeKind.SIGNER_REVOKED)
             if not found or any(status.state is not CertificateState.GOOD for status in found):
                 raise EvidenceMissingError("certificate-status-unavailable")
         return data
@@ -209,9 +230,7 @@ class PreservationService:
     @staticmethod
     def _time(one: SignedWith, ours: set[str]) -> int | None:
         """The time for which a signature's certificate must be good; None for those that the file brought along."""
-        if one.field in ours or (one.timestamp and one.field.startswith("HT_DTS")):
-            return one.token_time_us
-        return None
+        return one.token_time_us if one.field in ours or _archive(one) else None
 
     # Renewal.
 
@@ -219,6 +238,11 @@ class PreservationService:
         """(document, urgency) of those whose last stamp ends within the time that is set."""
         rows = await queries.due(self._db, self._clock.now_us() + self._renewal_us, limit)
         return [(str(row["document"]), int(row["urgency"])) for row in rows]
+
+
+def _archive(one: SignedWith) -> bool:
+    """Whether it is one of our archive stamps."""
+    return one.timestamp and one.field.startswith("HT_DTS")
 
 
 def _hex(data: bytes) -> str:

@@ -88,6 +88,11 @@ class RevocationService:
         """The certificate and those above it, up to a configured root where the pool leads there."""
         return path_of(certificate, (*pool, *self._roots))
 
+    async def known_revoked(self, certificate: bytes) -> bool:
+        """Whether an answer that was had before says so; nobody is asked."""
+        found = await queries.known(self._db, _hex(certificate))
+        return found is not None and found.revoked_at_us is not None
+
     async def check(self, certificate: bytes, pool: Sequence[bytes], *, since_us: int = 0) -> tuple[Known, ...]:
         """What is known of every certificate of the path but the root, asked for where need be; never raises for an outage.
 

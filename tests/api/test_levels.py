@@ -4,6 +4,7 @@ Longer than most: every outage is made on one stack with its own authority.
 """
 
 import asyncio
+import contextlib
 import datetime as dt
 import hashlib
 import itertools
@@ -22,15 +23,16 @@ from server.jobs import Retry
 from server.pdfwork import PdfWork, RouteField
 from server.preservation.service import PreservationService
 from server.revocation.service import RevocationService
-from server.timestamps import TimeStamps
+from server.timestamps import NoStamp, TimeStamps
 from signing.pdf.appearance import DEFAULT_FONT
 from signing.pdf.archive import signed_with
 from signing.pdf.compare import chain
 from signing.pdf.fields import form_fields
 from signing.pdf.objects import Name
 from signing.pdf.reader import open_document
-from signing.pdf.revocation import CertificateState, path_of, read_dss, status_of
+from signing.pdf.revocation import CertificateState, ValidationData, path_of, read_dss, status_of
 from signing.pdf.timestamp import TimeStampTrust
+from signing.pdf.validation import Indication, Trust, validate
 from tests.api.conftest import code
 from tests.fakes import pdf_signing as fakes
 from tests.fakes import pdfs
@@ -310,6 +312,92 @@ async def test_a_signer_revoked_before_signing_is_a_clear_end(house: House, left
     answer = await house.stack.take_in(pdfs.vietnamese(), [person], path=path)
     assert answer.status_code == 200, answer.text
     assert await house.stack.state(document) == "in_review"
+
+
+async def held(house: House) -> str:
+    """A sealed document whose archive waits for evidence, and the time-stamping unit of its signatures is followed by another."""
+    document = await house.signed()
+    assert (await house.clerk.sheet(document))["certificate_status"]["state"] == "good"
+    await house.forget_statuses()
+    house.switch(ocsp=False, crl=False)
+    assert (await house.clerk.sign(document)).status_code == 200
+    await house.stack.until(document, "sealed_pending_archive")
+    house.stack.pki.authority.renew_tsa()
+    return document
+
+
+async def test_a_signature_whose_stamp_lost_its_authority_is_a_clear_end(house: House) -> None:
+    """RFC 3161, 4: its time is proven by nobody any more; the document goes back, and is not told as a revoked signer's."""
+    house.stack.pki.authority.renew_tsa()
+    unit = house.stack.pki.authority.tsa
+    document = await held(house)
+    house.stack.pki.authority.revoke(unit.certificate.serial_number, x509.ReasonFlags.key_compromise)
+    house.switch(ocsp=True, crl=True)
+    while await house.stack.state(document) == "sealed_pending_archive":
+        await run_again(house, document)
+    assert await house.stack.state(document) == "returned"
+    db = house.stack.wiring.db
+    changes = (await house.stack.qlvb.json("GET", "/api/v1/changes?limit=200"))["items"]
+    said = [one["detail"] for one in changes if (one["document"], one["kind"]) == (document, "document.returned")]
+    assert said == [{"reason": "time-stamp-revoked"}]
+    rows = await db.fetch_all("SELECT kind FROM notices WHERE document = $1 AND state = 'open'", document)
+    assert {one["kind"] for one in rows} >= {"stamp_revoked"}
+    assert "signer_revoked" not in {one["kind"] for one in rows}
+    assert await db.fetch_all("SELECT kind FROM jobs WHERE ordering_key = $1", f"preservation:{document}") == []
+    # From now on the next authority is asked where this one still answers.
+    house.stack.pki.authority.tsa = unit
+    with pytest.raises(NoStamp):
+        await house.stack.wiring.stamps.fetch(b"a signature value")
+
+
+async def test_a_document_is_stamped_anew_where_its_archive_stamp_lost_its_authority(
+    house: House, tmp_path: Path
+) -> None:
+    document = await held(house)
+    unit = house.stack.pki.authority.tsa
+    house.switch(ocsp=True, crl=True)
+    while await house.stack.state(document) == "sealed_pending_archive":
+        await run_again(house, document)
+    first = (await house.file(document, tmp_path)).rename(tmp_path / "first.pdf")
+    keeper, parts = keeping(house, "B-LTA")
+    house.clock.offset = dt.timedelta(days=211)
+    try:
+        house.stack.pki.authority.revoke(unit.certificate.serial_number, x509.ReasonFlags.key_compromise)
+        house.stack.pki.authority.renew_tsa()
+        await house.stack.wiring.db.transact(
+            lambda tx: tx.execute("UPDATE archive_stamps SET not_after_us = 1 WHERE document = $1", document)
+        )
+        finishing = Finishing()
+        while not finishing.finished:
+            # A receiver's status may move the document at the same moment; then the job comes again.
+            with contextlib.suppress(Retry):
+                await keeper.archive(document, finishing)  # type: ignore[arg-type]
+    finally:
+        for part in parts:
+            await part.close()
+    final = await house.file(document, tmp_path)
+    assert final.read_bytes().startswith(first.read_bytes())
+    assert [one.field for one in signed_with(final) if one.timestamp] == ["HT_DTS1", "HT_DTS2"]
+    root = house.stack.pki.authority.root.certificate.public_bytes(serialization.Encoding.DER)
+    now_us = house.clock.now_us()
+    assert {one.indication for one in validate(final, Trust(roots=(root,)), now_us).signatures} == {Indication.PASSED}
+    # The new stamp rests on nothing that the lost one proved: what it covers brings every signature's evidence of today.
+    was, now = (store(path) for path in (first, final))
+    fresh = ValidationData(
+        now.certificates,
+        tuple(one for one in now.ocsps if one not in was.ocsps),
+        tuple(one for one in now.crls if one not in was.crls),
+    )
+    for one in signed_with(final)[:2]:
+        for leaf in (one.certificate, one.token[0]):
+            for own, above in itertools.pairwise(path_of(leaf, fresh.certificates)):
+                state = status_of(own, above, fresh, at_us=one.token_time_us or 0, now_us=now_us).state
+                assert state is CertificateState.GOOD
+
+
+def store(path: Path) -> ValidationData:
+    with open_document(path) as document:
+        return read_dss(document.head)
 
 
 async def run_again(house: House, document: str) -> None:
