@@ -140,6 +140,7 @@ class ApprovalService:
         self._prepared_life_us = prepared_life_us
         self._reconcile_after_us = reconcile_after_us
         self._batch = batch_documents
+        self._judging: dict[tuple[str, str], asyncio.Task[str]] = {}
 
     # The sheet.
 
@@ -356,7 +357,17 @@ class ApprovalService:
             raise Refused(code)
 
     async def validate(self, document: str, revision: str) -> str:
-        """Validate a stored revision and remember; `valid` when every signature of the route so far passes, else `not_valid`."""
+        """Validate a stored revision and remember; `valid` when every signature of the route so far passes, else `not_valid`.
+
+        Who asks while it is being judged waits for that same judgement: the job, and the clerk who opens the sheet meanwhile.
+        """
+        task = self._judging.get((document, revision))
+        if task is None:
+            task = self._judging[document, revision] = asyncio.create_task(self._validated(document, revision))
+            task.add_done_callback(lambda _: self._judging.pop((document, revision), None))
+        return await asyncio.shield(task)
+
+    async def _validated(self, document: str, revision: str) -> str:
         required = await queries.done_fields(self._db, document)
         async with self._blobs.local(revision) as path:
             verdict, report = await self._pdf.validate(path, required, self._clock.now_us())

@@ -5,6 +5,7 @@ by the caller of `Sandbox.call` (`reads`, `scratch`), not by the request and not
 """
 
 import contextlib
+import os
 
 import msgspec
 
@@ -44,5 +45,26 @@ def warm_pdf_work() -> None:
     """Do it all once: what libraries prepare at their first use takes a fresh child longer than all the rest of its work."""
     from signing.pdf.rehearsal import rehearse
 
+    _cut_stamp_font()
     with contextlib.suppress(OSError):  # no room for temporary files now; children are slower then
         rehearse()
+
+
+def _cut_stamp_font() -> None:
+    """In a process of its own, which leaves behind the cut font and not the 11 MB of the library, which every fork would have to map."""
+    from signing.pdf.appearance import DEFAULT_FONT, StampFont, hold_font, stamp_font
+
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            with open(writing, "wb") as out:  # noqa: PTH123 - a descriptor
+                out.write(msgspec.msgpack.encode(stamp_font(DEFAULT_FONT, ())))
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading, "rb") as cut:  # noqa: PTH123
+        body = cut.read()
+    os.waitpid(pid, 0)
+    with contextlib.suppress(msgspec.MsgspecError):  # it had no room: each child that draws a stamp cuts for itself
+        hold_font(DEFAULT_FONT, msgspec.msgpack.decode(body, type=StampFont))

@@ -18,16 +18,18 @@ from functools import lru_cache
 from importlib import resources
 from io import BytesIO
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from fontTools import subset
-from fontTools.ttLib import TTFont, TTLibError
 
 from signing.pdf.errors import PdfError
 from signing.pdf.objects import Ref
 from signing.pdf.stamp_image import StampImage
 from signing.pdf.writer import Addition, name_token, number_token
+
+if TYPE_CHECKING:
+    # Loaded where a font is really cut: it is a third of the memory of a process that forks for each file.
+    from fontTools.ttLib import TTFont
 
 __all__ = [
     "DEFAULT_FONT",
@@ -44,6 +46,7 @@ __all__ = [
     "draw_text",
     "embed_font",
     "embed_image",
+    "hold_font",
     "stamp_font",
 ]
 
@@ -106,6 +109,8 @@ class StampFont(msgspec.Struct, frozen=True):
 
 
 def _open_font(path: Path) -> TTFont:
+    from fontTools.ttLib import TTFont, TTLibError
+
     try:
         return TTFont(BytesIO(path.read_bytes()), lazy=True)
     except (TTLibError, OSError):
@@ -139,8 +144,20 @@ def stamp_font(path: Path, texts: Iterable[str]) -> StampFont:
     return _subset(path, frozenset(letters) - _BASE)
 
 
+_held: dict[Path, StampFont] = {}
+
+
+def hold_font(path: Path, font: StampFont) -> None:
+    """Use `font`, which another process cut, for all texts that need no rare character."""
+    _held[path] = font
+
+
 @lru_cache(maxsize=32)
 def _subset(path: Path, extra: frozenset[str]) -> StampFont:
+    if not extra and path in _held:
+        return _held[path]
+    from fontTools import subset
+
     check_font(path)
     with _open_font(path) as font:
         letters = font.getBestCmap()
