@@ -1,5 +1,6 @@
 """Three whole installations on one axis, commune, province and ministry: a report goes up, is directed and completed, an answer comes back and goes
-further up, and every status is seen below. Then two communes merge while packets are in flight: none is lost, the old code is answered.
+further up, and every status is seen below; another is returned, a third asked back, given back by one and kept by the other. Then two communes
+merge while packets are in flight: none is lost, the old code is answered.
 """
 
 import asyncio
@@ -50,18 +51,22 @@ class Installation:
         assert (await self.clerk.sign(document)).status_code == 200
         return document
 
-    async def arrival(self, number: str, code: str = "") -> str:
-        """The arrival of this document number (addressed to this code of ours), judged; its id."""
+    async def arrival(self, number: str, code: str = "", *, kind: str = "new") -> str:
+        """The arrival of this document number (addressed to this code of ours), judged; its id. `take_back`: what asks for it back."""
 
         async def found() -> Any:
             items = (await self.clerk.json("GET", "/api/v1/arrivals?waiting=true"))["items"]
-            ids = [one["id"] for one in items if one["reference"].startswith(f"{number}/")]
+            ids = [one["id"] for one in items if one["reference"].startswith(f"{number}/") and one["kind"] == kind]
             opened = [await self.clerk.json("GET", f"/api/v1/arrivals/{one}") for one in ids]
             return [one["arrival"]["id"] for one in opened if not code or one["receiver"] == code]
 
         arrival = str((await until(found))[0])
         await until_judged(self.clerk, arrival)
         return arrival
+
+    async def says(self, arrival: str, what: str, **body: Any) -> None:
+        """The clerk's word on it: `return`, `answer`."""
+        await self.clerk.call("POST", f"/api/v1/arrivals/{arrival}/{what}", expect=200, json=body)
 
     async def registers(self, arrival: str) -> None:
         """Signatures of the same authority are valid here: no reason is needed (EXC-2)."""
@@ -114,7 +119,7 @@ async def oracle(stack: Stack) -> list[dict[str, Any]]:
 @pytest.mark.asyncio
 async def test_up_down_and_through_a_merger(tmp_path: Path) -> None:
     async with (
-        running(tmp_path / "commune", code=COMMUNE) as below,
+        running(tmp_path / "commune", code=COMMUNE, HOATOC_EXCHANGE__RECALL="take_back") as below,
         running(tmp_path / "province", code=PROVINCE, name="Tỉnh Mẫu", among=below) as middle,
         running(tmp_path / "ministry", code=MINISTRY, name="Bộ Mẫu", among=below) as above,
     ):
@@ -130,6 +135,24 @@ async def test_up_down_and_through_a_merger(tmp_path: Path) -> None:
             await neighbour.close()
 
 
+async def returned_and_asked_back(commune: Installation, province: Installation, ministry: Installation) -> None:
+    """02 from who is not competent; 13 to everybody of a recalled document, 15 from who gives it back, 16 from who keeps it (EXC-5)."""
+    misdirected, recalled = await commune.sends("21", PROVINCE), await commune.sends("22", PROVINCE, MINISTRY)
+    await province.says(await province.arrival("21"), "return", reason="Không đúng thẩm quyền")
+    for receiver in (province, ministry):
+        await receiver.arrival("22")
+    await commune.hears(recalled, {PROVINCE: ["01"], MINISTRY: ["01"]})
+    recall = f"/api/v1/documents/{recalled}/recall"
+    await commune.stack.qlvb.call("POST", recall, expect=200, json={"reason": "Sai thể thức"})
+    await province.says(await province.arrival("22", kind="take_back"), "answer", agree=True)
+    await ministry.says(await ministry.arrival("22", kind="take_back"), "answer", agree=False, reason="Đã xử lý")
+    await commune.hears(misdirected, {PROVINCE: ["01", "02"]})
+    await commune.hears(recalled, {PROVINCE: ["01", "15"], MINISTRY: ["01", "16"]})
+    await commune.stack.until(misdirected, "refused")
+    shown = await commune.stack.qlvb.json("GET", f"/api/v1/documents/{recalled}/deliveries")
+    assert [one["state"] for one in shown["receivers"]] == ["taken_back", "arrived"]
+
+
 async def up_and_down(
     commune: Installation, province: Installation, ministry: Installation, neighbour: VxpAxis, folder: Path
 ) -> None:
@@ -139,6 +162,7 @@ async def up_and_down(
     await province.registers(arrival)
     await directed(province, arrival)
     await commune.hears(report, {PROVINCE: ["01", "03", "04", "05", "06"], OTHER: []})
+    await returned_and_asked_back(commune, province, ministry)
 
     # The other commune has sent something too, which the province's clerk has not looked at yet.
     (folder / "neighbour").mkdir()
@@ -207,10 +231,13 @@ async def nothing_lost_or_doubled(axis: Stack, stacks: list[Stack]) -> None:
     await until(all_fetched, waiting)
     packets = await oracle(axis)
     documents = [packet["document_id"] for packet in packets if packet["kind"] == "edoc"]
-    assert len(documents) == len(set(documents)) == 3
+    assert len(documents) == len(set(documents)) == 5
     said = [
-        (one["sender"], one["document_id"], one["status"], one["title"]) for one in packets if one["kind"] == "status"
+        (one["sender"], one["document_id"], one["status"], one["title"], *(copy["receiver"] for copy in one["copies"]))
+        for one in packets
+        if one["kind"] == "status"
     ]
+    assert {one[2] for one in said} == {"01", "02", "03", "04", "05", "06", "13", "15", "16"}
     # The merged commune answers the report that it had sent itself, once under each code.
     assert len(said) == len(set(said)), said
     for stack in stacks:
