@@ -10,6 +10,7 @@ import pytest_asyncio
 from server.exchange import edxml
 from server.exchange.axis import AxisLimits, VxpAxis
 from server.exchange.breaker import DOWN
+from server.exchange.directory.service import AgencyDirectory
 from server.exchange.model import PacketKind, ResponseFor, document_id
 from server.exchange.queries import outgoing
 from server.exchange.standin import Rotation, serving
@@ -222,6 +223,18 @@ async def test_an_open_outcome_is_asked_about_with_the_credentials_that_sent(eit
     assert await either.settle() == "done"
     assert await either.state(document) == "forwarded"
     assert await accepted(stage) == [("X01", "H-01", "X03"), ("X02", "H-02", "X03")]
+
+
+@pytest.mark.asyncio
+async def test_the_list_of_agencies_comes_from_another_system_of_the_axis_where_one_is_refused(house, stage):
+    directory = AgencyDirectory(
+        house.db, stage.client("X01"), house.clock, name=stage.url, others=[stage.client("X02")]
+    )  # fmt: skip
+    stage.standin.rotate(Rotation(system="X01"))
+    assert await directory.synchronise() > 0
+    assert [one.code for one in (await directory.find("co quan mau ba", 5)).agencies] == ["X03"]
+    stage.standin.rotate(Rotation(system="X02"))
+    assert await directory.synchronise() is None
 
 
 @pytest.mark.asyncio
