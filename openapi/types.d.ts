@@ -142,7 +142,7 @@ export type DeadLetterView = { attempts: number; created_at: string; event: stri
 export type Decided = { state: string };
 
 /** `packet` is null before the document leaves. `failure`: the packet could not be made, or the axis refused it; an operator has it sent again. */
-export type DeliveriesView = { document: string; failure: FailureView | null; messages: MessageView[]; packet: PacketView | null; purged: PurgeView[]; receivers: ReceiverView[] };
+export type DeliveriesView = { document: string; failure: FailureView | null; messages: MessageView[]; packet: PacketView | null; purged: PurgeView[]; receivers: ReceiverView[]; unpurged: HolderView[] };
 
 /** `short_code` is what the registration officer compares; `approval_jwk` goes into the voucher. */
 export type DeviceAnswer = { admitted: boolean; approval_jwk: { [name: string]: string }; approval_key: string; created_at: string; id: string; label: string; office: boolean; person: string; platform: string; revoked_at: string | null; seen_at: string; short_code: string; state: string };
@@ -242,6 +242,9 @@ export type HandoverView = { credential: string; digest: string; newcomer: strin
 
 /** `holders`: ids of people; the seal may have several. */
 export type HeldView = { holders: string[]; id: string; kind: string; not_after: string | null; state: string; subject: string };
+
+/** A device that had a recalled document and has not said that it removed it. `label` is what its owner calls it. */
+export type HolderView = { device: string; label: string; person: string };
 
 /** From `start` to before `end`, in minutes of the local day; past midnight where the end is the smaller one. */
 export type Hours = { end: number; start: number };
@@ -382,7 +385,7 @@ export type ProblemDocument = { code: string; detail?: string; retry: boolean; s
 export type PublicJwk = { crv: "P-256"; ext?: boolean | null; key_ops?: "verify"[] | null; kty: "EC"; x: string; y: string };
 
 /** A device that says it removed its copies after a recall (EXC-5). */
-export type PurgeView = { at: string; device: string; person: string };
+export type PurgeView = { at: string; device: string; label: string; person: string };
 
 /** Documents and arrivals that the feed named with a tombstone. */
 export type Purged = { documents: string[] };

@@ -8,7 +8,7 @@ from litestar import Litestar
 
 from server.documents.model import Metadata
 from server.identity.guard import access_of
-from server.openapi_samples import EXAMPLES, METADATA, PROBLEM, PROBLEMS_OF, WEBHOOK
+from server.openapi_samples import ANNEX_METADATA, COPY_METADATA, EXAMPLES, METADATA, PROBLEM, PROBLEMS_OF, WEBHOOK
 from server.problems import MEDIA_TYPE, PROBLEMS
 from server.webhooks.service import EVENTS
 
@@ -212,7 +212,7 @@ def _describe(schemas: dict[str, Any]) -> None:
     """What litestar leaves out: the docstrings of wire structs, and the metadata that travels as text inside the intake form."""
     _, parts = msgspec.json.schema_components((Metadata,), ref_template="#/components/schemas/{name}")
     schemas.update(parts)
-    schemas["Metadata"]["example"] = METADATA
+    schemas["Metadata"]["examples"] = [METADATA, ANNEX_METADATA, COPY_METADATA]
     schemas["IntakeForm"]["properties"]["metadata"] = {
         "type": "string",
         "description": "JSON text.",

@@ -85,6 +85,15 @@ METADATA: dict[str, Any] = {
     "source_reference": "qlvb-2026-000031",
 }  # fmt: skip
 
+ANNEX_METADATA: dict[str, Any] = {
+    **METADATA, "subject": "Phụ lục I. Lịch trực", "type_name": "Phụ lục", "signers": [], "annex_of": _DOCUMENT, "due_date": None,
+}  # fmt: skip
+COPY_METADATA: dict[str, Any] = {
+    **METADATA, "number": "05", "notation": "SY-UBND", "type_name": "Sao y", "signers": [], "source_reference": None,
+    "copy": {"form": "sao_y", "of": "Quyết định số 12/QĐ-CQM ngày 02/11/2026 của Cơ quan Mẫu", "original": "paper", "ordered_by": "Nguyễn Văn Mẫu, Chủ tịch"},
+}  # fmt: skip
+_MOVED: dict[str, Any] = {"page": 1, "x_mm": 120, "y_mm": 212, "width_mm": 60, "height_mm": 24}
+
 PROBLEM: dict[str, Any] = {
     "type": "/problems/pin-wrong", "title": "Sai mã PIN", "status": 403, "code": "pin-wrong", "trace_id": "6f1c0d5e9b7a4c22", "retry": False,
     "tries_left": 2,
@@ -120,6 +129,23 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "takeInDocument": {
         "request": {"metadata": json.dumps(METADATA, ensure_ascii=False), "file": "%PDF-1.7 …"},
         "201": {"id": _DOCUMENT, "state": "in_review", "revision": _REVISION, "page_count": 1, "duplicates": [], "warnings": [], "placements": [None, None]},
+    },
+    "replaceDocument": {
+        "request": {
+            "metadata": json.dumps({**METADATA, "signers": [{"person": _PERSON, "placement": _MOVED}]}, ensure_ascii=False), "file": "%PDF-1.7 …",
+        },
+        "200": {"id": _DOCUMENT, "state": "in_review", "revision": _REVISION, "page_count": 1, "duplicates": [], "warnings": [], "placements": [_MOVED, None]},
+    },
+    "readSealQueue": {
+        "200": {
+            "items": [
+                {
+                    "id": "01a2012f5c6d7e1f8a9b0c1d2e3f4a5b", "state": "signed", "number": "31", "notation": "QĐ-UBND", "subject": "Phụ lục I. Lịch trực",
+                    "urgency": 2, "page_count": 3, "revision": _REVISION, "created_at": _AT, "annex_of": _DOCUMENT, "copy": None,
+                }
+            ],
+            "next": None,
+        }
     },
     "listArrivals": {"200": {"items": [_ARRIVAL], "next": None}},
     "readArrival": {
@@ -372,7 +398,7 @@ _INTAKE = (
 # operationId -> problem types of its own; what every guarded route may answer is added from its access and parameters.
 PROBLEMS_OF: dict[str, tuple[str, ...]] = {
     "validateFile": ("too-large", "busy"),
-    "takeInDocument": _INTAKE,
+    "takeInDocument": ("conflict", "not-found", *_INTAKE),
     "replaceDocument": ("document-signing", "conflict", *_INTAKE),
     "returnDocument": ("not-your-turn", "document-signing", "conflict"),
     "recallDocument": ("document-signing", "conflict"),
