@@ -76,6 +76,12 @@ def parts(rounds: int, seconds: int, seed: int, cluster: PostgresCluster) -> dic
         ),
         "directives": lambda base: asyncio.to_thread(_pytest, base, "tests/contracts/test_directives.py", rounds, seed),
         "meetings": lambda base: asyncio.to_thread(_pytest, base, "tests/contracts/test_meetings.py", rounds, seed),
+        "poison": lambda base: asyncio.to_thread(
+            _pytest, base, "tests/contracts/test_jobs.py", rounds, seed, "poison_is_parked"
+        ),
+        "storm": lambda base: asyncio.to_thread(
+            _pytest, base, "tests/contracts/test_notices.py", rounds, seed, "storm_is_capped"
+        ),
     }
     for name in ("tunnel", "layout"):
         found[f"web_{name}"] = lambda base, name=name: asyncio.to_thread(  # type: ignore[misc]
@@ -86,10 +92,21 @@ def parts(rounds: int, seconds: int, seed: int, cluster: PostgresCluster) -> dic
     return found
 
 
-def _pytest(base: Path, path: str, rounds: int, seed: int) -> dict[str, Any]:
-    """A test file that takes its length from TEST_ROUNDS and TEST_SEED."""
+def _pytest(base: Path, path: str, rounds: int, seed: int, only: str = "") -> dict[str, Any]:
+    """A test file that takes its length from TEST_ROUNDS and TEST_SEED; `only` those whose name holds this text."""
     environ = {**os.environ, "TEST_ROUNDS": str(rounds), "TEST_SEED": str(seed)}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={base / 'pytest'}", path]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        f"--basetemp={base / 'pytest'}",
+        path,
+        "-k",
+        only,
+    ]
     done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.stderr.write(done.stdout[-4000:])

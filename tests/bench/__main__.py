@@ -32,6 +32,7 @@ BENCHES = (
     "fcm_broadcast",
     "urgent",
     "sse",
+    "push_down",
 )
 ON_REQUEST = {"exchange_latency"}
 

@@ -5,6 +5,7 @@ Longer than most: one promise of the queue a test.
 
 import asyncio
 import contextlib
+import os
 import random
 
 import msgspec
@@ -34,6 +35,7 @@ from tests.fakes.clock import FrozenClock
 
 pytestmark = pytest.mark.asyncio
 
+ROUNDS = int(os.environ.get("TEST_ROUNDS", "0"))
 QUICK = WorkerSettings(poll_s=0.02, schedule=Schedule(base_s=0.001, cap_s=0.01), max_failures=3)
 
 
@@ -50,9 +52,9 @@ async def working(db, handlers, clock, *, settings=QUICK, grace_s=5.0, **options
         await running
 
 
-async def until(condition):
-    """Wait for `condition` to hold; the test's own time limit is the only one."""
-    async with asyncio.timeout(60):
+async def until(condition, within_s=60):
+    """Wait for `condition` to hold."""
+    async with asyncio.timeout(within_s):
         while True:
             found = condition()
             if asyncio.iscoroutine(found):
@@ -288,8 +290,8 @@ async def test_a_job_that_kills_its_workers_is_buried_without_running(db, clock)
 
 
 async def test_poison_is_parked_and_the_queue_goes_on(db):
-    """Threat D14: 1 % poison."""
-    done = []
+    """Threat D14: 1 % poison, in 10,000 where the soak asks for it."""
+    jobs, done = max(500, 100 * ROUNDS), []
 
     async def handler(job, context):
         if job.decode(int) % 100 == 0:
@@ -297,14 +299,14 @@ async def test_poison_is_parked_and_the_queue_goes_on(db):
         done.append(job.decode(int))
 
     async def fill(tx):
-        for number in range(500):
+        for number in range(jobs):
             await enqueue(tx, "k", number)
 
     await db.transact(fill)
     async with working(db, {"k": handler}, System()):
-        await until(lambda: len(done) >= 495)
-        await until(lambda: _buried(db, 5))
-    assert sorted(done) == [number for number in range(500) if number % 100]
+        await until(lambda: len(done) >= jobs * 99 // 100, within_s=60 + jobs / 20)
+        await until(lambda: _buried(db, jobs // 100), within_s=60 + jobs / 20)
+    assert sorted(done) == [number for number in range(jobs) if number % 100]
 
 
 async def _buried(db, count):
