@@ -120,11 +120,12 @@ async def test_processes_may_migrate_an_empty_database_at_once(dialect, tmp_path
         url = cluster.url("empty")
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(3)
-    processes = [context.Process(target=_migrate_in_process, args=(url, start)) for _ in range(3)]
+    # As daemons none of them holds this process back at its end.
+    processes = [context.Process(target=_migrate_in_process, args=(url, start), daemon=True) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:
-        await asyncio.to_thread(process.join)
+        await asyncio.to_thread(process.join, 180)
     assert [process.exitcode for process in processes] == [0, 0, 0]
     db = await open_database(url)
     assert await versions(db) == [migration.version for migration in load()]

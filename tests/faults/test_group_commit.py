@@ -62,7 +62,7 @@ def test_a_kill_at_either_side_of_the_commit(tmp_path, point, unreported):
     """Before it the transaction is gone; after it the transaction is there though nobody was told."""
     path = tmp_path / "a.db"
     child = writer(path, 1, tasks=1, HOATOC_CRASH_POINT=point)
-    output, _ = child.communicate()
+    output, _ = child.communicate(timeout=300)
     assert child.returncode == -signal.SIGKILL
     acknowledged = {int(line) for line in output.split()}
     assert len(judge(path, acknowledged) - acknowledged) == unreported

@@ -32,7 +32,8 @@ from tests.fakes.stack import ORGANISATION, ORIGIN, PIN, Caller, Stack, running
 
 # Not by `wait_for_function`, which looks a second time by eval, and the policy refuses that.
 CONTROLLED = (
-    "async () => { while (!navigator.serviceWorker.controller) await new Promise((later) => setTimeout(later, 20)); }"
+    "async () => { for (let left = 4500; !navigator.serviceWorker.controller; left--) {"
+    " if (!left) throw new Error('no worker controls this page'); await new Promise((later) => setTimeout(later, 20)); } }"
 )
 PHONE = {"width": 390, "height": 844}
 # A condition that does come, on a machine that does much else, has come by then.

@@ -346,7 +346,7 @@ async def test_the_commands_that_are_shown_work(desk: Desk, tmp_path: Path) -> N
             ran = await asyncio.create_subprocess_exec(
                 "bash", "-c", command, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
             )
-            out, _ = await ran.communicate()
+            out, _ = await asyncio.wait_for(ran.communicate(), 180)
             assert (ran.returncode, out[:1]) == (0, b"{"), (name, out)
             assert b'"error"' not in out, (name, out)
     finally:

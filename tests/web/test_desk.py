@@ -5,16 +5,18 @@ import hashlib
 import json
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, Route, expect
+from playwright.async_api import Browser, Page, Route, expect
 
+from server.identity.model import Role
 from server.web.routes import files
 from tests.fakes.stack import PIN
-from tests.web.conftest import PHONE, Hand, People
+from tests.web.conftest import PHONE, Hand, People, Site, new_hand
 from tests.web.test_screens import faultless, refused
 from tests.web.test_signing import opened
 
@@ -52,7 +54,7 @@ async def test_the_keyboard_walks_reads_and_leaves(people: People, desk: Hand) -
     await expect(cards.nth(0)).to_be_focused()
     await page.keyboard.press("ArrowDown")
     await expect(cards.nth(1)).to_be_focused()
-    assert await cards.nth(1).evaluate("e => getComputedStyle(e).outlineStyle") == "solid"
+    await expect(cards.nth(1)).to_have_css("outline-style", "solid")
     await page.keyboard.press("k")
     await expect(cards.nth(0)).to_be_focused()
     first = await cards.nth(0).get_attribute("href")
@@ -200,46 +202,38 @@ async def test_the_sheet_closes_when_the_document_goes(people: People) -> None:
     assert tries["tries_left"] == 3
 
 
-async def test_the_ladder_says_what_comes(people: People) -> None:
-    """A6: one try left, locked until a time, destroyed and what to do then; the refusals are the signer's own words over the API."""
-    leader = people.leader
-    document = await people.taken(number="515", subject="Thang khóa PIN")
-    await opened(leader, document)
-    body: dict[str, Any] = {}
-
-    async def answer(route: Route) -> None:
-        await route.fulfill(status=body["status"], content_type="application/problem+json", body=json.dumps(body))
-
-    await leader.page.route("**/api/v1/approvals", answer)
-    for said, shown in (
-        (
-            {"status": 403, "code": "pin-wrong", "title": "Sai mã PIN", "tries_left": 1},
-            "Còn 1 lần, sau đó khóa tạm thời",
-        ),
-        (
-            {"status": 423, "code": "pin-locked", "title": "Khóa", "locked_until": "2999-01-01T05:06:00Z"},
-            "Mã PIN bị khóa đến 05:06 01-01",
-        ),
-    ):
-        body.clear()
-        body.update(said)
-        await leader.page.locator(".keys button:enabled").first.wait_for()
-        await leader.enter(PIN, "Ký văn bản này")
-        await leader.page.get_by_text(shown).wait_for()
-    await expect(leader.page.locator(".keys button:enabled")).to_have_count(0)
-    await leader.shot("59-locked")
-    await leader.page.unroute("**/api/v1/approvals")
+async def test_the_ladder_says_what_comes(browser: Browser, site: Site) -> None:
+    """A6: the signer counts three wrong PINs and locks; opened anew the sheet still says so. Destroyed, a day later, is an answer made here."""
+    hand = await new_hand(browser, site)
+    await hand.pair("Đỗ Văn Mẫu", Role.LEADER)
+    await hand.enrol("Đỗ Văn Mẫu")
+    document = await People(site, hand, hand).taken(number="515", subject="Thang khóa PIN")
+    await opened(hand, document)
+    enabled = hand.page.locator(".keys button:enabled")
+    for shown in ("Sai mã PIN. Còn 2 lần thử.", "Còn 1 lần, sau đó khóa tạm thời", "Mã PIN bị khóa đến"):
+        await enabled.first.wait_for()
+        await hand.enter("31415926", "Ký văn bản này")
+        await hand.page.get_by_text(shown).wait_for()
+    await expect(enabled).to_have_count(0)
+    tries = await hand.call("GET", f"/api/v1/me/credentials/{hand.credential}/tries")
+    until = datetime.fromisoformat(tries["locked_until"])
+    assert timedelta(hours=2) < until - datetime.now(UTC) <= timedelta(hours=3)
+    await hand.shot("59-locked")
+    await hand.page.reload()
+    await hand.page.get_by_text("Mã PIN bị khóa đến").wait_for()
+    await expect(enabled).to_have_count(0)
+    assert await site.stack.state(document) == "in_review"
 
     async def none_left(route: Route) -> None:
         await route.fulfill(json={"tries_left": 0, "locked_until": None})
 
-    await leader.page.route("**/tries", none_left)
-    await leader.page.reload()
-    await leader.page.get_by_text("Khóa ký đã bị hủy sau 9 lần sai mã PIN").wait_for()
-    await expect(leader.page.locator(".keys button:enabled")).to_have_count(0)
-    await leader.shot("60-destroyed")
-    await faultless(leader, "a destroyed key")
-    await leader.page.unroute("**/tries")
+    await hand.page.route("**/tries", none_left)
+    await hand.page.reload()
+    await hand.page.get_by_text("Khóa ký đã bị hủy sau 9 lần sai mã PIN").wait_for()
+    await expect(enabled).to_have_count(0)
+    await hand.shot("60-destroyed")
+    await faultless(hand, "a destroyed key")
+    await hand.context.close()
 
 
 async def test_a_receipt_is_verified_link_by_link(people: People) -> None:

@@ -20,17 +20,23 @@ from tests.web.conftest import PHONE, Hand, People, Site, new_hand, own
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 LONG = "TEST_ROUNDS" in os.environ
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
-WIDTHS = {320: 568, 360: 740, 768: 1024, 1280: 800}
-# Language, theme, and the widths and text sizes that are looked at in them.
-EVERY = [
-    (language, theme, list(itertools.product(WIDTHS, (100, 200))))
+WIDTHS = {320: 568, 360: 740, 390: 844, 768: 1024, 1024: 768, 1280: 800}
+Size = tuple[int, int]
+# Language, theme, the width and text size at which a screen is opened (there it may not move), and those that it is then looked at in.
+EVERY: list[tuple[str, str, Size, list[Size]]] = [
+    (language, theme, first, sizes)
     for language in ("vi", "en")
     for theme in ("light", "dark")
+    for first, sizes in (
+        ((390, 100), list(itertools.product(WIDTHS, (100, 200)))),
+        ((320, 200), []),
+        ((1280, 100), []),
+    )
 ]
-# The suite: the narrowest with the largest text in both languages, and the desk; each theme once. A screen is loaded once a row.
-FEW: list[tuple[str, str, list[tuple[int, int]]]] = [
-    ("vi", "light", [(320, 200), (1280, 100)]),
-    ("en", "dark", [(320, 200)]),
+# The suite: opened on a phone and at a desk; the narrowest with the largest text in both languages; each theme once.
+FEW: list[tuple[str, str, Size, list[Size]]] = [
+    ("vi", "light", (390, 100), [(320, 200), (1280, 100)]),
+    ("en", "dark", (1280, 100), [(320, 200)]),
 ]
 LOOK = EVERY if LONG else FEW
 LONG_SUBJECT = (
@@ -120,11 +126,17 @@ async def settled(page: Page, path: str) -> None:
         await expect(page.locator(".spin")).to_have_count(0, timeout=60_000)
 
 
+async def sized(page: Page, size: Size) -> None:
+    width, text = size
+    await page.set_viewport_size({"width": width, "height": WIDTHS[width]})
+    await page.evaluate("(size) => { document.documentElement.style.fontSize = `${size}%`; }", text)
+
+
 async def looked_at(hand: Hand, screens: dict[str, str]) -> None:
     """Each screen by its name and address, once opened in each language and theme, then resized where it stands."""
     page = hand.page
     faults: list[str] = []
-    for language, theme, sizes in LOOK:
+    for row, (language, theme, first, sizes) in enumerate(LOOK):
         await page.set_viewport_size({**PHONE})
         await page.goto("/")
         await page.evaluate(
@@ -135,21 +147,22 @@ async def looked_at(hand: Hand, screens: dict[str, str]) -> None:
         await settled(page, "/")
         await page.evaluate(WATCH)
         for name, path in screens.items():
+            await sized(page, first)
+            await settled(page, "")
             await page.evaluate(CALM)
             await page.goto(path)
-            await settled(page, path)
-            here = f"{name} {language} {theme}"
-            if moved := await page.evaluate("window.moved"):
-                faults.append(f"{here}: moved by {moved}")
-            faults += [f"{here}: {one}" for one in await judged(page)]
-            for width, text in sizes:
-                await page.set_viewport_size({"width": width, "height": WIDTHS[width]})
-                await page.evaluate("(size) => { document.documentElement.style.fontSize = `${size}%`; }", text)
+            for size in (first, *sizes):
+                await sized(page, size)
                 await settled(page, path)
-                await hand.shot(f"layout-{name}-{language}-{theme}-{width}-{text}")
-                faults += [f"{here} {width} px {text} %: {one}" for one in await page.evaluate(FAULTS)]
-            await page.set_viewport_size({**PHONE})
-            await page.evaluate("document.documentElement.style.fontSize = ''")
+                here = f"{name} {language} {theme} {size[0]} px {size[1]} %"
+                if size == first and (moved := await page.evaluate("window.moved")):
+                    faults.append(f"{here}: moved by {moved}")
+                # In the suite once at each of three sizes: on a phone, at a desk, the narrowest with the largest text.
+                if LONG or size == first or row:
+                    faults += [f"{here}: {one}" for one in await judged(page)]
+                await hand.shot(f"layout-{name}-{language}-{theme}-{size[0]}-{size[1]}")
+                faults += [f"{here}: {one}" for one in await page.evaluate(FAULTS)]
+    await page.set_viewport_size({**PHONE})
     await page.evaluate("localStorage.setItem('language', 'vi'); localStorage.setItem('theme', 'auto')")
     await page.goto("/#/")
     await page.reload()
@@ -184,12 +197,18 @@ async def test_the_screens_of_a_leader(people: People, documents: list[str]) -> 
             "inbox": "/#/", "document": f"/#/d/{document}", "sheet": f"/#/d/{document}/sign", "return": f"/#/d/{document}/return", "batch": "/#/batch",
             "notices": "/#/notices", "me": "/#/me", "pin": "/#/pin", "verify": "/#/verify", "reports": "/#/reports",
             "device": "/#/device", "grant": "/#/authority/new", "image": "/#/image/mine", "missing": "/#/nothing",
+            **(
+                {"grants": "/#/authority", "deputy": f"/#/d/{document}/deputy", "away": "/#/away", "chains": "/#/told", "order": f"/#/o/new/d/{document}"}
+                if LONG
+                else {}
+            ),
         },
     )  # fmt: skip
 
 
 async def test_the_screens_of_a_clerk(people: People) -> None:
-    await looked_at(people.clerk, {"seal": "/#/seal", "enrol": "/#/enrol"})
+    more = {"arrivals": "/#/a", "plan": "/#/m/new", "image-seal": "/#/image/seal"} if LONG else {}
+    await looked_at(people.clerk, {"seal": "/#/seal", "enrol": "/#/enrol", **more})
 
 
 async def test_the_screens_of_a_keeper_of_people(keeper: Hand, people: People) -> None:

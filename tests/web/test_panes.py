@@ -32,3 +32,21 @@ async def test_a_list_that_was_being_fetched_leaves_nothing_behind(people: Peopl
     await page.locator("#side a.card").filter(has_text="Văn bản bên cạnh").wait_for(timeout=60_000)
     await page.set_viewport_size(NARROW)
     await page.goto("/#/")
+
+
+async def test_what_is_being_written_stays_when_a_tablet_is_turned(people: People) -> None:
+    page = people.leader.page
+    document = await people.taken(subject="Văn bản sẽ trả lại", number="612")
+    for turned, side in ((NARROW, 0), (DESK, 1), (NARROW, 0)):
+        await page.set_viewport_size(turned)
+        if not page.url.endswith("/return"):
+            await page.goto(f"/#/d/{document}/return")
+            await page.get_by_label("Lý do trả lại").fill("Thiếu căn cứ")
+        await expect(page.locator("#side .tabs")).to_have_count(side)
+        await expect(page.get_by_label("Lý do trả lại")).to_have_value("Thiếu căn cứ")
+    await page.goto("/#/notices")
+    for turned, place in ((DESK, "#side"), (NARROW, "#app")):
+        await page.set_viewport_size(turned)
+        await expect(page.locator(".tabs")).to_have_count(1)
+        await page.locator(f"{place} .tabs").wait_for()
+    await page.goto("/#/")

@@ -15,8 +15,9 @@ NAME = "Nguyễn Văn Nâng Cấp"
 # The newer worker is there, and what the older one had is forgotten.
 CHANGED = (
     "async (later) => { const changed = new Promise((done) => navigator.serviceWorker.addEventListener('controllerchange', done, { once: true }));"
-    " await (await navigator.serviceWorker.ready).update(); await changed;"
-    " while ((await fetch(later)).ok) await new Promise((done) => setTimeout(done, 20)); window.older = true; location.hash = '#/verify'; }"
+    " await (await navigator.serviceWorker.ready).update();"
+    " await Promise.race([changed, new Promise((_, late) => setTimeout(late, 90_000, new Error('no newer worker')))]);"
+    " for (let left = 1000; left && (await fetch(later)).ok; left--) await new Promise((done) => setTimeout(done, 20)); window.older = true; location.hash = '#/verify'; }"
 )
 
 

@@ -286,8 +286,14 @@ events.addEventListener("online", back);
 window.addEventListener("online", () => flush().catch(() => {}));
 listen({ go, list: () => list.split(" ")[0] });
 window.addEventListener("hashchange", show);
-// Who has no panes keeps what is on the screen, and what is being entered there.
-wide.addEventListener("change", () => me && reads(me) && show());
+// A tablet was turned. Only what stands in a tab is drawn otherwise then; all else stays, and what is being entered there with it.
+wide.addEventListener("change", () => {
+  if (!me || !reads(me)) return;
+  const hash = location.hash || "#/";
+  if (LISTS[hash] || [...document.querySelectorAll(".tab")].some((one) => one.getAttribute("href") === hash)) return show();
+  panes.on = wide.matches;
+  aside(hash);
+});
 
 speak(language());
 dress();

@@ -50,9 +50,10 @@ function tabs(me, current) {
 export function frame({ title, back, me, tab, kind = "", end, list }) {
   const aside = list && panes.on;
   const heading = h(aside ? "h2" : "h1", { class: "title", tabindex: "-1" }, title);
-  const main = h(aside ? "div" : "main", { id: aside ? "list" : "main", class: "room" });
+  // It scrolls: a keyboard reaches it though nothing in it can be pressed.
+  const main = h(aside ? "div" : "main", { id: aside ? "list" : "main", class: "room", tabindex: "0" });
   const bar = h("footer", { class: "bar", hidden: true });
-  const skip = h("button", { class: "skip", onclick: () => { main.tabIndex = -1; main.focus(); } }, t("skip"));
+  const skip = h("button", { class: "skip", onclick: () => main.focus() }, t("skip"));
   fill(
     /** @type {HTMLElement} */ (document.getElementById(aside ? "side" : "app")),
     h(

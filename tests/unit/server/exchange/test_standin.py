@@ -51,7 +51,8 @@ async def test_what_was_accepted_survives_kill_9(tmp_path):
         for client in clients.values():
             await client.close()
         process.terminate()
-        assert await process.wait() == 0
+        async with asyncio.timeout(120):
+            assert await process.wait() == 0
 
 
 # -- the pure part of forwarding --
