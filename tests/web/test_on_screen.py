@@ -29,7 +29,7 @@ class Looking:
         now_us = time.time_ns() // 1000
         new = NewNotice(
             organisation=self.hand.site.stack.organisation, person=self.hand.person, kind=NoticeKind.REPLACED, urgency=0, about=about, document=document,
-            expires_us=now_us + 10**12, revision=now_us,
+            expires_us=now_us + 10**12,
         )  # fmt: skip
         return (await self.db.transact(lambda tx: tell(tx, [new], now_us=now_us)))[0]
 

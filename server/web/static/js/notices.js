@@ -92,8 +92,8 @@ let looking = false;
 export async function onScreen() {
   if (looking) return;
   looking = true;
-  // What comes together is asked for once, when the screen has heard of it, too; a push waits two seconds for this.
-  await pause(700);
+  // What comes together is asked for once, when the screen has heard of it, too, and not by everybody at once; a push waits two seconds for this.
+  await pause(500 + 600 * Math.random());
   looking = false;
   if (document.hidden || location.hash === "#/notices") return;
   const { items } = await read("/api/v1/notices?limit=20");

@@ -59,14 +59,16 @@ export async function keep(path, body, pack) {
   await within(STORES, (index, store, gone) => {
     gone.get(entry.group).onsuccess = ({ target }) => {
       if (/** @type {any} */ (target).result) return;
-      index.put(entry, path);
-      store.put({ iv, bytes }, path);
       index.getAll().onsuccess = (event) => {
         const old = Date.now() - AGE;
         /** @type {Entry[]} */
-        const all = /** @type {any} */ (event.target).result.filter((/** @type {Entry} */ one) => !one.pack || one.at < old).sort((/** @type {Entry} */ one, /** @type {Entry} */ two) => two.at - one.at);
+        const all = /** @type {any} */ (event.target).result;
+        // What is read while the pack is made stays in it.
+        entry.pack ||= all.some((one) => one.path === path && one.pack);
+        index.put(entry, path);
+        store.put({ iv, bytes }, path);
         let sum = 0;
-        all.forEach((one, count) => {
+        [entry, ...all.filter((one) => one.path !== path)].filter((one) => !one.pack || one.at < old).sort((one, two) => two.at - one.at).forEach((one, count) => {
           sum += one.size;
           if (count >= MOST || sum > BYTES || one.at < old) [index, store].forEach((each) => each.delete(one.path));
         });

@@ -471,6 +471,7 @@ const TEXTS = {
   a_agree: ["Đồng ý", "Agree"],
   a_refuse: ["Từ chối", "Refuse"],
   a_grade: ["Không rõ độ khẩn", "Urgency unknown"],
+  a_unpurged: ["Chưa xóa khỏi thiết bị", "Not yet removed from the device"],
   a_purged: ["Đã xóa khỏi thiết bị", "Removed from the device"],
   a_judged: ["Báo cáo kiểm tra chữ ký (JSON)", "Report on its signatures (JSON)"],
   a_record: ["Tải hồ sơ", "Download the record"],
