@@ -1,5 +1,5 @@
-"""The rollback guard on another volume: two alternating slots for the signed head, and an append-only copy of the log
-(A5).
+"""The rollback guard on another volume: two alternating slots for the signed head, and an append-only copy of the log, each
+event behind its length, with zeros behind the last while the signer runs (A5).
 
 Whoever needs a head writes it, always of the newest committed state; those who waited meanwhile find theirs written.
 """
@@ -17,6 +17,7 @@ from signing.core.log import ProofInvalid, sign_head, verify_head
 from signing.core.model import Head
 
 _SLOT = 1024
+_ROOM = 1 << 16  # bytes of zeros behind the copy's last event
 
 
 class State(msgspec.Struct, frozen=True):
@@ -47,9 +48,10 @@ class HeadKeeper:
         self._directory, self._identity = directory, identity
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         self._slots = [os.open(directory / f"head.{slot}", flags, 0o600) for slot in (0, 1)]
-        self._copy = os.open(directory / "log.copy", flags | os.O_APPEND, 0o600)
-        self.copied = self._trim()
+        self._copy = os.open(directory / "log.copy", flags, 0o600)
         current = read_head(directory, public_jwk(identity.public_key()))
+        self.copied, self._end = self._trim(current[1].log_size if current else 0)
+        self._room = self._end
         self.current = current[0] if current else ""
         self._written = current[1].sequence if current else -1
         self._turn = 1 - self._slot_of(self.current)
@@ -64,6 +66,8 @@ class HeadKeeper:
         if self._newest is not None:
             with contextlib.suppress(Unavailable):
                 self.durable(self._newest.sequence)
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._copy, self._end)
         for descriptor in (*self._slots, self._copy):
             os.close(descriptor)
 
@@ -93,13 +97,7 @@ class HeadKeeper:
     def write(self, state: State, events: list[bytes]) -> None:
         """Copy the events, then the head over the older slot; both durable when this returns. Raises OSError."""
         if events:
-            end = os.fstat(self._copy).st_size
-            try:
-                _write_all(self._copy, b"".join(len(event).to_bytes(4, "big") + event for event in events))
-                os.fdatasync(self._copy)
-            except OSError:
-                os.ftruncate(self._copy, end)
-                raise
+            self._append(b"".join(len(event).to_bytes(4, "big") + event for event in events))
             self.copied += len(events)
             events.clear()
         jws = sign_head(self._identity, **msgspec.structs.asdict(state))
@@ -109,32 +107,62 @@ class HeadKeeper:
         self._turn = 1 - self._turn
         self.current, self._written = jws, state.sequence
 
+    def _append(self, data: bytes) -> None:
+        """Durably behind the copy's last event, over zeros that are there already: a file that grows costs its file system
+        a commit of its own each time. Raises OSError.
+        """
+        grows = self._end + len(data) > self._room
+        try:
+            _write_all(self._copy, data + bytes(_ROOM) if grows else data, self._end)
+            os.fdatasync(self._copy)
+        except OSError:
+            os.ftruncate(self._copy, self._end)
+            self._room = self._end
+            raise
+        self._end += len(data)
+        self._room = self._end + _ROOM if grows else self._room
+
     def restart_copy(self, sequence: int) -> None:
         """Put the copy of an abandoned history aside and begin a new one (accepted restore)."""
         os.close(self._copy)
         path = self._directory / "log.copy"
         path.rename(self._directory / f"log.copy.{sequence}")
-        self._copy = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_APPEND, 0o600)
-        self.copied = 0
+        self._copy = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.copied = self._end = self._room = 0
 
-    def _trim(self) -> int:
-        """Count the copy's events and cut off a torn last one."""
+    def _trim(self, sealed: int) -> tuple[int, int]:
+        """Count the copy's events, and cut off what stands behind the last whole one; gives (count, end).
+
+        The first `sealed` are behind a head, so they were durable before it. One behind them may have been cut short by a
+        loss of power, with zeros where its bytes were to stand: JSON has none.
+        """
         size = os.fstat(self._copy).st_size
         offset = count = 0
         while offset + 4 <= size:
             length = int.from_bytes(os.pread(self._copy, 4, offset), "big")
             if not length or offset + 4 + length > size:  # zeros are what a power cut leaves where bytes were to stand
                 break
+            if count >= sealed and not _whole(os.pread(self._copy, length, offset + 4)):
+                break
             offset, count = offset + 4 + length, count + 1
         os.ftruncate(self._copy, offset)
-        return count
+        return count, offset
 
     def _slot_of(self, jws: str) -> int:
         first = os.pread(self._slots[0], _SLOT, 0).decode("ascii", "replace").rstrip("\n ")
         return 0 if jws and first == jws else 1
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def _whole(event: bytes) -> bool:
+    try:
+        msgspec.json.decode(event)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def _write_all(descriptor: int, data: bytes, offset: int) -> None:
     view = memoryview(data)
     while view:
-        view = view[os.write(descriptor, view) :]
+        written = os.pwrite(descriptor, view, offset)
+        view, offset = view[written:], offset + written

@@ -193,8 +193,7 @@ async def test_the_log_is_what_the_head_signs(client, host, officer):
     assert head.log_size == len(leaves)
     assert device.b64u(root_of([leaf_hash(leaf) for leaf in leaves])) == head.root
     copy, bodies = (host.base / "head" / "log.copy").read_bytes(), []
-    while copy:
-        length = int.from_bytes(copy[:4], "big")
+    while length := int.from_bytes(copy[:4], "big"):
         bodies.append(copy[4 : 4 + length])
         copy = copy[4 + length :]
     assert tuple(bodies) == leaves

@@ -7,13 +7,14 @@ import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import pytest
 import pytest_asyncio
 
 from signing.client import Kind, VoucherKind
 from signing.core import daemon
 from signing.core.errors import SignerError, Unavailable, WrongPin
-from signing.core.rows import TABLES, RevokedRow
+from signing.core.rows import TABLES, Event, RevokedRow
 from signing.core.store import StartRefused, Store
 from tests.fakes.phone import Phone
 from tests.fakes.signer import ORGANISATION, SignerHost, enrol, now_us, sign
@@ -256,3 +257,52 @@ def test_a_group_whose_commit_fails_fails_for_everybody_and_the_next_goes_throug
     assert store.write(lambda tx: [tx.get(RevokedRow, f"x{n}") is None for n in range(2)]) == [False, True]
     store.close()
     Store.open(tmp_path / "state", tmp_path / "head", keys.row_key, keys.identity).close()
+
+
+def _copied(folder):
+    data, bodies = (folder / "head" / "log.copy").read_bytes(), []
+    while length := int.from_bytes(data[:4], "big"):
+        bodies.append(data[4 : 4 + length])
+        data = data[4 + length :]
+    return bodies, data
+
+
+@pytest.mark.parametrize("kept", [0, 3, 5, 300, 511, 700])
+def test_an_event_cut_short_by_a_loss_of_power_is_copied_again(dump, tmp_path, kept):
+    """A5: behind the last head, what did not reach the disk is zeros; the store has the event and writes it anew."""
+    keys = daemon.Keys(dump.config.folder("keys"))
+    shutil.copytree(dump.base / "state", tmp_path / "state")
+    shutil.copytree(dump.base / "head", tmp_path / "head")
+    store = Store.open(tmp_path / "state", tmp_path / "head", keys.row_key, keys.identity)
+    store.durably(lambda tx: tx.log(Event(event="before", time_us=1)))
+    shutil.copytree(tmp_path / "head", tmp_path / "lost" / "head")
+    event = Event(event="last", time_us=2, detail="x" * 700)
+    store.write(lambda tx: tx.log(event))  # committed; power is lost while its copy is written
+    expected = store.write(lambda tx: tx.events(0, -1))
+    shutil.copytree(tmp_path / "state", tmp_path / "lost" / "state")
+    store.close()
+    whole, zeros = _copied(tmp_path / "lost")
+    assert (whole, set(zeros)) == (expected[:-1], {0})
+    path, body = tmp_path / "lost" / "head" / "log.copy", msgspec.json.encode(event)
+    data, torn = path.read_bytes(), len(body).to_bytes(4, "big") + body
+    end = len(data) - len(zeros)
+    path.write_bytes(data[:end] + torn[:kept] + bytes(len(zeros) - kept))
+    store = Store.open(tmp_path / "lost" / "state", tmp_path / "lost" / "head", keys.row_key, keys.identity)
+    store.close()
+    assert _copied(tmp_path / "lost") == (expected, b"")
+
+
+def test_the_copy_grows_by_more_than_its_room(dump, tmp_path):
+    keys = daemon.Keys(dump.config.folder("keys"))
+    shutil.copytree(dump.base / "state", tmp_path / "state")
+    shutil.copytree(dump.base / "head", tmp_path / "head")
+    store = Store.open(tmp_path / "state", tmp_path / "head", keys.row_key, keys.identity)
+    for size in (10, 70_000, 200_000, 60_000, 10_000, 1):
+        event = Event(event="long", time_us=size, detail="y" * size)
+        store.durably(lambda tx, event=event: tx.log(event))
+        expected = store.write(lambda tx: tx.events(0, -1))
+        bodies, zeros = _copied(tmp_path)
+        assert bodies == expected
+        assert set(zeros) <= {0}
+    store.close()
+    assert _copied(tmp_path) == (expected, b"")
