@@ -34,7 +34,7 @@ async def tell_failed(
                 kind=kind,
                 urgency=0 if document is None else document.urgency,
                 about=f"arrival:{arrival}" if document is None else about_document(document.id),
-                headline=f"{': '.join(said)} ({code.removeprefix('axis-')})",
+                headline=f"{' · '.join(said)} ({code.removeprefix('axis-')})",
                 expires_us=now_us + lifetime_us(kind),
                 document=None if document is None else document.id,
             )

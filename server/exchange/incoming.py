@@ -712,7 +712,7 @@ async def _tell_clerks(tx: Transaction, organisation: str, sender: str, why: Wor
             kind=kind,
             urgency=0,
             about="",
-            headline=": ".join(part for part in (clean(sender)[:100], why.told(clerk["locale"])) if part),
+            headline=" · ".join(part for part in (clean(sender)[:100], why.told(clerk["locale"])) if part),
             expires_us=now_us + lifetime_us(kind),
         )
         for clerk in await queries.clerks(tx, organisation)

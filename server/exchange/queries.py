@@ -359,8 +359,21 @@ async def insert_purge(tx: Transaction, actor: Actor, document: str, device: str
 async def purged(db: Reads, document: str) -> list[Row]:
     """Which devices said that they removed it: whose, and when."""
     return await db.fetch_all(
-        "SELECT u.device, u.at_us, p.name FROM purges u JOIN devices d ON d.id = u.device JOIN people p ON p.id = d.person "
+        "SELECT u.device, u.at_us, p.name, d.label FROM purges u JOIN devices d ON d.id = u.device JOIN people p ON p.id = d.person "
         "WHERE u.document = $1 ORDER BY u.at_us, u.device",
+        document,
+    )
+
+
+async def unpurged(db: Reads, document: str) -> list[Row]:
+    """Which devices had a recalled document and have not said that they removed it: they showed a page of it, or fetched a notice of it before
+    the recall. Devices that were revoked are wiped when they are next seen, and are not waited for.
+    """
+    return await db.fetch_all(
+        "SELECT v.id AS device, v.label, p.name FROM devices v JOIN people p ON p.id = v.person JOIN documents d ON d.id = $1 AND d.state = 'recalled' "
+        "WHERE v.state = 'active' AND v.id IN (SELECT o.device FROM page_openings o WHERE o.document = $1 UNION SELECT t.device FROM notices n "
+        "JOIN deliveries t ON t.notice = n.id WHERE n.document = $1 AND t.received_us < d.state_since_us) "
+        "AND NOT EXISTS (SELECT 1 FROM purges u WHERE u.document = $1 AND u.device = v.id) ORDER BY p.name, v.label, v.id",
         document,
     )
 

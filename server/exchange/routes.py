@@ -78,10 +78,19 @@ class MessageView(msgspec.Struct, frozen=True):
     accepted_at: str | None
 
 
+class HolderView(msgspec.Struct, frozen=True):
+    """A device that had a recalled document and has not said that it removed it. `label` is what its owner calls it."""
+
+    device: str
+    label: str
+    person: str
+
+
 class PurgeView(msgspec.Struct, frozen=True):
     """A device that says it removed its copies after a recall (EXC-5)."""
 
     device: str
+    label: str
     person: str
     at: str
 
@@ -95,6 +104,7 @@ class DeliveriesView(msgspec.Struct, frozen=True):
     receivers: list[ReceiverView]
     messages: list[MessageView]
     purged: list[PurgeView]
+    unpurged: list[HolderView]
 
 
 class ChangeReceivers(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -228,7 +238,8 @@ def view(document: str, found: Deliveries) -> DeliveriesView:
             )
             for one in found.messages
         ],
-        purged=[PurgeView(one["device"], one["name"], iso(one["at_us"])) for one in found.purged],
+        purged=[PurgeView(one["device"], one["label"], one["name"], iso(one["at_us"])) for one in found.purged],
+        unpurged=[HolderView(one["device"], one["label"], one["name"]) for one in found.unpurged],
     )
 
 

@@ -79,6 +79,7 @@ class Deliveries(msgspec.Struct, frozen=True):
     statuses: list[Row]
     messages: list[MessageRow]
     purged: list[Row]
+    unpurged: list[Row]
     failure: str = ""
 
 
@@ -135,15 +136,17 @@ class ExchangeService:
         await self._documents.get(actor, document)
         packet = await queries.outgoing(self._db, document, DOCUMENT)
         if packet is None:
-            purged = await queries.purged(self._db, document)
-            return Deliveries(None, [], [], [], purged, await self._why_not(document))
+            return Deliveries(None, [], [], [], *await self._purges(document), await self._why_not(document))
         return Deliveries(
             packet,
             await queries.receivers(self._db, packet.id),
             await queries.statuses(self._db, document),
             await queries.messages(self._db, document),
-            await queries.purged(self._db, document),
+            *await self._purges(document),
         )
+
+    async def _purges(self, document: str) -> tuple[list[Row], list[Row]]:
+        return await queries.purged(self._db, document), await queries.unpurged(self._db, document)
 
     async def _why_not(self, document: str) -> str:
         body = await queries.last_failure(self._db, document)

@@ -61,10 +61,10 @@ def of_code(code: str) -> Words:
 
 
 _PARKED: Final = {
-    "unreadable": Words("không đọc được gói tin", "the packet cannot be read"),
-    "unaddressed": Words("gói tin không gửi cho cơ quan này", "the packet is addressed to nobody here"),
-    "unfetched": Words("trục không giao gói tin", "the exchange does not hand the packet over"),
-    "unproven": Words("không chứng minh được nơi gửi", "its sender is not proven"),
+    "unreadable": Words("Không đọc được gói tin", "The packet cannot be read"),
+    "unaddressed": Words("Gói tin không gửi cho cơ quan này", "The packet is addressed to nobody here"),
+    "unfetched": Words("Trục không giao gói tin", "The exchange does not hand the packet over"),
+    "unproven": Words("Không chứng minh được nơi gửi", "Its sender is not proven"),
 }
 
 
@@ -74,18 +74,18 @@ def of_parked(state: str) -> Words:
 
 
 _REFUSALS: Final = {
-    "10": Words("gói tin không hợp lệ", "the packet is not valid"),
-    "18": Words("nơi nhận không tồn tại trên trục", "the exchange knows no such receiver"),
-    "19": Words("cơ quan gửi chưa đăng ký", "the sender is not registered"),
-    "20": Words("trục báo lỗi hệ thống", "the exchange reports an error of its own"),
-    "21": Words("trục không xử lý được tệp", "the exchange cannot handle the file"),
-    "22": Words("gói tin không đúng chuẩn edXML", "the packet is not the edXML that the exchange wants"),
-    "23": Words("nơi nhận đã bị khóa", "the receiver is locked"),
-    "field-too-long": Words("có trường dài hơn quy định", "a field is longer than the rules allow"),
-    "personal-signature-missing": Words("chữ ký không hợp lệ", "its signatures are not valid"),
-    "recalled": Words("văn bản đã thu hồi", "the document was recalled"),
+    "10": Words("Gói tin không hợp lệ", "The packet is not valid"),
+    "18": Words("Nơi nhận không tồn tại trên trục", "The exchange knows no such receiver"),
+    "19": Words("Cơ quan gửi chưa đăng ký", "The sender is not registered"),
+    "20": Words("Trục báo lỗi hệ thống", "The exchange reports an error of its own"),
+    "21": Words("Trục không xử lý được tệp", "The exchange cannot handle the file"),
+    "22": Words("Gói tin không đúng chuẩn edXML", "The packet is not the edXML that the exchange wants"),
+    "23": Words("Nơi nhận đã bị khóa", "The receiver is locked"),
+    "field-too-long": Words("Có trường dài hơn quy định", "A field is longer than the rules allow"),
+    "personal-signature-missing": Words("Chữ ký không hợp lệ", "Its signatures are not valid"),
+    "recalled": Words("Văn bản đã thu hồi", "The document was recalled"),
 }
-_NO = Words("trục từ chối", "the exchange refused")
+_NO = Words("Trục từ chối", "The exchange refused")
 
 
 def of_refusal(code: str) -> Words:

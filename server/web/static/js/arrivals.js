@@ -95,7 +95,7 @@ export async function arrivals({ me, signal, changed }, rest = "") {
 
   /** What became of a document of ours, and what its recall did. */
   async function sent() {
-    const { failure, packet, receivers, messages, purged } = await read(`/api/v1/documents/${ours}/deliveries`, { signal });
+    const { failure, packet, receivers, messages, purged, unpurged } = await read(`/api/v1/documents/${ours}/deliveries`, { signal });
     const line = (/** @type {string} */ name, /** @type {import("./view.js").Child[]} */ rows) => h("div", { class: "line" }, h("div", {}, outside(name, "who"), rows.map((row) => h("div", { class: "soft" }, row))));
     /** As the axis said it, beside our words. */
     const failed = (/** @type {any} */ why) => why && h("p", { class: "late" }, said(why), " · ", outside(`${why.code} ${why.description}`));
@@ -103,7 +103,8 @@ export async function arrivals({ me, signal, changed }, rest = "") {
       failed(failure), has(me, "clerk") && packet?.accepted_at && !messages.some(({ what }) => /rev|13/.test(what)) && [field(t("a_add"), search), hits],
       receivers.map((one) => line(one.name, [said(one), ...one.statuses.map((row) => [dateTime(row.received_at), " · ", said(row), " ", outside(row.description)])])),
       messages.map((one) => line(said(one), [one.receivers.join(", "), dateTime(one.created_at), failed(one.failure)])),
-      purged.map((one) => line(one.person, [t("a_purged"), dateTime(one.at)])),
+      purged.map((one) => line(one.person, [outside(one.label), t("a_purged"), dateTime(one.at)])),
+      unpurged.map((one) => line(one.person, [outside(one.label), h("p", { class: "late" }, t("a_unpurged"))])),
       record(`/api/v1/documents/${ours}/record`),
     ];
   }

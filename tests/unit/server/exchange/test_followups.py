@@ -159,7 +159,7 @@ async def test_a_recall_that_the_axis_refuses_is_seen_and_told_with_its_reason(h
     assert message.failure == FailureView("10", of_refusal("10"), "Goi tin khong hop le")
     rows = await house.db.fetch_all("SELECT person, headline FROM notices WHERE kind = 'send_failed'")
     assert {row["person"] for row in rows} == {LEADER, CLERK}
-    assert {row["headline"] for row in rows} == {"Yêu cầu thu hồi: gói tin không hợp lệ (10)"}
+    assert {row["headline"] for row in rows} == {"Yêu cầu thu hồi · Gói tin không hợp lệ (10)"}
 
 
 @pytest.mark.asyncio
@@ -354,15 +354,43 @@ async def test_a_device_proves_what_it_purged_once(house):
     async def pair(tx):
         await tx.execute(
             "INSERT INTO devices (id, person, organisation, session_key, session_jwk, approval_key, approval_jwk, label, platform, office, state, created_us, "
-            "seen_us) VALUES ('d1', $2, $1, 's', '{}', 'a', '{}', 'x', 'web', 0, 'active', 1, 1)",
-            ORGANISATION, LEADER,
+            "seen_us) VALUES ('d1', $2, $1, 's', '{}', 'a', '{}', 'x', 'web', 0, 'active', 1, 1), "
+            "('d2', $2, $1, 's2', '{}', 'a2', '{}', 'Điện thoại', 'web', 0, 'active', 1, 1), "
+            "('d3', $3, $1, 's3', '{}', 'a3', '{}', 'Máy bàn', 'web', 0, 'active', 1, 1), "
+            "('d4', $3, $1, 's4', '{}', 'a4', '{}', 'Máy cũ', 'web', 0, 'revoked', 1, 1), "
+            "('d5', $3, $1, 's5', '{}', 'a5', '{}', 'Máy mới', 'web', 0, 'active', 1, 1)",
+            ORGANISATION, LEADER, CLERK,
         )  # fmt: skip
+        # A page on one screen, a notice fetched by others before the recall and by the newest after it.
+        for device in ("d1", "d4"):
+            await tx.execute(
+                "INSERT INTO page_openings (document, person, page, image, device, at_us) VALUES ($1, $2, 1, $3, $4, 1)",
+                document, LEADER, device, device,
+            )  # fmt: skip
+        await tx.execute(
+            "INSERT INTO notices (id, organisation, person, document, kind, urgency, collapse, revision, state, created_us, expires_us) "
+            "VALUES ('n', $1, $2, $3, 'accepted', 0, '', 1, 'open', 1, 2)",
+            ORGANISATION, CLERK, document,
+        )  # fmt: skip
+        for device, at_us in (("d2", 1), ("d3", 1), ("d5", 1 << 60)):
+            await tx.execute(
+                "INSERT INTO deliveries (id, notice, device, transport, state, attempts, queued_us, received_us) VALUES ($1, 'n', $1, 'fcm', 'accepted', 1, 1, $2)",
+                device, at_us,
+            )  # fmt: skip
 
     await house.db.transact(pair)
     phone = msgspec.structs.replace(house.actor(LEADER), device="d1")
     assert await house.exchange.purged(phone, [document]) == 0
+    clerk = house.actor(CLERK, ("clerk",))
+    assert view(document, await house.exchange.deliveries(clerk, document)).unpurged == []
     await recall(house, document)
     assert [await house.exchange.purged(phone, [document]) for _ in range(2)] == [1, 0]
+    shown = view(document, await house.exchange.deliveries(clerk, document))
+    assert [(one.label, one.person) for one in shown.purged] == [("x", "Nguyễn Văn Mẫu")]
+    assert [(one.label, one.person) for one in shown.unpurged] == [
+        ("Điện thoại", "Nguyễn Văn Mẫu"),
+        ("Máy bàn", "Trần Thị Mẫu"),
+    ]
     clerk = house.actor(CLERK, ("clerk",))
     assert [row["device"] for row in (await house.exchange.deliveries(clerk, document)).purged] == ["d1"]
     foreign = msgspec.structs.replace(phone, organisation="0" * 32, device="d2")

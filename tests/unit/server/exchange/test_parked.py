@@ -71,7 +71,7 @@ async def test_the_organisation_concerned_hears_of_what_was_parked(sqlite_db, tm
     event = await sqlite_db.fetch_one("SELECT * FROM audit_events WHERE kind = 'exchange.incoming_alarm'")
     assert (event["organisation"], event["subject"]) == (ORGANISATION, axis_id)
     told = await sqlite_db.fetch_all("SELECT person, headline FROM notices WHERE kind = 'packet_parked'")
-    assert [(row["person"], row["headline"]) for row in told] == [(CLERK, "X02: the packet cannot be read")]
+    assert [(row["person"], row["headline"]) for row in told] == [(CLERK, "X02 · The packet cannot be read")]
 
 
 @pytest.mark.asyncio

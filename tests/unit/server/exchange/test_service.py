@@ -155,8 +155,8 @@ async def test_who_signed_and_the_clerk_hear_why_it_was_not_sent(house, stage):
     assert (await house.run())[0] == "buried"
     rows = await house.db.fetch_all("SELECT person, headline, document FROM notices WHERE kind = 'send_failed'")
     assert {row["person"]: row["headline"] for row in rows} == {
-        LEADER: "the receiver is locked (23)",
-        CLERK: "nơi nhận đã bị khóa (23)",
+        LEADER: "The receiver is locked (23)",
+        CLERK: "Nơi nhận đã bị khóa (23)",
     }
     assert {row["document"] for row in rows} == {document}
 
