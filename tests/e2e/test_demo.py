@@ -277,7 +277,7 @@ def serving_demo(out: Path, *arguments: object) -> Iterator[tuple["subprocess.Po
             process.communicate(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.communicate()
+            process.communicate(timeout=60)  # what it left behind may still hold its pipes
 
 
 async def joins(given: dict[str, Any]) -> str:
@@ -345,10 +345,13 @@ def test_a_server_that_dies_is_told_in_one_line_and_leaves_nothing(tmp_path: Pat
         env=os.environ | {"HOATOC_CRASH_POINT": "s2-before"},
     )  # fmt: skip
     seen: set[int] = set()
+    end = time.monotonic() + 300
     while process.poll() is None:
+        if time.monotonic() > end:
+            process.kill()
         seen |= descendants(process.pid)
         time.sleep(0.1)
-    out, errors = process.communicate()
+    out, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "the server ended" in " ".join(errors.split())
     assert "Traceback" not in out + errors

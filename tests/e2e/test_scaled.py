@@ -38,7 +38,8 @@ async def test_ten_documents_over_two_servers_and_the_loss_of_redis(tmp_path, po
                     load.history.answers["lost-redis"] = 1
                 await asyncio.sleep(0.05)
 
-        await asyncio.gather(lose_redis(), *(load.journey() for _ in range(4)))
+        async with asyncio.timeout(400):
+            await asyncio.gather(lose_redis(), *(load.journey() for _ in range(4)))
         assert all(process.alive for process in stack.processes)
         redis_server.start()
         found = await judge(stack, load, sample=4)
