@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
+import uvloop
 from lxml import etree
 
 from server.db import migrate, open_database
@@ -269,7 +270,7 @@ def rows() -> Iterator[Row]:
         yield from small_rows(folder)
         yield from large_rows(folder)
         yield from asyncio.run(agency_rows(folder))
-        yield from asyncio.run(drain_rows(folder))
+        yield from uvloop.run(drain_rows(folder))  # as the product's own commands run
 
 
 if __name__ == "__main__":
