@@ -23,7 +23,7 @@ from signing.pdf.prepare import RouteField, StampText, prepare
 from signing.pdf.reader import open_document
 from signing.pdf.stamp_image import MAX_PNG, Ink, StampImage, read_stamp_image
 from tests.fakes import pdf_signing as fakes
-from tests.fakes import stamp_pngs
+from tests.fakes import pdfs, stamp_pngs
 from tests.fakes.pdfs import HONEST
 from tests.fakes.stamp_pngs import DPI, PER_MM, draw, inked
 
@@ -281,15 +281,38 @@ def test_annexes_and_copies_are_noted_in_the_corner(tmp_path: Path, seal: StampI
     wanted = f"15/QĐ-UBND {time}" if kind is FieldKind.ANNEX else f"SAO Y Văn phòng Ủy ban nhân dân xã Mẫu {time}"
     assert wanted in said
     fakes.run("pdftoppm", "-png", "-r", DPI, "-singlefile", out, tmp_path / "drawn")
-    red, _hues = inked(Image.open(tmp_path / "drawn.png").convert("RGB"), -25, 25)
+    drawn = Image.open(tmp_path / "drawn.png").convert("RGB")
+    red, page_mm = inked(drawn, -25, 25)[0], drawn.width / PER_MM
     if kind is FieldKind.ANNEX:
         assert red is None  # SIG-4: no image of the seal
     else:
         assert red is not None
         assert abs((red[2] - red[0]) / PER_MM - 36) <= 0.5  # SIG-6: of its real size
+        assert page_mm - red[2] / PER_MM <= 6  # in the corner
+        assert red[1] / PER_MM >= 5 + 3 * 12 / 72 * 25.4 - 0.5  # below the three lines, which stand in the margin
     added = out.read_bytes()[len(parent.read_bytes()) :]
     assert b"/F0 10 Tf" in added
     assert b"0 0 0 rg" in added
+
+
+def test_a_note_takes_no_more_room_than_its_lines(tmp_path: Path) -> None:
+    """A longer name makes it wider, not higher, as above a document's head there is the margin alone; on a narrow page it breaks."""
+    name = "Văn phòng Hội đồng nhân dân và Ủy ban nhân dân huyện Mẫu, tỉnh Mẫu"
+    route = (RouteField("N", FieldKind.COPY),)
+    made = {}
+    for source in ("decision", "small"):
+        parent = _written(tmp_path)
+        if source == "small":
+            page = pdfs.Pdf()
+            page.page(pdfs.lines(("Trang nho",)), MediaBox="[0 0 230 500]")
+            parent = tmp_path / "small.pdf"
+            parent.write_bytes(page.classic())
+        request = fakes.request(0, route=route, stamp=StampText(name, "Trích sao"))
+        made[source] = prepare(parent, request, tmp_path / f"{source}-noted.pdf").rects[0].box
+    assert made["decision"][1] == pytest.approx(3 * 12, abs=0.5)
+    assert 200 < made["decision"][0] < 150 / 25.4 * 72 + 1
+    assert made["small"][0] < 230 - 2 * 14
+    assert made["small"][1] >= 4 * 12
 
 
 def test_a_note_never_shrinks() -> None:
