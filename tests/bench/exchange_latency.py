@@ -5,7 +5,8 @@ installed: `hoatoc serve` with its worker, its limited children, its signer with
 stamps with certificates' status, and the axis, are processes of their own on loopback; the phones are this process. All of them share the cores of the
 machine. Documents are taken in and drawn before; sheets are opened within the time, one after another as a phone opens them. A batch goes out every
 20/RATE seconds whether the one before has left or not; its clerk begins when all twenty are signed and stamped. The bench looks on through the
-database's file, which costs the server nothing. The receivers' answers belong to another road and do not come here.
+database's file, which costs the server nothing. Not asked for: what a phone reads beside its sheets (document, manifest, the stamped page). The receivers'
+answers belong to another road and do not come here.
 
 `cpu_ms` is what one document cost from the first batch's beginning to the last packet's acceptance, by process: `server` (HTTP, worker, database),
 `children` (the limited processes that meet the PDF, with the one that forks them), `signer`, the outside parties `pki` and `axis`; `phones` is the
