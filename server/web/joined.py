@@ -5,7 +5,8 @@ after the other in one scope, in the order of their imports, under names that ar
 module exports has the same name in the modules that import it, so an import costs nothing. The worker draws in the first file as well;
 only the module that starts the page is not run where there is no document, so the others do nothing to a page before they are called.
 The second file is named after its bytes: a page that is older than it asks for a file that is no more, and is never given one that does
-not fit it.
+not fit it. The worker and the first file are fetched one after the other, perhaps from servers of two versions, in which a short name means
+two things: both say a mark of the names, without which the browser does not begin the worker.
 
 Nothing is listed by hand: the imports say it. The modules keep to what is needed for this: imports first, one or more names in braces or
 a whole module, and exports that are declarations.
@@ -109,15 +110,17 @@ def scripts(bodies: dict[str, str], worker: str) -> Scripts:
             name: ",".join(f"{one}:{rest.names[name, one]}" for one in modules[name].exports) for name in sorted(opened)
         }
         end = "".join(f"export let ${name}={{{face}}};\n" for name, face in faces.items())
-        last = _sent(rest.drawing(".") + rest.body + end, r"Promise.resolve($\g<module>)")
+        last = _sent(rest.drawing(".", "") + rest.body + end, r"Promise.resolve($\g<module>)")
         called = f"later-{hashlib.sha256(last).hexdigest()[:12]}"
         files[called] = last
-    whole = f"{start.body}export{{{','.join(sorted(outward.values()))}}};\n"
-    files[START] = _sent(whole, rf'import("./{called}.js").then(a=>a.$\g<module>)')
     names: dict[str, dict[str, str]] = {}
-    for (module, name), short in outward.items():
+    for (module, name), short in sorted(outward.items()):
         names.setdefault(module, {})[name] = short
-    return Scripts(files, _sent(drawing.drawing("/assets/js") + drawing.body, ""), names)
+    shorts = sorted(outward.values())
+    mark = f"${hashlib.sha256(msgspec.json.encode(names)).hexdigest()[:8]}"
+    whole = f"{start.body}export{{{','.join([*shorts, *(f'{one} as {mark}' for one in shorts[:1])])}}};\n"
+    files[START] = _sent(whole, rf'import("./{called}.js").then(a=>a.$\g<module>)')
+    return Scripts(files, _sent(drawing.drawing("/assets/js", mark) + drawing.body, ""), names)
 
 
 class _File:
@@ -203,9 +206,10 @@ class _File:
         body = "".join(out).removesuffix("\n")
         return f"if(globalThis.document){{{body}}}\n" if module.name == START else body
 
-    def drawing(self, folder: str) -> str:
-        """The statement that draws in what the first file exports."""
-        return f'import{{{",".join(sorted(self._drawn))}}}from"{folder}/{START}.js";' if self._drawn else ""
+    def drawing(self, folder: str, mark: str) -> str:
+        """The statement that draws in what the first file exports, `mark` among it."""
+        drawn = [*sorted(self._drawn), *([mark] if mark else [])]
+        return f'import{{{",".join(drawn)}}}from"{folder}/{START}.js";' if self._drawn else ""
 
 
 def _reached(needs: dict[str, list[str]], names: Iterable[str]) -> set[str]:

@@ -169,13 +169,17 @@ async def test_what_is_needed_together_is_one_file() -> None:
 
     found = sent()
     called = next(name for name in found.modules if name != "app")
+    mark = re.findall(r" as (\$[0-9a-f]{8})}", found.modules["app"].decode())[0]
     assert {name: body.decode() for name, body in found.modules.items()} == {
         "app": "let e=7,t=e,o=t;async function a(){return t}"
-        f'if(globalThis.document){{out(o,a(),e,()=>import("./{called}.js").then(a=>a.$more));}}\nexport{{a,e,o}};\n',
+        f'if(globalThis.document){{out(o,a(),e,()=>import("./{called}.js").then(a=>a.$more));}}\nexport{{a,e,o,a as {mark}}};\n',
         called: 'import{e,o}from"./app.js";class a{}'
         "let t=9;out(e,o,t,()=>Promise.resolve($last));export let $last={Last:a};\nexport let $more={};\n",
     }
-    assert found.worker == b'import{e}from"/assets/js/app.js";out(e);'
+    assert found.worker.decode() == f'import{{e,{mark}}}from"/assets/js/app.js";out(e);'
+    # Where the names mean something else the worker asks for what is not there.
+    assert mark not in sent(bytes="export const bits = 8;\nexport const bytes = 7;").worker.decode()
+    assert mark in sent(bytes="export const bytes = 8;").worker.decode()
     assert found.names == {"part": {"one": "o", "two": "a"}, "bytes": {"bytes": "e"}}
     assert joins(bare(**sources), worker) == []
     # A page asks by the name for those very bytes.
