@@ -102,6 +102,7 @@ def _pytest(base: Path, path: str, rounds: int, seed: int, only: str = "") -> di
         "-q",
         "-p",
         "no:cacheprovider",
+        "--timeout=7200",
         f"--basetemp={base / 'pytest'}",
         path,
         "-k",
