@@ -40,7 +40,8 @@ class TimeStamps:
         timeout_s: float = 10.0,
         revoked: Callable[[bytes], Awaitable[bool]] | None = None,
     ) -> None:
-        self._urls = tuple(urls)
+        # Taken apart once: for each request that costs as much as a third of sending it.
+        self._urls = tuple(httpx2.URL(url) for url in urls)
         self._trust = trust
         self._clock = clock
         self._revoked = revoked
@@ -87,7 +88,7 @@ class TimeStamps:
         reply = await self._post(url, timestamp_request(imprint, nonce))
         return check_reply(reply, imprint, nonce, trust=self._trust, now_us=self._clock.now_us())
 
-    async def _post(self, url: str, body: bytes) -> bytes:
+    async def _post(self, url: httpx2.URL | str, body: bytes) -> bytes:
         async with self._http.stream(
             "POST", url, content=body, headers={"Content-Type": "application/timestamp-query"}
         ) as answer:
