@@ -322,7 +322,7 @@ async def held(house: House) -> str:
     house.switch(ocsp=False, crl=False)
     assert (await house.clerk.sign(document)).status_code == 200
     await house.stack.until(document, "sealed_pending_archive")
-    house.stack.pki.authority.renew_tsa()
+    house.stack.pki.authority.renew_tsa(dt.timedelta(days=300))
     return document
 
 
@@ -364,14 +364,15 @@ async def test_a_document_is_stamped_anew_where_its_archive_stamp_lost_its_autho
     try:
         house.stack.pki.authority.revoke(unit.certificate.serial_number, x509.ReasonFlags.key_compromise)
         house.stack.pki.authority.renew_tsa()
-        await house.stack.wiring.db.transact(
-            lambda tx: tx.execute("UPDATE archive_stamps SET not_after_us = 1 WHERE document = $1", document)
-        )
         finishing = Finishing()
-        while not finishing.finished:
+        for _ in range(600):
             # A receiver's status may move the document at the same moment; then the job comes again.
             with contextlib.suppress(Retry):
                 await keeper.archive(document, finishing)  # type: ignore[arg-type]
+            if finishing.finished:
+                break
+            await asyncio.sleep(0.1)
+        assert finishing.finished == 1
     finally:
         for part in parts:
             await part.close()
