@@ -79,6 +79,10 @@ class AgencyDirectory:
             await self._put(found.put[start : start + _BATCH])
         for start in range(0, len(found.ended), _BATCH):
             await self._end(found.ended[start : start + _BATCH])
+        if found.put:
+            await self._db.transact(
+                lambda tx: queries.analyse(tx, self._db.dialect), isolation=Isolation.READ_COMMITTED
+            )
         await self._db.transact(
             lambda tx: queries.mark_synchronised(tx, self._name, found.listed, self._clock.now_us())
         )

@@ -267,3 +267,10 @@ async def test_who_has_the_unit_is_found_through_mergers_of_mergers(directory, a
     assert await queries.succeeded(db, ["H01.151", "H01", " h01.152"]) == ["H01.151", " h01.152"]
     assert await queries.same(db, "H01.151", "H01.152")
     assert not await queries.same(db, "H01.151", "14.00.W00")
+
+
+async def test_postgresql_knows_the_words_as_soon_as_a_list_has_come(postgres_db, axis):
+    """Without statistics each keystroke reads the whole list."""
+    await AgencyDirectory(postgres_db, axis, Clock(), name="axis").synchronise()
+    known = await postgres_db.fetch_all("SELECT attname FROM pg_stats WHERE tablename = 'agencies_words'")
+    assert len(known) == 1
