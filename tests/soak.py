@@ -94,6 +94,7 @@ def parts(rounds: int, seconds: int, seed: int, cluster: PostgresCluster) -> dic
 
 def _pytest(base: Path, path: str, rounds: int, seed: int, only: str = "") -> dict[str, Any]:
     """A test file that takes its length from TEST_ROUNDS and TEST_SEED; `only` those whose name holds this text."""
+    base.mkdir(parents=True, exist_ok=True)
     environ = {**os.environ, "TEST_ROUNDS": str(rounds), "TEST_SEED": str(seed)}
     command = [
         sys.executable,
