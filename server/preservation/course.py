@@ -34,7 +34,8 @@ _EVENTS: Final = {
         "Chứng thư của người ký đã bị thu hồi trước khi ký", "A signer's certificate was revoked before he signed"
     ),
     "document.stamp_revoked": Words(
-        "Chứng thư cấp dấu thời gian của chữ ký đã bị thu hồi", "The certificate behind a signature's time stamp was revoked"
+        "Chứng thư cấp dấu thời gian của chữ ký đã bị thu hồi",
+        "The certificate behind a signature's time stamp was revoked",
     ),
     "document.archived": Words("Bổ sung dữ liệu lưu trữ", "Archival data added"),
     "document.returned": Words("Trả lại", "Returned"),
