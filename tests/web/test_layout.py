@@ -103,9 +103,17 @@ FAULTS = """() => {
 }"""
 WATCH = """() => { window.moved = 0; window.mover ??= new PerformanceObserver((list) => {
   for (const one of list.getEntries()) if (!one.hadRecentInput) window.moved += one.value; }); window.mover.observe({type: 'layout-shift'}); }"""
-# What the size before has moved is on the screen by then, and forgotten.
-CALM = """() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => {
-  window.mover?.takeRecords(); window.moved = 0; done(); })))"""
+# What the size before has moved is on the screen by then, and forgotten: for some frames nothing moved.
+CALM = """() => new Promise((done) => {
+  let calm = 0;
+  const look = (left) => {
+    const some = window.mover?.takeRecords().length || window.moved;
+    window.moved = 0;
+    calm = some ? 0 : calm + 1;
+    if (calm > 3 || !left) done();
+    else requestAnimationFrame(() => look(left - 1));
+  };
+  look(600); })"""
 JUDGE = """() => axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] }).then((found) =>
   found.violations.flatMap((one) => one.nodes.map((node) => `${one.id}: ${node.target} ${node.any.concat(node.all).map((it) => it.message)[0] ?? ''}`)))"""
 
@@ -148,6 +156,9 @@ async def looked_at(hand: Hand, screens: dict[str, str]) -> None:
         await page.evaluate(WATCH)
         for name, path in screens.items():
             await sized(page, first)
+            if LONG:
+                # From a screen that asks for nothing: the one before may still be drawn anew for its width.
+                await page.goto("/#/nothing-yet")
             await settled(page, "")
             await page.evaluate(CALM)
             await page.goto(path)
