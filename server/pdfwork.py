@@ -386,7 +386,9 @@ def _refusals() -> Generator[None, None, None]:
     try:
         yield
     except PdfError as error:
-        raise Refused("insufficient-storage" if error.code == "disk" else "integrity-failed") from None
+        if error.code == "disk":
+            raise Refused("insufficient-storage") from None
+        raise Refused("integrity-failed") from None
     except FileNotFoundError:
         raise Refused("integrity-failed") from None
 
