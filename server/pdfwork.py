@@ -213,6 +213,9 @@ class PdfWork:
         found = await self._call("pdf.compare", order, Comparison, reads=[parent, out])
         if tuple(sorted(found.touched_pages)) != tuple(sorted(prepared.touched_pages)):
             raise Refused("changed-beyond-signature")
+        # `tbs` leaves out the hole that the first child named; the file must leave out the same one, or another text than this is signed.
+        if found.byte_range != prepared.byte_range:
+            raise Refused("integrity-failed")
 
     async def signed_with(self, path: Path) -> tuple[SignedWith, ...]:
         """The certificates that the signatures of a stored file bring along. Raises: Refused as `prepare`."""
@@ -228,7 +231,7 @@ class PdfWork:
         async with _own_folder(tail.parent):
             placed = await self._append("pdf.archive", Placed, parent, tail, data, room)
             ready = await asyncio.to_thread(_written, parent, placed, tail, out)
-        await self._compare_archive(parent, out)
+        await self._compare_archive(parent, out, ready.info.byte_range)
         return ready
 
     async def append_data(self, parent: Path, out: Path, data: ValidationData) -> bytes:
@@ -237,7 +240,7 @@ class PdfWork:
         async with _own_folder(tail.parent):
             answer = await self._append("pdf.append_data", AppendedAnswer, parent, tail, data, 0)
             digest = await asyncio.to_thread(_appended, parent, answer.parent_length, tail, out)
-        await self._compare_archive(parent, out)
+        await self._compare_archive(parent, out, None)
         return digest
 
     async def _append(
@@ -250,11 +253,14 @@ class PdfWork:
         file_mb = _megabytes(held) + 1
         return await self._call(task, order, response, reads=[parent, held], scratch=tail.parent, file_mb=file_mb)
 
-    async def _compare_archive(self, parent: Path, out: Path) -> None:
+    async def _compare_archive(self, parent: Path, out: Path, stamped: tuple[int, int, int, int] | None) -> None:
+        """`stamped`: what the time stamp is about, None where there is to be none."""
         order = ArchiveCompareOrder(parent=str(parent), child=str(out))
         found = await self._call("pdf.compare_archive", order, Comparison, reads=[parent, out])
         if found.touched_pages and any(field.box is not None for field in found.fields):
             raise Refused("changed-beyond-signature")
+        if found.byte_range != stamped:
+            raise Refused("integrity-failed")
 
     @staticmethod
     def capacity(assembly: bytes) -> int:

@@ -87,7 +87,10 @@ class AddedField(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """What the child changed. Pages count from 0; those of `unchanged_pages` are drawn as in the parent."""
+    """What the child changed. Pages count from 0; those of `unchanged_pages` are drawn as in the parent.
+
+    `byte_range` is the filled field's: what its signature is about, which is all but the value of /Contents.
+    """
 
     page_count: int
     touched_pages: tuple[int, ...]
@@ -96,6 +99,7 @@ class Comparison(msgspec.Struct, frozen=True):
     timestamp: bool
     certifies: bool
     validation_data: bool
+    byte_range: tuple[int, int, int, int] | None = None
 
     @property
     def unchanged_pages(self) -> tuple[int, ...]:
@@ -489,6 +493,7 @@ class _Comparer:
             timestamp=signature is not None and signature.timestamp,
             certifies=signature is not None and signature.certifies,
             validation_data=self.validation_data,
+            byte_range=None if signature is None else signature.byte_range,
         )
 
     def _filled_field(self, field: FormField, look: Ref | None) -> AddedField:

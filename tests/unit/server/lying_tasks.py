@@ -14,6 +14,11 @@ def prepare(order: PrepareOrder) -> Placed:
     match order.reference:
         case "hole":
             return msgspec.structs.replace(placed, hole_start=placed.hole_start + 2, hole_length=placed.hole_length - 4)
+        case "elsewhere":  # the second half of the file's identifier, which may be any string
+            start = data.rindex(b"<", 0, data.rindex(b">]"))
+            length = data.index(b">", start) + 1 - start
+            tail.write_bytes(data[:start] + b"<" + b"0" * (length - 2) + b">" + data[start + length :])
+            return msgspec.structs.replace(placed, hole_start=placed.parent_length + start, hole_length=length)
         case "nothing":
             tail.unlink()
         case "longer":

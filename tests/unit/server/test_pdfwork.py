@@ -55,6 +55,7 @@ async def test_the_digests_are_those_of_the_file(work: PdfWork, tmp_path: Path) 
     ("lie", "code"),
     [
         ("hole", "integrity-failed"),
+        ("elsewhere", "integrity-failed"),
         ("nothing", "integrity-failed"),
         ("longer", "integrity-failed"),
         ("content", "changed-beyond-signature"),
