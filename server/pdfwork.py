@@ -5,7 +5,9 @@ this process copies the parent with that behind it and computes every digest on 
 """
 
 import asyncio
+import os
 import shutil
+import stat
 from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -137,7 +139,7 @@ class PdfWork:
                 if error.code != "cannot-be-checked":
                     raise
                 found = ImageAnswer(reason="not-readable")
-            if found.reason or not found.width or not found.height or not made.is_file():
+            if found.reason or not found.width or not found.height or made.is_symlink() or not made.is_file():
                 raise Refused("image-refused", reason=found.reason)
             made.rename(out)
         return found.width, found.height
@@ -378,12 +380,22 @@ async def _own_folder(folder: Path) -> AsyncGenerator[None, None]:
 
 def _written(parent: Path, placed: Placed, tail: Path, out: Path) -> Ready:
     with _refusals():
-        return append_revision(parent, placed, tail.read_bytes(), out)
+        return append_revision(parent, placed, _made(tail), out)
 
 
 def _appended(parent: Path, length: int, tail: Path, out: Path) -> bytes:
     with _refusals():
-        return append_bytes(parent, length, tail.read_bytes(), out)
+        return append_bytes(parent, length, _made(tail), out)
+
+
+def _made(path: Path) -> bytes:
+    """The bytes that a child left. Where the kernel has no wall round its files it may have left a link, which this process would follow
+    further than the child can, or a pipe, which nobody fills. Raises FileNotFoundError where it left no file.
+    """
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise FileNotFoundError(path)
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 - a descriptor
+        return file.read()
 
 
 @contextmanager

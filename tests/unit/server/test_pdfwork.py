@@ -1,6 +1,7 @@
 """What a child says of a revision is never believed: this process writes the file, and every digest is its own (threats A11, B4)."""
 
 import hashlib
+import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from server.errors import Refused
-from server.pdfwork import PdfWork, PreparedPdf, RouteField
+from server.pdfwork import PdfWork, PreparedPdf, RouteField, _made
 from server.sandbox.pool import Sandbox
 from server.sandbox.tasks import TASKS, Task
 from signing.pdf.appearance import DEFAULT_FONT
@@ -75,3 +76,14 @@ async def test_a_child_reaches_no_other_file(work: PdfWork, tmp_path: Path) -> N
     assert caught.value.code == "cannot-be-checked"
     assert others.read_bytes() == b"another document's"
     assert not (tmp_path / "out.pdf").exists()
+
+
+async def test_neither_a_link_nor_a_pipe_is_read(tmp_path: Path) -> None:
+    """Without Landlock a child could leave them."""
+    (tmp_path / "secret").write_bytes(b"of the server")
+    (tmp_path / "link").symlink_to(tmp_path / "secret")
+    os.mkfifo(tmp_path / "pipe")
+    assert _made(tmp_path / "secret") == b"of the server"
+    for name in ("link", "pipe"):
+        with pytest.raises(FileNotFoundError):
+            _made(tmp_path / name)
