@@ -123,11 +123,17 @@ class HeadKeeper:
         self._room = self._end + _ROOM if grows else self._room
 
     def restart_copy(self, sequence: int) -> None:
-        """Put the copy of an abandoned history aside and begin a new one (accepted restore)."""
-        os.close(self._copy)
-        path = self._directory / "log.copy"
-        path.rename(self._directory / f"log.copy.{sequence}")
-        self._copy = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Put the copy of an abandoned history aside and begin a new one (accepted restore).
+
+        What lies aside already was put there by a restore from the same head that was cut short: then the copy is what that one began.
+        """
+        path, aside = self._directory / "log.copy", self._directory / f"log.copy.{sequence}"
+        if aside.exists():
+            os.ftruncate(self._copy, 0)
+        else:
+            os.close(self._copy)
+            path.rename(aside)
+            self._copy = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self.copied = self._end = self._room = 0
 
     def _trim(self, sealed: int) -> tuple[int, int]:

@@ -14,6 +14,7 @@ import pytest_asyncio
 from signing.client import Kind, VoucherKind
 from signing.core import daemon
 from signing.core.errors import SignerError, Unavailable, WrongPin
+from signing.core.heads import HeadKeeper
 from signing.core.rows import TABLES, Event, RevokedRow
 from signing.core.store import StartRefused, Store
 from tests.fakes.phone import Phone
@@ -290,6 +291,20 @@ def test_an_event_cut_short_by_a_loss_of_power_is_copied_again(dump, tmp_path, k
     store = Store.open(tmp_path / "lost" / "state", tmp_path / "lost" / "head", keys.row_key, keys.identity)
     store.close()
     assert _copied(tmp_path / "lost") == (expected, b"")
+
+
+def test_a_restore_that_is_cut_short_and_made_again_keeps_the_abandoned_history(dump, tmp_path):
+    """A5: the copy is all that is left of what was signed behind the backup."""
+    keys, folder = daemon.Keys(dump.config.folder("keys")), tmp_path / "head"
+    shutil.copytree(dump.base / "head", folder)
+    abandoned = (folder / "log.copy").read_bytes()
+    for begun in (b"\0\0\0\2{}", b""):
+        keeper = HeadKeeper(folder, keys.identity)
+        keeper.restart_copy(7)
+        assert (keeper.copied, (folder / "log.copy").read_bytes()) == (0, b"")
+        keeper.close()
+        (folder / "log.copy").write_bytes(begun)  # power is lost before the new head
+    assert (folder / "log.copy.7").read_bytes() == abandoned
 
 
 def test_the_copy_grows_by_more_than_its_room(dump, tmp_path):
