@@ -29,7 +29,7 @@ from server.timestamps import NoStamp, TimeStamps, not_after_us
 from signing.pdf.archive import SignedWith
 from signing.pdf.errors import PdfError
 from signing.pdf.revision import Prepared
-from signing.pdf.revocation import CertificateState, ValidationData
+from signing.pdf.revocation import ON_HOLD, CertificateState, ValidationData
 from signing.pdf.timestamp import TimeStampToken
 
 log = structlog.get_logger()
@@ -44,6 +44,10 @@ class EvidenceMissingError(Exception):
     def __init__(self, reason: str) -> None:
         self.reason = reason
         super().__init__(reason)
+
+
+class SuspendedError(EvidenceMissingError):
+    """A certificate behind a time stamp is on hold, which may end; until then it proves nothing."""
 
 
 class UnprovenError(Exception):
@@ -185,14 +189,14 @@ class PreservationService:
     # Evidence.
 
     async def _renewed(self, signatures: Sequence[SignedWith], ours: set[str]) -> ValidationData:
-        """What the last stamp covers is proven already; only the stamp itself has to be. Where its own authority was revoked it proves
-        nothing any more, and everything is proven anew for the next stamp, as if this one was never there.
+        """What the last stamp covers is proven already; only the stamp itself has to be. Where its own authority was revoked or suspended
+        it proves nothing any more, and everything is proven anew for the next stamp, as if this one was never there.
 
         Raises: as `_evidence`.
         """
         try:
             return await self._evidence(signatures[-1:], ours)
-        except UnprovenError:
+        except (UnprovenError, SuspendedError):
             log.warning("archive-stamp-revoked")
             return await self._evidence([one for one in signatures if not _archive(one)], ours)
 
@@ -219,7 +223,9 @@ class PreservationService:
             data = data.merged(gathered)
         for certificate, pool, at, stamping in wanted:
             found = self._revocation.status_at(certificate, pool, data, at)
-            if stamping and any(status.revoked_at_us is not None for status in found):
+            if stamping and (revoked := [status for status in found if status.revoked_at_us is not None]):
+                if all(status.reason == ON_HOLD for status in revoked):
+                    raise SuspendedError("certificate-status-unavailable")
                 raise UnprovenError(NoticeKind.STAMP_REVOKED)
             if any(status.state is CertificateState.REVOKED for status in found):
                 raise UnprovenError(NoticeKind.SIGNER_REVOKED)

@@ -26,6 +26,7 @@ from signing.pdf.errors import PdfError
 from signing.pdf.revocation import (
     MAX_CRL,
     MAX_OCSP,
+    ON_HOLD,
     Status,
     ValidationData,
     check_crl,
@@ -89,9 +90,11 @@ class RevocationService:
         return path_of(certificate, (*pool, *self._roots))
 
     async def known_revoked(self, certificate: bytes) -> bool:
-        """Whether an answer that was had before says so; nobody is asked."""
+        """Whether an answer that was had before says so; nobody is asked, so a suspension, which may end, counts as long as its answer does."""
         found = await queries.known(self._db, _hex(certificate))
-        return found is not None and found.revoked_at_us is not None
+        if found is None or found.revoked_at_us is None:
+            return False
+        return found.reason != ON_HOLD or self._clock.now_us() <= found.usable_until_us
 
     async def check(self, certificate: bytes, pool: Sequence[bytes], *, since_us: int = 0) -> tuple[Known, ...]:
         """What is known of every certificate of the path but the root, asked for where need be; never raises for an outage.

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_CRL",
     "MAX_OCSP",
+    "ON_HOLD",
     "CertificateState",
     "Sources",
     "Status",
@@ -53,6 +54,7 @@ __all__ = [
 
 MAX_OCSP: Final = 64 * 1024
 MAX_CRL: Final = 8 * 1024 * 1024
+ON_HOLD: Final = str(x509.ReasonFlags.certificate_hold.value)  # the one revocation that may end (RFC 5280, 5.3.1)
 _MAX_ITEMS: Final = 2048
 # Clocks of responders and ours differ (threat D7); as far as for time stamps.
 _SKEW_US: Final = 60_000_000

@@ -219,6 +219,21 @@ async def test_a_lifted_suspension_is_believed(bench: Bench) -> None:
     assert (await bench.check(holder)).good
 
 
+@pytest.mark.parametrize("reason", [x509.ReasonFlags.certificate_hold, x509.ReasonFlags.key_compromise])
+async def test_a_suspension_is_known_as_long_as_its_answer_lasts(bench: Bench, reason: x509.ReasonFlags) -> None:
+    """Nobody asks again about a time-stamp authority that is passed over: after a suspension it must get its turn."""
+    holder = leaf(f"{bench.responder.server.url}/ocsp")
+    at_us = bench.clock.now_us()
+    gone = ocsp_answer(
+        holder, fakes.root(), at_us=at_us, status=x509.ocsp.OCSPCertStatus.REVOKED, revoked_us=at_us, reason=reason
+    )
+    bench.responder.say = lambda _request: Reply(200, gone, "application/ocsp-response")
+    assert (await bench.check(holder)).state is State.REVOKED
+    assert await bench.service.known_revoked(holder.der)
+    bench.clock.advance(2 * HOUR_S)
+    assert await bench.service.known_revoked(holder.der) == (reason is x509.ReasonFlags.key_compromise)
+
+
 async def test_an_answer_that_drips_is_given_up(bench: Bench) -> None:
     """C11, D6: each byte comes in time, the whole never would."""
     ended = asyncio.Event()
