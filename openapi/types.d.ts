@@ -17,7 +17,8 @@ export type AgenciesView = { items: AgencyView[]; synchronised_at: string | null
 /** One agency of the national list. `level` is its depth in the list's tree, 1 at the top. `old_code` is the list's own; empty where it gives none. `closed`: its code takes no packets any more, since `closed_at` where that was seen, and `successor` has its work where the list says so. `test`: a unit for trials, found by its whole code only. */
 export type AgencyView = { closed: boolean; closed_at: string | null; code: string; level: number; name: string; old_code: string; parent: ParentView | null; successor: string | null; test: boolean };
 
-export type AnnexView = { id: string; page_count: number; state: string; subject: string };
+/** `revision`: the SHA-256 of its head. */
+export type AnnexView = { id: string; page_count: number; revision: string; state: string; subject: string };
 
 /** What became of it at one person: told, on a device, seen, acknowledged. `chain`: none, running, stopped or exhausted. */
 export type AnnouncedTo = { acknowledged_at: string | null; chain: string; notice: string; person: string; received_at: string | null; seen_at: string | null; state: string; told_at: string };

@@ -73,6 +73,17 @@ async def set_prepared(tx: Transaction, prepared: str, *, expected: PreparedStat
     )
 
 
+async def annexed_since(tx: Reads, document: str, since_us: int) -> bool:
+    """Whether an annex of the document came, was replaced or was taken back since then."""
+    row = await tx.fetch_one(
+        "SELECT 1 AS one FROM documents a WHERE a.annex_of = $1 AND ((a.state = 'recalled' AND a.state_since_us >= $2) OR EXISTS "
+        "(SELECT 1 FROM revisions r WHERE r.document = a.id AND r.kind IN ('intake', 'replacement') AND r.created_us >= $2)) LIMIT 1",
+        document,
+        since_us,
+    )
+    return row is not None
+
+
 async def kill_prepared(tx: Transaction, document: str, position: int, person: str) -> None:
     await tx.execute(
         "UPDATE prepared_revisions SET state = 'dead' WHERE document = $1 AND position = $2 AND person = $3 AND state = 'ready'",

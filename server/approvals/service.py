@@ -511,6 +511,9 @@ class ApprovalService:
             step = await turn_of(tx, actor, document)
             if (document.head, step.position, step.authority_grant) != (row.parent, row.position, row.authority_grant):
                 raise Refused("prepared-expired")
+            # AUT-8: with the document he signs for its annexes as they were when the sheet was opened.
+            if await queries.annexed_since(tx, document.id, row.created_us):
+                raise Refused("prepared-expired")
             if step.authority_grant is not None:
                 # AUT-6: asked now, not when the step was assigned.
                 await authority.spend(

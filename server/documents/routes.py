@@ -57,10 +57,13 @@ class StepView(msgspec.Struct, frozen=True):
 
 
 class AnnexView(msgspec.Struct, frozen=True):
+    """`revision`: the SHA-256 of its head."""
+
     id: str
     subject: str
     state: str
     page_count: int
+    revision: str
 
 
 class DocumentView(msgspec.Struct, frozen=True):
@@ -348,7 +351,9 @@ async def read(
         ],
         open_every_page=await asks_every_page(db, row),
         annexes=[
-            AnnexView(id=one.id, subject=one.subject, state=one.state.value, page_count=one.page_count)
+            AnnexView(
+                id=one.id, subject=one.subject, state=one.state.value, page_count=one.page_count, revision=one.head
+            )
             for one in await annexes_of(db, document)
         ],
     )

@@ -495,6 +495,7 @@ class DocumentService:
             row = await _with_free_exchange_id(tx, row)
             await queries.insert_document(tx, row)
             await self._first_revision(tx, row, routed, digest, size, None, actor, now_us)
+            await _annexes_changed(tx, row, now_us=now_us)
             answer = IntakeAnswer(
                 id=row.id,
                 state=row.state.value,
@@ -575,6 +576,7 @@ class DocumentService:
             if row.annex_of is not None:
                 await self._check_same_text(tx, row, digest)
                 await queries.set_due(tx, document, None)
+                await _annexes_changed(tx, row, now_us=now_us)
                 await release(tx, document, now_us=now_us)
             else:
                 await open_step(tx, row, route[0], now_us=now_us)
@@ -868,6 +870,7 @@ class DocumentService:
                 for subject in (about, *(about_deadline(about, rule) for rule in Rule)):
                     await withdraw(tx, organisation=row.organisation, about=subject, now_us=now_us)
             if row.annex_of is not None:
+                await _annexes_changed(tx, row, now_us=now_us)
                 await release(tx, row.annex_of, now_us=now_us)
             readers = await queries.readers(tx, document)
             await notify(
@@ -903,6 +906,13 @@ def _alone(metadata: Metadata) -> dict[str, Any]:
     if metadata.copy is not None:
         return {"copy": msgspec.to_builtins(metadata.copy)}
     return {} if metadata.annex_of is None else {"annex_of": metadata.annex_of}
+
+
+async def _annexes_changed(tx: Transaction, annex: DocumentRow, *, now_us: int) -> None:
+    """Whoever reads the main document of `annex` is told that another annex came, or that one is not what it was (AUT-8)."""
+    main = None if annex.annex_of is None else await queries.load(tx, annex.annex_of)
+    if main is not None:
+        await publish(tx, main, "document.annexed", main.state, detail={}, now_us=now_us)
 
 
 def _unsigned(main: DocumentRow) -> bool:

@@ -173,6 +173,33 @@ async def changes(world: World) -> list[dict[str, Any]]:
         cursor = f"&cursor={page['next']}"
 
 
+async def test_a_sheet_ends_when_an_annex_comes_changes_or_goes(world: World) -> None:
+    """AUT-8: nobody signs for an annex that he could not see when the sheet was opened."""
+    annex = await main_document(world, "7108")
+    main = annex["annex_of"]
+    path = f"/api/v1/documents/{main}"
+    before = {one["seq"] for one in await changes(world)}
+    sheet = await world.leader.sheet(main)
+    own = (await annexed(world, annex)).json()["id"]
+    assert code(await world.leader.approve(sheet)) == "prepared-expired"
+    sheet = await world.leader.sheet(main)
+    shown = (await world.leader.json("GET", path))["annexes"]
+    again = await annexed(world, annex, pdfs.plain(), path=f"/api/v1/documents/{own}/replacements")
+    assert again.status_code == 200, again.text
+    assert [one["revision"] for one in (await world.leader.json("GET", path))["annexes"]] == [again.json()["revision"]]
+    assert shown[0]["revision"] != again.json()["revision"]
+    assert code(await world.leader.approve(sheet)) == "prepared-expired"
+    sheet = await world.leader.sheet(main)
+    await recalled(world, own)
+    assert code(await world.leader.approve(sheet)) == "prepared-expired"
+    # Phones that show the document are told each time, by its own id.
+    told = [one["kind"] for one in await changes(world) if one["document"] == main and one["seq"] not in before]
+    assert told == ["document.annexed"] * 3
+    assert (await world.leader.sign(main)).status_code == 200
+    await world.stack.until(main, "signed")
+    await recalled(world, main)
+
+
 async def test_the_last_annex_that_is_taken_back_lets_its_document_leave(world: World) -> None:
     annex = await main_document(world, "7103")
     main, only = annex["annex_of"], (await annexed(world, annex)).json()["id"]
