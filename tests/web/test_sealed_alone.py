@@ -36,6 +36,7 @@ async def test_annex_and_copy_say_what_they_are(people: People) -> None:
     annex = (
         await stack.take_in(pdfs.vietnamese(), [], **{**numbered, "subject": "Phụ lục I. Danh sách mẫu"}, annex_of=main)
     ).json()["id"]
+    second = await stack.take_in(pdfs.vietnamese(), [], **{**numbered, "subject": "Phụ lục II"}, annex_of=main)
     copied = {
         "number": "5",
         "notation": "TrS-UBND",
@@ -46,9 +47,18 @@ async def test_annex_and_copy_say_what_they_are(people: People) -> None:
     copy = (await stack.take_in(pdfs.scan(), [], **copied)).json()["id"]
     assert (await signer.sign(main)).status_code == 200
     await stack.until(main, "signed")
+    page = clerk.page
+    # AUT-8: the sheet names the annexes, and closes when they are others.
+    await page.goto(f"/#/d/{main}/sign")
+    await page.locator(".keys button:enabled").first.wait_for()
+    assert await page.locator(".facts a").all_text_contents() == ["Phụ lục I. Danh sách mẫu", "Phụ lục II"]
+    await clerk.shot("77-annexes-sheet")
+    away = f"/api/v1/documents/{second.json()['id']}/recall"
+    await stack.qlvb.call("POST", away, json={"reason": "Mẫu"}, expect=200)
+    await page.locator(".summary").wait_for()
+    assert page.url.endswith(f"#/d/{main}")
     await sealed(clerk, main)
     await stack.until(annex, "signed")
-    page = clerk.page
     await page.goto("/#/seal")
     await expect(page.locator(f'a.card[href="#/d/{annex}"] .meta strong').first).to_have_text("Phụ lục của")
     await expect(page.locator(f'a.card[href="#/d/{copy}"] .meta strong').first).to_have_text("Trích sao")
@@ -57,6 +67,10 @@ async def test_annex_and_copy_say_what_they_are(people: People) -> None:
     await page.get_by_text(COPY["ordered_by"]).wait_for()
     await page.locator(".page img").first.wait_for()
     await clerk.shot("79-copy")
+    await page.goto(f"/#/d/{copy}/sign")
+    await page.locator(".stamped img").wait_for()
+    assert COPY["of"] in await page.locator(".facts dl").inner_text()
+    await clerk.shot("79-copy-sheet")
     await page.goto(f"/#/d/{main}")
     await clerk.tap("Phụ lục I. Danh sách mẫu", "link")
     await page.get_by_role("link", name="Phụ lục của 781/QĐ-UBND").wait_for()

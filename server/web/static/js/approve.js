@@ -3,7 +3,7 @@
  * and for several with one PIN, each shown and consented to by itself.
  */
 import { Problem, call, pause, read } from "./api.js";
-import { myStep, openAt, told } from "./document.js";
+import { annexes, copied, myStep, openAt, told } from "./document.js";
 import { alone, chip, frame, lines, trouble, waiting, words } from "./frame.js";
 import { commonName } from "./me.js";
 import { check, imageOf } from "./manifest.js";
@@ -14,6 +14,9 @@ import { fill, h, icon, outside, say } from "./view.js";
 
 /** Eight characters that name the bytes, for reading aloud. @param {string} tbs */
 const codeOf = (tbs) => `${tbs.slice(0, 4)} ${tbs.slice(4, 8)}`.toUpperCase();
+
+/** What one signs for: the document's file and those of its annexes (AUT-8). @param {any} doc */
+const bytesOf = (doc) => doc && [doc, ...doc.annexes].map(({ revision }) => revision).join();
 
 /**
  * That the certificate's status could not be had, which the person must know before the PIN (SW-4); nothing where it is good.
@@ -103,7 +106,7 @@ export async function approveScreen({ me, signal, go, changed }, id) {
   changed(async (documents) => {
     if (!documents.has(id) || sending) return;
     const found = await read(`/api/v1/documents/${id}`, { signal }).catch(() => null);
-    if (sending || signal.aborted || (found && found.revision === doc.revision && myStep(found, me))) return;
+    if (sending || signal.aborted || (found && bytesOf(found) === bytesOf(doc) && myStep(found, me))) return;
     say(t("signClosed"));
     go(`#/d/${id}`);
   });
@@ -116,8 +119,10 @@ export async function approveScreen({ me, signal, go, changed }, id) {
       facts,
       h("p", { class: "meta" }, chip(doc.urgency), alone(doc), outside(`${doc.number}/${doc.notation}`, "number"), h("span", {}, pageCount(doc.page_count))),
       h("p", { class: "subject" }, outside(doc.subject)),
+      annexes(doc),
       h(
         "dl", {},
+        copied(doc),
         step.authority && h("div", {}, h("dt", {}, t("signAs")), h("dd", {}, outside(step.authority))),
         // Their places are there before they are, so that nothing moves.
         h("div", {}, h("dt", {}, t("signCert")), h("dd", {}, sheet ? outside(commonName(sheet.subject)) : "…")),
@@ -311,13 +316,13 @@ export async function batchScreen({ me, signal, go, changed }) {
     return made;
   }
 
-  /** A sheet of the document as it is now. Another revision than the one agreed to takes the yes back. @param {Row} row */
+  /** A sheet of the document as it is now. Another revision than the one agreed to, or other annexes, take the yes back. @param {Row} row */
   async function prepare(row) {
-    const before = row.doc?.revision;
+    const before = bytesOf(row.doc);
     row.sheet = null;
     try {
       row.doc = await read(`/api/v1/documents/${row.id}`, { signal });
-      if (before !== row.doc.revision) row.agreed = false;
+      if (before !== bytesOf(row.doc)) row.agreed = false;
       row.step = myStep(row.doc, me);
       if (!row.step) throw new Problem(409, { code: "not-your-turn", title: t("notYourTurn") });
       await told();
@@ -342,7 +347,7 @@ export async function batchScreen({ me, signal, go, changed }) {
     const kind = row.step?.kind;
     row.place.hidden = false;
     fill(
-      row.place, doc && lines({ ...doc, at: doc.state_since }),
+      row.place, doc && [lines({ ...doc, at: doc.state_since }), annexes(doc), doc.copy && h("dl", {}, copied(doc))],
       error && h("p", { class: "late" }, words(error)), row.missing,
       sheet && [
         h("p", { class: "meta" }, t("signCode"), h("strong", { class: "mono" }, codeOf(sheet.tbs))),

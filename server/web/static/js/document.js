@@ -106,7 +106,7 @@ export async function documentScreen({ me, signal, changed }, id) {
           : h("p", { class: "meta" }, chip(found.urgency), found.copy && alone(found), h("span", {}, found.state === "signed" && alone(found) ? t("sealTitle") : t(`s_${found.state}`))),
         h("h2", { class: "subject" }, outside(found.subject)),
         found.annex_of && other(found.annex_of, h("span", {}, t("annexOf"), " ", outside(`${found.number}/${found.notation}`))),
-        found.annexes?.map((/** @type {any} */ one) => other(one.id, outside(one.subject))),
+        annexes(found),
         h(
           "details", { open: opened ?? !!found.copy }, h("summary", {}, t("docInfo")),
           h(
@@ -114,7 +114,7 @@ export async function documentScreen({ me, signal, changed }, id) {
             row("docNumber", `${found.number}/${found.notation}`), row("docType", found.type_name),
             row("docPlace", `${found.promulgation_place}, ${date(found.promulgation_date)}`),
             found.due_date && row("docDue", date(found.due_date)),
-            found.copy && [row("copyOf", found.copy.of), row("copyBy", found.copy.ordered_by)],
+            copied(found),
           ),
           h("h3", {}, t("docRoute")), route(found),
           step && step.kind !== "seal" && h("a", { class: "line", href: `#/d/${id}/deputy` }, icon("person"), t("deputyTitle"), icon("right")),
@@ -181,6 +181,12 @@ const other = (id, text) => h("a", { class: "line", href: `#/d/${id}` }, icon("r
 
 /** @param {string} name @param {string} value */
 const row = (name, value) => h("div", {}, h("dt", {}, t(name)), h("dd", {}, outside(value)));
+
+/** Ways to the annexes of a document, for which its signers sign, too (AUT-8). @param {any} found */
+export const annexes = (found) => found.annexes?.map((/** @type {any} */ one) => other(one.id, outside(one.subject)));
+
+/** What a copy is of, and who decided it (SIG-6). @param {any} found */
+export const copied = ({ copy }) => copy && [row("copyOf", copy.of), row("copyBy", copy.ordered_by)];
 
 /** @param {any} found */
 const route = (found) =>
