@@ -227,8 +227,7 @@ async def move(
         state=to,
         step=step,
         new_head=head or document.head,
-        # A new head alone gives nobody more time (TIM-5).
-        due_us=document.state_due_us if to is document.state in ARCHIVED else due_us(to, document.urgency, now_us),
+        due_us=_due_us(document, to, now_us),
         now_us=now_us,
     )
     if not moved:
@@ -253,12 +252,22 @@ async def move(
         if name in {"reason", "revision", "step", "receiver", "status_code"}
     }
     await publish(tx, document, kind, to, detail=public, now_us=now_us, tombstone=to is State.RECALLED)
+    if to is State.RETURNED and document.annex_of is not None:
+        # The sealed main document waits now for the drafter, and nothing else would ever say so.
+        await queries.set_due(tx, document.annex_of, due_us(State.SIGNED, document.urgency, now_us))
     if to in TOGETHER and to is not document.state and document.annex_of is None:
         for annex in await queries.annexes(tx, document.id):
             if annex.state is not to and to in FOLLOWS[annex.state]:
                 with_it = {"annex_of": document.id, **{name: detail[name] for name in ("reason",) if name in detail}}
                 await move(tx, annex, to, actor=actor, now_us=now_us, step=annex.step, body=with_it)
     return event_id
+
+
+def _due_us(document: DocumentRow, to: State, now_us: int) -> int | None:
+    if document.annex_of is not None and to in ARCHIVED:
+        return None  # a sealed annex waits for its main document and then goes with it, whose own time runs
+    # A new head alone gives nobody more time (TIM-5).
+    return document.state_due_us if to is document.state in ARCHIVED else due_us(to, document.urgency, now_us)
 
 
 async def _not_asked(tx: Transaction, document: DocumentRow, people: set[str | None], *, now_us: int) -> None:
@@ -1151,6 +1160,9 @@ async def release(tx: Transaction, document: str, *, now_us: int) -> None:
         if main is row:
             await queries.set_due(tx, main.id, due_us(State.SIGNED, main.urgency, now_us))
         return
+    if main is not row:
+        # However long the annexes took: what does not leave now is told of.
+        await queries.set_due(tx, main.id, due_us(State.SEALED, main.urgency, now_us))
     await jobs.enqueue(
         tx,
         "exchange.forward",

@@ -109,6 +109,10 @@ async def test_annexes_are_sealed_behind_their_document_and_leave_with_it(world:
     await world.stack.until(main, *LEFT)
     states = {await world.stack.until(one, *LEFT) for one in (first, second)}
     assert states <= set(LEFT)
+    # Its receivers' time runs once, for the document.
+    assert [(await world.qlvb.json("GET", f"/api/v1/documents/{one}"))["overdue_at"] for one in (first, second)] == [
+        None, None,
+    ]  # fmt: skip
     # The text in the corner: number and symbol, and the time of this seal; no image (SIG-4, SIG-5).
     text = said(await final(world, first, tmp_path / "annex.pdf"))
     assert re.search(rf"7101/QĐ-UBND {TIME}", text), text
@@ -139,13 +143,19 @@ async def test_a_recall_takes_the_annexes_with_it(world: World) -> None:
     await sealed(world, main)
     await world.stack.until(second, "signed")
     # Returned by the clerk, it can only be handed in as the signer saw it (AUT-8), or be left out.
+    await world.execute("UPDATE documents SET state_due_us = 1, alarmed_us = 2 WHERE id = $1", main)
     await world.clerk.call("POST", f"/api/v1/documents/{first}/return", json={"reason": "Thiếu trang"}, expect=200)
+    # Nothing but its main document's time tells that it waits for the drafter now.
+    waits = (await world.rows("SELECT state_due_us, alarmed_us FROM documents WHERE id = $1", main))[0]
+    assert (waits["state_due_us"] > 2, waits["alarmed_us"]) == (True, None)
     path = f"/api/v1/documents/{first}/replacements"
     assert code(await annexed(world, annex, pdfs.plain(), path=path)) == "conflict"
     again = await annexed(world, annex, path=path)
     assert (again.status_code, again.json()["state"]) == (200, "signed"), again.text
     await recalled(world, first)
     await sealed(world, second)
+    # Sealed, it waits for the others without an alarm of its own.
+    assert (await world.qlvb.json("GET", f"/api/v1/documents/{second}"))["overdue_at"] is None
     assert (
         code(await world.qlvb.call("POST", f"/api/v1/documents/{second}/recall", json={"reason": "Nhầm"})) == "conflict"
     )
