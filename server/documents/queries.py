@@ -220,6 +220,17 @@ async def annexes(tx: Reads, document: str) -> list[DocumentRow]:
     return [into(row, DocumentRow) for row in rows]
 
 
+async def together(tx: Reads, main: str) -> tuple[int, int]:
+    """How many files a document and its annexes are now, and of how many bytes in all."""
+    row = await tx.fetch_one(
+        "SELECT count(*) AS n, coalesce(sum((SELECT max(r.size) FROM revisions r WHERE r.document = d.id AND r.digest = d.head)), 0) AS size "
+        "FROM documents d WHERE (d.id = $1 OR d.annex_of = $1) AND d.state <> 'recalled'",
+        main,
+    )
+    assert row is not None
+    return int(row["n"]), int(row["size"])
+
+
 async def insert_revision(
     tx: Transaction,
     *,

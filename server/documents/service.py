@@ -48,6 +48,10 @@ from server.webhooks import service as webhooks
 
 SYSTEM = "system"
 
+# Of a document and its annexes, which leave in one packet: far within what receivers of edXML take (200 files, 500 MB), with room for what signing adds.
+_FILES = 51
+_FILE_BYTES = 400 * 1024 * 1024
+
 
 class WarmPreviews(msgspec.Struct, frozen=True):
     """Job `previews.warm`: draw the pages of a revision before anybody asks."""
@@ -504,7 +508,9 @@ class DocumentService:
             row = await _with_free_exchange_id(tx, row)
             await queries.insert_document(tx, row)
             await self._first_revision(tx, row, routed, digest, size, None, actor, now_us)
-            await _annexes_changed(tx, row, now_us=now_us)
+            if row.annex_of is not None:
+                await _check_together(tx, row.annex_of)
+                await _annexes_changed(tx, row, now_us=now_us)
             answer = IntakeAnswer(
                 id=row.id,
                 state=row.state.value,
@@ -582,6 +588,7 @@ class DocumentService:
                 body={"revision": digest},
             )
             await _not_asked(tx, row, {step.person for step in route[1:]}, now_us=now_us)
+            await _check_together(tx, row.annex_of or document)
             if row.annex_of is not None:
                 await self._check_same_text(tx, row, digest)
                 await queries.set_due(tx, document, None)
@@ -915,6 +922,15 @@ def _alone(metadata: Metadata) -> dict[str, Any]:
     if metadata.copy is not None:
         return {"copy": msgspec.to_builtins(metadata.copy)}
     return {} if metadata.annex_of is None else {"annex_of": metadata.annex_of}
+
+
+async def _check_together(tx: Reads, main: str) -> None:
+    """What could not leave in one packet is refused before anybody signs. Raises: Refused("too-large", "invalid-request")."""
+    files, size = await queries.together(tx, main)
+    if files > _FILES:
+        raise Refused("invalid-request", detail=f"a document has at most {_FILES - 1} annexes")
+    if files > 1 and size > _FILE_BYTES:
+        raise Refused("too-large", limit=_FILE_BYTES)
 
 
 async def _annexes_changed(tx: Transaction, annex: DocumentRow, *, now_us: int) -> None:

@@ -285,6 +285,18 @@ async def test_what_is_sealed_alone_has_no_other_route(world: World) -> None:
     await recalled(world, annex["annex_of"])
 
 
+async def test_what_could_not_leave_in_one_packet_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    annex = await main_document(world, "7109")
+    path = f"/api/v1/documents/{(await annexed(world, annex)).json()['id']}/replacements"
+    monkeypatch.setattr("server.documents.service._FILES", 2)
+    refused = await annexed(world, annex)
+    assert (code(refused), refused.json()["detail"]) == ("invalid-request", "a document has at most 1 annexes")
+    assert (await annexed(world, annex, path=path)).status_code == 200
+    monkeypatch.setattr("server.documents.service._FILE_BYTES", len(pdfs.plain()) + 100)
+    assert code(await annexed(world, annex, pdfs.vietnamese(), path=path)) == "too-large"
+    await recalled(world, annex["annex_of"])
+
+
 def red(path: Path) -> tuple[int, int, int, int] | None:
     """Where the first page is red at 300 dpi, as poppler draws it."""
     drawn = path.with_suffix("")
