@@ -190,7 +190,8 @@ class Metadata(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Two kinds of file have no `signers`, as the organisation seals them alone, in the upper right corner of page one. `annex_of`: an annex in a
     file of its own, by the id of its main document, which has not left: number, symbol, date, urgency and receivers are that document's, it
-    waits for that document's seal, and all leave in one packet (SIG-4): at most 50 annexes, and 400 MiB with the document. `copy`: a copy, with a number and receivers of its own (SIG-6).
+    waits for that document's seal, and all leave in one packet (SIG-4): at most 50 annexes, and 400 MiB with the document. `copy`: a copy, with a
+    number and receivers of its own (SIG-6).
     """
 
     number: Annotated[str, msgspec.Meta(min_length=1, max_length=11)]

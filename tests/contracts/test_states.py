@@ -1,7 +1,8 @@
-"""Transitions of documents on both engines: what a state that follows itself keeps (TIM-5)."""
+"""Transitions of documents on both engines: what a state that follows itself keeps (TIM-5), and what belongs to a document (SIG-4)."""
 
 import pytest
 
+from server.approvals.queries import annexed_since
 from server.documents import queries
 from server.documents.model import State
 
@@ -38,3 +39,31 @@ async def test_a_new_head_alone_repeats_no_alarm_and_a_new_state_may_alarm_again
     assert same == {"state": "forwarded", "head": archived, "state_since_us": 10, "alarmed_us": 30, "updated_us": 40}
     other = await moved(db, State.DELIVERED, archived, archived, 50)
     assert (other["state_since_us"], other["alarmed_us"]) == (50, None)
+
+
+async def test_what_belongs_together_is_counted_and_a_change_of_it_is_seen(db):
+    await seed(db)
+
+    async def body(tx):
+        for name in ("a1", "a2"):
+            await tx.execute(
+                "INSERT INTO documents (id, organisation, client, state, state_since_us, step, head, version, page_count, code_number, code_notation, subject,"
+                " type_name, urgency, promulgation_place, promulgation_date, header, exchange_id, created_us, updated_us, annex_of)"
+                " SELECT $1, organisation, client, 'in_review', 20, 1, $2, 1, 1, code_number, code_notation, subject, type_name, urgency, promulgation_place,"
+                " promulgation_date, header, $1, 20, 20, id FROM documents WHERE id = 'd1'",
+                name, name,
+            )  # fmt: skip
+        for document, digest, at_us in (("d1", "ab" * 32, 10), ("a1", "a1", 20), ("a1", "a1", 30), ("a2", "a2", 25)):
+            await queries.insert_revision(
+                tx, document=document, digest=digest, parent=None, size=7, kind="replacement", step=None, version=1, now_us=at_us
+            )  # fmt: skip
+
+    await db.transact(body)
+    assert await queries.together(db, "d1") == (3, 21)
+    assert [await annexed_since(db, "d1", at_us) for at_us in (30, 31)] == [True, False]
+    await db.transact(
+        lambda tx: tx.execute("UPDATE documents SET state = 'recalled', state_since_us = 40 WHERE id = 'a2'")
+    )
+    assert await queries.together(db, "d1") == (2, 14)
+    assert [await annexed_since(db, "d1", at_us) for at_us in (40, 41)] == [True, False]
+    assert not await annexed_since(db, "a1", 0)
