@@ -482,7 +482,9 @@ class DocumentService:
             return answered
         for other in metadata.replaces:
             # In the place of a document that receivers have: one that never left is replaced before it is signed.
-            if (await self.get(actor, other)).state not in ARCHIVED - {State.SEALED}:
+            # An annex has no packet of its own that could be named to them.
+            before = await self.get(actor, other)
+            if before.annex_of is not None or before.state not in ARCHIVED - {State.SEALED}:
                 raise Refused("conflict")
         # What can be refused is refused before anything is stored; the transaction asks again.
         metadata = await self._annexed(self._db, actor, metadata)
@@ -590,7 +592,7 @@ class DocumentService:
             await _not_asked(tx, row, {step.person for step in route[1:]}, now_us=now_us)
             await _check_together(tx, row.annex_of or document)
             if row.annex_of is not None:
-                await self._check_same_text(tx, row, digest)
+                await self._check_same_text(tx, row, fresh)
                 await queries.set_due(tx, document, None)
                 await _annexes_changed(tx, row, now_us=now_us)
                 await release(tx, document, now_us=now_us)
@@ -678,12 +680,16 @@ class DocumentService:
             raise Refused("conflict")
         return metadata.annexed_to(main.metadata())
 
-    async def _check_same_text(self, tx: Reads, annex: DocumentRow, digest: str) -> None:
-        """What the main document's signers answer for is only sealed again, not changed (AUT-8). Raises: Refused("conflict")."""
+    async def _check_same_text(self, tx: Reads, annex: DocumentRow, fresh: DocumentRow) -> None:
+        """What the main document's signers answer for is only sealed again, not changed (AUT-8), nor called something else to its receivers.
+
+        Raises: Refused("conflict").
+        """
         main = await documents_load(tx, annex.annex_of or "")
         assert main is not None
         texts = [one.digest for one in await queries.revisions(tx, annex.id) if one.kind in {"intake", "replacement"}]
-        if not _unsigned(main) and texts[-2] != digest:
+        before, now = (texts[-2], annex.subject, annex.type_name), (fresh.head, fresh.subject, fresh.type_name)
+        if not _unsigned(main) and before != now:
             raise Refused("conflict")
 
     async def _organisation_code(self, organisation: str) -> str:

@@ -113,6 +113,7 @@ async def test_annexes_are_sealed_behind_their_document_and_leave_with_it(world:
     assert [(await world.qlvb.json("GET", f"/api/v1/documents/{one}"))["overdue_at"] for one in (first, second)] == [
         None, None,
     ]  # fmt: skip
+    assert code(await world.stack.take_in(pdfs.plain(), [world.leader], replaces=[first])) == "conflict"
     # The text in the corner: number and symbol, and the time of this seal; no image (SIG-4, SIG-5).
     text = said(await final(world, first, tmp_path / "annex.pdf"))
     assert re.search(rf"7101/QĐ-UBND {TIME}", text), text
@@ -150,7 +151,8 @@ async def test_a_recall_takes_the_annexes_with_it(world: World) -> None:
     assert (waits["state_due_us"] > 2, waits["alarmed_us"]) == (True, None)
     path = f"/api/v1/documents/{first}/replacements"
     assert code(await annexed(world, annex, pdfs.plain(), path=path)) == "conflict"
-    again = await annexed(world, annex, path=path)
+    assert code(await annexed(world, annex, path=path, subject="Phụ lục khác")) == "conflict"
+    again = await annexed(world, annex, path=path, subject="Phụ lục 1")
     assert (again.status_code, again.json()["state"]) == (200, "signed"), again.text
     await recalled(world, first)
     await sealed(world, second)
