@@ -465,8 +465,8 @@ export type Sentence = { code: string; en: string; vi: string };
 
 export type SessionAnswer = { device: DeviceAnswer; tokens: TokenAnswer };
 
-/** The approval sheet. The device recomputes `manifest_digest` from the manifest, checks the image digests, and signs both digests; `organisation` and `credential` go into the approval as they stand. `kind`: "person" (a signature), "initials" (ký nháy) or "seal". `unopened`: pages that the document wants opened first (`reportOpenings`); until it is empty the approval is refused. */
-export type SheetView = { certificate_status: CertificateStatusView; credential: string; document: string; expires_at: string; field: string; kind: string; manifest_digest: string; organisation: string; page: number; page_count: number; parent: string; prepared: string; subject: string; tbs: string; unopened: number[] };
+/** The approval sheet. The device recomputes `manifest_digest` from the manifest, checks the image digests, and signs both digests; `organisation` and `credential` go into the approval as they stand. `kind`: "person" (a signature), "initials" (ký nháy) or "seal". `unopened`: pages that the document wants opened first (`reportOpenings`), of itself or of an annex, as `unopened_in` says; until it is empty the approval is refused. */
+export type SheetView = { certificate_status: CertificateStatusView; credential: string; document: string; expires_at: string; field: string; kind: string; manifest_digest: string; organisation: string; page: number; page_count: number; parent: string; prepared: string; subject: string; tbs: string; unopened: number[]; unopened_in: string };
 
 /** `image`: SHA-256 of the image that was on the screen, as the manifest names it. */
 export type ShownPage = { image: string; page: number };

@@ -184,7 +184,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "openSheet": {
         "201": {
             "prepared": _PREPARED, "document": _DOCUMENT, "kind": "person", "parent": _REVISION, "tbs": _TBS, "manifest_digest": _MANIFEST, "organisation": "H01.01",
-            "credential": _CREDENTIAL, "subject": "CN=Nguyễn Văn Mẫu,O=Cơ quan mẫu,C=VN", "field": "HT_4179e051_S1", "page": 1, "page_count": 1, "unopened": [],
+            "credential": _CREDENTIAL, "subject": "CN=Nguyễn Văn Mẫu,O=Cơ quan mẫu,C=VN", "field": "HT_4179e051_S1", "page": 1, "page_count": 1, "unopened": [], "unopened_in": _DOCUMENT,
             "expires_at": "2026-11-22T02:58:07.060132Z",
             "certificate_status": {"state": "good", "source": "ocsp", "checked_at": "2026-11-22T02:43:06.881004Z", "signing_stops_at": None},
         }

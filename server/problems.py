@@ -399,7 +399,7 @@ PROBLEMS = _table(
         409,
         "Chưa mở hết các trang của văn bản",
         "Not every page of the document was opened",
-        "The document is signed only by who has had every page on his screen; `pages` names those that are missing, the first hundred.",
+        "The document is signed only by who has had every page of it and of its annexes on his screen; `pages` names those of `document` that are missing, the first hundred.",
     ),
     Problem(
         "document-signing",

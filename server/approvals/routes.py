@@ -41,7 +41,8 @@ class CertificateStatusView(msgspec.Struct, frozen=True):
 class SheetView(msgspec.Struct, frozen=True):
     """The approval sheet. The device recomputes `manifest_digest` from the manifest, checks the image digests, and signs both
     digests; `organisation` and `credential` go into the approval as they stand. `kind`: "person" (a signature), "initials" (ký
-    nháy) or "seal". `unopened`: pages that the document wants opened first (`reportOpenings`); until it is empty the approval is refused.
+    nháy) or "seal". `unopened`: pages that the document wants opened first (`reportOpenings`), of itself or of an annex, as `unopened_in`
+    says; until it is empty the approval is refused.
     """
 
     prepared: str
@@ -57,6 +58,7 @@ class SheetView(msgspec.Struct, frozen=True):
     page: int
     page_count: int
     unopened: list[int]
+    unopened_in: str
     expires_at: str
     certificate_status: CertificateStatusView
 
@@ -99,6 +101,7 @@ async def open_sheet(document: Id, actor: Given[Actor], approvals: Given[Approva
         page=sheet.page,
         page_count=sheet.page_count,
         unopened=sheet.unopened,
+        unopened_in=sheet.unopened_in,
         expires_at=iso(sheet.expires_us),
         certificate_status=CertificateStatusView(
             state=sheet.certificate.state.value,

@@ -38,7 +38,7 @@ from server.clock import Clock
 from server.crash import point
 from server.db import Database, DatabaseError, Reads, Row, Transaction
 from server.documents.model import FORM_WORDS, DocumentRow, State, StepKind, StepRow
-from server.documents.service import DocumentService, asks_every_page, documents_load, move, turn_of
+from server.documents.service import DocumentService, annexes_of, asks_every_page, documents_load, move, turn_of
 from server.errors import PublicField, Refused
 from server.identity.model import Actor, Device
 from server.identity.proofs import Unspent
@@ -71,7 +71,8 @@ class Sheet(msgspec.Struct, frozen=True):
     """What the phone needs before it asks for a PIN. `tbs` and `manifest_digest` (hex) are what the approval names.
 
     `organisation` is the exchange code that vouchers and approvals use; `field` and `page` say where the stamp stands.
-    `unopened`: pages that must still be opened before the approval is taken; empty where the document does not ask for it.
+    `unopened`: pages of `unopened_in`, the document or one of its annexes, that must still be opened before the approval is taken; empty where
+    the document does not ask for it.
     `certificate`: what is known of the signer's path (SW-4); `signing_stops_us`: until when one signs without a status, None
     where it is good or nobody can be asked.
     """
@@ -89,6 +90,7 @@ class Sheet(msgspec.Struct, frozen=True):
     page: int
     page_count: int
     unopened: list[int]
+    unopened_in: str
     expires_us: int
     certificate: Known
     signing_stops_us: int | None
@@ -240,6 +242,7 @@ class ApprovalService:
 
         await self._db.transact(body)
         filled = next(area for area in prepared.fields if area.state == "filled")
+        unopened_in, unopened = await self._unopened(actor, row, step)
         return Sheet(
             prepared=made.id,
             document=document,
@@ -253,7 +256,8 @@ class ApprovalService:
             field=filled.name,
             page=filled.page,
             page_count=row.page_count,
-            unopened=await self._unopened(actor, row, step),
+            unopened=unopened,
+            unopened_in=unopened_in,
             expires_us=made.expires_us,
             certificate=status,
             signing_stops_us=(
@@ -271,11 +275,17 @@ class ApprovalService:
         owner = row.organisation if step.person is None else step.person
         return await self._images.of(row.organisation, owner)
 
-    async def _unopened(self, actor: Actor, row: DocumentRow, step: StepRow) -> list[int]:
-        if not await _asks_every_page(self._db, row, step):
-            return []
+    async def _unopened(self, actor: Actor, row: DocumentRow, step: StepRow) -> tuple[str, list[int]]:
+        """The pages that are still to be opened, of the document or else of its first annex that has such (AUT-8)."""
+        if await _asks_every_page(self._db, row, step):
+            for one in (row, *await annexes_of(self._db, row.id)):
+                if pages := await self._unopened_of(self._db, actor, one):
+                    return one.id, pages
+        return row.id, []
+
+    async def _unopened_of(self, reads: Reads, actor: Actor, row: DocumentRow) -> list[int]:
         return await openings.unopened(
-            self._db,
+            reads,
             document=row.id,
             revision=row.head,
             person=actor.id,
@@ -532,6 +542,9 @@ class ApprovalService:
                     renderer=parse(row.manifest).renderer,
                     page_count=document.page_count,
                 )
+                for annex in await annexes_of(tx, document.id):
+                    if pages := await self._unopened_of(tx, actor, annex):
+                        raise Refused("pages-unopened", document=annex.id, pages=pages[:100])
             checked = await self._revocation.require_still(tx, row.id)
             target = State.SEALING if step.kind is StepKind.SEAL else State.SIGNING
             await move(

@@ -1085,8 +1085,12 @@ async def _handed(tx: Reads, actor: Actor, document: DocumentRow) -> tuple[StepR
 
 
 async def asks_every_page(reads: Reads, document: DocumentRow) -> bool:
-    """Whether the document, or else its organisation's rules as they are now, wants every page opened before anybody signs (AUT-8)."""
-    return document.open_every_page or (await rules_of(reads, document.organisation)).open_every_page
+    """Whether the document, or else its organisation's rules as they are now, wants every page opened before anybody signs (AUT-8); of
+    an annex whether its main document does.
+    """
+    main = document if document.annex_of is None else await queries.load(reads, document.annex_of)
+    assert main is not None
+    return main.open_every_page or (await rules_of(reads, document.organisation)).open_every_page
 
 
 async def documents_load(tx: Reads, document: str) -> DocumentRow | None:

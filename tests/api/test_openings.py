@@ -75,6 +75,25 @@ async def test_nobody_signs_before_every_page_was_opened(world: World) -> None:
     await proof_stands_in_the_log(world, document)
 
 
+async def test_the_pages_of_its_annexes_are_opened_too(world: World) -> None:
+    document = await world.taken(number="7201", pdf=three_pages(), open_every_page=True)
+    annex = (await world.stack.take_in(three_pages("Phu luc"), [], number="7201", annex_of=document)).json()["id"]
+    await opened(world.leader, document, 1, 2, 3)
+    assert (await world.leader.json("GET", f"/api/v1/documents/{annex}"))["open_every_page"] is True
+    sheet = await world.leader.sheet(document)
+    assert (sheet["unopened_in"], sheet["unopened"]) == (annex, [1, 2, 3])
+    left = await tries(world.leader, sheet)
+    refused = await world.leader.approve(sheet)
+    assert (code(refused), refused.json()["document"], refused.json()["pages"]) == ("pages-unopened", annex, [1, 2, 3])
+    assert await tries(world.leader, sheet) == left
+    await opened(world.leader, annex, 1, 2, 3)
+    sheet = await world.leader.sheet(document)
+    assert (sheet["unopened_in"], sheet["unopened"]) == (document, [])
+    assert (await world.leader.approve(sheet)).status_code == 200
+    await world.stack.until(document, "signed")
+    await world.qlvb.call("POST", f"/api/v1/documents/{document}/recall", json={"reason": "Mẫu"}, expect=200)
+
+
 async def proof_stands_in_the_log(world: World, document: str) -> None:
     rows = await world.rows(
         "SELECT o.digest, o.proof, p.parent, p.person FROM opening_proofs o JOIN prepared_revisions p ON p.id = o.prepared "

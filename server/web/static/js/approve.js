@@ -30,7 +30,7 @@ function statusWarning(sheet) {
 }
 
 /** Pages that must be opened before one may sign, and the way there; nothing where all were. @param {import("./signing.js").Sheet} sheet */
-function unopened({ document: id, unopened: pages }) {
+function unopened({ unopened_in: id, unopened: pages }) {
   if (!pages.length) return null;
   const runs = pages.filter((page) => !pages.includes(page - 1)).map((from) => {
     let to = from;

@@ -142,7 +142,7 @@ export async function documentScreen({ me, signal, changed }, id) {
     const turned = (/** @type {number} */ page) => fill(counter, t("docPage", { n: page, all: manifest.page_count }));
     let told = false;
     const list = pageList({
-      manifest, scroller: main, signal, turned, opened: found.open_every_page && myStep(found, me) ? teller(found) : undefined, load: (image, stop) => {
+      manifest, scroller: main, signal, turned, opened: found.open_every_page && (found.annex_of || myStep(found, me)) ? teller(found) : undefined, load: (image, stop) => {
         const first = image.page === 1 && image.width === WIDTH && ready?.first;
         const fetched = () => pageLoader(id, found.revision)(image, stop);
         if (ready) ready.first = /** @type {any} */ (undefined);

@@ -2,7 +2,7 @@
  * What this device computes for the signer (signer.md): joins, approvals, a change of PIN. The PIN is asked only after the sealing
  * key's statement was checked against the signer that came with the pairing link.
  *
- * @typedef {{prepared: string, document: string, kind: string, unopened: number[], parent: string, tbs: string, manifest_digest: string, organisation: string, credential: string,
+ * @typedef {{prepared: string, document: string, kind: string, unopened: number[], unopened_in: string, parent: string, tbs: string, manifest_digest: string, organisation: string, credential: string,
  *   subject: string, field: string, page: number, page_count: number, expires_at: string,
  *   certificate_status: {state: string, source: string, checked_at: string, signing_stops_at: string | null}}} Sheet
  */
