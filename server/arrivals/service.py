@@ -34,6 +34,7 @@ from server.errors import Refused
 from server.exchange.business import Meaning, Replace, Revoke, Update, meaning, status
 from server.exchange.deadlines import Rule, about_deadline
 from server.exchange.directory import queries as directory
+from server.exchange.failures import about_unsent
 from server.exchange.incoming import Came, Settled
 from server.exchange.messages import Letter, queue
 from server.exchange.model import ExchangeError, Organisation, ResponseFor, StaffInfo, StatusCode, StatusPacket
@@ -440,8 +441,12 @@ def about_arrival(arrival: str) -> str:
 
 
 def _abouts(arrival: str) -> list[str]:
-    """Its own, and those of the deadlines that clerks were told of."""
-    return [about_arrival(arrival), *(about_deadline(about_arrival(arrival), rule) for rule in Rule)]
+    """Its own, those of the deadlines that clerks were told of, and of answers that did not leave."""
+    return [
+        about_arrival(arrival),
+        about_unsent(arrival),
+        *(about_deadline(about_arrival(arrival), rule) for rule in Rule),
+    ]
 
 
 def _comes_anew(before: ArrivalRow, row: ArrivalRow) -> bool:

@@ -8,6 +8,11 @@ from server.notices.model import NewNotice, NoticeKind, lifetime_us
 from server.notices.service import about_document, tell
 
 
+def about_unsent(arrival: str) -> str:
+    """The subject of what could not be said of an arrival: that it waits for its clerk is told under its own, and goes on being told."""
+    return f"arrival:{arrival}:unsent"
+
+
 async def tell_failed(
     tx: Transaction,
     *,
@@ -33,7 +38,7 @@ async def tell_failed(
                 person=person["id"],
                 kind=kind,
                 urgency=0 if document is None else document.urgency,
-                about=f"arrival:{arrival}" if document is None else about_document(document.id),
+                about=about_unsent(arrival) if document is None else about_document(document.id),
                 headline=f"{' · '.join(said)} ({code.removeprefix('axis-')})",
                 expires_us=now_us + lifetime_us(kind),
                 document=None if document is None else document.id,

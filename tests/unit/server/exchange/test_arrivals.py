@@ -380,6 +380,18 @@ async def test_a_revocation_waits_for_the_clerk_and_ends_the_document(desk):
 
 
 @pytest.mark.asyncio
+async def test_an_answer_that_the_axis_refuses_takes_no_arrival_from_its_clerk(desk, stage):
+    """TIM-1: that our 01 did not leave is told beside what waits for the clerk, which goes on being told."""
+    await desk.sender.send(desk.sender.document())
+    await desk.house.exchange.poll(DOCUMENT)
+    await stage.put("_faults", [{"fault": "refuse", "code": "10", "description": "Goi tin khong hop le"}])
+    ended = [await desk.house.run(lane) for lane in (Lane.URGENT, Lane.NORMAL)]
+    assert ("buried", "axis-refused-10") in ended
+    rows = await desk.house.db.fetch_all("SELECT kind, state FROM notices WHERE person = $1", CLERK)
+    assert {row["kind"]: row["state"] for row in rows} == {"arrived": "open", "send_failed": "open"}
+
+
+@pytest.mark.asyncio
 async def test_a_take_back_is_refused_with_a_reason_and_may_come_again(desk):
     """Status 13 from the sender, 16 from us; the document goes on."""
     [document] = await desk.take(desk.sender.document())
