@@ -197,9 +197,10 @@ class Messages:
                 state = await self._steps(system, row, state, path, context)
         except ExchangeError as error:
             # What cannot be written was never sent; what had begun is left as it stands, and asked about when it is run again.
-            refused = msgspec.structs.replace(state, stage=Stage.REFUSED, code=error.code)
-            with contextlib.suppress(Retry):
-                await self._db.transact(lambda tx: self._store(tx, system, row, state, refused, context))
+            if state.stage is Stage.READY:
+                refused = msgspec.structs.replace(state, stage=Stage.REFUSED, code=error.code)
+                with contextlib.suppress(Retry):
+                    await self._db.transact(lambda tx: self._store(tx, system, row, state, refused, context))
             raise Bury(error.code) from None
         if state.stage is Stage.REFUSED:
             raise Bury(f"axis-refused-{state.code}")

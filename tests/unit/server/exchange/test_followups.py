@@ -14,6 +14,7 @@ from server.exchange.routes import FailureView, view
 from server.exchange.words import of_refusal
 from server.identity.model import Actor
 from server.jobs import Lane
+from server.jobs.queries import revive
 from server.notices.service import notify
 from server.once import Once
 from tests.unit.server.exchange.house import CLERK, LEADER, ORGANISATION, STRANGER, House
@@ -174,6 +175,29 @@ async def test_a_message_that_cannot_be_written_is_seen_as_not_sent(house, stage
     [message] = await house.exchange.said(document)
     assert (message.stage, message.code) == ("refused", "digest-differs")
     assert await house.count("notices", "kind = 'send_failed'") == 2
+
+
+@pytest.mark.asyncio
+async def test_an_open_outcome_stays_open_where_the_file_cannot_be_written_again(house, stage):
+    """D2: what the axis may have is asked about when an operator runs it again, and not sent a second time."""
+    document = await forwarded(house)
+    await stage.put("_faults", [{"fault": "drop-after"}])
+    assert [one[0] for one in await recall(house, document) if one != "done"] == ["retry"]
+    write = house.exchange._messages._write
+
+    async def broken(_letter, _path):
+        raise ExchangeError("digest-differs")
+
+    house.exchange._messages._write = broken
+    house.clock.advance(60)
+    assert ("buried", "digest-differs") in await work(house)
+    assert [one.stage for one in await house.exchange.said(document)] == ["unknown"]
+    house.exchange._messages._write = write
+    letter = await house.db.fetch_one("SELECT id FROM jobs WHERE state = 'buried'")
+    await house.db.transact(lambda tx: revive(tx, letter["id"]))
+    await work(house)
+    assert [one.stage for one in await house.exchange.said(document)] == ["accepted"]
+    assert len([packet for packet in (await stage.oracle())["packets"] if packet["business"] == 1]) == 1
 
 
 @pytest.mark.asyncio
