@@ -300,7 +300,7 @@ class Messages:
             state = after
 
         while forward.action(state, self._now_us()) in {Action.SEND, Action.ASK}:
-            known = await queries.known_ids(self._db, row.reference, row.id)
+            known = await queries.known_ids(self._db, row.reference, row.id, row.organisation, system.key)
             parcel = Parcel(kind=PacketKind(row.kind), file=path, sender=system.system_id, key=key, known=known)
             await forward.forward_once(
                 system.axis,

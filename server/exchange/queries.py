@@ -272,14 +272,15 @@ async def messages(db: Reads, subject: str) -> list[MessageRow]:
     return [into(row, MessageRow) for row in rows]
 
 
-async def known_ids(db: Reads, reference: str, id_: str) -> list[str]:
-    """Ids that the axis gave to other packets and messages with this reference."""
+async def known_ids(db: Reads, reference: str, id_: str, organisation: str, system: str) -> list[str]:
+    """Ids that the axis gave to other packets and messages with this reference; those that another organisation sent through another system may
+    be of another axis, and prove nothing.
+    """
+    others = "reference = $1 AND id <> $2 AND doc_id <> '' AND (organisation = $3 OR system = $4)"
     rows = await db.fetch_all(
-        "SELECT doc_id FROM outgoing_packets WHERE reference = $1 AND id <> $2 AND doc_id <> '' "
-        "UNION SELECT doc_id FROM outgoing_messages WHERE reference = $1 AND id <> $2 AND doc_id <> ''",
-        reference,
-        id_,
-    )
+        f"SELECT doc_id FROM outgoing_packets WHERE {others} UNION SELECT doc_id FROM outgoing_messages WHERE {others}",
+        reference, id_, organisation, system,
+    )  # fmt: skip
     return [str(row["doc_id"]) for row in rows]
 
 

@@ -471,7 +471,7 @@ class ExchangeService:
 
         async with self._blobs.local(packet.blob) as path:
             while (due := forward.action(state, self._clock.now_us())) in {Action.SEND, Action.ASK}:
-                known = await queries.known_ids(self._db, packet.reference, packet.id)
+                known = await queries.known_ids(self._db, packet.reference, packet.id, packet.organisation, system.key)
                 parcel = Parcel(kind=PacketKind.DOCUMENT, file=path, sender=system.system_id, key=key, known=known)
                 await forward.forward_once(
                     system.axis,

@@ -12,7 +12,7 @@ from server.exchange.axis import AxisLimits, VxpAxis
 from server.exchange.breaker import DOWN
 from server.exchange.directory.service import AgencyDirectory
 from server.exchange.model import PacketKind, ResponseFor, document_id
-from server.exchange.queries import outgoing
+from server.exchange.queries import known_ids, outgoing
 from server.exchange.standin import Rotation, serving
 from server.exchange.systems import Line
 from tests.unit.server.exchange.house import ORGANISATION, House
@@ -100,6 +100,9 @@ async def test_each_organisation_sends_with_its_own_credentials(either, stage):
     assert await accepted(stage) == [("X01", "H-01", "X03"), ("X02", "H-02", "X03")]
     assert await either.count("documents", "state = 'forwarded'") == 2
 
+    # Two axes may give one id: what the one sent is no reason to doubt what the other lists.
+    for organisation, system, known in ((ORGANISATION, "", 1), (OTHER, "X02", 1), (OTHER, "", 2)):
+        assert len(await known_ids(either.db, "12/QĐ-CQM", "x", organisation, system)) == known
 
 @pytest.mark.asyncio
 async def test_what_comes_for_one_organisation_never_reaches_the_other(either, stage, tmp_path):
