@@ -347,9 +347,10 @@ async def set_due(tx: Transaction, document: str, due_us: int | None) -> None:
 
 
 async def revision_at(tx: Reads, document: str, at_us: int) -> Row | None:
-    """`digest` and `size` of what was the document's head then."""
+    """`digest` and `size` of what was the sealed document's head then; by a clock that was set back meanwhile, of its seal (D7)."""
     return await tx.fetch_one(
-        "SELECT digest, size FROM revisions WHERE document = $1 AND created_us <= $2 ORDER BY number DESC LIMIT 1",
+        "SELECT digest, size FROM revisions WHERE document = $1 AND kind IN ('seal', 'archive') "
+        "ORDER BY CASE WHEN created_us <= $2 THEN 0 ELSE 1 END, CASE WHEN created_us <= $2 THEN -number ELSE number END LIMIT 1",
         document,
         at_us,
     )

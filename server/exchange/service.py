@@ -21,7 +21,16 @@ from server.clock import Clock
 from server.crash import point
 from server.db import Database, Row, Transaction
 from server.documents.model import DocumentRow, Receiver, State
-from server.documents.service import SYSTEM, DocumentService, Recall, annexes_of, documents_load, move, publish
+from server.documents.service import (
+    SYSTEM,
+    DocumentService,
+    Recall,
+    annexes_of,
+    annexes_sent,
+    documents_load,
+    move,
+    publish,
+)
 from server.errors import Refused
 from server.exchange import forward, queries
 from server.exchange.axis import SentKey
@@ -321,9 +330,12 @@ class ExchangeService:
             return packet
         sender = await self.follow_ups.sender(row)
         to = addressed([Organisation(organ_id=one.organ_id, name=one.name) for one in before], moves)
-        annexes = await annexes_of(self._db, row.id)
-        header = msgspec.structs.replace(header_of(row, sender, annexes), receivers=to)
-        blob = await self._written(row, header, sender, annexes)
+        # The very revisions that the packet says it has: the archive's time stamps may have come since.
+        built = msgspec.structs.replace(row, head=packet.revision)
+        enclosed = await annexes_sent(self._db, row.id, packet.created_us)
+        annexes = [msgspec.structs.replace(one, head=digest) for one, digest, _ in enclosed]
+        header = msgspec.structs.replace(header_of(built, sender, annexes), receivers=to)
+        blob = await self._written(built, header, sender, annexes)
 
         async def body(tx: Transaction) -> None:
             now_us = self._clock.now_us()

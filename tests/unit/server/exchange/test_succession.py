@@ -7,7 +7,8 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from server.exchange import queries
+from server.documents import queries as documents
+from server.exchange import edxml, queries
 from server.exchange.axis import AxisRefused, AxisUnavailable
 from server.exchange.directory import queries as directory
 from server.exchange.forward import Stage
@@ -373,3 +374,33 @@ async def test_whoever_holds_the_file_from_before_a_merger_does_not_send_it(hous
         return await queries.set_forwarding(tx, before.id, before.forwarding, sending, 1, "")
 
     assert await house.db.transact(body) == 0
+
+
+@pytest.mark.asyncio
+async def test_what_is_addressed_anew_encloses_the_revision_that_its_row_names(houses, stage, tmp_path):
+    """The archive's time stamps give the document another head while its packet waits; what left is what is on record (reference §10)."""
+    house = houses
+    document = await house.sealed(receivers=("X03",))
+    await stage.put("_faults", [{"fault": "drop-before"}])
+    assert (await house.run())[0] == "retry"
+    packet = await queries.outgoing(house.db, document, EDOC.value)
+    stamped = await house.blobs.put_bytes(b"%PDF-1.7 stamped")
+
+    async def body(tx):
+        await documents.insert_revision(
+            tx, document=document, digest=stamped, parent=packet.revision, size=16, kind="archive", step=None, version=1,
+            now_us=packet.created_us + 1,
+        )  # fmt: skip
+        await tx.execute("UPDATE documents SET head = $2 WHERE id = $1", document, stamped)
+
+    await house.db.transact(body)
+    # By a clock that was set back since, too (D7).
+    for at_us in (0, packet.created_us):
+        assert (await documents.revision_at(house.db, document, at_us))["digest"] == packet.revision
+    house.clock.advance(60)
+    await merged(stage, "X03", "X02")
+    assert await house.settle() == "done"
+    [item] = await stage.client("X02").received(EDOC)
+    await stage.client("X02").fetch(item.doc_id, tmp_path / "came")
+    [file] = edxml.parse(tmp_path / "came", tmp_path).packet.attachments
+    assert file.sha256 == packet.revision
