@@ -204,9 +204,16 @@ class ExchangeService:
         return await self._delivered.look()
 
     async def may_ask(self) -> bool:
-        """Whether the first system's axis may be asked something that can wait; one that is down, once a minute over all that ask (D3)."""
+        """Whether the first system's axis may be asked something that can wait, by it or by another of its systems; one that is down, once a
+        minute over all that ask (D3).
+        """
         first = next(iter(self._systems), None)
-        return first is None or await first.breaker.passes()
+        if first is None:
+            return True
+        for one in self._systems:
+            if one.url == first.url and await one.breaker.passes():
+                return True
+        return False
 
     async def not_answered(self) -> None:
         """What `may_ask` let go had no answer."""

@@ -51,6 +51,7 @@ class System:
         self.key = key_of(line)
         self.system_id = line.system_id
         self.axis = line.axis
+        self.url = line.url
         self.breaker = breaker
         self._own = {code.strip().casefold() for code in line.organisations}
         self._named = named

@@ -280,4 +280,12 @@ async def test_a_clock_that_is_an_hour_off_delays_and_refuses_nothing(sqlite_db,
         assert client.clock_off_s is None
         assert await house.state(document) == "forwarded"
         assert await house.count("audit_events", "kind = 'exchange.forward_failed'") == 0
+    # The job asks, whichever of the axis' systems may; not once a minute over again while none may (D3).
+    house.further = [msgspec.structs.replace(house.further[0], url="")]
+    house.restart()
+    for kind in PacketKind:
+        await house.exchange.poll(kind)
+    assert not await house.exchange.may_ask()
+    await house.db.transact(lambda tx: tx.execute("DELETE FROM axis_health WHERE axis = '#X02'"))
+    assert await house.exchange.may_ask()
         await client.close()
