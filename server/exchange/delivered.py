@@ -7,13 +7,13 @@ import structlog
 from server.clock import Clock
 from server.db import Database, Transaction
 from server.exchange import queries
-from server.exchange.axis import AxisRefused, AxisUnavailable, SentItem
+from server.exchange.axis import CREDENTIALS, AxisUnavailable, SentItem
 from server.exchange.delivery import Event, on_event
 from server.exchange.delivery import State as DeliveryState
 from server.exchange.directory import queries as directory
-from server.exchange.model import PacketKind
+from server.exchange.model import ExchangeError, PacketKind
 from server.exchange.queries import PacketRow
-from server.exchange.systems import System, Systems
+from server.exchange.systems import System
 
 log = structlog.get_logger()
 
@@ -26,28 +26,28 @@ _TAKEN: Final = "done"
 class Delivered:
     """Each packet is asked about a quarter of an hour after the axis took it, then whenever it has waited as long again."""
 
-    def __init__(self, db: Database, systems: Systems, clock: Clock) -> None:
+    def __init__(self, db: Database, clock: Clock) -> None:
         self._db = db
-        self._systems = systems
         self._clock = clock
 
-    async def look(self) -> int:
-        """Ask about what is due, some at a time; how many receivers turned out to have it. An axis that is down is not asked (D3)."""
+    async def look(self, system: System) -> int:
+        """Ask about what is due of what it sent, some at a time; how many receivers turned out to have it. An axis that is down is not asked (D3)."""
         now_us = self._clock.now_us()
         seen = 0
         for packet in await queries.silent(
-            self._db, now_us, now_us - _LOOKED_BACK_US, now_us - _SILENT_US, limit=_AT_ONCE
+            self._db, system.key, now_us, now_us - _LOOKED_BACK_US, now_us - _SILENT_US, limit=_AT_ONCE
         ):
-            system = self._systems.named(packet.system)
-            if system is None or not await system.breaker.passes():
-                continue
+            if not await system.breaker.passes():
+                break
             try:
                 items = await self._asked(system, packet)
-            except AxisUnavailable:
-                await system.breaker.unheard()
-                continue
-            except AxisRefused as error:
-                log.warning("sent-list-refused", code=error.code)
+            except ExchangeError as error:
+                if isinstance(error, AxisUnavailable) or error.code in CREDENTIALS:
+                    await system.breaker.unheard()
+                    break
+                log.warning(
+                    "sent-list-refused", code=error.code
+                )  # of this packet: it must not hold up the others (D14)
                 items = []
             seen += await self._db.transact(lambda tx, packet=packet, items=items: self._keep(tx, packet, items))  # type: ignore[misc]
         return seen

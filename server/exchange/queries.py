@@ -98,10 +98,10 @@ async def outgoing(db: Reads, document: str, kind: str) -> PacketRow | None:
     return None if row is None else into(row, PacketRow)
 
 
-async def silent(db: Reads, now_us: int, since_us: int, until_us: int, *, limit: int) -> list[PacketRow]:
-    """Packets that the axis accepted between these times and about which a receiver says nothing, where asking again is due."""
+async def silent(db: Reads, system: str, now_us: int, since_us: int, until_us: int, *, limit: int) -> list[PacketRow]:
+    """Packets that this system's axis accepted between these times and about which a receiver says nothing, where asking again is due."""
     rows = await db.fetch_all(
-        f"SELECT {_PACKET} FROM outgoing_packets p WHERE p.accepted_us > $1 AND p.accepted_us <= $2 AND p.kind = 'edoc' "
+        f"SELECT {_PACKET} FROM outgoing_packets p WHERE p.accepted_us > $1 AND p.accepted_us <= $2 AND p.kind = 'edoc' AND p.system = $5 "
         "AND (p.asked_us IS NULL OR $3 - p.asked_us >= p.asked_us - p.accepted_us) AND EXISTS "
         "(SELECT 1 FROM packet_receivers r WHERE r.packet = p.id AND r.state = 'accepted_by_exchange') "
         "ORDER BY coalesce(p.asked_us, 0), p.accepted_us LIMIT $4",
@@ -109,6 +109,7 @@ async def silent(db: Reads, now_us: int, since_us: int, until_us: int, *, limit:
         until_us,
         now_us,
         limit,
+        system,
     )
     return [into(row, PacketRow) for row in rows]
 

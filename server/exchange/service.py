@@ -120,7 +120,7 @@ class ExchangeService:
         self._jitter = jitter
         self.follow_ups = FollowUps(db, blobs, documents, settings.organ_codes, settings.recall)
         self._messages = Messages(db, blobs, systems, agencies, clock.now_us, jitter, settings)
-        self._delivered = Delivered(db, systems, clock)
+        self._delivered = Delivered(db, clock)
         self._incoming = [
             Incoming(
                 db,
@@ -189,19 +189,26 @@ class ExchangeService:
 
         return await self._db.transact(body)
 
-    async def poll(self, kind: PacketKind) -> int:
-        """Take in what waits for us at the axis, for each system beside the others; how many packets were new."""
-        if len(self._incoming) == 1:
-            return await self._incoming[0].poll(kind)
-        taken = await asyncio.gather(*(one.poll(kind) for one in self._incoming), return_exceptions=True)
+    @property
+    def systems(self) -> list[str]:
+        """The keys of all that are configured."""
+        return [one.key for one in self._systems]
+
+    async def poll(self, kind: PacketKind, system: str | None = None) -> int:
+        """Take in what waits for us at the axis, for one system or for each beside the others; how many packets were new."""
+        polled = [one for one in self._incoming if system is None or one.has(system)]
+        if len(polled) == 1:
+            return await polled[0].poll(kind)
+        taken = await asyncio.gather(*(one.poll(kind) for one in polled), return_exceptions=True)
         for failed in taken:
             if isinstance(failed, BaseException):
                 raise failed
         return sum(one for one in taken if isinstance(one, int))
 
-    async def look_for_deliveries(self) -> int:
-        """Ask the axis who has what nobody confirms; how many receivers turned out to have it."""
-        return await self._delivered.look()
+    async def look_for_deliveries(self, system: str = "") -> int:
+        """Ask the system's axis who has what nobody confirms; how many receivers turned out to have it."""
+        one = self._systems.named(system)
+        return 0 if one is None else await self._delivered.look(one)
 
     async def may_ask(self) -> bool:
         """Whether the first system's axis may be asked something that can wait, by it or by another of its systems; one that is down, once a

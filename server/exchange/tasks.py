@@ -1,5 +1,6 @@
-"""Jobs of the exchange: forwarding, the two polls of what waits for us at the axis, and the agency list once a day."""
+"""Jobs of the exchange: forwarding, the two polls of what waits for us at each system's axis, and the agency list once a day."""
 
+import functools
 from collections.abc import Mapping
 
 from server.documents.service import Forward, Recall
@@ -22,9 +23,15 @@ class ExchangeTasks:
 
     def periodic(self) -> list[Periodic]:
         every_s = max(1, round(self._exchange.poll_s))
+        # Each system's own, since an axis that answers nothing lets a poll wait for its time-out.
+        polls = [
+            Periodic(kind=f"exchange.{name}{behind}", every_s=every_s, handler=functools.partial(poll, system=key))
+            for key in self._exchange.systems
+            for behind in (f":{key}" if key else "",)
+            for name, poll in (("statuses", self.statuses), ("documents", self.documents))
+        ]
         return [
-            Periodic(kind="exchange.statuses", every_s=every_s, handler=self.statuses),
-            Periodic(kind="exchange.documents", every_s=every_s, handler=self.documents),
+            *polls,
             Periodic(kind="exchange.drop_packets", every_s=_DAY_S, handler=self.drop_packets, lane=Lane.BULK),
         ]
 
@@ -42,12 +49,12 @@ class ExchangeTasks:
     async def drop_packets(self, _job: Job, _context: Context) -> None:
         await self._exchange.drop_packets()
 
-    async def statuses(self, _job: Job, _context: Context) -> None:
-        await self._exchange.poll(PacketKind.STATUS)
-        await self._exchange.look_for_deliveries()
+    async def statuses(self, _job: Job, _context: Context, *, system: str = "") -> None:
+        await self._exchange.poll(PacketKind.STATUS, system)
+        await self._exchange.look_for_deliveries(system)
 
-    async def documents(self, _job: Job, _context: Context) -> None:
-        await self._exchange.poll(PacketKind.DOCUMENT)
+    async def documents(self, _job: Job, _context: Context, *, system: str = "") -> None:
+        await self._exchange.poll(PacketKind.DOCUMENT, system)
 
 
 class AgencyTasks:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from server.exchange.axis import AxisRefused
 from server.exchange.model import PacketKind
 from tests.unit.server.exchange.house import House
 from tests.unit.server.exchange.test_service_statuses import Sends
@@ -68,3 +69,45 @@ async def test_a_silent_receiver_is_asked_about_ever_more_seldom_and_not_for_eve
         clock.advance(3600)
     assert 8 <= len(house.asked) <= 12
     assert len(set(house.asked)) == 1
+
+
+@pytest.mark.asyncio
+async def test_packets_that_cannot_be_asked_about_hold_up_no_others(sqlite_db, tmp_path, clock, stage, monkeypatch):
+    """D14: of a system that is configured no more, and one whose id goes in no header."""
+    monkeypatch.setattr("server.exchange.delivered._AT_ONCE", 2)
+    house = await made(sqlite_db, tmp_path, clock, stage)
+    gone, broken, asked = [await house.sealed(number) for number in ("1", "2", "3")]
+    for _ in range(3):
+        assert await house.settle() == "done"
+        clock.advance(1)
+    for document, change in ((gone, "system = 'X09'"), (broken, "doc_id = 'é'")):
+        await sqlite_db.transact(
+            lambda tx, document=document, change=change: tx.execute(
+                f"UPDATE outgoing_packets SET {change} WHERE document = $1", document
+            )
+        )
+    await taken(stage, "X02", tmp_path)
+    clock.advance(16 * 60)
+    assert await house.exchange.look_for_deliveries() == 1
+    assert await house.receivers(asked) == [("X02", "delivered", None)]
+
+
+@pytest.mark.asyncio
+async def test_a_system_that_is_not_known_any_more_is_asked_once_a_minute(sqlite_db, tmp_path, clock, stage):
+    """D3: what refuses the credentials is no answer about a packet."""
+    house = await made(sqlite_db, tmp_path, clock, stage)
+    for number in ("1", "2"):
+        await house.sealed(number)
+        assert await house.settle() == "done"
+    clock.advance(16 * 60)
+    asked = []
+
+    async def refuses(_kind, doc_id):
+        asked.append(doc_id)
+        raise AxisRefused("15")
+
+    house.axis.sent = refuses
+    assert await house.exchange.look_for_deliveries() == 0
+    assert len(asked) == 1
+    assert await house.count("outgoing_packets", "asked_us IS NOT NULL") == 0
+    assert await house.count("axis_health") == 1
