@@ -50,12 +50,18 @@ class Breaker:
             raise Retry(1 + 5 * jitter, self._down)
 
     async def passes(self) -> bool:
-        """Whether a poll, or a question that can wait, may be asked now; where the axis is taken to be down, it is this minute's probe."""
+        """Whether a poll, or a question that can wait, may be asked now; where the axis is taken to be down, it is this minute's probe.
+
+        Every other probe is left to a send, where one waits: lists alone may be what the axis does not answer.
+        """
         known = await queries.axis_health(self._db, self._axis)
         if known is None or not known.failures or known.polled:
             return True
         now_us = self._clock.now_us()
         if 0 < known.closed_until_us - now_us <= _PROBE_US:
+            return False
+        if known.failures % 2 == 0 and await is_waiting_for(self._db, self._down):
+            await self._db.transact(lambda tx: hasten(tx, self._down, limit=1, kept=True))
             return False
         probing = self._closed_until(known.failures, now_us)
         return bool(await self._db.transact(lambda tx: queries.take_probe(tx, self._axis, known, probing)))

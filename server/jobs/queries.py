@@ -188,10 +188,14 @@ async def is_waiting_for(db: Reads, reason: str) -> bool:
     )
 
 
-async def hasten(tx: Transaction, reason: str, *, limit: int | None = None) -> int:
-    """Let jobs that were put off for this reason run at once; how many. Of some, those that are due first: one that was put off again comes last."""
+async def hasten(tx: Transaction, reason: str, *, limit: int | None = None, kept: bool = False) -> int:
+    """Let jobs that were put off for this reason run at once; how many. Of some, those that are due first: one that was put off again comes last.
+
+    `kept`: until they run, they wait for this reason still.
+    """
+    said = "" if kept else ", reason = NULL"
     changed = await tx.execute(
-        "UPDATE jobs SET due_us = 0, reason = NULL WHERE id IN (SELECT id FROM jobs WHERE state = 'waiting' AND reason = $1"
+        f"UPDATE jobs SET due_us = 0{said} WHERE id IN (SELECT id FROM jobs WHERE state = 'waiting' AND reason = $1"
         " ORDER BY due_us, id LIMIT $2)",
         reason,
         1 << 31 if limit is None else limit,
