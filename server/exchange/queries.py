@@ -386,7 +386,7 @@ PARKED: Final = ("unreadable", "unaddressed", "unfetched", "unproven")
 """Confirmed as failed: no effect was had, and a person must look. `unfetched`: the axis lists it and never hands it over; `unproven`: its
 sender is not the one whom the axis lists. An operator takes one up again, or dismisses it.
 """
-_IS_PARKED = "i.state IN (" + ", ".join(f"'{state}'" for state in PARKED) + ")"
+_IS_PARKED = "i.kind IN ('edoc', 'status') AND i.state IN (" + ", ".join(f"'{state}'" for state in PARKED) + ")"
 _PARKED_ROW = (
     "SELECT i.axis_id, i.kind, i.sender, i.receiver, i.state, i.error, i.blob, i.received_us, i.dropped_us, i.system"
 )
