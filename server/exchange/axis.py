@@ -506,7 +506,8 @@ def _envelope(body: bytes) -> dict[str, Any]:
     if not (code or status):
         raise AxisUnavailable("not-an-envelope")
     if code not in {"", "0"} or (code != "0" and status not in {"OK", "SUCCESS"}):
-        raise AxisRefused(code or "fail", _text(answer, "errordesc")[:500])
+        # Its code goes to people's notices and the operator's screen.
+        raise AxisRefused(unmarked(code)[:40] or "fail", _text(answer, "errordesc")[:500])
     return answer
 
 
@@ -520,7 +521,8 @@ def _text(row: Mapping[str, Any], name: str) -> str:
     value = row.get(name)
     if isinstance(value, bool) or not isinstance(value, str | int):
         return ""
-    return "" if value == "null" else str(value)
+    # PostgreSQL takes no NUL, and what cannot be written down would be sent, or fetched, again and again.
+    return "" if value == "null" else str(value).replace("\0", "")
 
 
 def _is_usable(doc_id: str) -> bool:

@@ -6,6 +6,7 @@ Longer than most: one call of the protocol and one fault a test.
 import asyncio
 import contextlib
 import hashlib
+import json
 import os
 import random
 
@@ -354,6 +355,16 @@ async def test_strange_lists_are_read_or_typed(stage, body, expected):
         else:
             with pytest.raises(expected):
                 await client.received(EDOC)
+
+
+@pytest.mark.asyncio
+async def test_the_words_of_a_refusal_can_be_written_down_and_shown(stage):
+    """B11: not every database's text takes NUL, and a code that is a book stands in nobody's notice."""
+    code, text = "\u001b[31mLỗi" + "9" * 1000, "Gói\0 tin"
+    async with saying(stage, [http(json.dumps({"ErrorCode": code, "ErrorDesc": text}).encode())]) as client:
+        with pytest.raises(AxisRefused) as refused:
+            await client.received(EDOC)
+    assert (refused.value.code, refused.value.reason) == (" [31mLoi" + "9" * 32, "Gói tin")
 
 
 @pytest.mark.asyncio
