@@ -27,7 +27,9 @@ def with_services(context: click.Context, work: Callable[[Any], Awaitable[dict[s
             await wiring.close()
 
     try:
-        click.echo(json.dumps(asyncio.run(run()), ensure_ascii=False))
+        said = json.dumps(asyncio.run(run()), ensure_ascii=False)
+        # What came from outside may hold what a terminal obeys (B11).
+        click.echo("".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in said))
     except Refused as error:
         row = PROBLEMS.get(error.code)
         text = f"{row.title_vi} · {row.title_en}" if row else error.code

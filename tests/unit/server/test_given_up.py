@@ -65,6 +65,16 @@ def test_what_was_given_up_is_listed_and_run_again(hoatoc, tmp_path):
     assert json.loads(hoatoc("jobs", "list")[1])["buried"] == 1
 
 
+def test_what_a_terminal_obeys_is_written_as_its_number(hoatoc, tmp_path):
+    """B11: an axis' words reach the operator's screen."""
+    reason = "axis-refused-\x9b31m\u202e\U000e0041 Mẫu"
+    stored(tmp_path, (JOB, ("a", "exchange.forward", None, "buried", 1, reason)))
+    _, output = hoatoc("jobs", "list")
+    assert json.loads(output)["jobs"][0]["reason"] == reason
+    assert "Mẫu" in output
+    assert output.rstrip("\n").isprintable()
+
+
 def test_of_several_none_runs_again_where_one_was_not_given_up(hoatoc, tmp_path):
     stored(tmp_path, (JOB, ("a", "x", None, "buried", 1, "r")), (JOB, ("c", "x", None, "waiting", 1, None)))
     for wrong in ("c", "nobody"):
