@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Route, expect
 
 from server.db import Transaction
 from server.identity.model import Role
@@ -81,6 +81,20 @@ async def test_an_absence_is_set_and_everybody_told_is_listed(browser: Browser, 
     every = len((await hand.call("GET", "/api/v1/escalations?limit=200"))["items"])
     await hand.tap("Xem thêm")
     await expect(page.locator("a.card")).to_have_count(min(every, 100))
+
+    # As many as a page has, and no more: the tap for more takes its button away.
+    found = await hand.call("GET", "/api/v1/escalations?limit=50")
+
+    async def exactly(route: Route) -> None:
+        await route.fulfill(json={"items": found["items"], "next_cursor": None})
+
+    await page.route("**/api/v1/escalations?*", exactly)
+    await page.goto("/#/me")
+    await page.goto("/#/told")
+    await expect(page.locator("a.card")).to_have_count(50)
+    await hand.tap("Xem thêm")
+    await expect(page.get_by_role("button", name="Xem thêm")).to_have_count(0)
+    await page.unroute_all(behavior="wait")
 
     # Back again, and nobody is told in one's place.
     await page.goto("/#/away")

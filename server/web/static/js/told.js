@@ -72,7 +72,9 @@ export async function chainsScreen({ signal }) {
   const { main } = frame({ title: t("toldTitle"), back: "#/me", kind: "lone" });
   fill(main, waiting());
   let most = 50;
-  const more = () => {
+  const more = (/** @type {any} */ { currentTarget }) => {
+    // Where there was nothing more, nothing is drawn anew.
+    currentTarget.remove();
     most += 50;
     tell("notices");
   };
