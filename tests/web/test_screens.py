@@ -346,11 +346,20 @@ async def test_a_frozen_key_says_so(browser: Browser, site: Site) -> None:
     await hand.context.close()
 
 
-async def test_a_link_without_the_signer_is_refused(hand: Hand) -> None:
+async def test_a_link_without_the_signer_is_refused(hand: Hand, site: Site) -> None:
     """No PIN can be asked without the signer's thumbprint, so nothing is paired with such a link; the code is not spent."""
     await hand.page.goto("/pair#code=SAMPLE-SAMPLE-SAMPLE")
     await hand.page.get_by_text("thiếu dấu nhận dạng").wait_for()
     await faultless(hand, "pairing refused")
+    # A home screen has no address that another link could be entered at.
+    for signer in ("", "A" * 43):
+        await hand.page.get_by_label("dán đường liên kết").fill(
+            f"{site.origin}/pair#code=SAMPLE-SAMPLE-SAMPLE&signer={signer}"
+        )
+        await hand.tap("Tiếp tục")
+    await hand.tap("Ghép thiết bị này")
+    await hand.page.get_by_role("alert").wait_for()
+    await hand.page.get_by_label("dán đường liên kết").wait_for()
     await hand.page.goto("/")
     await hand.page.get_by_text("Mở đường liên kết").wait_for()
     await hand.shot("00-welcome")

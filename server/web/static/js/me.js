@@ -27,8 +27,8 @@ const deviceName = () => t(/Android/.test(navigator.userAgent) ? "deviceAndroid"
 export function welcome(done) {
   const { main, deeds } = frame({ title: t("welcomeTitle"), kind: "lone" });
   const link = pairingLink();
-  if (!link?.code) {
-    // What stands on an iPhone's home screen keeps its own storage, and a link never opens there.
+  // What stands on an iPhone's home screen keeps its own storage, and a link never opens there. Nor is there an address to change: who is refused pastes another.
+  const paste = (/** @type {HTMLElement} */ said) => {
     const pasted = h("input", { autocomplete: "off", autocapitalize: "off", spellcheck: "false" });
     const take = () => {
       const address = pasted.value.trim();
@@ -36,14 +36,11 @@ export function welcome(done) {
       history.replaceState(null, "", address);
       welcome(done);
     };
-    fill(main, h("div", { class: "empty" }, icon("phone"), h("p", {}, t("welcome"))), field(t("pairPaste"), pasted));
+    fill(main, said, field(t("pairPaste"), pasted));
     deeds(h("button", { class: "main", onclick: take }, t("pinNext")));
-    return;
-  }
-  if (!/^[A-Za-z0-9_-]{43}$/.test(link.signer)) {
-    fill(main, h("div", { class: "empty", role: "alert" }, icon("warn"), h("p", {}, t("pairNoSigner"))));
-    return;
-  }
+  };
+  if (!link?.code) return paste(h("div", { class: "empty" }, icon("phone"), h("p", {}, t("welcome"))));
+  if (!/^[A-Za-z0-9_-]{43}$/.test(link.signer)) return paste(h("div", { class: "empty", role: "alert" }, icon("warn"), h("p", {}, t("pairNoSigner"))));
   const label = deviceName();
   const act = async () => {
     fill(main, h("p", { class: "empty", role: "status" }, h("span", { class: "spin" }), t("pairing")));
@@ -53,7 +50,8 @@ export function welcome(done) {
       history.replaceState(null, "", "/#/enrol");
       done();
     } catch (error) {
-      fill(main, trouble(error, error instanceof Problem && error.code === "pairing-code-invalid" ? undefined : act));
+      if (error instanceof Problem && error.status < 500) paste(trouble(error, error.code === "pairing-code-invalid" ? undefined : act));
+      else fill(main, trouble(error, act));
     }
   };
   fill(
