@@ -12,10 +12,15 @@ from server.notices.model import NewNotice, NoticeKind
 from server.notices.telling import tell
 from tests.fakes import pdfs
 from tests.fakes.stack import Caller
-from tests.web.conftest import Hand, Site, new_hand, until
+from tests.web.conftest import Hand, Site, new_hand, own, until
 from tests.web.test_live import LOOK
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+# One whole look at what has come: a call while another one waits gives up at once.
+LOOKED = own(
+    "async () => { const { onScreen } = await $notices; let began; do { await new Promise((later) => setTimeout(later, 50));"
+    " began = performance.now(); await onScreen(); } while (performance.now() - began < 400); }"
+)
 
 
 class Looking:
@@ -77,6 +82,18 @@ async def test_what_is_open_or_in_sight_is_shown_and_nothing_else(browser: Brows
     await expect(page.locator(f"a.card[href='#/d/{other}']")).to_be_in_viewport()
     carded = await looking.told(other, "again")
     await until(lambda: looking.is_shown(carded), "the card says that it is shown")
+
+    # A list that does not follow says nothing of its cards.
+    await page.goto("/#/me")
+    await looking.db.transact(
+        lambda tx: tx.execute("UPDATE documents SET due_date = '2026-01-02' WHERE id = $1", other)
+    )
+    await page.goto("/#/held")
+    await page.locator(f"a.card[href='#/d/{other}']").scroll_into_view_if_needed()
+    listed = await looking.told(other, "listed")
+    await page.evaluate(LOOKED)
+    assert not await looking.is_shown(listed)
+    await page.goto("/#/")
 
     # Nobody looks: nothing is said to be shown. What came meanwhile is said when somebody does again.
     await page.evaluate(LOOK, True)

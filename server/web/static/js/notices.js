@@ -95,7 +95,7 @@ export async function onScreen() {
   // What comes together is asked for once, when the screen has heard of it, too, and not by everybody at once; a push waits two seconds for this.
   await pause(500 + 600 * Math.random());
   looking = false;
-  if (document.hidden || location.hash === "#/notices") return;
+  if (document.hidden || /^#\/(notices|held)$/.test(location.hash)) return;
   const { items } = await read("/api/v1/notices?limit=20");
   await seen(items.filter((item) => stands(place(item))));
 }
