@@ -44,6 +44,13 @@ async def test_what_is_being_written_stays_when_a_tablet_is_turned(people: Peopl
             await page.get_by_label("Lý do trả lại").fill("Thiếu căn cứ")
         await expect(page.locator("#side .tabs")).to_have_count(side)
         await expect(page.get_by_label("Lý do trả lại")).to_have_value("Thiếu căn cứ")
+    # Half a PIN does not stay.
+    await page.goto(f"/#/d/{document}/sign")
+    await page.locator(".keys button:enabled").first.tap()
+    await expect(page.locator(".dot.full")).to_have_count(1)
+    await page.set_viewport_size(DESK)
+    await expect(page.locator(".dot.full")).to_have_count(0)
+    await page.set_viewport_size(NARROW)
     await page.goto("/#/notices")
     for turned, place in ((DESK, "#side"), (NARROW, "#app")):
         await page.set_viewport_size(turned)

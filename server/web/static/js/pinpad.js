@@ -1,4 +1,5 @@
 /** The PIN pad: our own keys, so that no keyboard, suggestion or password manager sees a digit. Digits are shown as dots only. */
+import { wide } from "./frame.js";
 import { fill, h, icon } from "./view.js";
 import { t } from "./texts.js";
 
@@ -37,6 +38,8 @@ export function pinPad({ label, deed, signal, submit }) {
     event.preventDefault();
   }, { signal });
   signal.addEventListener("abort", wipe);
+  // The screen that it stands on stays when a tablet is turned; half a PIN does not.
+  wide.addEventListener("change", wipe, { signal });
 
   /** @param {number} digit */
   function add(digit) {
