@@ -260,7 +260,7 @@ async def test_what_is_kept_is_bounded_and_grows_old(reader: Reader) -> None:
     await page.goto("/#/me")
     kept = await page.evaluate(
         own("""async () => {
-          const { keep, kept } = await $offline;
+          const { keep, kept, only, purge } = await $offline;
           const now = Date.now;
           const path = (name) => `/api/v1/documents/${name}/x`;
           let clock = now();
@@ -274,11 +274,19 @@ async def test_what_is_kept_is_bounded_and_grows_old(reader: Reader) -> None:
           clock += 7 * 864e5 + 1000;
           const old = Boolean(await kept(path("e")));
           await keep(path("new"), new ArrayBuffer(1));
+          const meeting = "0".repeat(32);
+          const paper = (name) => `/api/v1/meetings/${meeting}/papers/x/revisions/${name}/manifest`;
+          for (const name of ["replaced", "newest"]) await keep(paper(name), new ArrayBuffer(1), true);
+          await only(meeting, ["newest"]);
+          const papers = [await kept(paper("replaced")), await kept(paper("newest"))].map(Boolean);
+          await purge(meeting);
           Date.now = now;
-          return { many, large, pack, old };
+          return { many, large, pack, old, papers };
         }""")
     )
-    assert kept == {"many": [False, False, True], "large": [False, True, True], "pack": True, "old": False}
+    assert kept == {
+        "many": [False, False, True], "large": [False, True, True], "pack": True, "old": False, "papers": [False, True],
+    }  # fmt: skip
     assert await reader.entries() == ["/api/v1/documents/new/x"]
 
 

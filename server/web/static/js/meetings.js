@@ -2,7 +2,7 @@
 import { Problem, call, events, every, now, post, read } from "./api.js";
 import { chip, frame, has, lull, nothing, waiting, words } from "./frame.js";
 import { check, imageOf, read as readManifest } from "./manifest.js";
-import { keep, kept, purge, room } from "./offline.js";
+import { keep, kept, only, purge, room } from "./offline.js";
 import { pageList } from "./pages.js";
 import { language, t } from "./texts.js";
 import { download, field, fill, h, icon, outside, say } from "./view.js";
@@ -68,6 +68,7 @@ const head = (found) => [
 /** @param {Room} room */
 const one = ({ signal, go, main, deeds, id }) => live(signal, () => read(`/api/v1/meetings/${id}`, { signal, kept: true }), (found) => {
   if (found.state === "withdrawn") purge(id).catch(() => {});
+  else only(id, found.papers.map((/** @type {any} */ one) => one.revision)).catch(() => {});
   const link = (/** @type {string} */ what) => h("a", { class: "plain grow", href: `#/m/${id}/${what}` }, t(`m_${what}`));
   const attend = () => sent(() => post(`/api/v1/meetings/${id}/answer`, { sequence: found.sequence, answer: "attend" }, { tries: 3 }), () => go(`#/m/${id}`));
   const line = (/** @type {any} */ { person, name, position, organisation, answer, reason, came_at: came }) => {

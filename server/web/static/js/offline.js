@@ -88,6 +88,16 @@ export async function room(group, count) {
   return all.filter((one) => one.pack && one.group !== group).length + count <= PACKED;
 }
 
+/** Of a meeting's papers only these revisions stay: what was replaced is read no more, and takes no room. @param {string} group @param {string[]} revisions */
+export const only = (group, revisions) => within(["index", "bytes"], (index, bytes) => {
+  index.getAll().onsuccess = ({ target }) => {
+    for (const one of /** @type {any} */ (target).result) {
+      const revision = /revisions\/(\w+)/.exec(one.path)?.[1] ?? "";
+      if (one.group === group && revision && !revisions.includes(revision)) [index, bytes].forEach((each) => each.delete(one.path));
+    }
+  };
+});
+
 /** @param {string} path @returns {Promise<{body: ArrayBuffer, at: number} | undefined>} */
 export async function kept(path) {
   const entry = await within(["index"], (index) => index.get(path));
