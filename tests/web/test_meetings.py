@@ -13,7 +13,7 @@ from playwright.async_api import Browser, Route, expect
 from server.identity.model import Role
 from tests.fakes import pdfs
 from tests.fakes.stack import Caller
-from tests.web.conftest import PHONE, Hand, Site, new_hand, until
+from tests.web.conftest import PHONE, Hand, Site, new_hand, own, until
 from tests.web.test_layout import looked_at
 from tests.web.test_screens import faultless, refused
 
@@ -175,7 +175,8 @@ async def test_papers_are_replaced_kept_and_every_screen_fits(meeting: Meeting) 
     await leader.tap("Lưu để đọc khi mất mạng")
     await page.get_by_text("Không đủ chỗ lưu bộ tài liệu").wait_for()
     assert not [url for url in asked if "/papers/" in url]
-    await page.unroute(f"**/api/v1/meetings/{id_}", thicker)
+    # The screen asks again whenever it hears of something: an answer may be on its way.
+    await page.unroute_all(behavior="wait")
     await page.reload()
 
     # On a tablet, too: what is kept stands in for the larger image that its screen would show.
@@ -184,6 +185,19 @@ async def test_papers_are_replaced_kept_and_every_screen_fits(meeting: Meeting) 
     await leader.tap("Lưu để đọc khi mất mạng")
     await page.get_by_role("button", name="Đã lưu").wait_for()
     await leader.shot("67-meeting-kept")
+    # Taken off the list and on it again: nothing is kept, and nothing says that it were.
+    async def withdrawn(route: Route) -> None:
+        answer = await route.fetch()
+        await route.fulfill(response=answer, json=await answer.json() | {"state": "withdrawn", "papers": []})
+
+    heard = own("async () => (await $api).tell('meetings')")
+    await page.route(f"**/api/v1/meetings/{id_}", withdrawn)
+    await page.evaluate(heard)
+    await expect(page.get_by_role("button", name="Đã lưu")).to_have_count(0)
+    await page.unroute_all(behavior="wait")
+    await page.evaluate(heard)
+    await leader.tap("Lưu để đọc khi mất mạng")
+    await page.get_by_role("button", name="Đã lưu").wait_for()
     await leader.context.set_offline(True)
     for name in ("Báo cáo tình hình", "Dự thảo nghị quyết"):
         await page.goto(f"/#/m/{id_}")

@@ -67,8 +67,10 @@ const head = (found) => [
 
 /** @param {Room} room */
 const one = ({ signal, go, main, deeds, id }) => live(signal, () => read(`/api/v1/meetings/${id}`, { signal, kept: true }), (found) => {
-  if (found.state === "withdrawn") purge(id).catch(() => {});
-  else only(id, found.papers.map((/** @type {any} */ one) => one.revision)).catch(() => {});
+  if (found.state === "withdrawn") {
+    packs.clear();
+    purge(id).catch(() => {});
+  } else only(id, found.papers.map((/** @type {any} */ one) => one.revision)).catch(() => {});
   const link = (/** @type {string} */ what) => h("a", { class: "plain grow", href: `#/m/${id}/${what}` }, t(`m_${what}`));
   const attend = () => sent(() => post(`/api/v1/meetings/${id}/answer`, { sequence: found.sequence, answer: "attend" }, { tries: 3 }), () => go(`#/m/${id}`));
   const line = (/** @type {any} */ { person, name, position, organisation, answer, reason, came_at: came }) => {
