@@ -141,6 +141,9 @@ function papers({ id, papers: all, managed, open }) {
   const pack = async () => {
     let [done, text] = [0, "mKeep"];
     try {
+      // Without a word of the server nothing is kept for a week more.
+      const meeting = `/api/v1/meetings/${id}`;
+      await keep(meeting, await call("GET", meeting));
       for (const { id: which, revision } of all) {
         const { manifest } = await readManifest(await taken(manifestAt(id, which, revision)));
         for (let page = 1; page <= manifest.page_count; page++) {
