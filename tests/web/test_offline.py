@@ -228,6 +228,14 @@ async def test_nothing_is_left_after_log_out_or_revocation(reader: Reader, brows
             assert await reader.entries(store) == [], store
 
     await log_out()
+    # An answer that was on its way is kept until the next start alone.
+    await page.evaluate(own("async () => (await $offline).keep('/api/v1/inbox', new ArrayBuffer(1))"))
+    await page.reload()
+
+    async def gone() -> bool:
+        return not any([await reader.entries(store) for store in ("index", "bytes", "key")])
+
+    await until(gone, "forgotten")
     await reader.hand.tap("Mở lại phiên")
     await reader.opened(number="532")
     await beside.reload()

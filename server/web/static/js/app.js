@@ -142,7 +142,11 @@ function show() {
 async function start() {
   const device = await self();
   if (!device || device.code) return welcome(start);
-  if (device.closed) return closed(start);
+  if (device.closed) {
+    // What was on its way when somebody logged out may have been kept after all had gone.
+    wipe().catch(() => {});
+    return closed(start);
+  }
   if (pairingLink()) {
     history.replaceState(null, "", "/");
     say(t("pairKnown"));
