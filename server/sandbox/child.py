@@ -1,4 +1,4 @@
-"""One child: receive one order, be shut in, do the task, answer, end.
+"""One child: receive an order, be shut in, do the task, answer; perhaps another task on the same document; end.
 
 The boundary of threat B4 stands here: whatever a parser raises (libraries raise `AssertionError`, `RecursionError`, `TypeError` too)
 becomes a typed answer, and whatever it does otherwise ends this process alone.
@@ -24,22 +24,27 @@ __all__ = ["resolve", "run"]
 
 _FIELDS = ("fields", "reason", "place")
 _CODE_FOLDERS = ("site-packages", "dist-packages")
+_COLLECT_AFTER = 20_000
+"""New objects between two collections, which look for cycles: a task ends before its few would matter, a large document's must not pile up."""
 _QUIET_S = 0.25
 """While there is work, a spare is taken sooner than this, and rehearsing would be one more thing that keeps the cores busy."""
 _order = decoder(Order)
 
 
 def run(descriptor: int, zygote: int, walls: Isolation, rehearsals: Iterable[Callable[[], None]]) -> None:
-    """The life of a child after the fork; the caller ends the process. The socket is `descriptor`."""
+    """The life of a child after the fork; the caller ends the process. The socket is `descriptor`. Walls are set before the first task and
+    stay: what a later order says of them is not looked at.
+    """
     confine.follow_parent(zygote)
     if not select.select([descriptor], [], [], _QUIET_S)[0]:  # a spare: nobody waits yet
         confine.mapped()
         for rehearsal in rehearsals:
             rehearsal()
-    body = frames.receive(descriptor)
-    if body is None:
-        return
-    frames.send(descriptor, _encoded(_answer(body, walls)))
+    shut_in = False
+    while (body := frames.receive(descriptor)) is not None:
+        answer = _answer(body, walls, shut_in=shut_in)
+        shut_in = True
+        frames.send(descriptor, _encoded(answer))
 
 
 def _encoded(answer: Answer) -> bytes:
@@ -49,11 +54,12 @@ def _encoded(answer: Answer) -> bytes:
     return body
 
 
-def _answer(body: bytes, walls: Isolation) -> Answer:
+def _answer(body: bytes, walls: Isolation, *, shut_in: bool) -> Answer:
     try:
         order = _order(body)
         task = resolve(order.target)
-        _shut_in(order, walls)
+        if not shut_in:
+            _shut_in(order, walls)
     except Exception as error:  # any error here is ours or the machine's, and the document was not opened yet
         return Answer(failure=Failure.REFUSED, detail=type(error).__name__)
     try:
@@ -107,14 +113,18 @@ def resolve(target: str) -> Callable[[bytes], object]:
     return lambda body: function(**msgspec.structs.asdict(given(body)))
 
 
-def _shut_in(order: Order, walls: Isolation) -> None:
-    """Everything that cannot be taken back; the filter last, because it closes calls that the others need."""
-    os.nice(order.nice)
-    confine.limit(memory_mb=order.memory_mb, cpu_s=order.cpu_s, file_mb=order.file_mb)
-    if walls.files:
-        confine.close_files(code=_code(order.target.partition(".")[0]), reads=order.reads, scratch=order.scratch)
-    if walls.syscalls:
+def _shut_in(order: Order, offered: Isolation) -> None:
+    """Everything that cannot be taken back; the filter last, because it closes calls that the others need. Raises ValueError for an order without walls."""
+    walls = order.walls
+    if walls is None:
+        raise ValueError("the first order brings no walls")
+    os.nice(walls.nice)
+    confine.limit(memory_mb=walls.memory_mb, cpu_s=walls.cpu_s, file_mb=walls.file_mb)
+    if offered.files:
+        confine.close_files(code=_code(order.target.partition(".")[0]), reads=walls.reads, scratch=walls.scratch)
+    if offered.syscalls:
         confine.close_syscalls()
+    gc.set_threshold(_COLLECT_AFTER)
     gc.enable()
 
 

@@ -21,6 +21,7 @@ __all__ = [
     "SandboxError",
     "SandboxFailure",
     "SandboxRefused",
+    "Walls",
     "decode",
     "decoder",
     "encode",
@@ -80,11 +81,9 @@ class Overloaded(SandboxError):  # noqa: N818 -- a state, shown to users as busy
     code = "busy"
 
 
-class Order(msgspec.Struct, frozen=True):
-    """The one request of a child. Paths are absolute; `scratch` is the only folder that the child may write in."""
+class Walls(msgspec.Struct, frozen=True):
+    """What a child may do for as long as it lives. Paths are absolute; `scratch` is the only folder that it may write in."""
 
-    target: str  # "module:function", from the server's closed list, never from a document
-    request: bytes  # `encode` of the function's struct, or of its arguments by name
     reads: list[str]
     scratch: str | None
     cpu_s: int
@@ -93,8 +92,16 @@ class Order(msgspec.Struct, frozen=True):
     nice: int
 
 
+class Order(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One task for a child. The first brings the walls, which stand from then on; a later one is about the same document."""
+
+    target: str  # "module:function", from the server's closed list, never from a document
+    request: bytes  # `encode` of the function's struct, or of its arguments by name
+    walls: Walls | None = None
+
+
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The one answer of a child: `result`, or a `failure` of the child, or a `refusal` by the task."""
+    """The answer to an order: `result`, or a `failure` of the child, or a `refusal` by the task."""
 
     result: bytes | None = None  # msgpack of the task's own struct
     failure: Failure | None = None

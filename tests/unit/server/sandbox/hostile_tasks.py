@@ -70,6 +70,14 @@ def spin(ask: Ask) -> Told:
         pass
 
 
+def burn(ask: Ask) -> Told:
+    """`number` milliseconds of CPU time."""
+    until = time.process_time() + ask.number / 1000
+    while time.process_time() < until:
+        pass
+    return Told()
+
+
 def hoard(ask: Ask) -> Told:
     held = [bytearray(16 * 1024 * 1024) for _ in range(ask.number // 16)]
     return Told(number=len(held))

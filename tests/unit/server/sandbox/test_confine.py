@@ -53,7 +53,7 @@ async def test_network_namespace_alone_keeps_the_child_offline(sandbox, monkeypa
     walls = await sandbox.isolation()
     if not walls.network:
         pytest.fail("this machine forbids user namespaces: the wall cannot be tested here")
-    zygote = sandbox._zygote.pid
+    zygote = sandbox._processes._zygote.pid
     assert os.stat(f"/proc/{zygote}/ns/net").st_ino != os.stat("/proc/self/ns/net").st_ino
 
 

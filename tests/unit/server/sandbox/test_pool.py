@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import server.sandbox.pool
 from server.sandbox.model import Failure, Overloaded, Priority, SandboxFailure, SandboxRefused
 from server.sandbox.pool import Sandbox
 from server.sandbox.tasks import TASKS, Task
@@ -23,6 +24,7 @@ NAMES = [
     "crash",
     "leave",
     "spin",
+    "burn",
     "hoard",
     "flood",
     "babble",
@@ -99,14 +101,10 @@ async def test_wall_time_is_enforced_by_the_parent():
 
 
 @pytest.mark.asyncio
-async def test_cpu_time_is_enforced_by_the_kernel():
+async def test_cpu_time_is_enforced_by_the_kernel(monkeypatch):
     """The wall limit is far away: only RLIMIT_CPU can end the loop here."""
-
-    class Slow(Sandbox):
-        async def _ask(self, body, timeout_s, priority, tenant):
-            return await super()._ask(body, 3600, priority, tenant)
-
-    async with Slow(tasks=HOSTILE) as sandbox:
+    monkeypatch.setattr(server.sandbox.pool, "_WALL", 3600)
+    async with pool() as sandbox:
         error = await failure(sandbox, "spin", Ask(), timeout_s=1)
     assert (error.code, error.detail) == (Failure.TIMEOUT, "CPU time")
 
@@ -171,10 +169,10 @@ async def test_zygote_killed_is_replaced_and_calls_go_on():
         await sandbox.start()
         calls = [asyncio.create_task(sandbox.call("sleep", Ask(number=300), Told)) for _ in range(4)]
         await asyncio.sleep(0.1)
-        before = sandbox._zygote.pid
+        before = sandbox._processes._zygote.pid
         os.kill(before, signal.SIGKILL)
         assert len({told.number for told in await asyncio.gather(*calls)}) == 4
-        assert sandbox._zygote.pid != before
+        assert sandbox._processes._zygote.pid != before
 
 
 @pytest.mark.asyncio
@@ -223,7 +221,7 @@ async def test_interactive_call_overtakes_waiting_background_work():
 async def test_idle_pool_keeps_only_the_zygote_and_close_leaves_nothing():
     sandbox = pool(spare_idle_s=0.05)
     await sandbox.call("echo", Ask(), Told)
-    zygote = sandbox._zygote.pid
+    zygote = sandbox._processes._zygote.pid
     for _ in range(100):
         await asyncio.sleep(0.02)
         if not _children(zygote):
@@ -241,7 +239,7 @@ async def test_renderer_process_is_light_and_knows_nothing_of_the_server(monkeyp
     async with Sandbox(tasks={**TASKS, **HOSTILE}) as sandbox:
         loaded = {name.partition(".")[0] for name in (await sandbox.call("modules", Ask(), Told)).names}
         environment = (await sandbox.call("environment", Ask(), Told)).names
-        zygote = Path(f"/proc/{sandbox._zygote.pid}/smaps_rollup").read_text()
+        zygote = Path(f"/proc/{sandbox._processes._zygote.pid}/smaps_rollup").read_text()
     assert {"pypdfium2", "PIL"} <= loaded
     assert sorted(loaded & {"litestar", "firebase_admin", "lxml", "google", "asyncio", "pyhanko"}) == []
     assert set(environment) - {"LC_CTYPE"} == {"GLIBC_TUNABLES", "LANG", "MALLOC_ARENA_MAX", "PATH"}
@@ -258,8 +256,109 @@ async def _working_child(sandbox):
     """The one child that holds the call, once the spare has been taken."""
     for _ in range(200):
         await asyncio.sleep(0.01)
-        spare = sandbox._spare
-        children = _children(sandbox._zygote.pid)
+        spare = sandbox._processes._spare
+        children = _children(sandbox._processes._zygote.pid)
         if spare is None and len(children) == 1:
             return children[0]
     raise AssertionError
+
+
+# --- several tasks on one document -------------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_tasks_on_one_document_meet_one_process_and_the_next_document_another():
+    async with pool() as sandbox:
+        numbers = []
+        for _ in range(2):
+            with sandbox.child() as child:
+                numbers.append({(await child.call("echo", Ask(text="a"), Told)).number for _ in range(3)})
+    assert [len(each) for each in numbers] == [1, 1]
+    assert numbers[0] != numbers[1]
+
+
+@pytest.mark.asyncio
+async def test_walls_of_the_first_task_stand_for_the_second(tmp_path):
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    mine.write_bytes(b"1")
+    other.write_bytes(b"2")
+    async with pool() as sandbox:
+        with sandbox.child(reads=[mine]) as child:
+            await child.call("echo", Ask(), Told)
+            told = await child.call("attempt", Ask(text=f"read {mine}"), Told)
+            closed = await child.call("attempt", Ask(text=f"read {other}"), Told)
+        landlock = (await sandbox.isolation()).files
+    assert (told.text, closed.text) == ("done", "PermissionError" if landlock else "done")
+
+
+@pytest.mark.asyncio
+async def test_cpu_time_is_counted_over_all_tasks_of_a_child(monkeypatch):
+    monkeypatch.setattr(server.sandbox.pool, "_WALL", 3600)
+    async with pool() as sandbox:
+        with sandbox.child(timeout_s=2) as child, pytest.raises(SandboxFailure) as caught:
+            for _ in range(60):
+                await child.call("burn", Ask(number=100), Told)
+    assert (caught.value.code, caught.value.detail) == (Failure.TIMEOUT, "CPU time")
+
+
+@pytest.mark.asyncio
+async def test_a_child_that_failed_is_gone_and_a_refusal_ends_nothing():
+    async with pool() as sandbox:
+        with sandbox.child() as child:
+            before = (await child.call("echo", Ask(), Told)).number
+            with pytest.raises(SandboxRefused):
+                await child.call("refuse", Ask(), Told)
+            assert (await child.call("echo", Ask(), Told)).number == before
+            with pytest.raises(SandboxFailure):
+                await child.call("crash", Ask(number=signal.SIGSEGV), Told)
+            assert (await child.call("echo", Ask(), Told)).number != before
+
+
+@pytest.mark.asyncio
+async def test_a_child_that_rests_gives_its_place_to_others_and_goes_on_behind_them():
+    async with pool(concurrency=1) as sandbox:
+        with sandbox.child() as child:
+            before = (await child.call("echo", Ask(), Told)).number
+            async with asyncio.timeout(60):
+                with child.resting():
+                    other = (await sandbox.call("echo", Ask(), Told)).number
+                after = (await child.call("echo", Ask(), Told)).number
+        assert sandbox._processes.places.taken <= 1
+        async with asyncio.timeout(60):
+            await sandbox.call("echo", Ask(), Told)
+    assert other != before == after
+
+
+@pytest.mark.asyncio
+async def test_a_child_that_is_killed_while_it_rests_is_replaced():
+    async with pool(concurrency=1) as sandbox:
+        with sandbox.child() as child:
+            before = (await child.call("echo", Ask(), Told)).number
+            with child.resting():
+                os.kill(before, signal.SIGKILL)
+                async with asyncio.timeout(60):
+                    while Path(f"/proc/{before}").exists():  # noqa: ASYNC110 - only the kernel tells
+                        await asyncio.sleep(0.01)
+            async with asyncio.timeout(60):
+                assert (await child.call("echo", Ask(text="alive"), Told)).text == "alive"
+        async with asyncio.timeout(60):
+            await sandbox.call("echo", Ask(), Told)
+
+
+@pytest.mark.asyncio
+async def test_whoever_stops_waiting_ends_his_child_and_gives_its_place_back():
+    async with pool(concurrency=1) as sandbox:
+
+        async def visit():
+            with sandbox.child() as child:
+                await child.call("echo", Ask(), Told)
+                await child.call("sleep", Ask(number=3_600_000), Told)
+
+        task = asyncio.create_task(visit())
+        async with asyncio.timeout(60):
+            while sandbox._processes.places.taken == 0:  # noqa: ASYNC110 - nobody tells that it began
+                await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        async with asyncio.timeout(60):
+            assert (await sandbox.call("echo", Ask(text="alive"), Told)).text == "alive"
