@@ -1,5 +1,6 @@
 """What is known of an axis that does not answer, shared by all processes in one row."""
 
+import msgspec
 import structlog
 
 from server.clock import Clock
@@ -7,20 +8,23 @@ from server.db import Database, Transaction
 from server.exchange import queries
 from server.exchange.axis import CREDENTIALS
 from server.exchange.forward import Forwarding, Stage
+from server.exchange.queries import AxisHealth
 from server.jobs import Retry, hasten, is_waiting_for
 
 log = structlog.get_logger()
 
 _PROBE_US = 60_000_000
-_LASTING = 3
+_LASTING = 2
 _HOLD_S = 3600.0
+_SECOND_S = 5.0
 DOWN = "exchange-down"
 """The reason of a job that waits for the axis and nothing else; behind it the key of a system that is not the installation's own."""
 
 
 class Breaker:
     """One axis that is down is probed at most once a minute, by whatever comes first: a send, a question, a poll; however many documents wait and
-    processes work (D3). In the outage's first minute it is looked for sooner, after 2, 4, 8 … seconds.
+    processes work (D3). A lost connection alone is no outage: whoever comes next may try once more at once, and the others wait for what that
+    one finds. From there on it is one request a minute; what was under way when the axis went adds nothing.
 
     What is known of it stands in one row. Where polls are answered and sends are not, polls go on as usual. Once an outage lasts, what waits is
     not looked at again and again: whoever finds the axis there lets all of it go in the same transaction. One job goes on probing, at most
@@ -34,20 +38,27 @@ class Breaker:
         self._axis = axis
         self._down = f"{DOWN}:{system}" if system else DOWN
 
-    async def admit(self, jitter: float) -> None:
-        """Let this one pass. Raises: Retry while the axis is taken to be down."""
+    async def admit(self, jitter: float) -> AxisHealth | None:
+        """Let this one pass; the probe that it took, for `give_back`. Raises: Retry while the axis is taken to be down."""
         known = await queries.axis_health(self._db, self._axis)
-        if known is None or not known.failures:
-            return
+        if known is None:
+            return None
         now_us = self._clock.now_us()
         wait_us = known.closed_until_us - now_us
         if 0 < wait_us <= _PROBE_US:
+            if known.failures == 1:  # the second try is under way; it wakes the others where it is answered
+                raise Retry(_SECOND_S * (1 + jitter), self._down)
             lasting = known.failures > _LASTING
             raise Retry(_HOLD_S * (1 + jitter) / 2 if lasting else wait_us / 1e6 + 5 * jitter, self._down)
         # This one probes; the others wait for what it finds.
-        probing = self._closed_until(known.failures, now_us)
-        if not await self._db.transact(lambda tx: queries.take_probe(tx, self._axis, known, probing)):
+        if not await self._db.transact(lambda tx: queries.take_probe(tx, self._axis, known, now_us + _PROBE_US)):
             raise Retry(1 + 5 * jitter, self._down)
+        return msgspec.structs.replace(known, closed_until_us=now_us + _PROBE_US)
+
+    async def give_back(self, probe: AxisHealth | None) -> None:
+        """Nothing was asked after all: the next one may."""
+        if probe is not None:
+            await self._db.transact(lambda tx: queries.take_probe(tx, self._axis, probe, 0))
 
     async def passes(self) -> bool:
         """Whether a poll, or a question that can wait, may be asked now; where the axis is taken to be down, it is this minute's probe.
@@ -55,7 +66,7 @@ class Breaker:
         Every other probe is left to a send, where one waits: lists alone may be what the axis does not answer.
         """
         known = await queries.axis_health(self._db, self._axis)
-        if known is None or not known.failures or known.polled:
+        if known is None or known.polled:
             return True
         now_us = self._clock.now_us()
         if 0 < known.closed_until_us - now_us <= _PROBE_US:
@@ -63,28 +74,25 @@ class Breaker:
         if known.failures % 2 == 0 and await is_waiting_for(self._db, self._down):
             await self._db.transact(lambda tx: hasten(tx, self._down, limit=1, kept=True))
             return False
-        probing = self._closed_until(known.failures, now_us)
-        return bool(await self._db.transact(lambda tx: queries.take_probe(tx, self._axis, known, probing)))
+        return bool(await self._db.transact(lambda tx: queries.take_probe(tx, self._axis, known, now_us + _PROBE_US)))
 
     async def unheard(self) -> None:
         """A poll or a question that `passes` let go was not answered."""
-        known = await queries.axis_health(self._db, self._axis)
-        failures = 0 if known is None else known.failures
-        closed_until_us = self._closed_until(failures + 1, self._clock.now_us())
+        closed_until_us = self._clock.now_us() + _PROBE_US
         await self._db.transact(lambda tx: queries.axis_unheard(tx, self._axis, closed_until_us))
 
-    async def heard(self, before: Forwarding, after: Forwarding) -> None:
-        """Whether the axis was there: a send that it cannot have had and a question without answer say no."""
-        unsent = before.stage is Stage.SENDING and after.stage is Stage.READY and bool(after.code)
-        unanswered = before.stage is after.stage and after.attempts > before.attempts
-        known = await queries.axis_health(self._db, self._axis)
-        failures = 0 if known is None else known.failures
-        if unsent and after.code in CREDENTIALS:
-            log.error("axis-credentials-refused", axis=self._axis, code=after.code)
-        if unsent or unanswered:
-            closed_until_us = self._closed_until(failures + 1, self._clock.now_us())
+    async def heard(self, before: Forwarding, after: Forwarding, *, asked: bool) -> None:
+        """Whether the axis was there for a send, or where `asked` for the question about one: no answer that can be used says no."""
+        if asked:
+            missed = after.attempts > before.attempts
+        else:
+            missed = after.stage is Stage.UNKNOWN or (after.stage is Stage.READY and bool(after.code))
+            if after.stage is Stage.READY and after.code in CREDENTIALS:
+                log.error("axis-credentials-refused", axis=self._axis, code=after.code)
+        if missed:
+            closed_until_us = self._clock.now_us() + _PROBE_US
             await self._db.transact(lambda tx: queries.axis_failed(tx, self._axis, closed_until_us))
-        elif failures and after.stage is not Stage.UNKNOWN:
+        elif await queries.axis_health(self._db, self._axis) is not None:
             await self._db.transact(self._open)
 
     async def seen(self) -> None:
@@ -93,8 +101,8 @@ class Breaker:
         What fell asleep while another opened the way is woken here as well.
         """
         known = await queries.axis_health(self._db, self._axis)
-        if known is not None and known.failures and not known.polled:
-            await self._db.transact(self._answered)
+        if known is not None and not known.polled:
+            await self._db.transact(self._open if known.failures == 1 else self._answered)
             return
         closed = known is not None and 0 < known.closed_until_us - self._clock.now_us() <= _PROBE_US
         if not closed and await is_waiting_for(self._db, self._down):
@@ -107,7 +115,3 @@ class Breaker:
     async def _open(self, tx: Transaction) -> None:
         await queries.axis_answers(tx, self._axis)
         await hasten(tx, self._down)
-
-    @staticmethod
-    def _closed_until(failures: int, now_us: int) -> int:
-        return now_us + min(1_000_000 << min(failures, 6), _PROBE_US)

@@ -277,8 +277,9 @@ class Messages:
     async def _steps(
         self, system: System, row: MessageRow, state: Forwarding, path: Path, context: Context
     ) -> Forwarding:
-        if forward.action(state, self._now_us()) in {Action.SEND, Action.ASK}:
-            await system.breaker.admit(self._jitter())
+        probe = None
+        if (due := forward.action(state, self._now_us())) in {Action.SEND, Action.ASK}:
+            probe = await system.breaker.admit(self._jitter())
         letter = msgspec.json.decode(row.packet, type=Letter)
         title = "" if letter.header is None else letter.header.subject
         codes = tuple(msgspec.json.decode(row.receivers, type=list[str]))
@@ -288,7 +289,7 @@ class Messages:
             nonlocal state
             if after.stage is not Stage.SENDING:
                 point("message-sent")
-                await system.breaker.heard(state, after)
+                await system.breaker.heard(state, after, asked=due is Action.ASK)
             if after.stage is Stage.REFUSED and after.code in GONE:
                 waits_s = await wait_s(self._db, self._agencies, codes, state.code)
                 if waits_s is not None:
@@ -296,10 +297,15 @@ class Messages:
                     after = msgspec.structs.replace(after, stage=Stage.READY, not_before_us=due_us)
                     await self._db.transact(lambda tx: self._store(tx, system, row, state, after, context))
                     raise Retry(waits_s, "receiver-gone")
-            await self._db.transact(lambda tx: self._store(tx, system, row, state, after, context))
+            try:
+                await self._db.transact(lambda tx: self._store(tx, system, row, state, after, context))
+            except Retry:
+                if after.stage is Stage.SENDING:
+                    await system.breaker.give_back(probe)
+                raise
             state = after
 
-        while forward.action(state, self._now_us()) in {Action.SEND, Action.ASK}:
+        while (due := forward.action(state, self._now_us())) in {Action.SEND, Action.ASK}:
             known = await queries.known_ids(self._db, row.reference, row.id, row.organisation, system.key)
             parcel = Parcel(kind=PacketKind(row.kind), file=path, sender=system.system_id, key=key, known=known)
             await forward.forward_once(

@@ -602,9 +602,11 @@ async def take_probe(tx: Transaction, axis: str, known: AxisHealth, closed_until
 
 
 async def axis_failed(tx: Transaction, axis: str, closed_until_us: int) -> None:
+    """The first failure leaves the way open for one more try. What was under way beside it says nothing new until that was made."""
     await tx.execute(
-        "INSERT INTO axis_health (axis, failures, closed_until_us) VALUES ($1, 1, $2)"
-        " ON CONFLICT (axis) DO UPDATE SET failures = axis_health.failures + 1, closed_until_us = excluded.closed_until_us",
+        "INSERT INTO axis_health (axis, failures, closed_until_us) VALUES ($1, 1, 0)"
+        " ON CONFLICT (axis) DO UPDATE SET failures = axis_health.failures + 1, closed_until_us = $2"
+        " WHERE axis_health.failures > 1 OR axis_health.closed_until_us > 0",
         axis, closed_until_us,
     )  # fmt: skip
 

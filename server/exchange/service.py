@@ -475,8 +475,9 @@ class ExchangeService:
         """Steps of the policy until it says stop, or wait."""
         state = packet.forwarding
         system = await self._systems.of(self._db, packet)
-        if forward.action(state, self._clock.now_us()) in {Action.SEND, Action.ASK}:
-            await system.breaker.admit(self._jitter())
+        probe = None
+        if (due := forward.action(state, self._clock.now_us())) in {Action.SEND, Action.ASK}:
+            probe = await system.breaker.admit(self._jitter())
         codes = tuple(to.organ_id for to in await queries.receivers(self._db, packet.id))
         key = SentKey(notation=packet.reference, receivers=codes, title=row.subject)
 
@@ -484,7 +485,7 @@ class ExchangeService:
             nonlocal state
             if after.stage is not Stage.SENDING:
                 point("forward-sent")
-                await system.breaker.heard(state, after)
+                await system.breaker.heard(state, after, asked=due is Action.ASK)
             if after.stage is Stage.REFUSED and after.code in GONE:
                 waits_s = await wait_s(self._db, self._agencies, codes, state.code)
                 if waits_s is not None:
@@ -492,7 +493,12 @@ class ExchangeService:
                     after = msgspec.structs.replace(after, stage=Stage.READY, not_before_us=due_us)
                     await self._db.transact(lambda tx: self._store(tx, system, packet, state, after, context))
                     raise Retry(waits_s, "receiver-gone")
-            await self._db.transact(lambda tx: self._store(tx, system, packet, state, after, context))
+            try:
+                await self._db.transact(lambda tx: self._store(tx, system, packet, state, after, context))
+            except Retry:
+                if after.stage is Stage.SENDING:
+                    await system.breaker.give_back(probe)
+                raise
             state = after
 
         async with self._blobs.local(packet.blob) as path:

@@ -285,6 +285,7 @@ async def test_the_list_of_agencies_comes_from_another_system_of_the_axis_where_
     house.restart()
     for kind in PacketKind:
         await house.exchange.poll(kind)
+        house.clock.advance(5)
     assert not await house.exchange.may_ask()
     await house.db.transact(lambda tx: tx.execute("DELETE FROM axis_health WHERE axis = '#X02'"))
     assert await house.exchange.may_ask()
