@@ -7,9 +7,11 @@ What is found wrong is a `Finding` with the word of EN 319 102-1; the file aroun
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -17,6 +19,7 @@ import msgspec
 __all__ = ["HASHES", "Finding", "Indication", "Signed", "check_path", "doubt", "names_of", "read_cms"]
 
 HASHES: Final = frozenset({"sha256", "sha384", "sha512"})
+_KEPT: Final = 256  # certificates of which is known what their bytes alone say
 
 
 class Indication(StrEnum):
@@ -67,6 +70,8 @@ def read_cms(der: bytes, digest: Callable[[str], bytes], seen: dict[str, Any], *
     if signed["encap_content_info"]["content_type"].native != "data" or signed["encap_content_info"]["content"].native:
         raise Finding("malformed", "FORMAT_FAILURE")
     signer = signed["signer_infos"][0]
+    # Signed is the encoding of a SET OF, as it stands; read before the attributes are, as asn1crypto then encodes them anew.
+    attributes = b"\x31" + signer["signed_attrs"].dump()[1:]
     certificates = tuple(choice.chosen.dump() for choice in signed["certificates"] if choice.name == "certificate")
     certificate = _signers_certificate(signer, certificates, pades=pades)
     seen.update(names_of(certificate))
@@ -75,7 +80,7 @@ def read_cms(der: bytes, digest: Callable[[str], bytes], seen: dict[str, Any], *
         raise Finding("malformed", "FORMAT_FAILURE")
     if _attribute(signer, "message_digest").native != digest(digest_name):
         raise Finding("content-changed", "HASH_FAILURE")
-    algorithm = _verify(signer, certificate, digest_name)
+    algorithm = _verify(signer, attributes, certificate, digest_name)
     seen["algorithm"] = algorithm
     return Signed(certificate, certificates, bytes(signer["signature"].native), algorithm, _tokens(signer))
 
@@ -115,66 +120,78 @@ def _signers_certificate(signer: Any, certificates: tuple[bytes, ...], *, pades:
 
 
 def _names_signer(sid: Any, certificate: bytes) -> bool:
+    issuer, serial, key = _identifiers(certificate)
+    if sid.name == "issuer_and_serial_number":
+        return bool(sid.chosen["issuer"].dump() == issuer and sid.chosen["serial_number"].native == serial)
+    return bool(sid.chosen.native == key)
+
+
+@lru_cache(_KEPT)
+def _identifiers(certificate: bytes) -> tuple[bytes, int, bytes | None]:
+    """The issuer's name as its bytes stand, the serial number, the subject's key identifier."""
     from asn1crypto import x509
 
     own = x509.Certificate.load(certificate)
-    if sid.name == "issuer_and_serial_number":
-        same_issuer = sid.chosen["issuer"].dump() == own.issuer.dump()
-        return bool(same_issuer and sid.chosen["serial_number"].native == own.serial_number)
-    return bool(sid.chosen.native == own.key_identifier)
+    return bytes(own.issuer.dump()), int(own.serial_number), own.key_identifier
 
 
-def names_of(certificate: bytes) -> dict[str, Any]:
+@lru_cache(_KEPT)
+def names_of(certificate: bytes) -> Mapping[str, Any]:
     """What rule SW-7 shows of a certificate, by the names of `SignatureResult`."""
     from cryptography import x509
     from cryptography.x509.oid import NameOID
 
-    own = x509.load_der_x509_certificate(certificate)
+    from signing.pdf.chain import load
+
+    own = load(certificate)
 
     def first(name: x509.Name, oid: x509.ObjectIdentifier) -> str:
         return next((str(item.value) for item in name.get_attributes_for_oid(oid)), "")
 
-    return {
-        "signer": first(own.subject, NameOID.COMMON_NAME),
-        "organisation": first(own.subject, NameOID.ORGANIZATION_NAME),
-        "issuer": first(own.issuer, NameOID.COMMON_NAME) or own.issuer.rfc4514_string(),
-        "serial": f"{own.serial_number:x}",
-        "certificate_sha256": hashlib.sha256(certificate).hexdigest(),
-        "not_before_us": round(own.not_valid_before_utc.timestamp() * 1_000_000),
-        "not_after_us": round(own.not_valid_after_utc.timestamp() * 1_000_000),
-    }
+    return MappingProxyType(
+        {
+            "signer": first(own.subject, NameOID.COMMON_NAME),
+            "organisation": first(own.subject, NameOID.ORGANIZATION_NAME),
+            "issuer": first(own.issuer, NameOID.COMMON_NAME) or own.issuer.rfc4514_string(),
+            "serial": f"{own.serial_number:x}",
+            "certificate_sha256": hashlib.sha256(certificate).hexdigest(),
+            "not_before_us": round(own.not_valid_before_utc.timestamp() * 1_000_000),
+            "not_after_us": round(own.not_valid_after_utc.timestamp() * 1_000_000),
+        }
+    )
 
 
-def _verify(signer: Any, certificate: bytes, digest_name: str) -> str:
+def _verify(signer: Any, attributes: bytes, certificate: bytes, digest_name: str) -> str:
     """Check the raw signature over the signed attributes (RFC 5652, 5.4); gives the algorithm's name."""
-    from cryptography import x509
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+
+    from signing.pdf.chain import load
 
     known: dict[str, type[hashes.SHA256 | hashes.SHA384 | hashes.SHA512]] = {
         "sha256": hashes.SHA256,
         "sha384": hashes.SHA384,
         "sha512": hashes.SHA512,
     }
-    key = x509.load_der_x509_certificate(certificate).public_key()
+    key = load(certificate).public_key()
     algorithm = signer["signature_algorithm"]
     scheme = algorithm.signature_algo
     name = digest_name if algorithm["algorithm"].native == "rsassa_pkcs1v15" else algorithm.hash_algo
     # RFC 5652 lets both digests differ; no honest producer does it, and readers disagree where it happens.
     if name not in known or name != digest_name:
         raise doubt("weak-digest", "CRYPTO_CONSTRAINTS_FAILURE")
-    digest, signature, data = known[name](), signer["signature"].native, signer["signed_attrs"].untag().dump()
+    digest, signature = known[name](), signer["signature"].native
     try:
         if scheme == "ecdsa" and isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(signature, data, ec.ECDSA(digest))
+            key.verify(signature, attributes, ec.ECDSA(digest))
         elif isinstance(key, rsa.RSAPublicKey) and key.key_size < 2048:
             raise doubt("weak-key", "CRYPTO_CONSTRAINTS_FAILURE")
         elif scheme == "rsassa_pss" and isinstance(key, rsa.RSAPublicKey):
             salt = algorithm["parameters"]["salt_length"].native
-            key.verify(signature, data, padding.PSS(padding.MGF1(digest), salt), digest)
+            key.verify(signature, attributes, padding.PSS(padding.MGF1(digest), salt), digest)
         elif scheme == "rsassa_pkcs1v15" and isinstance(key, rsa.RSAPublicKey):
-            key.verify(signature, data, padding.PKCS1v15(), digest)
+            key.verify(signature, attributes, padding.PKCS1v15(), digest)
         else:
             raise doubt("unknown-algorithm", "CRYPTO_CONSTRAINTS_FAILURE")
     except InvalidSignature:
@@ -185,36 +202,24 @@ def _verify(signer: Any, certificate: bytes, digest_name: str) -> str:
 # --- the certificate ------------------------------------------------------------------------------------------------
 
 
-def check_path(certificate: bytes, others: Iterable[bytes], roots: Iterable[bytes], at_us: int) -> None:
-    """Prove that the certificate chains to one of the `roots` at the time `at_us` and may sign documents.
+def check_path(certificate: bytes, others: Iterable[bytes], roots: Iterable[bytes], at_us: int) -> tuple[bytes, ...]:
+    """The path (DER) by which the certificate chains to one of the `roots` at the time `at_us`; it may sign documents.
 
     Raises `Finding`: INDETERMINATE with the sub-indication of EN 319 102-1.
     """
-    from cryptography import x509
-    from cryptography.x509.verification import ExtensionPolicy, PolicyBuilder, Store, VerificationError
+    from signing.pdf.chain import VerificationError, load, prove  # one meaning of "authority" for both kinds of path
 
-    own = x509.load_der_x509_certificate(certificate)
+    own = load(certificate)
     moment = datetime.fromtimestamp(at_us / 1_000_000, UTC)
     if not own.not_valid_before_utc <= moment <= own.not_valid_after_utc:
         early = moment < own.not_valid_before_utc
         raise doubt("not-yet-valid" if early else "expired", "NOT_YET_VALID" if early else "OUT_OF_BOUNDS_NO_POE")
     _may_sign(own)
-    believed = [x509.load_der_x509_certificate(der) for der in roots]
+    believed = tuple(roots)
     if not believed:
         raise doubt("no-chain", "NO_CERTIFICATE_CHAIN_FOUND")
-    between = [x509.load_der_x509_certificate(der) for der in others if der != certificate]
-    from signing.pdf.timestamp import _authority_policy  # one meaning of "certificate authority" for both kinds of path
-
-    verifier = (
-        PolicyBuilder()
-        .store(Store(believed))
-        .time(moment.replace(tzinfo=None))
-        .max_chain_depth(4)
-        .extension_policies(ca_policy=_authority_policy(), ee_policy=ExtensionPolicy.permit_all())
-        .build_client_verifier()
-    )
     try:
-        verifier.verify(own, between)
+        return prove(certificate, tuple(others), believed, moment)
     except VerificationError:
         raise doubt("no-chain", "NO_CERTIFICATE_CHAIN_FOUND") from None
 

@@ -14,13 +14,11 @@ from typing import Any, Final
 
 import msgspec
 from asn1crypto import cms, core, tsp
-from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID
-from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
 
+from signing.pdf import chain
 from signing.pdf.errors import MACHINE, PdfError
 
 __all__ = [
@@ -63,13 +61,14 @@ class TimeStampTrust(msgspec.Struct, frozen=True):
 
 
 class TimeStampToken(msgspec.Struct, frozen=True):
-    """A verified token. `gen_time_us`: microseconds UTC. `certificate`: the authority's, DER."""
+    """A verified token. `gen_time_us`: microseconds UTC. `certificate`: the authority's, DER; `path`: from it to the root, as proved."""
 
     der: bytes
     gen_time_us: int
     serial: int
     policy: str
     certificate: bytes
+    path: tuple[bytes, ...] = ()
 
 
 class _Reply(core.Sequence):  # type: ignore[misc]  # asn1crypto is untyped
@@ -161,17 +160,9 @@ def _read(token: bytes, imprint: bytes, nonce: int | None, trust: TimeStampTrust
     signer = signed["signer_infos"][0]
     certificates = [choice.chosen.dump() for choice in signed["certificates"] if choice.name == "certificate"]
     certificate = _verify_signature(signer, info_der, certificates)
-    _verify_chain(certificate, certificates, trust, moment)
+    path = _verify_chain(certificate, certificates, trust, moment)
     micros = (moment - _EPOCH) // timedelta(microseconds=1)
-    return TimeStampToken(bytes(token), micros, int(info["serial_number"].native), policy, certificate)
-
-
-def _attribute(signer: Any, name: str) -> Any:
-    """The only value of a signed attribute that must stand exactly once."""
-    found = [item for item in signer["signed_attrs"] if item["type"].native == name]
-    if len(found) != 1 or len(found[0]["values"]) != 1:
-        raise _bad(f"the token's attribute {name} does not stand once")
-    return found[0]["values"][0]
+    return TimeStampToken(bytes(token), micros, int(info["serial_number"].native), policy, certificate, path)
 
 
 def _verify_signature(signer: Any, info: bytes, certificates: Sequence[bytes]) -> bytes:
@@ -179,17 +170,18 @@ def _verify_signature(signer: Any, info: bytes, certificates: Sequence[bytes]) -
     digest_name = signer["digest_algorithm"]["algorithm"].native
     if digest_name not in _HASHES:
         raise _bad("the token's digest is too weak or unknown")
-    if _attribute(signer, "content_type").native != "tst_info":
+    # Signed is the encoding of a SET OF, as it stands; read before the attributes are, as asn1crypto then encodes them anew.
+    signed = b"\x31" + signer["signed_attrs"].dump()[1:]
+    attributes = _Attributes(signer)
+    if attributes["content_type"].native != "tst_info":
         raise _bad("the token signs another type of content")
-    if _attribute(signer, "message_digest").native != hashlib.new(digest_name, info).digest():
+    if attributes["message_digest"].native != hashlib.new(digest_name, info).digest():
         raise _bad("the token's digest is wrong")
-    wanted = _certificate_hash(signer)
+    wanted = _certificate_hash(attributes)
     certificate = next((der for der in certificates if wanted(der)), None)
     if certificate is None:
         raise _bad("the token does not carry its signer's certificate")
-    signed = signer["signed_attrs"].untag().dump()
-    # The encoding signed is that of a SET OF; asn1crypto keeps the order in which the attributes stand.
-    key = x509.load_der_x509_certificate(certificate).public_key()
+    key = chain.load(certificate).public_key()
     algorithm = signer["signature_algorithm"]
     try:
         _verify(key, signer["signature"].native, signed, algorithm, digest_name)
@@ -198,17 +190,35 @@ def _verify_signature(signer: Any, info: bytes, certificates: Sequence[bytes]) -
     return certificate
 
 
-def _certificate_hash(signer: Any) -> Callable[[bytes], bool]:
+class _Attributes:
+    """The signed attributes, each walked over once."""
+
+    def __init__(self, signer: Any) -> None:
+        self._values: dict[str, list[Any]] = {}
+        for item in signer["signed_attrs"]:
+            self._values.setdefault(item["type"].native, []).append(item["values"])
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def __getitem__(self, name: str) -> Any:
+        """The only value of an attribute that must stand exactly once."""
+        found = self._values.get(name, [])
+        if len(found) != 1 or len(found[0]) != 1:
+            raise _bad(f"the token's attribute {name} does not stand once")
+        return found[0][0]
+
+
+def _certificate_hash(attributes: _Attributes) -> Callable[[bytes], bool]:
     """Whether a certificate is the one that the signing-certificate attribute names by its hash."""
-    names = {item["type"].native for item in signer["signed_attrs"]}
-    if "signing_certificate_v2" in names:
-        first = _attribute(signer, "signing_certificate_v2")["certs"][0]
+    if "signing_certificate_v2" in attributes:
+        first = attributes["signing_certificate_v2"]["certs"][0]
         algorithm = first["hash_algorithm"]["algorithm"].native
         if algorithm not in _HASHES:
             raise _bad("the token names its certificate by a weak digest")
     else:
         # RFC 3161 itself knows only SHA-1 here; it selects among certificates and is no defence, the chain is.
-        first, algorithm = _attribute(signer, "signing_certificate")["certs"][0], "sha1"
+        first, algorithm = attributes["signing_certificate"]["certs"][0], "sha1"
     wanted = first["cert_hash"].native
     return lambda der: hashlib.new(algorithm, der, usedforsecurity=algorithm != "sha1").digest() == wanted
 
@@ -234,48 +244,13 @@ def _verify(key: object, signature: bytes, signed: bytes, algorithm: Any, digest
         raise _bad("the token's signature algorithm is not accepted")
 
 
-def _only_time_stamping(_policy: object, _certificate: object, usage: x509.ExtendedKeyUsage | None) -> None:
-    """RFC 3161, 2.3: the extended key usage is critical and holds timeStamping alone."""
-    if usage is None or list(usage) != [ExtendedKeyUsageOID.TIME_STAMPING]:
-        raise ValueError("not a certificate for time stamps alone")
-
-
-def _verify_chain(certificate: bytes, others: Sequence[bytes], trust: TimeStampTrust, moment: datetime) -> None:
-    leaf_policy = ExtensionPolicy.permit_all().require_present(
-        x509.ExtendedKeyUsage, Criticality.CRITICAL, _only_time_stamping
-    )
-    between = [x509.load_der_x509_certificate(der) for der in (*others, *trust.intermediates) if der != certificate]
-    verifier = (
-        PolicyBuilder()
-        .store(Store([x509.load_der_x509_certificate(der) for der in trust.roots]))
-        .time(moment.replace(tzinfo=None))
-        .max_chain_depth(4)
-        .extension_policies(ca_policy=_authority_policy(), ee_policy=leaf_policy)
-        .build_client_verifier()
-    )
+def _verify_chain(
+    certificate: bytes, others: Sequence[bytes], trust: TimeStampTrust, moment: datetime
+) -> tuple[bytes, ...]:
     try:
-        verifier.verify(x509.load_der_x509_certificate(certificate), between)
-    except VerificationError:
+        return chain.prove(certificate, (*others, *trust.intermediates), trust.roots, moment, stamps=True)
+    except chain.VerificationError:
         raise PdfError("tsa-untrusted", "the authority's certificate does not chain to a configured root") from None
-
-
-def _authority_policy() -> ExtensionPolicy:
-    """RFC 5280 for the certificates above: a critical basicConstraints that says CA, and keyCertSign where stated."""
-    return (
-        ExtensionPolicy.permit_all()
-        .require_present(x509.BasicConstraints, Criticality.CRITICAL, _is_authority)
-        .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _may_sign_certificates)
-    )
-
-
-def _is_authority(_policy: object, _certificate: object, constraints: x509.BasicConstraints | None) -> None:
-    if constraints is None or not constraints.ca:
-        raise ValueError("not a certificate authority")
-
-
-def _may_sign_certificates(_policy: object, _certificate: object, usage: x509.KeyUsage | None) -> None:
-    if usage is not None and not usage.key_cert_sign:
-        raise ValueError("may not sign certificates")
 
 
 # The CMS that carries the token

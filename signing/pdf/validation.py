@@ -193,8 +193,8 @@ class _Judge:
         at_us = min(times)[0] if times else self.now_us
         certificates = self.data.certificates if self.data is not None else ()
         pool = (*signed.certificates, *self.trust.intermediates, *certificates)
-        check_path(signed.certificate, pool, self.trust.roots, at_us)
-        found.seen["revocation"] = self.status(signed.certificate, (*pool, *self.trust.roots), at_us)
+        path = check_path(signed.certificate, pool, self.trust.roots, at_us)
+        found.seen["revocation"] = self.status(path, pool, at_us)
         if found.seen["revocation"] == "revoked":
             raise doubt("revoked", "REVOKED_NO_POE")
 
@@ -222,17 +222,20 @@ class _Judge:
         if self.until_us > names["not_after_us"]:
             # Who holds an ended key may stamp any time: only a later stamp proves that this one is older than the end.
             raise doubt("timestamp-expired", "OUT_OF_BOUNDS_NO_POE")
-        if self.status(found.certificate, (*between, *roots), self.until_us) == "revoked":
+        if self.status(found.path, between, self.until_us) == "revoked":
             raise doubt("timestamp-untrusted", "REVOKED_NO_POE")
         return found.gen_time_us
 
-    def status(self, certificate: bytes, pool: tuple[bytes, ...], at_us: int) -> str:
-        """Of the certificate and those above it but the root (rule SW-8), by the file's own validation data."""
+    def status(self, proved: tuple[bytes, ...], pool: tuple[bytes, ...], at_us: int) -> str:
+        """Of all certificates of a proved path but the root (rule SW-8), by the file's own validation data.
+
+        Where the path ends at a certificate that is believed without being self-signed, those above it in `pool` count too.
+        """
         if self.data is None or not (self.data.ocsps or self.data.crls):
             return "not-checked"
         from signing.pdf.revocation import CertificateState, path_of, status_of
 
-        path = path_of(certificate, pool)
+        path = proved + path_of(proved[-1], pool)[1:]
         states = {
             status_of(own, above, self.data, at_us=at_us, now_us=self.now_us).state
             for own, above in itertools.pairwise(path)
