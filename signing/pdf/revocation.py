@@ -27,8 +27,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509 import ocsp
-from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, ExtensionOID
+from cryptography.x509.oid import (
+    AuthorityInformationAccessOID,
+    ExtendedKeyUsageOID,
+    ExtensionOID,
+    SignatureAlgorithmOID,
+)
 
+from signing.pdf import chain
 from signing.pdf.errors import MACHINE, PdfError
 from signing.pdf.objects import Name, Stream
 
@@ -140,15 +146,15 @@ def _bad(why: str) -> PdfError:
     return PdfError("status-bad-answer", why)
 
 
-# What follows from bytes alone is found out once: one path stands behind thousands of signatures, and one answer is asked about by
-# every certificate of a file. Only of certificates and answers, which are small; lists are read each time.
+# What follows from bytes alone is found out once: one path stands behind thousands of signatures, and one answer or list is asked about
+# by every certificate of a file.
 _KEPT: Final = 512
+_LISTS_KEPT: Final = 4  # they may be large
 
 
-@lru_cache(_KEPT)
 def _load(der: bytes) -> x509.Certificate:
     try:
-        return x509.load_der_x509_certificate(der)
+        return chain.load(der)
     except _UNREADABLE as error:
         raise PdfError("status-bad-answer", "a certificate cannot be read") from error
 
@@ -244,12 +250,12 @@ def _check_ocsp(
 ) -> Status:
     if not 0 < len(answer) <= MAX_OCSP:
         raise _bad("the answer's size is out of range")
-    response = ocsp.load_der_ocsp_response(answer)
+    response = _response(answer)
     if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
         raise _bad(f"the responder says {response.response_status.name.lower()}")
     own = _load(certificate)
     # A file brings answers about every certificate along; whose signature is worth looking at, the serial number says.
-    if all(one.serial_number != own.serial_number for one in response.responses):
+    if own.serial_number not in _serials(answer):
         raise _bad("the answer is not about this certificate")
     _authorised(answer, issuer, now_us, crls)
     _same_nonce(response, nonce)
@@ -274,6 +280,16 @@ def _check_ocsp(
     return _at(status, own, at_us, now_us)
 
 
+@lru_cache(_KEPT // 4)
+def _response(answer: bytes) -> ocsp.OCSPResponse:
+    return ocsp.load_der_ocsp_response(answer)
+
+
+@lru_cache(_KEPT // 4)
+def _serials(answer: bytes) -> frozenset[int]:
+    return frozenset(one.serial_number for one in _response(answer).responses)
+
+
 def _is_about(one: Any, certificate: x509.Certificate, issuer: bytes) -> bool:
     digest = one.hash_algorithm
     if one.serial_number != certificate.serial_number or digest.name not in {"sha1", *_HASHES}:
@@ -289,6 +305,7 @@ def _issuer_hashes(issuer: bytes, digest: str) -> tuple[bytes, bytes]:
     return name, hashlib.new(digest, _key_bits(found), usedforsecurity=False).digest()
 
 
+@lru_cache(_KEPT)
 def _key_bits(certificate: x509.Certificate) -> bytes:
     """The subjectPublicKey's BIT STRING without tag, length and unused bits (RFC 6960, 4.1.1)."""
     from asn1crypto import keys
@@ -318,16 +335,16 @@ def _authorised(answer: bytes, issuer: bytes, now_us: int, crls: Sequence[bytes]
 @lru_cache(_KEPT // 4)
 def _responder(answer: bytes, issuer: bytes) -> tuple[int, bytes | None]:
     """When the answer was made, and the responder's certificate where its own status has to be known. Raises `status-untrusted`."""
-    response, above = ocsp.load_der_ocsp_response(answer), _load(issuer)
+    response, above = _response(answer), _load(issuer)
     responder = next((one for one in (above, *response.certificates[:16]) if _is_named(response, one)), None)
     if responder is None:
         raise _untrusted("the answer does not carry its responder's certificate")
     asked_about = None
     if responder != above:
-        _delegated(responder, above, response.produced_at_utc)
+        _delegated(responder, issuer, response.produced_at_utc)
         if _extension(responder.extensions, x509.OCSPNoCheck) is None:
             asked_about = responder.public_bytes(Encoding.DER)
-    _verify(responder, answer, response.signature, response.tbs_response_bytes)
+    _verify(responder, answer, response)
     return _micros(response.produced_at_utc), asked_about
 
 
@@ -337,11 +354,9 @@ def _is_named(response: ocsp.OCSPResponse, certificate: x509.Certificate) -> boo
     return response.responder_key_hash == hashlib.sha1(_key_bits(certificate), usedforsecurity=False).digest()
 
 
-def _delegated(responder: x509.Certificate, issuer: x509.Certificate, produced: datetime) -> None:
-    try:
-        responder.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
-        raise _untrusted("the responder was not certified by the certificate's issuer") from None
+def _delegated(responder: x509.Certificate, issuer: bytes, produced: datetime) -> None:
+    if not _issued(responder.public_bytes(Encoding.DER), issuer):
+        raise _untrusted("the responder was not certified by the certificate's issuer")
     if responder.signature_hash_algorithm is not None and responder.signature_hash_algorithm.name not in _HASHES:
         raise _untrusted("the responder's certificate is signed with a weak digest")
     if not responder.not_valid_before_utc <= produced <= responder.not_valid_after_utc:
@@ -376,22 +391,37 @@ def _untrusted(why: str) -> PdfError:
     return PdfError("status-untrusted", why)
 
 
-def _verify(signer: x509.Certificate, answer: bytes, signature: bytes, signed: bytes) -> None:
-    from asn1crypto import ocsp as asn1_ocsp
+_SCHEMES: Final[dict[x509.ObjectIdentifier, tuple[str, str]]] = {
+    SignatureAlgorithmOID.ECDSA_WITH_SHA256: ("ecdsa", "sha256"),
+    SignatureAlgorithmOID.ECDSA_WITH_SHA384: ("ecdsa", "sha384"),
+    SignatureAlgorithmOID.ECDSA_WITH_SHA512: ("ecdsa", "sha512"),
+    SignatureAlgorithmOID.RSA_WITH_SHA256: ("rsassa_pkcs1v15", "sha256"),
+    SignatureAlgorithmOID.RSA_WITH_SHA384: ("rsassa_pkcs1v15", "sha384"),
+    SignatureAlgorithmOID.RSA_WITH_SHA512: ("rsassa_pkcs1v15", "sha512"),
+}
+"""Algorithms that their identifier says all of; the rest, PSS among them, is read with its parameters."""
 
-    algorithm = asn1_ocsp.OCSPResponse.load(answer)["response_bytes"]["response"].parsed["signature_algorithm"]
-    scheme, name = algorithm.signature_algo, algorithm.hash_algo
+
+def _verify(signer: x509.Certificate, answer: bytes, response: ocsp.OCSPResponse) -> None:
+    scheme, name = _SCHEMES.get(response.signature_algorithm_oid, ("", ""))
+    salt = 0
+    if not scheme:
+        from asn1crypto import ocsp as asn1_ocsp
+
+        algorithm = asn1_ocsp.OCSPResponse.load(answer)["response_bytes"]["response"].parsed["signature_algorithm"]
+        scheme, name = algorithm.signature_algo, algorithm.hash_algo
+        if scheme == "rsassa_pss":
+            salt = algorithm["parameters"]["salt_length"].native
     key = signer.public_key()
     if name not in _HASHES or (isinstance(key, rsa.RSAPublicKey) and key.key_size < 2048):
         raise _untrusted("the answer is signed with a weak algorithm")
-    digest = _HASHES[name]()
+    digest, signature, signed = _HASHES[name](), response.signature, response.tbs_response_bytes
     try:
         if scheme == "ecdsa" and isinstance(key, ec.EllipticCurvePublicKey):
             key.verify(signature, signed, ec.ECDSA(digest))
         elif scheme == "rsassa_pkcs1v15" and isinstance(key, rsa.RSAPublicKey):
             key.verify(signature, signed, padding.PKCS1v15(), digest)
         elif scheme == "rsassa_pss" and isinstance(key, rsa.RSAPublicKey):
-            salt = algorithm["parameters"]["salt_length"].native
             key.verify(signature, signed, padding.PSS(padding.MGF1(digest), salt), digest)
         else:
             raise _untrusted("the answer is signed with an algorithm that is not accepted")
@@ -399,11 +429,26 @@ def _verify(signer: x509.Certificate, answer: bytes, signature: bytes, signed: b
         raise _untrusted("the answer's signature is wrong") from None
 
 
+class _List:
+    """A list as read; `digest`: its SHA-256 (hex); `signed_by`: certificates (DER) whose key has verified it."""
+
+    __slots__ = ("digest", "read", "signed_by")
+
+    def __init__(self, crl: bytes) -> None:
+        self.read = x509.load_der_x509_crl(crl)
+        self.digest = hashlib.sha256(crl).hexdigest()
+        self.signed_by: set[bytes] = set()
+
+
+_list = lru_cache(_LISTS_KEPT)(_List)
+
+
 def _check_crl(crl: bytes, certificate: bytes, issuer: bytes, at_us: int, now_us: int) -> Status:
     if not 0 < len(crl) <= MAX_CRL:
         raise _bad("the list's size is out of range")
-    listed, own, above = x509.load_der_x509_crl(crl), _load(certificate), _load(issuer)
-    _of_issuer(listed, own, above)
+    found, own = _list(crl), _load(certificate)
+    _of_issuer(found, own, issuer)
+    listed = found.read
     next_update = listed.next_update_utc
     status = Status(
         state=CertificateState.GOOD,
@@ -411,7 +456,7 @@ def _check_crl(crl: bytes, certificate: bytes, issuer: bytes, at_us: int, now_us
         this_update_us=_micros(listed.last_update_utc),
         next_update_us=None if next_update is None else _micros(next_update),
         produced_us=_micros(listed.last_update_utc),
-        answer_sha256=hashlib.sha256(crl).hexdigest(),
+        answer_sha256=found.digest,
     )
     entry = listed.get_revoked_certificate_by_serial_number(own.serial_number)
     if entry is not None:
@@ -423,23 +468,14 @@ def _check_crl(crl: bytes, certificate: bytes, issuer: bytes, at_us: int, now_us
     return _at(status, own, at_us, now_us)
 
 
-def _of_issuer(listed: x509.CertificateRevocationList, own: x509.Certificate, issuer: x509.Certificate) -> None:
+def _of_issuer(found: _List, own: x509.Certificate, issuer: bytes) -> None:
     """A complete list of the certificate's own issuer, which covers certificates of this kind (RFC 5280, 6.3.3)."""
-    if listed.issuer != own.issuer or own.issuer != issuer.subject:
+    listed, above = found.read, _load(issuer)
+    if listed.issuer != own.issuer or own.issuer != above.subject:
         raise _bad("the list is of another issuer")
-    digest = listed.signature_hash_algorithm
-    if digest is None or digest.name not in _HASHES:
-        raise _untrusted("the list is signed with a weak digest")
-    usage = _extension(issuer.extensions, x509.KeyUsage)
-    if usage is not None and not usage.crl_sign:
-        raise _untrusted("the issuer may not sign lists")
-    key = issuer.public_key()
-    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey) or key.key_size < 224:
-        raise _untrusted("the list is signed with an algorithm that is not accepted")
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size < 2048:
-        raise _untrusted("the issuer's key is too short")
-    if not listed.is_signature_valid(key):
-        raise _untrusted("the list's signature is wrong")
+    if issuer not in found.signed_by:
+        _signed_by(listed, above)
+        found.signed_by.add(issuer)
     for extension in listed.extensions:
         if extension.oid == ExtensionOID.DELTA_CRL_INDICATOR:
             raise _bad("the list names changes only")
@@ -458,6 +494,22 @@ def _of_issuer(listed: x509.CertificateRevocationList, own: x509.Certificate, is
         or (scope.only_contains_ca_certs and not authority)
     ):
         raise _bad("the list does not cover this certificate")
+
+
+def _signed_by(listed: x509.CertificateRevocationList, issuer: x509.Certificate) -> None:
+    digest = listed.signature_hash_algorithm
+    if digest is None or digest.name not in _HASHES:
+        raise _untrusted("the list is signed with a weak digest")
+    usage = _extension(issuer.extensions, x509.KeyUsage)
+    if usage is not None and not usage.crl_sign:
+        raise _untrusted("the issuer may not sign lists")
+    key = issuer.public_key()
+    if not isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey) or key.key_size < 224:
+        raise _untrusted("the list is signed with an algorithm that is not accepted")
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < 2048:
+        raise _untrusted("the issuer's key is too short")
+    if not listed.is_signature_valid(key):
+        raise _untrusted("the list's signature is wrong")
 
 
 def _at(status: Status, certificate: x509.Certificate, at_us: int, now_us: int) -> Status:
