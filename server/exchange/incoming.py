@@ -10,7 +10,7 @@ Longer than most: storing, effect and confirmation are one sequence, and its cra
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -41,7 +41,7 @@ from server.exchange.model import (
     StatusPacket,
     same_organ,
 )
-from server.exchange.queries import PARKED, PacketRow, ReceiverRow
+from server.exchange.queries import PARKED, PacketRow, ReceiverRow, Trouble
 from server.exchange.systems import System
 from server.exchange.words import Words, of_parked
 from server.ids import new_id
@@ -106,17 +106,6 @@ class Came(msgspec.Struct, frozen=True, kw_only=True):
     enclosures: tuple[Enclosure, ...]
     organisation: str
     addressed: Organisation
-
-
-class _Fetching(msgspec.Struct):
-    """Of a packet that the axis did not hand over, since when: `tries` beside others that it did, `refusals` in all, and how many it had handed
-    over then.
-    """
-
-    since_us: int
-    tries: int = 0
-    refusals: int = 0
-    handed_over: int = 0
 
 
 class Arrivals(Protocol):
@@ -205,11 +194,9 @@ class Incoming:
         self._poll_us = max(round(poll_s * 1e6), 1_000_000)
         self._failures = 0
         self._quiet_until_us = 0
-        self._shunned: dict[str, int] = {}
-        self._failed: dict[PacketKind, dict[str, int]] = {kind: {} for kind in PacketKind}
-        self._unfetched: dict[PacketKind, dict[str, _Fetching]] = {kind: {} for kind in PacketKind}
+        self._troubles: dict[PacketKind, dict[str, Trouble]] = {kind: {} for kind in PacketKind}
         self._handed_over = 0
-        self._unplaced: dict[PacketKind, dict[str, int]] = {kind: {} for kind in PacketKind}
+        self._handed_over_at: dict[str, int] = {}
         self._caught_up = False
 
     async def poll(self, kind: PacketKind) -> int:
@@ -237,28 +224,25 @@ class Incoming:
 
     async def _poll(self, axis: Axis, kind: PacketKind) -> int:
         listed = {item.doc_id: item for item in await self._listed(axis, kind)}
-        now_us = self._clock.monotonic_us()
-        self._shunned = {axis_id: until_us for axis_id, until_us in self._shunned.items() if until_us > now_us}
-        failed = self._failed[kind]
-        for remembered in (failed, self._unfetched[kind], self._unplaced[kind]):
-            for axis_id in remembered.keys() - listed.keys():
-                del remembered[axis_id]
+        troubles = await self._known_troubles(kind, listed.keys())
+        now_us = self._clock.now_us()
         taken = 0
         # What broke off before comes last: were it first each time, it would end every poll before the others.
-        items = sorted(listed.values(), key=lambda item: item.doc_id in self._unfetched[kind])
-        for item in [item for item in items if item.doc_id not in self._shunned][:_BATCH]:
+        items = sorted(listed.values(), key=lambda item: item.doc_id in troubles and troubles[item.doc_id].since_us > 0)
+        due = [item for item in items if item.doc_id not in troubles or not _put_off(troubles[item.doc_id], now_us)]
+        for item in due[:_BATCH]:
             try:
                 taken += await self._take(axis, kind, item)
             except _NoListYetError:
                 log.error("incoming-without-agencies", axis_id=item.doc_id)  # noqa: TRY400 - no defect of ours
-                self._shunned[item.doc_id] = self._clock.monotonic_us() + _PASS_US
+                await self._note(kind, item, pause_us=_PASS_US)
             except _PerhapsOursError:
-                self._unplaced[kind].setdefault(item.doc_id, self._clock.now_us())
-                if not await self._agencies.refresh():
-                    self._shunned[item.doc_id] = self._clock.monotonic_us() + _PASS_US
+                first_us = self._trouble(kind, item).unplaced_us or self._clock.now_us()
+                fresh = await self._agencies.refresh()
+                await self._note(kind, item, pause_us=0 if fresh else _PASS_US, unplaced_us=first_us)
             except AxisUnavailable:
                 # If this one packet is the trouble, the next poll passes it over for a while.
-                self._shunned[item.doc_id] = self._clock.monotonic_us() + _PASS_US
+                await self._note(kind, item, pause_us=_PASS_US)
                 raise
             except Refused as refused:
                 # The volume is full (D8): nothing was confirmed, so the axis keeps what we cannot.
@@ -271,11 +255,33 @@ class Incoming:
                     raise
                 code = error.code if isinstance(error, AxisRefused) else type(error).__name__
                 log.error("incoming-packet-failed", axis_id=item.doc_id, code=code)  # noqa: TRY400 - as above
-                self._shunned[item.doc_id] = self._clock.monotonic_us() + _SHUN_US
-                if not isinstance(error, AxisRefused):  # what was never here was not tried
-                    failed[item.doc_id] = failed.get(item.doc_id, 0) + 1
+                ours = not isinstance(error, AxisRefused)  # what was never here was not tried
+                await self._note(kind, item, pause_us=_SHUN_US, failed=self._trouble(kind, item).failed + ours)
         await self._close(kind, listed.keys())
         return taken
+
+    async def _known_troubles(self, kind: PacketKind, listed: Collection[str]) -> dict[str, Trouble]:
+        """What went wrong before with what is listed, whichever process saw it; of what is listed no more it is forgotten."""
+        kept = {
+            self._system.given_id(one.axis_id): one
+            for one in await queries.troubles(self._db, kind.value, self._system.key)
+        }
+        for doc_id in kept.keys() - set(listed):
+            gone = kept.pop(doc_id)
+            await self._db.transact(lambda tx, gone=gone: queries.forget_trouble(tx, gone.axis_id))  # type: ignore[misc]
+        self._handed_over_at = {one: at for one, at in self._handed_over_at.items() if one in kept}
+        self._troubles[kind] = kept
+        return kept
+
+    def _trouble(self, kind: PacketKind, item: ReceivedItem) -> Trouble:
+        return self._troubles[kind].get(item.doc_id) or Trouble(axis_id=self._system.stored_id(item.doc_id))
+
+    async def _note(self, kind: PacketKind, item: ReceivedItem, *, pause_us: int, **changed: int) -> None:
+        """Keep what went wrong, over restarts and for all processes: a packet that is always wrong is parked in the end (D14)."""
+        until_us = self._clock.now_us() + pause_us if pause_us else 0
+        trouble = msgspec.structs.replace(self._trouble(kind, item), until_us=until_us, **changed)
+        self._troubles[kind][item.doc_id] = trouble
+        await self._db.transact(lambda tx: queries.note_trouble(tx, kind.value, self._system.key, trouble))
 
     async def _listed(self, axis: Axis, kind: PacketKind) -> list[ReceivedItem]:
         """What the axis lists; one that is not there, or does not know us, is told to all who would ask it next (D3)."""
@@ -298,7 +304,7 @@ class Incoming:
         else:
             settled = await self._store(axis, kind, item)
             failed = settled.error if settled.state in PARKED else None
-            self._failed[kind].pop(item.doc_id, None)
+            self._troubles[kind].pop(item.doc_id, None)
             point("status-stored")
         await axis.confirm(item.doc_id, failed)
         await self._db.transact(lambda tx: queries.mark_confirmed(tx, axis_id, self._clock.now_us()))
@@ -310,7 +316,7 @@ class Incoming:
             if not await self._fetched(axis, kind, item, path):
                 read: Packet | Settled = Settled("unfetched", "not-handed-over")
                 await asyncio.to_thread(path.touch)  # what stands in for its bytes
-            elif self._failed[kind].get(item.doc_id, 0) >= _TRIES:
+            elif self._trouble(kind, item).failed >= _TRIES:
                 read = Settled("unreadable", "failed-again-and-again")
             else:
                 read = await asyncio.to_thread(_read, path, files, kind)
@@ -327,8 +333,10 @@ class Incoming:
             ):  # fmt: skip
                 return Settled("repeated")
             settled = await self._effect(tx, axis_id, item, read, enclosures, blob, now_us)
-            if settled.state == "unaddressed" and not await self._list_is_newer(tx, kind, item.doc_id):
+            if settled.state == "unaddressed" and not await self._list_is_newer(tx, self._trouble(kind, item)):
                 raise _PerhapsOursError
+            if item.doc_id in self._troubles[kind]:
+                await queries.forget_trouble(tx, axis_id)
             if settled.error:
                 await self._alarm(tx, axis_id, item.sender, settled, now_us)
             return settled
@@ -427,20 +435,27 @@ class Incoming:
         A packet alone on its list is waited for longer: then it may be the axis that is out of order, and not the packet.
         Raises: AxisRefused, AxisUnavailable.
         """
-        now_us = self._clock.monotonic_us()
-        known = self._unfetched[kind].setdefault(item.doc_id, _Fetching(now_us, handed_over=self._handed_over))
+        now_us = self._clock.now_us()
+        known = self._trouble(kind, item)
+        before = self._handed_over_at.get(item.doc_id, self._handed_over)
         try:
             await axis.fetch(item.doc_id, path)
         except (AxisRefused, AxisUnavailable) as error:
-            known.tries += known.handed_over != self._handed_over
-            known.refusals += isinstance(error, AxisRefused)
-            known.handed_over = self._handed_over
+            self._handed_over_at[item.doc_id] = self._handed_over
+            known = msgspec.structs.replace(
+                known,
+                since_us=known.since_us or now_us,
+                tries=known.tries + (before != self._handed_over),
+                refusals=known.refusals + isinstance(error, AxisRefused),
+            )
+            self._troubles[kind][item.doc_id] = known  # kept with the pause that follows
             lasting = now_us - known.since_us >= _PATIENCE_US  # a bad line of some minutes is nobody's packet's fault
             if (lasting and known.tries >= _FETCHES) or known.refusals >= _LONE_FETCHES:
                 return False
             raise
         self._handed_over += 1
-        del self._unfetched[kind][item.doc_id]
+        if known.since_us:
+            self._troubles[kind][item.doc_id] = msgspec.structs.replace(known, since_us=0, tries=0, refusals=0)
         return True
 
     async def _doubt(self, tx: Transaction, item: ReceivedItem, read: Packet | Settled) -> str:
@@ -460,10 +475,10 @@ class Incoming:
         hosts = await directory.names(tx, item.sender)
         return "" if set(hosts) & set(await directory.above(tx, said)) else "sender-differs"
 
-    async def _list_is_newer(self, tx: Transaction, kind: PacketKind, axis_id: str) -> bool:
+    async def _list_is_newer(self, tx: Transaction, known: Trouble) -> bool:
         """Whether the agency list was taken anew since this packet was first seen; one that never comes is not waited for longer than an hour."""
-        since_us = self._unplaced[kind].get(axis_id)
-        if since_us is None:
+        since_us = known.unplaced_us
+        if not since_us:
             return False
         taken_us = await directory.synchronised_us(tx)
         return (taken_us is not None and taken_us >= since_us) or self._clock.now_us() - since_us > _PATIENCE_US
@@ -701,6 +716,11 @@ class Incoming:
                 await self._db.transact(
                     lambda tx, axis_id=axis_id: queries.mark_confirmed(tx, axis_id, self._clock.now_us())  # type: ignore[misc]
                 )
+
+
+def _put_off(trouble: Trouble, now_us: int) -> bool:
+    """Whether it is too early; a clock that was set back holds nothing up for longer than the usual pause (D7)."""
+    return 0 < trouble.until_us - now_us <= _SHUN_US
 
 
 async def _tell_clerks(tx: Transaction, organisation: str, sender: str, why: Words, now_us: int) -> None:

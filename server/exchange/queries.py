@@ -525,6 +525,38 @@ async def unconfirmed(db: Reads, kind: str, system: str, limit: int) -> list[str
     return [str(row["axis_id"]) for row in rows]
 
 
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+    """What went wrong so far with a listed packet; the meaning of each field stands with the table."""
+
+    axis_id: str
+    failed: int = 0
+    since_us: int = 0
+    tries: int = 0
+    refusals: int = 0
+    unplaced_us: int = 0
+    until_us: int = 0
+
+
+_TROUBLE: Final = ", ".join(Trouble.__struct_fields__)
+
+
+async def troubles(db: Reads, kind: str, system: str) -> list[Trouble]:
+    rows = await db.fetch_all(f"SELECT {_TROUBLE} FROM incoming_troubles WHERE system = $1 AND kind = $2", system, kind)
+    return [into(row, Trouble) for row in rows]
+
+
+async def note_trouble(tx: Transaction, kind: str, system: str, trouble: Trouble) -> None:
+    await tx.execute(
+        f"INSERT INTO incoming_troubles ({_TROUBLE}, kind, system) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (axis_id) DO UPDATE SET "
+        + ", ".join(f"{name} = excluded.{name}" for name in Trouble.__struct_fields__[1:]),
+        *msgspec.structs.astuple(trouble), kind, system,
+    )  # fmt: skip
+
+
+async def forget_trouble(tx: Transaction, axis_id: str) -> None:
+    await tx.execute("DELETE FROM incoming_troubles WHERE axis_id = $1", axis_id)
+
+
 async def packet_by_document_id(db: Reads, exchange_id: str, kind: str) -> PacketRow | None:
     row = await db.fetch_one(
         f"SELECT {_PACKET} FROM documents d JOIN outgoing_packets p ON p.document = d.id WHERE d.exchange_id = $1 AND p.kind = $2",

@@ -5,6 +5,7 @@ Longer than most: all of it is one life of one document.
 
 import asyncio
 import datetime as dt
+import itertools
 
 import msgspec
 import pytest
@@ -312,6 +313,35 @@ async def test_a_packet_that_fails_every_time_is_parked_at_last(desk, error):
         desk.house.clock.advance(1000)
     assert sorted(await parked(desk.house)) == [("stored", "", True), ("unreadable", "failed-again-and-again", True)]
     assert await desk.house.axis.received(DOCUMENT) == []
+
+
+@pytest.mark.asyncio
+async def test_tries_are_counted_over_restarts_and_processes(db, tmp_path, clock, stage):
+    """D14, on both engines: another process at each try; the pause between two tries holds for all of them too."""
+    desk = await made(db, tmp_path, clock, stage)
+    tries = []
+
+    async def fails(_tx, came, *, now_us):
+        tries.append(now_us)
+        raise RuntimeError(came.axis_id)
+
+    await desk.sender.send(desk.sender.document("1"))
+    for _ in range(8):
+        desk.house.restart()
+        desk.house.arrivals.came = fails
+        await desk.house.exchange.poll(DOCUMENT)
+        clock.advance(500)
+    assert [after - before for before, after in itertools.pairwise(tries)] == [1_000_000_000, 1_000_000_000]
+    assert await parked(desk.house) == [("unreadable", "failed-again-and-again", True)]
+    assert await desk.house.count("incoming_troubles") == 0
+    clock.jump(-7 * 86_400)  # D7: what was put off by a clock that was ahead is looked at
+    await desk.sender.send(desk.sender.document("2"))
+    desk.house.restart()
+    desk.house.arrivals.came = fails
+    await desk.house.exchange.poll(DOCUMENT)
+    clock.jump(-86_400)
+    desk.house.restart()
+    assert await desk.house.exchange.poll(DOCUMENT) == 1
 
 
 @pytest.mark.asyncio

@@ -258,6 +258,56 @@ async def test_a_body_cut_in_the_middle_is_unreachable_not_unknown(tmp_path):
 
 
 @pytest.mark.asyncio
+async def test_who_accepts_before_the_whole_packet_is_sent_is_not_believed(tmp_path):
+    """D1: what was sent is then cut, whatever was said of it; the sent list decides."""
+
+    async def hasty(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(http(b'{"ErrorCode":"0","DocId":"d"}').replace(b"Connection: close\r\n", b""))
+        with contextlib.suppress(ConnectionError):
+            await ended.wait()
+        writer.transport.abort()
+
+    ended = asyncio.Event()
+    server = await asyncio.start_server(hasty, "127.0.0.1", 0, limit=1024)
+    (tmp_path / "secret").write_text("s")
+    (tmp_path / "big").write_bytes(bytes(64 << 20))
+    client = VxpAxis(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", "X01", tmp_path / "secret", now_us)
+    try:
+        assert await client.send(EDOC, tmp_path / "big", "X01", ["X02"]) == Unknown("answered-early")
+    finally:
+        ended.set()
+        await client.close()
+        server.close()
+
+
+@pytest.mark.asyncio
+async def test_a_packet_that_becomes_shorter_while_it_is_sent_was_not_sent(tmp_path):
+    """D1: the axis waits for what its length promises; the file is ours, so the fault is here and told at once."""
+
+    async def slow(reader, writer):
+        head = await reader.readuntil(b"\r\n\r\n")
+        with (tmp_path / "big").open("r+b") as file:
+            file.truncate(1 << 20)
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(1 << 20):
+                pass
+        got.append(head)
+        writer.transport.abort()
+
+    got = []
+    server = await asyncio.start_server(slow, "127.0.0.1", 0, limit=1024)
+    (tmp_path / "secret").write_text("s")
+    (tmp_path / "big").write_bytes(bytes(64 << 20))
+    client = VxpAxis(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", "X01", tmp_path / "secret", now_us)
+    try:
+        assert isinstance(await client.send(EDOC, tmp_path / "big", "X01", ["X02"]), Unreachable)
+    finally:
+        await client.close()
+        server.close()
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("fault", ["500-before", "html", "drop-before", "401"])
 async def test_reading_calls_raise_typed_errors(stage, fault):
     await stage.put("_faults", [{"fault": fault, "call": "getReceivedEdocList"}])

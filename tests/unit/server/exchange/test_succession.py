@@ -236,6 +236,39 @@ async def test_a_packet_that_is_never_handed_over_is_parked_at_last(house, stage
 
 
 @pytest.mark.asyncio
+async def test_refusals_are_counted_over_restarts_and_forgotten_with_the_packet(house, stage, written):
+    """D14: of a packet that is never handed over, in whichever process; one that is listed no more leaves nothing."""
+    fetch, bad = house.axis.fetch, set()
+
+    async def refuses(doc_id, into):
+        if doc_id in bad:
+            raise AxisRefused("10")
+        return await fetch(doc_id, into)
+
+    house.axis.fetch = refuses
+    sender = stage.client("X02")
+    for number in ("1", "2"):
+        await sender.send(STATUS, written(make_status(number=number), number).path, "X02", ["X01"])
+    never, withdrawn = sorted(item.doc_id for item in await house.axis.received(STATUS))
+    bad |= {never, withdrawn}
+    for number in range(7):
+        await sender.send(STATUS, written(make_status(number=f"9{number}"), f"s{number}").path, "X02", ["X01"])
+        house.restart()
+        for _ in range(2):  # a process counts what it sees beside others that were handed over
+            await house.exchange.poll(STATUS)
+            house.clock.advance(1000)
+        if number == 1:
+            assert await house.count("incoming_troubles", "refusals > 0") == 2
+            await house.axis.confirm(withdrawn)
+        await sender.send(STATUS, written(make_status(number=f"8{number}"), f"t{number}").path, "X02", ["X01"])
+        await house.exchange.poll(STATUS)
+        house.clock.advance(1000)
+    assert min(await kept(house)) == ("unfetched", "not-handed-over")
+    assert await house.count("incoming_packets", "state = 'unfetched'") == 1
+    assert await house.count("incoming_troubles") == 0
+
+
+@pytest.mark.asyncio
 async def test_a_bad_line_of_some_minutes_parks_nothing(house, stage, written):
     fetch, bad = house.axis.fetch, set()
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import random
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -16,6 +17,17 @@ from tests.unit.server.exchange.house import House, client
 DAY_S = 86_400
 
 
+def each_call(axis, told):
+    """Whatever this client asks is told, with the path alone, when it is asked."""
+    call = axis._client.call
+
+    def asked(method, url, **options):
+        told(urlsplit(url).path)
+        return call(method, url, **options)
+
+    axis._client.call = asked
+
+
 @pytest.mark.asyncio
 async def test_processes_together_probe_an_axis_that_is_down_once_a_minute(db, tmp_path, clock, unused_tcp_port):
     """D3, on both engines: three workers, one row, whatever is asked: sends, questions, both polls, the agency list, who has what."""
@@ -24,11 +36,7 @@ async def test_processes_together_probe_an_axis_that_is_down_once_a_minute(db, t
     calls, houses, clients = [], [], []
     for _ in range(3):
         axis = client(f"http://127.0.0.1:{unused_tcp_port}", secret, clock)
-
-        async def counted(request):
-            calls.append((clock.now_us(), request.url.path))
-
-        axis._client.event_hooks["request"].append(counted)
+        each_call(axis, lambda path: calls.append((clock.now_us(), path)))
         clients.append(axis)
         houses.append(House(db, tmp_path, clock, axis))
     await houses[0].found()
@@ -107,11 +115,7 @@ async def test_polls_go_on_where_sends_alone_fail_and_sends_where_polls_alone_ar
     house = House(sqlite_db, tmp_path, clock, axis)
     await house.found()
     calls = []
-
-    async def counted(request):
-        calls.append(request.url.path)
-
-    axis._client.event_hooks["request"].append(counted)
+    each_call(axis, calls.append)
     await stage.put("_faults", [{"fault": "401", "times": -1}])
     await house.sealed("1")
     for _ in range(60):
