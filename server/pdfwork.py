@@ -1,15 +1,17 @@
 """The server's PDF work: each piece in a limited child process, its refusals turned into problems.
 
 What a child answers is well formed, not true (it met hostile bytes). It therefore writes no file that is signed: it says what to append,
-this process copies the parent with that behind it and computes every digest on the way, and another child compares both files.
+this process copies the parent with that behind it and computes every digest on the way, and another child compares both files. One child writes and
+another checks; what each of them does besides (judge the parent, draw the pages, judge the result) is done in the same process, because a fork
+and the first touch of its memory cost more than most of these tasks.
 """
 
 import asyncio
 import os
 import shutil
 import stat
-from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,7 +37,7 @@ from server.pdftasks import (
 )
 from server.previews.model import FieldArea
 from server.sandbox.model import Overloaded, Priority, SandboxFailure, SandboxRefused
-from server.sandbox.pool import Sandbox
+from server.sandbox.pool import Child, Sandbox
 from signing.pdf.appearance import INITIALS
 from signing.pdf.archive import SignedWith
 from signing.pdf.assemble import assemble
@@ -51,7 +53,10 @@ from signing.pdf.validation import Indication, ValidationResult
 T = TypeVar("T")
 
 _TIMEOUT_S = 20.0
+_DRAWING_S = 60.0
 _MEMORY_MB = 768
+_EVIDENCE_MB = 256
+"""Of the largest revision that an archive appends: certificates, OCSP answers and whole lists of revoked certificates."""
 
 
 class RouteField(msgspec.Struct, frozen=True):
@@ -144,6 +149,7 @@ class PdfWork:
             made.rename(out)
         return found.width, found.height
 
+    @asynccontextmanager
     async def prepare(
         self,
         parent: Path,
@@ -159,10 +165,12 @@ class PdfWork:
         now_us: int,
         image: Path | None = None,
         diameter_mm: float = 0.0,
-    ) -> PreparedPdf:
-        """Write `out`, compare it with `parent`, and say what it shows.
+        first: Callable[[Child], Awaitable[None]] | None = None,
+    ) -> AsyncGenerator[tuple[PreparedPdf, Child], None]:
+        """Write `out`, compare it with `parent`, and say what it shows; with the child that compared them, for whoever draws `out`.
 
-        `image`: what `read_image` wrote for the signer, drawn instead of text; `diameter_mm` of the real seal.
+        `image`: what `read_image` wrote for the signer, drawn instead of text; `diameter_mm` of the real seal. `first`: what the child that writes
+        the revision does before, which may read `parent`. Neither child may be kept while the caller waits for another one.
         Raises: Refused with a PDF refusal code, "integrity-failed" when the comparison finds more than was to be added.
         """
         mine = next(index for index, field in enumerate(route) if field.position == position)
@@ -193,76 +201,68 @@ class PdfWork:
         reads = [parent, self._font] if image is None else [parent, self._font, image]
         file_mb = 8 + (0 if image is None else _megabytes(image))
         async with _own_folder(tail.parent):
-            placed = await self._call("pdf.prepare", order, Placed, reads=reads, scratch=tail.parent, file_mb=file_mb)
+            with self._child(reads, tail.parent, timeout_s=2 * _TIMEOUT_S, file_mb=file_mb) as writer:
+                if first is not None:
+                    await first(writer)
+                placed = await _asked(writer, "pdf.prepare", order, Placed)
             ready = await asyncio.to_thread(_written, parent, placed, tail, out)
-        prepared = ready.info
-        await self._compare(parent, out, prepared)
-        return PreparedPdf(
-            parent_digest=prepared.parent_digest.hex(),
-            prepared_digest=ready.digest.hex(),
-            length=prepared.size,
-            parent_length=prepared.parent_length,
-            tbs=prepared.tbs.hex(),
-            hole_start=prepared.hole_start,
-            hole_end=prepared.hole_start + prepared.hole_length,
-            fields=tuple(_area(rect) for rect in prepared.rects),
-            touched_pages=tuple(page + 1 for page in prepared.touched_pages),
-            assembly=msgspec.msgpack.encode(prepared),
-        )
+        prepared, pages = ready.info, out.with_suffix(".pages")
+        async with _own_folder(pages):
+            with self._child([parent, out], pages, timeout_s=_TIMEOUT_S + _DRAWING_S) as checker:
+                await self._compare(checker, parent, out, prepared)
+                yield (
+                    PreparedPdf(
+                        parent_digest=prepared.parent_digest.hex(),
+                        prepared_digest=ready.digest.hex(),
+                        length=prepared.size,
+                        parent_length=prepared.parent_length,
+                        tbs=prepared.tbs.hex(),
+                        hole_start=prepared.hole_start,
+                        hole_end=prepared.hole_start + prepared.hole_length,
+                        fields=tuple(_area(rect) for rect in prepared.rects),
+                        touched_pages=tuple(page + 1 for page in prepared.touched_pages),
+                        assembly=msgspec.msgpack.encode(prepared),
+                    ),
+                    checker,
+                )
 
-    async def _compare(self, parent: Path, out: Path, prepared: Prepared) -> None:
+    async def _compare(self, child: Child, parent: Path, out: Path, prepared: Prepared) -> None:
         order = CompareOrder(parent=str(parent), child=str(out), expected=Expected.of(prepared))
-        found = await self._call("pdf.compare", order, Comparison, reads=[parent, out])
+        found = await _asked(child, "pdf.compare", order, Comparison)
         if tuple(sorted(found.touched_pages)) != tuple(sorted(prepared.touched_pages)):
             raise Refused("changed-beyond-signature")
         # `tbs` leaves out the hole that the first child named; the file must leave out the same one, or another text than this is signed.
         if found.byte_range != prepared.byte_range:
             raise Refused("integrity-failed")
 
-    async def signed_with(self, path: Path) -> tuple[SignedWith, ...]:
-        """The certificates that the signatures of a stored file bring along. Raises: Refused as `prepare`."""
-        order = SignedWithOrder(path=str(path))
-        return (await self._call("pdf.signed_with", order, SignedWithAnswer, reads=[path])).signatures
-
-    async def prepare_archive(self, parent: Path, out: Path, data: ValidationData) -> Ready:
-        """Write `out`: `parent` with validation data and an empty document time stamp, compared with it; to be filled here.
-
-        Raises: Refused as `prepare`.
-        """
-        room, tail = max(16 * 1024, 2 * self._largest_token), _beside(out)
-        async with _own_folder(tail.parent):
-            placed = await self._append("pdf.archive", Placed, parent, tail, data, room)
-            ready = await asyncio.to_thread(_written, parent, placed, tail, out)
-        await self._compare_archive(parent, out, ready.info.byte_range)
-        return ready
-
-    async def append_data(self, parent: Path, out: Path, data: ValidationData) -> bytes:
-        """Write `out`: `parent` with validation data alone, compared with it; gives its SHA-256. Raises: Refused as `prepare`."""
+    @asynccontextmanager
+    async def archiving(self, parent: Path, out: Path) -> AsyncGenerator["Archiving", None]:
+        """For an archive's revision behind `parent`, written to `out`; it counts once `check_archive` has compared both."""
         tail = _beside(out)
         async with _own_folder(tail.parent):
-            answer = await self._append("pdf.append_data", AppendedAnswer, parent, tail, data, 0)
-            digest = await asyncio.to_thread(_appended, parent, answer.parent_length, tail, out)
-        await self._compare_archive(parent, out, None)
-        return digest
+            with self._child([parent], tail.parent, timeout_s=2 * _TIMEOUT_S, file_mb=_EVIDENCE_MB) as child:
+                yield Archiving(child, parent, tail, out, room=max(16 * 1024, 2 * self._largest_token))
 
-    async def _append(
-        self, task: str, response: type[T], parent: Path, tail: Path, data: ValidationData, room: int
-    ) -> T:
-        held = tail.with_name("data")
-        held.write_bytes(msgspec.msgpack.encode(data))
-        order = ArchiveOrder(parent=str(parent), tail=str(tail), data=str(held), room=room)
-        # What was gathered, beside the stamp's hole.
-        file_mb = _megabytes(held) + 1
-        return await self._call(task, order, response, reads=[parent, held], scratch=tail.parent, file_mb=file_mb)
+    async def check_archive(
+        self,
+        parent: Path,
+        out: Path,
+        stamped: tuple[int, int, int, int] | None,
+        required: Sequence[str],
+        now_us: int,
+    ) -> tuple[str, bytes]:
+        """Compare what `archiving` wrote, filled, with its parent, then judge it as `validate` does.
 
-    async def _compare_archive(self, parent: Path, out: Path, stamped: tuple[int, int, int, int] | None) -> None:
-        """`stamped`: what the time stamp is about, None where there is to be none."""
+        `stamped`: what the time stamp is about, None where there is to be none. Raises: Refused as `prepare`.
+        """
         order = ArchiveCompareOrder(parent=str(parent), child=str(out))
-        found = await self._call("pdf.compare_archive", order, Comparison, reads=[parent, out])
-        if found.touched_pages and any(field.box is not None for field in found.fields):
-            raise Refused("changed-beyond-signature")
-        if found.byte_range != stamped:
-            raise Refused("integrity-failed")
+        with self._child([parent, out], timeout_s=2 * _TIMEOUT_S) as child:
+            found = await _asked(child, "pdf.compare_archive", order, Comparison)
+            if found.touched_pages and any(field.box is not None for field in found.fields):
+                raise Refused("changed-beyond-signature")
+            if found.byte_range != stamped:
+                raise Refused("integrity-failed")
+            return await self.validate(out, required, now_us, child)
 
     @staticmethod
     def capacity(assembly: bytes) -> int:
@@ -273,18 +273,27 @@ class PdfWork:
         """The revision's SHA-256; proves on the way that the prepared bytes are the approved ones. For a thread, not the loop."""
         return assemble(prepared, msgspec.msgpack.decode(assembly, type=Prepared), cms, out).hex()
 
-    async def validate(self, path: Path, required: Sequence[str], now_us: int) -> tuple[str, bytes]:
+    async def validate(
+        self, path: Path, required: Sequence[str], now_us: int, child: Child | None = None
+    ) -> tuple[str, bytes]:
         """`valid` when each of the `required` signature fields passes, else `not_valid`; and the whole report as JSON.
 
         Signatures that the file brought along are reported but do not decide: they may end at roots that we do not know.
+        `child`: one that may read `path`; else a fresh one.
         """
-        order = ValidateOrder(
-            path=str(path), roots=list(self._roots), timestamp_roots=list(self._tsa_roots), now_us=now_us
-        )
-        result = await self._call("pdf.validate", order, ValidationResult, reads=[path])
+        order = self._to_validate(path, now_us)
+        if child is None:
+            result = await self._call("pdf.validate", order, ValidationResult, reads=[path])
+        else:
+            result = await _asked(child, "pdf.validate", order, ValidationResult)
         passed = {found.field for found in result.signatures if found.indication is Indication.PASSED}
         valid = bool(required) and not result.reason and set(required) <= passed
         return "valid" if valid else "not_valid", msgspec.json.encode(result)
+
+    def _to_validate(self, path: Path, now_us: int) -> ValidateOrder:
+        return ValidateOrder(
+            path=str(path), roots=list(self._roots), timestamp_roots=list(self._tsa_roots), now_us=now_us
+        )
 
     async def judge(self, path: Path, now_us: int, *, waiting: bool) -> ValidationResult:
         """Every signature of a file from outside. `waiting`: somebody waits for the answer.
@@ -292,9 +301,7 @@ class PdfWork:
         A file on which the child dies or runs out of its time or memory is not valid, like one that it refuses (threat B4).
         Raises: Refused("busy").
         """
-        order = ValidateOrder(
-            path=str(path), roots=list(self._roots), timestamp_roots=list(self._tsa_roots), now_us=now_us
-        )
+        order = self._to_validate(path, now_us)
         priority = Priority.INTERACTIVE if waiting else Priority.BACKGROUND
         try:
             return await self._call("pdf.validate", order, ValidationResult, reads=[path], priority=priority)
@@ -311,29 +318,82 @@ class PdfWork:
         *,
         reads: Sequence[Path],
         scratch: Path | None = None,
-        file_mb: int = 64,
         priority: Priority = Priority.INTERACTIVE,
     ) -> T:
-        try:
-            return await self._sandbox.call(
-                task,
-                request,
-                response,
-                reads=reads,
-                scratch=scratch,
-                timeout_s=_TIMEOUT_S,
-                memory_mb=_MEMORY_MB,
-                priority=priority,
-                file_mb=file_mb,
-            )
-        except Overloaded:
-            raise Refused("busy") from None
-        except SandboxRefused as error:
-            if error.code == "disk":  # the child's word for a full volume; it says nothing about the document (D8)
-                raise Refused("insufficient-storage") from None
-            raise Refused(error.code, **error.fields) from None
-        except SandboxFailure:
-            raise Refused("cannot-be-checked") from None
+        with self._child(reads, scratch, priority=priority) as child:
+            return await _asked(child, task, request, response)
+
+    def _child(
+        self,
+        reads: Sequence[Path],
+        scratch: Path | None = None,
+        *,
+        timeout_s: float = _TIMEOUT_S,
+        file_mb: int = 64,
+        priority: Priority = Priority.INTERACTIVE,
+    ) -> AbstractContextManager[Child]:
+        return self._sandbox.child(
+            reads=reads,
+            scratch=scratch,
+            timeout_s=timeout_s,
+            memory_mb=_MEMORY_MB,
+            priority=priority,
+            file_mb=file_mb,
+        )
+
+
+class Archiving:
+    """One child at an archive's revision: it says whose signatures the file holds, and when their evidence was gathered, what to append.
+
+    Every method raises: Refused as `PdfWork.prepare`.
+    """
+
+    def __init__(self, child: Child, parent: Path, tail: Path, out: Path, *, room: int) -> None:
+        self._child = child
+        self._parent = parent
+        self._tail = tail
+        self._out = out
+        self._room = room
+
+    async def signed_with(self) -> tuple[SignedWith, ...]:
+        """The certificates that the signatures of the parent bring along."""
+        order = SignedWithOrder(path=str(self._parent))
+        return (await _asked(self._child, "pdf.signed_with", order, SignedWithAnswer)).signatures
+
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """While others are asked, who may take their time."""
+        with self._child.resting():
+            yield
+
+    async def place_stamp(self, data: ValidationData) -> Ready:
+        """Write the parent with validation data and an empty document time stamp, to be filled here."""
+        placed = await self._append("pdf.archive", Placed, data, self._room)
+        return await asyncio.to_thread(_written, self._parent, placed, self._tail, self._out)
+
+    async def append_data(self, data: ValidationData) -> bytes:
+        """Write the parent with validation data alone; gives the file's SHA-256."""
+        answer = await self._append("pdf.append_data", AppendedAnswer, data, 0)
+        return await asyncio.to_thread(_appended, self._parent, answer.parent_length, self._tail, self._out)
+
+    async def _append(self, task: str, response: type[T], data: ValidationData, room: int) -> T:
+        held = self._tail.with_name("data")
+        held.write_bytes(msgspec.msgpack.encode(data))
+        order = ArchiveOrder(parent=str(self._parent), tail=str(self._tail), data=str(held), room=room)
+        return await _asked(self._child, task, order, response)
+
+
+async def _asked(child: Child, task: str, request: msgspec.Struct, response: type[T]) -> T:
+    try:
+        return await child.call(task, request, response)
+    except Overloaded:
+        raise Refused("busy") from None
+    except SandboxRefused as error:
+        if error.code == "disk":  # the child's word for a full volume; it says nothing about the document (D8)
+            raise Refused("insufficient-storage") from None
+        raise Refused(error.code, **error.fields) from None
+    except SandboxFailure:
+        raise Refused("cannot-be-checked") from None
 
 
 def _reason(step: RouteField, reference: str) -> str:

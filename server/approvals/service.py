@@ -13,6 +13,8 @@ import asyncio
 import hashlib
 import random
 from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
 from typing import TypedDict
 
 import msgspec
@@ -49,6 +51,7 @@ from server.previews.model import PreparedManifest, encode, parse, with_touched_
 from server.previews.service import PreviewService
 from server.revocation.model import Known
 from server.revocation.service import RevocationService, der_sequence
+from server.sandbox.pool import Child
 from server.stamp_images.queries import ImageRow
 from server.stamp_images.service import StampImages
 from server.storage import Blobs
@@ -142,7 +145,6 @@ class ApprovalService:
         self._prepared_life_us = prepared_life_us
         self._reconcile_after_us = reconcile_after_us
         self._batch = batch_documents
-        self._judging: dict[tuple[str, str], asyncio.Task[str]] = {}
 
     # The sheet.
 
@@ -158,8 +160,7 @@ class ApprovalService:
         await self._check_not_frozen(self._db, actor)
         credential = await self._credential(actor, step)
         await self._check_stamps_in_time(self._db)
-        if step.kind is StepKind.SEAL:
-            await self._check_seal(actor, row)
+        answered_for = await self._check_seal(actor, row) if step.kind is StepKind.SEAL else None
         if step.authority_grant is not None:
             await authority.check(self._db, row.organisation, step.authority_grant, **_signing(actor, row, self._clock))
         facts = await queries.signer_facts(self._db, actor)
@@ -189,9 +190,11 @@ class ApprovalService:
         async with AsyncExitStack() as held:
             parent_path = await held.enter_async_context(self._blobs.local(row.head))
             drawn = None if image is None else await held.enter_async_context(self._blobs.local(image.blob))
+            if answered_for is not None and answered_for.id != row.id:
+                await self.require_valid(answered_for, "personal-signature-missing")
             out = self._blobs.scratch() / f"prepared-{new_id()}.pdf"
             try:
-                prepared = await self._pdf.prepare(
+                async with self._pdf.prepare(
                     parent_path,
                     out,
                     route=route,
@@ -204,8 +207,11 @@ class ApprovalService:
                     now_us=now_us,
                     image=drawn,
                     diameter_mm=0.0 if image is None else image.diameter_mm,
-                )
-                redrawn = await self._previews.draw(out, prepared.prepared_digest, list(prepared.touched_pages))
+                    first=partial(self._check_signed, row, parent_path) if answered_for is row else None,
+                ) as (prepared, child):
+                    redrawn = await self._previews.draw(
+                        out, prepared.prepared_digest, list(prepared.touched_pages), child=child
+                    )
                 manifest = encode(self._manifest(row, prepared, with_touched_pages(parent_images, redrawn)))
                 blob = await self._blobs.put_file(out)
             finally:
@@ -342,7 +348,8 @@ class ApprovalService:
         if await queries.is_frozen(reads, actor.id):
             raise Refused("key-frozen")
 
-    async def _check_seal(self, actor: Actor, row: DocumentRow) -> None:
+    async def _check_seal(self, actor: Actor, row: DocumentRow) -> DocumentRow | None:
+        """The document whose personal signatures must be valid before this one is sealed; None where nobody signs one (SIG-6, SIG-7)."""
         await self._check_office(self._db, actor)
         if row.annex_of is not None:
             # Nobody signs an annex: what it belongs to is signed and sealed (SIG-4).
@@ -351,42 +358,31 @@ class ApprovalService:
             if main.state is not State.SEALED:
                 raise Refused("conflict")
             row = main
-        if row.copy is None:  # a copy of what others answer for has no personal signature (SIG-6, SIG-7)
-            await self.require_valid(row, "personal-signature-missing")
+        return row if row.copy is None else None  # what others answer for has no personal signature
 
     async def require_valid(self, row: DocumentRow, code: str) -> None:
         """Our own validation of the head's whole chain must have passed (before the seal, before forwarding; SIG-7).
 
         Raises: Refused(code).
         """
+        async with self._blobs.local(row.head) as path:
+            if not await self._valid(row, path, None):
+                raise Refused(code)
+
+    async def _check_signed(self, row: DocumentRow, path: Path, child: Child) -> None:
+        if not await self._valid(row, path, child):
+            raise Refused("personal-signature-missing")
+
+    async def _valid(self, row: DocumentRow, path: Path, child: Child | None) -> bool:
+        """`path`: the head; `child`: one that may read it."""
         known = await queries.validation(self._db, row.head)
         # Only a good verdict is kept: a bad one may have come from a root that was not configured yet.
         if known is not None and known["verdict"] == "valid":
-            return
-        if await self.validate(row.id, row.head) != "valid":
-            raise Refused(code)
-
-    async def validate(self, document: str, revision: str) -> str:
-        """Validate a stored revision and remember; `valid` when every signature of the route so far passes, else `not_valid`.
-
-        Who asks while it is being judged waits for that same judgement: the job, and the clerk who opens the sheet meanwhile.
-        """
-        task = self._judging.get((document, revision))
-        if task is None:
-            task = self._judging[document, revision] = asyncio.create_task(self._validated(document, revision))
-            task.add_done_callback(lambda _: self._judging.pop((document, revision), None))
-        return await asyncio.shield(task)
-
-    async def _validated(self, document: str, revision: str) -> str:
-        required = await queries.done_fields(self._db, document)
-        async with self._blobs.local(revision) as path:
-            verdict, report = await self._pdf.validate(path, required, self._clock.now_us())
-
-        async def body(tx: Transaction) -> None:
-            await queries.put_validation(tx, revision, verdict, report, self._clock.now_us())
-
-        await self._db.transact(body)
-        return verdict
+            return True
+        required = await required_fields(self._db, row.id)
+        verdict, report = await self._pdf.validate(path, required, self._clock.now_us(), child)
+        await self._db.transact(lambda tx: keep_verdict(tx, row.head, verdict, report, self._clock.now_us()))
+        return verdict == "valid"
 
     async def _check_stamps_in_time(self, reads: Reads) -> None:
         oldest = await queries.oldest_unstamped(reads)
@@ -736,6 +732,16 @@ async def device_revoked(tx: Transaction, device: Device) -> None:
             lane=jobs.Lane.URGENT,
             dedupe_key=f"approvals.fence:{challenge}",
         )
+
+
+async def required_fields(reads: Reads, document: str) -> list[str]:
+    """The signature fields of the route that are filled, in order: each must pass wherever the document's head is judged."""
+    return await queries.done_fields(reads, document)
+
+
+async def keep_verdict(tx: Transaction, revision: str, verdict: str, report: bytes, now_us: int) -> None:
+    """What our own validation said of a stored revision's whole chain (SIG-7)."""
+    await queries.put_validation(tx, revision, verdict, report, now_us)
 
 
 async def _asks_every_page(reads: Reads, row: DocumentRow, step: StepRow) -> bool:

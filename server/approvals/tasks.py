@@ -4,10 +4,8 @@ import asyncio
 import hashlib
 from collections.abc import Mapping
 
-import msgspec
 import structlog
 
-from server import jobs
 from server.approvals import queries
 from server.approvals.model import ItemRow, PreparedRow
 from server.approvals.service import ApprovalService, Reconcile, Stamp
@@ -33,13 +31,6 @@ from signing.pdf.errors import PdfError
 log = structlog.get_logger()
 
 _ATTRIBUTE_BYTES = 128  # DER around a token: attribute, its type, longer lengths outside
-
-
-class Validate(msgspec.Struct, frozen=True):
-    """Job `approvals.validate`: our own validation of a stored revision's whole chain."""
-
-    document: str
-    revision: str
 
 
 class ApprovalTasks:
@@ -70,7 +61,6 @@ class ApprovalTasks:
         return {
             "approvals.stamp": self.stamp,
             "approvals.reconcile": self.reconcile,
-            "approvals.validate": self.validate,
         }
 
     def periodic(self) -> list[Periodic]:
@@ -83,10 +73,6 @@ class ApprovalTasks:
             raise Retry(10, "the signer does not answer") from None
         if not settled:
             raise Retry(5, "the signer still works on it")
-
-    async def validate(self, job: Job, _context: Context) -> None:
-        wanted = job.decode(Validate)
-        await self._approvals.validate(wanted.document, wanted.revision)
 
     async def stamp(self, job: Job, context: Context) -> None:
         """Fetch the time stamp, assemble the revision once, and put the document before whoever is next (architecture §6.5)."""
@@ -177,14 +163,6 @@ class ApprovalTasks:
             kind="initials" if kind == StepKind.INITIALS else "signature",
             now_us=now_us,
         )
-        # Behind the seal the archive's revision follows at once, and that one is judged before it leaves.
-        if kind != StepKind.SEAL or self._sealed is not State.SEALED_PENDING_ARCHIVE:
-            await jobs.enqueue(
-                tx,
-                "approvals.validate",
-                Validate(document=item.document, revision=digest),
-                dedupe_key=f"approvals.validate:{digest}",
-            )
         await context.finish(tx)
 
     async def sweep(self, _job: Job, _context: Context) -> None:

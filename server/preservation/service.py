@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from server.approvals.service import keep_verdict, required_fields
 from server.clock import Clock
 from server.crash import point
 from server.db import Database, Transaction
@@ -137,16 +138,25 @@ class PreservationService:
         out = self._blobs.scratch() / f"archive-{new_id()}.pdf"
         try:
             async with self._blobs.local(row.head) as parent:
-                ours = await queries.route_fields(self._db, row.id)
-                signatures = await self._pdf.signed_with(parent)
-                data = await (self._renewed(signatures, ours) if outlive_us else self._evidence(signatures, ours))
-                if self._level == "B-LT":
-                    written = await self._pdf.append_data(parent, out, data)
-                    token = None
-                else:
-                    ready = await self._pdf.prepare_archive(parent, out, data)
+                async with self._pdf.archiving(parent, out) as archiving:
+                    signatures = await archiving.signed_with()
+                    with archiving.gathering():
+                        data = await self._gathered(row.id, signatures, renewing=outlive_us > 0)
+                    if self._level == "B-LT":
+                        ready, written = None, await archiving.append_data(data)
+                    else:
+                        ready = await archiving.place_stamp(data)
+                token = None
+                if ready is not None:
                     token = await self._stamped(ready.info, outlive_us)
                     written = await asyncio.to_thread(ready.fill, token.der)
+                verdict, report = await self._pdf.check_archive(
+                    parent,
+                    out,
+                    None if ready is None else ready.info.byte_range,
+                    await required_fields(self._db, row.id),
+                    self._clock.now_us(),
+                )
             point("archive-assembled")
             size = out.stat().st_size
             digest = await self._blobs.put_file(out)
@@ -174,6 +184,7 @@ class PreservationService:
                 not_after_us=_NEVER_US if token is None else not_after_us(token.certificate),
                 stamped_us=now_us if token is None else token.gen_time_us,
             )
+            await keep_verdict(tx, digest, verdict, report, now_us)
             await archived(tx, row, digest=digest, size=size, evidence=evidence, now_us=now_us)
             await context.finish(tx)
 
@@ -187,6 +198,10 @@ class PreservationService:
             raise EvidenceMissingError("no-time-stamp") from None
 
     # Evidence.
+
+    async def _gathered(self, document: str, signatures: Sequence[SignedWith], *, renewing: bool) -> ValidationData:
+        ours = await queries.route_fields(self._db, document)
+        return await (self._renewed(signatures, ours) if renewing else self._evidence(signatures, ours))
 
     async def _renewed(self, signatures: Sequence[SignedWith], ours: set[str]) -> ValidationData:
         """What the last stamp covers is proven already; only the stamp itself has to be. Where its own authority was revoked or suspended

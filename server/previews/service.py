@@ -19,7 +19,7 @@ from server.previews import queries
 from server.previews.model import WIDTHS, PageImage, RevisionManifest, encode
 from server.previews.render import RENDERER, RenderRequest, RenderResponse
 from server.sandbox.model import Overloaded, Priority, SandboxFailure, SandboxRefused
-from server.sandbox.pool import Sandbox
+from server.sandbox.pool import Child, Sandbox
 from server.storage import Blobs
 
 log = structlog.get_logger()
@@ -112,11 +112,16 @@ class PreviewService:
         pages: list[int] | None,
         priority: Priority = Priority.INTERACTIVE,
         most: int | None = None,
+        child: Child | None = None,
     ) -> tuple[PageImage, ...]:
-        """Draw the pages (all if None) of a file and store the images; `revision` is the file's SHA-256.
+        """Draw the pages (all if None) of a file and store the images; `revision` is the file's SHA-256. `child`: one that may read `path`
+        and write into a folder of its own; it draws page after page.
 
         Raises: Refused("cannot-be-shown") when the child gives up, Refused("busy"), Refused("too-many-pages") beyond `most`.
         """
+        if child is not None:
+            parts = [await self._drawn(child, path, revision, page, page) for page in sorted(set(pages or ()))]
+            return tuple(image for part in parts for image in part[0])
         if pages is None:
             first = await self._slice(path, revision, 1, _SLICE, priority)
             if most is not None and first[1] > most:
@@ -142,8 +147,22 @@ class PreviewService:
         out = self._blobs.scratch() / f"pages-{new_id()}"
         out.mkdir()
         try:
-            answer = await self._rendered(path, out, first, last, priority)
-            made = []
+            with self._sandbox.child(
+                reads=[path], scratch=out, timeout_s=_TIMEOUT_S, memory_mb=_MEMORY_MB, priority=priority
+            ) as child:
+                return await self._drawn(child, path, revision, first, last)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, out, ignore_errors=True)
+
+    async def _drawn(
+        self, child: Child, path: Path, revision: str, first: int, last: int
+    ) -> tuple[tuple[PageImage, ...], int]:
+        """The images of some pages, stored, and how many pages there are; `last` beyond the end is cut by the child."""
+        out = child.scratch
+        assert out is not None
+        answer = await self._rendered(child, RenderRequest(str(path), str(out), WIDTHS, first, last))
+        made = []
+        with child.resting():
             for image in answer.images:
                 digest = await self._blobs.put_file(out / image.file)
                 if digest != image.digest:
@@ -158,24 +177,11 @@ class PreviewService:
                         from_revision=revision,
                     )
                 )
-            return tuple(made), answer.page_count
-        finally:
-            await asyncio.to_thread(shutil.rmtree, out, ignore_errors=True)
+        return tuple(made), answer.page_count
 
-    async def _rendered(self, path: Path, out: Path, first: int, last: int, priority: Priority) -> RenderResponse:
-        """One slice; `last` beyond the end is cut by the child."""
-        request = RenderRequest(path=str(path), out=str(out), widths=WIDTHS, first=first, last=last)
+    async def _rendered(self, child: Child, request: RenderRequest) -> RenderResponse:
         try:
-            return await self._sandbox.call(
-                "pages.render",
-                request,
-                RenderResponse,
-                reads=[path],
-                scratch=out,
-                timeout_s=_TIMEOUT_S,
-                memory_mb=_MEMORY_MB,
-                priority=priority,
-            )
+            return await child.call("pages.render", request, RenderResponse)
         except Overloaded:
             raise Refused("busy") from None
         except (SandboxFailure, SandboxRefused) as error:

@@ -127,7 +127,7 @@ async def quiet(world: World) -> None:
     for _ in range(1200):
         if not await world.count(
             "jobs",
-            "state IN ('waiting', 'running') AND kind IN ('previews.warm', 'approvals.stamp', 'approvals.validate')",
+            "state IN ('waiting', 'running') AND kind IN ('previews.warm', 'approvals.stamp')",
         ):
             return
         await asyncio.sleep(0.05)

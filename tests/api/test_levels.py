@@ -553,10 +553,11 @@ async def test_policy_certifies_and_lets_the_seal_lock(house: House, tmp_path: P
         for place, kind, name in ((1, "person", "HT_A"), (2, "seal", "HT_B"))
     ]  # fmt: skip
     try:
-        await work.prepare(
+        async with work.prepare(
             source, out, route=route, position=1, signer_name="Nguyễn Văn Mẫu", signer_title="CHỦ TỊCH", reference="",
             certificate=bytes(900), chain=bytes(900), now_us=house.clock.now_us(),
-        )  # fmt: skip
+        ):  # fmt: skip
+            pass
         with open_document(out) as document:
             view = document.head
             assert view.dictionary(view.catalog[Name("Perms")]).keys() == {"DocMDP"}

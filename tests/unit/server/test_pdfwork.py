@@ -35,10 +35,11 @@ async def work() -> AsyncGenerator[PdfWork, None]:
 async def prepared(work: PdfWork, folder: Path, lie: str = "") -> PreparedPdf:
     parent = folder / "parent.pdf"
     parent.write_bytes(pdfs.plain())
-    return await work.prepare(
+    async with work.prepare(
         parent, folder / "out.pdf", route=_ROUTE, position=1, signer_name="Nguyễn Văn Mẫu", signer_title="CHỦ TỊCH",
         reference=lie, certificate=bytes(900), chain=bytes(900), now_us=1_795_000_000_000_000,
-    )  # fmt: skip
+    ) as (made, _child):  # fmt: skip
+        return made
 
 
 async def test_the_digests_are_those_of_the_file(work: PdfWork, tmp_path: Path) -> None:
