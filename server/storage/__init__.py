@@ -1,6 +1,7 @@
 # ruff: noqa: N818 - errors are named after what happened; their base says that they are errors
 """Blobs: immutable bytes named by their SHA-256 (lower-case hex), so that storing twice is storing once."""
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
@@ -43,6 +44,13 @@ class Blobs(Protocol):
         """Store a finished file durably and consume it; its digest. Fastest for one made in `scratch()`.
 
         Nobody may write to the file any more. Raises Refused("insufficient-storage"), and then leaves the file.
+        """
+        ...
+
+    async def put_files(self, paths: Sequence[Path]) -> list[str]:
+        """As `put_file` for several files that belong together, quicker than one after another; their digests in this order.
+
+        Where it raises, some of the files may have been consumed.
         """
         ...
 

@@ -1,8 +1,8 @@
 """Blobs as files: `<root>/ab/cd/<digest>`, beside `<root>/scratch/`.
 
 A blob appears whole or not at all, and for good: temporary file, fsync, rename, fsync of every folder whose entries
-changed. Bytes are checked against their name when they are read (D17); a large file that was checked a moment ago and
-has not changed since is not hashed again for every page of it.
+changed; of files that come together each folder is flushed once, and a folder's own entry once by each process. Bytes are checked against their name when they are read (D17); a large file that was
+hashed a moment ago, to be checked or to be stored, and has not changed since is not hashed again for every page of it.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -43,6 +43,9 @@ class FileBlobs:
         self._clock = clock
         self._reserve = reserve_bytes
         self._checked: dict[str, tuple[_Identity, int]] = {}
+        # By the first four and the first two digits: folders whose own entries are durable.
+        self._durable = bytearray(1 << 16)
+        self._durable_above = bytearray(1 << 8)
         self._scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def scratch(self) -> Path:
@@ -52,7 +55,10 @@ class FileBlobs:
         return await asyncio.to_thread(_space_errors(self._put_bytes), data)
 
     async def put_file(self, path: Path) -> str:
-        return await asyncio.to_thread(_space_errors(self._put_file), path)
+        return (await self.put_files([path]))[0]
+
+    async def put_files(self, paths: Sequence[Path]) -> list[str]:
+        return await asyncio.to_thread(_space_errors(self._put_files), paths)
 
     async def size(self, digest: str) -> int:
         return (await asyncio.to_thread(self._stat, digest)).st_size
@@ -68,7 +74,9 @@ class FileBlobs:
 
     @asynccontextmanager
     async def local(self, digest: str) -> AsyncGenerator[Path, None]:
-        await asyncio.to_thread(self._check, digest)
+        # What was hashed within this minute has its inode in memory: looking at that costs less than a thread's turn.
+        if digest not in self._checked or not self._is_checked(digest, self._stat(digest)):
+            await asyncio.to_thread(self._check, digest)
         yield self._path(digest)
 
     async def sweep(self) -> int:
@@ -79,29 +87,38 @@ class FileBlobs:
 
     def _put_bytes(self, data: bytes) -> str:
         digest = hashlib.sha256(data).hexdigest()
-        if self._stored(digest):
-            return digest
-        self._require_space(len(data))
-        temporary = self._scratch / new_id()
-        try:
-            with temporary.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            self._adopt(temporary, digest)
-        finally:
-            temporary.unlink(missing_ok=True)
+        if not self._stored(digest):
+            self._require_space(len(data))
+            temporary = self._scratch / new_id()
+            try:
+                with temporary.open("xb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+                self._adopt(temporary, digest)
+            finally:
+                temporary.unlink(missing_ok=True)
+        self._flush_folders([digest])
         return digest
 
+    def _put_files(self, paths: Sequence[Path]) -> list[str]:
+        digests = [self._put_file(path) for path in paths]
+        self._flush_folders(digests)
+        for path in paths:
+            path.unlink(missing_ok=True)
+        return digests
+
     def _put_file(self, path: Path) -> str:
+        """Durable bytes under their name; the name itself is not durable yet."""
+        status = path.stat()
         digest = _digest_of(path)
         if not self._stored(digest):
-            if path.stat().st_dev == self._scratch.stat().st_dev:
+            if status.st_dev == self._scratch.stat().st_dev:
                 _flush(path)
                 self._adopt(path, digest)
+                self._remember(digest, status)
             else:
                 self._copy(path, digest)
-        path.unlink(missing_ok=True)
         return digest
 
     def _copy(self, path: Path, digest: str) -> None:
@@ -117,27 +134,44 @@ class FileBlobs:
             temporary.unlink(missing_ok=True)
 
     def _adopt(self, temporary: Path, digest: str) -> None:
-        """Move a durable file to its name, and make the name durable."""
+        """Move a durable file to its name."""
         target = self._path(digest)
         temporary.chmod(0o400)
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        place = int(digest[:4], 16)
+        for folder, durable, number in (
+            (target.parent.parent, self._durable_above, place >> 8),
+            (target.parent, self._durable, place),
+        ):
+            with suppress(FileExistsError):
+                folder.mkdir(mode=0o700)
+                durable[number] = False
         crash.point("blobs.before-rename")
         temporary.rename(target)
         crash.point("blobs.after-rename")
-        self._flush_folders(target)
 
     def _stored(self, digest: str) -> bool:
-        """Whether the blob is there, whole and durable. A damaged one is not: putting it again heals it."""
+        """Whether the blob is there and whole. A damaged one is not: putting it again heals it."""
         try:
             self._check(digest)
         except (BlobMissing, BlobDamaged):
             return False
-        self._flush_folders(self._path(digest))  # another process may have renamed it and not come so far
         return True
 
-    def _flush_folders(self, target: Path) -> None:
-        for folder in (target.parent, target.parent.parent, self._root):
-            _flush(folder)
+    def _flush_folders(self, digests: Sequence[str]) -> None:
+        """Make the names durable, also those that were there: another process may have renamed a file and not come so far."""
+        places = {int(digest[:4], 16) for digest in digests}
+        new = {place for place in places if not self._durable[place]}
+        new_above = {place >> 8 for place in new if not self._durable_above[place >> 8]}
+        for place in places:
+            _flush(self._root / f"{place >> 8:02x}" / f"{place & 0xFF:02x}")
+        for above in {place >> 8 for place in new}:
+            _flush(self._root / f"{above:02x}")
+        if new_above:
+            _flush(self._root)
+        for place in new:
+            self._durable[place] = True
+        for above in new_above:
+            self._durable_above[above] = True
 
     def _path(self, digest: str) -> Path:
         if _DIGEST.fullmatch(digest) is None:
@@ -164,10 +198,7 @@ class FileBlobs:
     def _check(self, digest: str) -> None:
         """Raise unless the stored bytes have their digest."""
         status = self._stat(digest)
-        identity = (status.st_ino, status.st_size, status.st_mtime_ns)
-        now_us = self._clock.monotonic_us()
-        known, checked_us = self._checked.get(digest, (None, 0))
-        if known == identity and now_us - checked_us < _CHECKED_FOR_US:
+        if self._is_checked(digest, status):
             return
         try:
             damaged = _digest_of(self._path(digest)) != digest
@@ -176,9 +207,18 @@ class FileBlobs:
         if damaged:
             self._checked.pop(digest, None)
             raise BlobDamaged(digest)
+        self._remember(digest, status)
+
+    def _is_checked(self, digest: str, status: os.stat_result) -> bool:
+        """Whether the file of this status was hashed a moment ago."""
+        known, checked_us = self._checked.get(digest, (None, 0))
+        return known == _identity(status) and self._clock.monotonic_us() - checked_us < _CHECKED_FOR_US
+
+    def _remember(self, digest: str, status: os.stat_result) -> None:
+        """The file of this status, which was taken before it was hashed, has its digest."""
         if len(self._checked) >= _CHECKED_LIMIT:
             self._checked.clear()
-        self._checked[digest] = (identity, now_us)
+        self._checked[digest] = (_identity(status), self._clock.monotonic_us())
 
     def _require_space(self, size: int) -> None:
         if shutil.disk_usage(self._root).free - size < self._reserve:
@@ -211,6 +251,10 @@ def _space_errors(call: Callable[..., T]) -> Callable[..., T]:
             raise
 
     return wrapped
+
+
+def _identity(status: os.stat_result) -> _Identity:
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _digest_of(path: Path) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,64 @@ async def test_put_file_copies_from_another_volume(blobs, tmp_path):
     digest = await blobs.put_file(path)
     assert await blobs.read(digest) == b"elsewhere"
     assert not path.exists()
+
+
+async def test_files_that_come_together_are_each_stored(blobs):
+    paths = [blobs.scratch() / f"page-{number}" for number in range(5)]
+    for path in paths:
+        path.write_bytes(b"page " + path.name[-1].encode() if path.name != "page-4" else b"page 0")
+    digests = await blobs.put_files(paths)
+    assert digests == [digest_of(f"page {number}".encode()) for number in (0, 1, 2, 3, 0)]
+    assert [await blobs.read(digest) for digest in digests[:2]] == [b"page 0", b"page 1"]
+    assert stored_files(blobs) == sorted(set(digests))
+    assert list(blobs.scratch().iterdir()) == []
+    assert await blobs.put_files([]) == []
+
+
+def similar(start, count):
+    """Texts whose digests begin with the same two digits as that of `start`, each with a folder of its own."""
+    wanted, found = digest_of(start)[:2], {}
+    for number in range(100_000):
+        text = start + str(number).encode()
+        if digest_of(text)[:2] == wanted:
+            found.setdefault(digest_of(text)[:4], text)
+        if len(found) == count:
+            return list(found.values())
+    raise AssertionError
+
+
+@pytest.mark.parametrize("known", [False, True])
+async def test_an_answer_follows_the_flush_of_every_file_and_every_changed_entry(blobs, monkeypatch, known):
+    """Threat D1: what a power cut would lose is what was not flushed, and in which order."""
+    root, flushed = blobs.scratch().parent, []
+    first, *texts = similar(b"text", 5)
+    if known:
+        await blobs.put_bytes(first)
+    real = os.fsync
+
+    def fsync(descriptor):
+        flushed.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    paths = [blobs.scratch() / f"file-{number}" for number in range(len(texts))]
+    for path, text in zip(paths, texts, strict=True):
+        path.write_bytes(text)
+    digests = await blobs.put_files(paths)
+    assert flushed[: len(paths)] == paths  # under their old names: before they have the new ones
+    leaves = {root / digest[:2] / digest[2:4] for digest in digests}
+    folders = flushed[len(paths) :]
+    assert set(folders) == leaves | {root / digests[0][:2]} | (set() if known else {root})
+    assert len(folders) == len(set(folders))
+
+    flushed.clear()
+    await blobs.put_bytes(texts[0])  # another process may have renamed it and not come so far
+    assert flushed == [root / digests[0][:2] / digests[0][2:4]]
+
+    shutil.rmtree(root / digests[0][:2])
+    flushed.clear()
+    await blobs.put_bytes(texts[0])
+    assert {root, root / digests[0][:2], root / digests[0][:2] / digests[0][2:4]} <= set(flushed)
 
 
 @pytest.mark.parametrize("digest", [ABSENT, "", "../../etc/passwd", "A" * 64, "0" * 63, "0" * 64 + "\n"])
