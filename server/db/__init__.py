@@ -7,7 +7,7 @@ engines give serialisable transactions and the same rules:
 
 - an error of a statement dooms the transaction, whether or not the body catches it;
 - nothing is true before `transact` returns; `after_commit` callbacks run after the durable commit;
-- reads on the database itself see committed data only and cannot write.
+- reads on the database itself see committed data only and cannot write; those of one `read` all see the same.
 
 SQL is portable: `$1, $2` placeholders, `ON CONFLICT`, `RETURNING`, TEXT, BIGINT and BLOB, booleans as 0/1. A
 parameter that PostgreSQL cannot type from its place is written `CAST($1 AS BIGINT)`.
@@ -117,6 +117,13 @@ class Database(Reads, Protocol):
 
         Raises what the body raises, and `Conflict`, `Violation`, `StorageFull`, `DatabaseUnavailable`: in all these
         cases nothing was stored. `OutcomeUnknown` alone means that the caller has to look.
+        """
+        ...
+
+    async def read(self, body: Callable[[Reads], Awaitable[T]]) -> T:
+        """Run `body`, which awaits only its reads, over one committed state; its result.
+
+        For what reads several times in a row: on SQLite all of it is one turn of a reader's thread. It cannot write, and may run again.
         """
         ...
 

@@ -26,6 +26,7 @@ from server.db import (
     Dialect,
     Isolation,
     OutcomeUnknown,
+    Reads,
     Row,
     StatementFailed,
     StorageFull,
@@ -243,6 +244,25 @@ class PostgresDatabase:
                 return await getattr(connection, method)(sql, *args)
             except Exception as error:
                 raise translate(error) from None
+
+    async def read(self, body: Callable[[Reads], Awaitable[T]]) -> T:
+        try:
+            return await self._read_whole(body)
+        except _Lost:
+            return await self._read_whole(body)
+
+    async def _read_whole(self, body: Callable[[Reads], Awaitable[T]]) -> T:
+        async with self._connection() as connection:
+            await _command(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            transaction = _Transaction(connection)
+            try:
+                result = await _drive(cast("Coroutine[Any, Any, T]", body(transaction)), transaction)
+            finally:
+                transaction.outbox.end()
+            if transaction.outbox.doom is not None:
+                raise transaction.outbox.doom
+            await _command(connection, "COMMIT")
+            return result
 
     def listen(self, listener: Callable[[frozenset[str]], None]) -> None:
         self._listeners.append(listener)

@@ -6,6 +6,8 @@ answers only then. A failing body takes back its own savepoint; a failing commit
 constraints are therefore not part of the portable SQL: one member's would fail its neighbours.
 
 A body that yields has awaited something else: it fails loudly. That enforces "no network in a transaction".
+
+Longer than most: writer and readers step bodies in the same way.
 """
 
 import asyncio
@@ -14,7 +16,8 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -30,6 +33,7 @@ from server.db import (
     Dialect,
     Isolation,
     OutcomeUnknown,
+    Reads,
     Row,
     StatementFailed,
     StorageFailed,
@@ -177,6 +181,23 @@ class _Call:
             self.future.set_exception(RuntimeError("the body raised StopIteration"))
         else:
             self.future.set_exception(self.error)
+
+
+def _look(connection: sqlite3.Connection, body: Callable[[Reads], Awaitable[T]]) -> T:
+    """Step a reading body to its end over one snapshot, on the thread of a connection that cannot write."""
+    transaction = _Transaction(connection)
+    try:
+        connection.execute("BEGIN")
+        result = _drive(body, transaction)
+    except sqlite3.Error as error:
+        raise translate(error) from error
+    finally:
+        transaction.outbox.end()
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    if transaction.outbox.doom is not None:
+        raise transaction.outbox.doom
+    return result
 
 
 def _drive(body: Callable[[Transaction], Awaitable[T]], transaction: Transaction) -> T:
@@ -372,15 +393,27 @@ class SqliteDatabase:
         return rows[0] if rows else None
 
     async def fetch_all(self, sql: str, *args: Value) -> list[Row]:
+        with self._reader() as connection:
+            try:
+                return list(await connection.execute_fetchall(sql, _bind(args)))
+            except sqlite3.Error as error:
+                raise translate(error) from error
+
+    async def read(self, body: Callable[[Reads], Awaitable[T]]) -> T:
+        with self._reader() as connection:
+            # aiosqlite has no public name for several statements in one turn of its thread.
+            step = partial(contextvars.copy_context().run, _look, connection._conn, body)  # noqa: SLF001
+            return cast("T", await connection._execute(step))  # type: ignore[no-untyped-call]  # noqa: SLF001
+
+    @contextmanager
+    def _reader(self) -> Generator[aiosqlite.Connection, None, None]:
+        """A statement needs no connection to itself: aiosqlite queues; the shortest queue answers first."""
         if self._closed:
             raise DatabaseClosed("the database was closed")
-        # A statement needs no connection to itself: aiosqlite queues; the shortest queue answers first.
         reader = min(self._readers, key=lambda one: one.pending)
         reader.pending += 1
         try:
-            return list(await reader.connection.execute_fetchall(sql, _bind(args)))
-        except sqlite3.Error as error:
-            raise translate(error) from error
+            yield reader.connection
         finally:
             reader.pending -= 1
 

@@ -1,7 +1,9 @@
 """One suite for both engines: what `server.db` promises."""
 
 import asyncio
+import contextlib
 import contextvars
+import threading
 import traceback
 from contextlib import suppress
 
@@ -220,6 +222,122 @@ async def test_reads_outside_see_only_what_is_committed_and_cannot_write(db):
     assert await ids(db) == []
 
 
+async def test_reads_of_one_body_see_one_state(db):
+    await put(db, "a")
+    between, written = threading.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    async def body(reads):
+        before = await reads.fetch_all("SELECT id FROM thing ORDER BY id")
+        if db.dialect is Dialect.SQLITE:  # steps on a thread of its own, which may wait
+            between.set()
+            assert written.wait(60)
+        else:
+            await reads.fetch_one("SELECT pg_sleep(0) FROM pg_advisory_xact_lock(77)")
+        return before, await reads.fetch_all("SELECT id FROM thing ORDER BY id")
+
+    if db.dialect is Dialect.SQLITE:
+        reading = asyncio.ensure_future(db.read(body))
+        assert await loop.run_in_executor(None, between.wait, 60)
+        await put(db, "b")
+        written.set()
+    else:
+        async with held_lock(db, 77) as waited_for:
+            reading = asyncio.ensure_future(db.read(body))
+            await waited_for()
+            await put(db, "b")
+    before, after = await reading
+    assert [row["id"] for row in before] == [row["id"] for row in after] == ["a"]
+    assert await ids(db) == ["a", "b"]
+
+
+@contextlib.asynccontextmanager
+async def held_lock(db, number):
+    """PostgreSQL's advisory lock, and how to wait until somebody waits for it."""
+    async with db._pool.acquire() as holder:
+        await holder.execute(f"SELECT pg_advisory_lock({number})")
+
+        async def waited_for():
+            async with asyncio.timeout(60):
+                while not await holder.fetchval(  # noqa: ASYNC110 - the table alone says it
+                    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = $1 AND NOT granted", number
+                ):
+                    await asyncio.sleep(0.01)
+
+        try:
+            yield waited_for
+        finally:
+            await holder.execute(f"SELECT pg_advisory_unlock({number})")
+
+
+async def test_a_reading_body_gives_what_it_returns_or_raises(db):
+    variable = contextvars.ContextVar("variable", default="none")
+    variable.set("mine")
+    await put(db, "a", 7)
+
+    async def body(reads):
+        row = await reads.fetch_one("SELECT n FROM thing WHERE id = $1", "a")
+        return row["n"], await reads.fetch_one("SELECT n FROM thing WHERE id = 'x'"), variable.get()
+
+    async def failing(reads):
+        await reads.fetch_one("SELECT n FROM thing")
+        raise LookupError
+
+    assert await db.read(body) == (7, None, "mine")
+    for _ in range(2 * 3 + 20):  # more than there are connections: none keeps its transaction
+        with pytest.raises(LookupError):
+            await db.read(failing)
+    await put(db, "b")
+    assert await asyncio.gather(*(db.read(body) for _ in range(40))) == [(7, None, "mine")] * 40
+    assert await ids(db) == ["a", "b"]
+
+
+@pytest.mark.parametrize("sql", ["INSERT INTO thing (id, n) VALUES ('a', 1) RETURNING id", "SELECT nothing FROM thing"])
+async def test_a_reading_body_cannot_write_and_a_failed_statement_dooms_it(db, sql):
+    async def body(reads):
+        with suppress(DatabaseError):
+            await reads.fetch_all(sql)
+        return "caught"
+
+    with pytest.raises(DatabaseError):
+        await db.read(body)
+    assert await ids(db) == []
+    assert await put(db, "a") == 1
+
+
+@pytest.mark.parametrize("seconds", [0, 0.001])
+async def test_a_reading_body_awaits_only_its_reads_and_none_after_its_end(db, seconds):
+    kept = []
+
+    async def waiting(reads):
+        await reads.fetch_one("SELECT n FROM thing")
+        await asyncio.sleep(seconds)
+
+    async def keeping(reads):
+        kept.append(reads)
+
+    with pytest.raises(TransactionMisused):
+        await db.read(waiting)
+    await db.read(keeping)
+    with pytest.raises(TransactionMisused):
+        await kept[0].fetch_one("SELECT n FROM thing")
+    assert await put(db, "a") == 1
+
+
+async def test_a_cancelled_reader_leaves_the_database_readable(db):
+    async def body(reads):
+        return [await reads.fetch_all("SELECT id FROM thing") for _ in range(50)]
+
+    calls = [asyncio.ensure_future(db.read(body)) for _ in range(30)]
+    await asyncio.sleep(0)
+    for call in calls[::2]:
+        call.cancel()
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(one, asyncio.CancelledError) for one in results[::2])
+    assert results[1::2] == [[[]] * 50] * 15
+    assert await db.read(body) == [[]] * 50
+
+
 async def test_callbacks_run_on_the_callers_loop_after_the_commit_in_order(db):
     loop = asyncio.get_running_loop()
     seen = []
@@ -348,6 +466,8 @@ async def test_what_is_accepted_is_finished_by_close_and_nothing_after(db):
         await put(db, "late")
     with pytest.raises(DatabaseClosed):
         await ids(db)
+    with pytest.raises(DatabaseClosed):
+        await db.read(lambda reads: reads.fetch_one("SELECT 1 AS one"))
 
 
 async def test_two_openings_of_one_database_see_each_other(db, request):
