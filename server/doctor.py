@@ -456,8 +456,7 @@ async def check_tsa(settings: Settings, clock: Clock) -> list[Finding]:
 
 async def _stamp(url: str, roots: tuple[bytes, ...], settings: Settings, clock: Clock) -> float | str:
     """How many seconds our clock is ahead of one authority's, or the code of what is wrong with its answer."""
-    import httpx2
-
+    from server.outgoing import NoAnswer
     from server.timestamps import TimeStamps
     from signing.pdf.errors import PdfError
     from signing.pdf.timestamp import TimeStampTrust
@@ -467,7 +466,7 @@ async def _stamp(url: str, roots: tuple[bytes, ...], settings: Settings, clock: 
         token: TimeStampToken = await stamps.ask(url, _TEST_TEXT)
     except PdfError as error:
         return error.code
-    except (httpx2.HTTPError, OSError):
+    except (NoAnswer, OSError):
         return "tsa-unreachable"
     finally:
         await stamps.close()

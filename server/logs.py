@@ -97,7 +97,7 @@ def configure(*, level: str = "info", stream: TextIO | None = None) -> None:
     )
     logging.basicConfig(level=number, handlers=[handler], force=True)
     # Libraries that log requests with their headers or addresses in full, or statements with their parameters.
-    _quieten(("aiosqlite", "httpx", "httpcore", "httpx2", "hpack", "urllib3", "google", "asyncio"))
+    _quieten(("aiosqlite", "httpx", "httpcore", "httpx2", "aiohttp", "hpack", "urllib3", "google", "asyncio"))
 
 
 def _quieten(names: Iterable[str]) -> None:

@@ -4,19 +4,23 @@ A reply is judged by `signing.pdf.timestamp`; this module only carries it over H
 URLs and nowhere else (threat C11).
 """
 
+import asyncio
 import hashlib
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 
-import httpx2
 import structlog
 from cryptography import x509
 
 from server.clock import Clock
+from server.outgoing import AnswerTooLarge, NoAnswer, Outgoing
 from signing.pdf.errors import PdfError
 from signing.pdf.timestamp import MAX_REPLY, TimeStampToken, TimeStampTrust, check_reply, timestamp_request
 
 log = structlog.get_logger()
+
+_WHOLE = 2
+"""How many times `timeout_s` a whole call may take: each wait alone would let an authority drip its answer for hours."""
 
 
 def not_after_us(certificate: bytes) -> int:
@@ -40,15 +44,15 @@ class TimeStamps:
         timeout_s: float = 10.0,
         revoked: Callable[[bytes], Awaitable[bool]] | None = None,
     ) -> None:
-        # Taken apart once: for each request that costs as much as a third of sending it.
-        self._urls = tuple(httpx2.URL(url) for url in urls)
+        self._urls = tuple(urls)
         self._trust = trust
         self._clock = clock
         self._revoked = revoked
-        self._http = httpx2.AsyncClient(timeout=timeout_s, follow_redirects=False, trust_env=False)
+        self._timeout_s = timeout_s
+        self._http = Outgoing(read_s=timeout_s)
 
     async def close(self) -> None:
-        await self._http.aclose()
+        await self._http.close()
 
     async def fetch(self, signature: bytes, *, room: int = MAX_REPLY, not_before_us: int = 0) -> bytes:
         """The DER of a time-stamp token over SHA-256 of a raw signature value; see `fetch_imprint`."""
@@ -75,28 +79,28 @@ class TimeStamps:
                 if len(token.der) <= room and not early and not_after_us(token.certificate) > ends_after_us:
                     return token
                 log.warning("time-stamp-unfit", size=len(token.der))
-            except (httpx2.HTTPError, PdfError, OSError) as error:
+            except (NoAnswer, PdfError, OSError) as error:
                 log.warning("time-stamp-failed", cause=getattr(error, "code", type(error).__name__))
         raise NoStamp("no authority answered with a token that holds")
 
     async def ask(self, url: str, signature: bytes) -> TimeStampToken:
         """One authority's verified token over SHA-256 of a raw signature value.
 
-        Raises: PdfError with a `tsa-...` code; httpx2.HTTPError or OSError where there is no answer.
+        Raises: PdfError with a `tsa-...` code; NoAnswer or OSError where there is no answer.
         """
         imprint, nonce = hashlib.sha256(signature).digest(), secrets.randbits(63) | 1
         reply = await self._post(url, timestamp_request(imprint, nonce))
         return check_reply(reply, imprint, nonce, trust=self._trust, now_us=self._clock.now_us())
 
-    async def _post(self, url: httpx2.URL | str, body: bytes) -> bytes:
-        async with self._http.stream(
-            "POST", url, content=body, headers={"Content-Type": "application/timestamp-query"}
-        ) as answer:
-            if answer.status_code != 200:
-                raise PdfError("tsa-bad-reply", f"HTTP {answer.status_code}")
-            received = bytearray()
-            async for chunk in answer.aiter_bytes():
-                received += chunk
-                if len(received) > MAX_REPLY:
-                    raise PdfError("tsa-bad-reply", "the reply is too large")
-            return bytes(received)
+    async def _post(self, url: str, body: bytes) -> bytes:
+        headers = {"Content-Type": "application/timestamp-query"}
+        async with (
+            asyncio.timeout(_WHOLE * self._timeout_s),
+            self._http.call("POST", url, headers=headers, body=body) as answer,
+        ):
+            if answer.status != 200:
+                raise PdfError("tsa-bad-reply", f"HTTP {answer.status}")
+            try:
+                return await answer.read(MAX_REPLY)
+            except AnswerTooLarge:
+                raise PdfError("tsa-bad-reply", "the reply is too large") from None

@@ -15,23 +15,21 @@ import email.utils
 import hashlib
 import hmac
 import json
+import os
 import unicodedata
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from functools import cache
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import httpx2
 import msgspec
 
 from server.exchange.model import VIETNAM, ExchangeError, PacketKind, same_organ
+from server.outgoing import CHUNK, Answer, AnswerTooLarge, NoAnswer, NotSent, Outgoing
 
 PREFIX: Final = "XroadVnpt-"
 VERSION: Final = "3.0.201608"
 USER_AGENT: Final = "JAVASDKAgent/1.0.0 XRoad/VPCP"
-CHUNK: Final = 1 << 18
 _CONNECTIONS: Final = 10
-_NOT_SENT: Final = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.LocalProtocolError)
 _RETRY_LATER: Final = frozenset({408, 425, 429})
 _NOT_US: Final = frozenset({401, 403})
 _WRONG_SECRET: Final = "15"  # noqa: S105 - an error code of the axis
@@ -195,27 +193,20 @@ class VxpAxis:
         self._secret_file = secret_file
         self._now_us = now_us
         self._limits = limits or AxisLimits()
-        self._client = httpx2.AsyncClient(
-            base_url=url,
-            timeout=httpx2.Timeout(self._limits.read_s, connect=self._limits.connect_s),
-            limits=httpx2.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS),
-            # Bodies are asked for, and read, uncompressed: a compressed answer could expand beyond every cap.
-            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-            trust_env=False,
-            event_hooks={"response": [self._look_at_clock]},
+        self._url = url.rstrip("/")
+        self._client = Outgoing(
+            read_s=self._limits.read_s,
+            connect_s=self._limits.connect_s,
+            connections=_CONNECTIONS,
+            agent=USER_AGENT,
         )
         self._ahead_s: float | None = None
 
-    @cache  # noqa: B019 - a handful of words, and one object as long as the process
-    def _to(self, word: str) -> httpx2.URL:
-        """Where a request goes, taken apart once: for each request that costs as much as a third of sending it."""
-        return httpx2.URL(f"{str(self._client.base_url).rstrip('/')}/{word}")
-
     def __repr__(self) -> str:
-        return f"VxpAxis({self._client.base_url!s}, {self._system_id})"
+        return f"VxpAxis({self._url}, {self._system_id})"
 
     async def close(self) -> None:
-        await self._client.aclose()
+        await self._client.close()
 
     @property
     def clock_off_s(self) -> int | None:
@@ -225,9 +216,9 @@ class VxpAxis:
         beyond = self._ahead_s is not None and abs(self._ahead_s) > self._limits.clock_tolerance_s
         return round(self._ahead_s) if beyond and self._ahead_s is not None else None
 
-    async def _look_at_clock(self, response: httpx2.Response) -> None:
+    def _look_at_clock(self, answer: Answer) -> None:
         try:
-            at = email.utils.parsedate_to_datetime(response.headers["date"])
+            at = email.utils.parsedate_to_datetime(answer.headers["Date"])
         except (KeyError, ValueError):
             return
         self._ahead_s = self._now_us() / 1e6 - at.timestamp()
@@ -238,36 +229,32 @@ class VxpAxis:
 
     async def send(self, kind: PacketKind, file: Path, sender: str, receivers: Collection[str]) -> SendOutcome:
         try:
-            size = file.stat().st_size
-            digest = await asyncio.to_thread(_file_digest, file)
+            body = await asyncio.to_thread(_Multipart, file)
             headers = self._signed(
                 {
                     "servicetype": "eDoc",
                     "messagetype": kind.value,
                     "from": sender,
                     "to": json.dumps(list(receivers), separators=(",", ":")),
-                    "hash-file": digest,
+                    "hash-file": body.digest,
                 }
             )
         except OSError:
             return Unreachable("local-file")
-        body = _Multipart(file, size, digest)
         try:
             return await self._send(headers, body)
-        except _NOT_SENT as error:
-            return Unreachable(_word(error))
-        except (httpx2.HTTPError, OSError) as error:
+        except NotSent as error:
+            return Unreachable(error.code)
+        except NoAnswer as error:
             # The axis believes Content-Length: a body that was not handed over whole cannot have been accepted.
-            return Unknown(_word(error)) if body.handed_over else Unreachable(_word(error))
+            return Unknown(error.code) if body.handed_over else Unreachable(error.code)
 
     async def _send(self, headers: Mapping[str, str], body: "_Multipart") -> SendOutcome:
-        timeout = httpx2.Timeout(self._limits.send_s, connect=self._limits.connect_s)
-        request = self._client.build_request(
-            "POST", self._to("sendEdoc"), content=body.stream(), headers={**headers, **body.headers()}, timeout=timeout
-        )
-        response = await self._client.send(request, stream=True)
-        try:
-            status = response.status_code
+        async with self._client.call(
+            "POST", f"{self._url}/sendEdoc", body=body.stream(), headers={**headers, **body.headers()}, read_s=self._limits.send_s
+        ) as answer:  # fmt: skip
+            self._look_at_clock(answer)
+            status = answer.status
             if status >= 500 or status in _RETRY_LATER or 300 <= status < 400:
                 return Unknown(f"http-{status}")
             if status in _NOT_US:
@@ -275,14 +262,14 @@ class VxpAxis:
             if status >= 400:
                 return Refused(f"http-{status}", "")
             try:
-                answer = _envelope(await _read_bounded(response, 1 << 20))
+                said = _envelope(await _read_bounded(answer, 1 << 20))
             except AxisUnavailable as error:
                 return Unknown(error.code)
             except AxisRefused as error:
                 return self._stranger(error.code) if error.code == _WRONG_SECRET else Refused(error.code, error.reason)
-        finally:
-            await response.aclose()
-        doc_id = _text(answer, "docid")
+            if not body.handed_over:
+                return Unknown("answered-early")
+        doc_id = _text(said, "docid")
         return Accepted(doc_id) if doc_id else Unknown("no-doc-id")
 
     async def received(self, kind: PacketKind) -> list[ReceivedItem]:
@@ -302,12 +289,13 @@ class VxpAxis:
     async def fetch(self, doc_id: str, into: Path) -> int:
         headers = self._signed_or_unavailable({"docId": doc_id})
         try:
-            async with self._client.stream("GET", self._to("downloadEdoc"), headers=headers) as response:
-                if response.status_code not in {404, 405}:
-                    _check_status(response.status_code)
-                    return await _download(response, into, self._limits.max_packet)
-        except httpx2.HTTPError as error:
-            raise AxisUnavailable(_word(error)) from error
+            async with self._client.call("GET", f"{self._url}/downloadEdoc", headers=headers) as answer:
+                self._look_at_clock(answer)
+                if answer.status not in {404, 405}:
+                    _check_status(answer.status)
+                    return await _download(answer, into, self._limits.max_packet)
+        except NoAnswer as error:
+            raise AxisUnavailable(error.code) from error
         return await self._fetch_whole(doc_id, into)
 
     async def _fetch_whole(self, doc_id: str, into: Path) -> int:
@@ -359,11 +347,12 @@ class VxpAxis:
     async def _answer(self, path: str, parameters: Mapping[str, str], content: bytes = b"") -> bytes:
         headers = self._signed_or_unavailable(parameters)
         try:
-            async with self._client.stream("POST", self._to(path), headers=headers, content=content) as response:
-                _check_status(response.status_code)
-                return await _read_bounded(response, self._limits.max_list)
-        except httpx2.HTTPError as error:
-            raise AxisUnavailable(_word(error)) from error
+            async with self._client.call("POST", f"{self._url}/{path}", headers=headers, body=content) as answer:
+                self._look_at_clock(answer)
+                _check_status(answer.status)
+                return await _read_bounded(answer, self._limits.max_list)
+        except NoAnswer as error:
+            raise AxisUnavailable(error.code) from error
 
     def _signed_or_unavailable(self, parameters: Mapping[str, str]) -> dict[str, str]:
         try:
@@ -408,18 +397,29 @@ def unmarked(text: str) -> str:
 
 
 class _Multipart:
-    """The one part `file_doc`, streamed from the file with a known length (chunked bodies fail at gateways)."""
+    """The one part `file_doc`, streamed from the file with a known length (chunked bodies fail at gateways).
 
-    def __init__(self, file: Path, size: int, digest: str) -> None:
+    Blocking: reads the file, and keeps a small one. `digest` is its SHA-256. Raises: OSError.
+    """
+
+    def __init__(self, file: Path) -> None:
         self._file = file
-        self._boundary = f"----hoatoc{digest[:32]}"
+        self._whole: bytes | None = None
+        with file.open("rb") as source:
+            self._size = os.fstat(source.fileno()).st_size
+            if self._size <= CHUNK:
+                self._whole = source.read()
+                self._size = len(self._whole)
+                self.digest = hashlib.sha256(self._whole).hexdigest()
+            else:
+                self.digest = hashlib.file_digest(source, "sha256").hexdigest()
+        self._boundary = f"----hoatoc{self.digest[:32]}"
         self._head = (
             f"--{self._boundary}\r\n"
-            f'Content-Disposition: form-data; name="file_doc"; filename="{digest[:16]}.edxml"\r\n'
+            f'Content-Disposition: form-data; name="file_doc"; filename="{self.digest[:16]}.edxml"\r\n'
             "Content-Type: application/xml\r\n\r\n"
         ).encode()
         self._tail = f"\r\n--{self._boundary}--\r\n".encode()
-        self._size = size
         self.handed_over = False
 
     def headers(self) -> dict[str, str]:
@@ -429,22 +429,21 @@ class _Multipart:
         }
 
     async def stream(self) -> AsyncIterator[bytes]:
-        yield self._head
-        with self._file.open("rb") as source:
-            while chunk := await asyncio.to_thread(source.read, CHUNK):
-                yield chunk
+        rest = self._tail
+        if self._whole is not None:
+            rest = self._head + self._whole + self._tail
+        else:
+            yield self._head
+            with self._file.open("rb") as source:
+                left = self._size
+                while left and (chunk := await asyncio.to_thread(source.read, min(CHUNK, left))):
+                    left -= len(chunk)
+                    yield chunk
+            if left:
+                raise OSError("the file became shorter")
         # From here on the last bytes are with the network, and the axis may have the packet.
         self.handed_over = True
-        yield self._tail
-
-
-def _file_digest(file: Path) -> str:
-    with file.open("rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()
-
-
-def _word(error: Exception) -> str:
-    return type(error).__name__
+        yield rest
 
 
 def _check_status(status: int) -> None:
@@ -454,21 +453,19 @@ def _check_status(status: int) -> None:
         raise AxisRefused(f"http-{status}")
 
 
-async def _read_bounded(response: httpx2.Response, limit: int) -> bytes:
-    data = bytearray()
-    async for chunk in response.aiter_raw(CHUNK):
-        data += chunk
-        if len(data) > limit:
-            raise AxisUnavailable("reply-too-large")
-    return bytes(data)
+async def _read_bounded(answer: Answer, limit: int) -> bytes:
+    try:
+        return await answer.read(limit)
+    except AnswerTooLarge:
+        raise AxisUnavailable("reply-too-large") from None
 
 
-async def _download(response: httpx2.Response, into: Path, limit: int) -> int:
+async def _download(answer: Answer, into: Path, limit: int) -> int:
     total, envelope, said = 0, False, b""
     target = into.open("xb")
     try:
         with target:
-            async for chunk in response.aiter_raw(CHUNK):
+            async for chunk in answer.chunks():
                 if not total:
                     envelope = chunk.lstrip()[:1] == b"{"
                 total += len(chunk)

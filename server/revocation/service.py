@@ -11,7 +11,6 @@ import itertools
 import secrets
 from collections.abc import Mapping, Sequence
 
-import httpx2
 import structlog
 from asn1crypto import parser
 
@@ -19,6 +18,7 @@ from server.clock import Clock
 from server.db import Database, Reads, Transaction
 from server.errors import Refused
 from server.jobs import Context, Handler, Job, Periodic
+from server.outgoing import AnswerTooLarge, NoAnswer, Outgoing
 from server.revocation import queries
 from server.revocation.model import Hosts, Known, State, known_from, not_checked, worst
 from server.wire import iso
@@ -72,14 +72,14 @@ class RevocationService:
         self._timeout_s = timeout_s
         self._fresh_us = fresh_us
         self._grace_us = grace_us
-        self._http = httpx2.AsyncClient(timeout=timeout_s, follow_redirects=False, trust_env=False)
+        self._http = Outgoing(read_s=timeout_s)
         self._under_way: dict[str, asyncio.Task[Known]] = {}
 
     async def close(self) -> None:
         for task in self._under_way.values():
             task.cancel()
         await asyncio.gather(*self._under_way.values(), return_exceptions=True)
-        await self._http.aclose()
+        await self._http.close()
 
     @property
     def configured(self) -> bool:
@@ -188,7 +188,7 @@ class RevocationService:
             request = ocsp_request(certificate, issuer, nonce)
             answer = await self._call("POST", url, MAX_OCSP, request)
             return check_ocsp(answer, certificate, issuer, at_us=now_us, now_us=now_us, nonce=nonce), answer
-        except (PdfError, httpx2.HTTPError, OSError, ValueError) as error:
+        except (PdfError, NoAnswer, OSError, ValueError) as error:
             log.warning("ocsp-failed", cause=getattr(error, "code", type(error).__name__))
             return None
 
@@ -204,7 +204,7 @@ class RevocationService:
                     ), held
             raw = await self._call("GET", url, MAX_CRL, None)
             status = await asyncio.to_thread(check_crl, raw, certificate, issuer, at_us=now_us, now_us=now_us)
-        except (PdfError, httpx2.HTTPError, OSError, ValueError) as error:
+        except (PdfError, NoAnswer, OSError, ValueError) as error:
             log.warning("crl-failed", cause=getattr(error, "code", type(error).__name__))
             return None
         digest = hashlib.sha256(raw).hexdigest()
@@ -224,16 +224,14 @@ class RevocationService:
         # The client's own limit is for each read: a server that drips would hold a sheet for hours.
         async with (
             asyncio.timeout((_WHOLE_LIST if body is None else _WHOLE_ANSWER) * self._timeout_s),
-            self._http.stream(method, url, content=body, headers=headers) as answer,
+            self._http.call(method, url, body=body or b"", headers=headers) as answer,
         ):
-            if answer.status_code != 200:
-                raise PdfError("status-bad-answer", f"HTTP {answer.status_code}")
-            received = bytearray()
-            async for chunk in answer.aiter_bytes():
-                received += chunk
-                if len(received) > limit:
-                    raise PdfError("status-bad-answer", "the answer is too large")
-            return bytes(received)
+            if answer.status != 200:
+                raise PdfError("status-bad-answer", f"HTTP {answer.status}")
+            try:
+                return await answer.read(limit)
+            except AnswerTooLarge:
+                raise PdfError("status-bad-answer", "the answer is too large") from None
 
     # Signing.
 

@@ -32,6 +32,7 @@ from server.exchange.axis import (
 from server.exchange.forward import Forwarding, Parcel, forward_once
 from server.exchange.forward import Stage as Step
 from server.exchange.model import Business, ExchangeError, PacketKind
+from tests.fakes.raw_peer import peer
 from tests.unit.server.exchange.samples import make_packet, make_status, now_us, sha256
 
 EDOC, STATUS = PacketKind.DOCUMENT, PacketKind.STATUS
@@ -261,50 +262,35 @@ async def test_a_body_cut_in_the_middle_is_unreachable_not_unknown(tmp_path):
 async def test_who_accepts_before_the_whole_packet_is_sent_is_not_believed(tmp_path):
     """D1: what was sent is then cut, whatever was said of it; the sent list decides."""
 
-    async def hasty(reader, writer):
+    async def hasty(reader, writer, ends):
         await reader.readuntil(b"\r\n\r\n")
         writer.write(http(b'{"ErrorCode":"0","DocId":"d"}').replace(b"Connection: close\r\n", b""))
-        with contextlib.suppress(ConnectionError):
-            await ended.wait()
-        writer.transport.abort()
+        await ends.wait()
 
-    ended = asyncio.Event()
-    server = await asyncio.start_server(hasty, "127.0.0.1", 0, limit=1024)
     (tmp_path / "secret").write_text("s")
     (tmp_path / "big").write_bytes(bytes(64 << 20))
-    client = VxpAxis(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", "X01", tmp_path / "secret", now_us)
-    try:
+    async with peer(hasty) as url:
+        client = VxpAxis(url, "X01", tmp_path / "secret", now_us)
         assert await client.send(EDOC, tmp_path / "big", "X01", ["X02"]) == Unknown("answered-early")
-    finally:
-        ended.set()
         await client.close()
-        server.close()
 
 
 @pytest.mark.asyncio
 async def test_a_packet_that_becomes_shorter_while_it_is_sent_was_not_sent(tmp_path):
     """D1: the axis waits for what its length promises; the file is ours, so the fault is here and told at once."""
 
-    async def slow(reader, writer):
-        head = await reader.readuntil(b"\r\n\r\n")
-        with (tmp_path / "big").open("r+b") as file:
-            file.truncate(1 << 20)
-        with contextlib.suppress(ConnectionError):
-            while await reader.read(1 << 20):
-                pass
-        got.append(head)
-        writer.transport.abort()
+    async def slow(reader, _writer, _ends):
+        await reader.readuntil(b"\r\n\r\n")
+        os.truncate(tmp_path / "big", 1 << 20)
+        while await reader.read(1 << 20):
+            pass
 
-    got = []
-    server = await asyncio.start_server(slow, "127.0.0.1", 0, limit=1024)
     (tmp_path / "secret").write_text("s")
     (tmp_path / "big").write_bytes(bytes(64 << 20))
-    client = VxpAxis(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", "X01", tmp_path / "secret", now_us)
-    try:
+    async with peer(slow) as url:
+        client = VxpAxis(url, "X01", tmp_path / "secret", now_us)
         assert isinstance(await client.send(EDOC, tmp_path / "big", "X01", ["X02"]), Unreachable)
-    finally:
         await client.close()
-        server.close()
 
 
 @pytest.mark.asyncio
