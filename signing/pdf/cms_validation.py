@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import msgspec
 
+from signing.pdf.attributes import SignedAttributes
+
 __all__ = ["HASHES", "Finding", "Indication", "Signed", "check_path", "doubt", "names_of", "read_cms"]
 
 HASHES: Final = frozenset({"sha256", "sha384", "sha512"})
@@ -70,17 +72,16 @@ def read_cms(der: bytes, digest: Callable[[str], bytes], seen: dict[str, Any], *
     if signed["encap_content_info"]["content_type"].native != "data" or signed["encap_content_info"]["content"].native:
         raise Finding("malformed", "FORMAT_FAILURE")
     signer = signed["signer_infos"][0]
-    # Signed is the encoding of a SET OF, as it stands; read before the attributes are, as asn1crypto then encodes them anew.
-    attributes = b"\x31" + signer["signed_attrs"].dump()[1:]
+    attributes = SignedAttributes(signer)
     certificates = tuple(choice.chosen.dump() for choice in signed["certificates"] if choice.name == "certificate")
-    certificate = _signers_certificate(signer, certificates, pades=pades)
+    certificate = _signers_certificate(signer, attributes, certificates, pades=pades)
     seen.update(names_of(certificate))
     digest_name = signer["digest_algorithm"]["algorithm"].native
-    if _attribute(signer, "content_type").native != "data":
+    if _only(attributes, "content_type").native != "data":
         raise Finding("malformed", "FORMAT_FAILURE")
-    if _attribute(signer, "message_digest").native != digest(digest_name):
+    if _only(attributes, "message_digest").native != digest(digest_name):
         raise Finding("content-changed", "HASH_FAILURE")
-    algorithm = _verify(signer, attributes, certificate, digest_name)
+    algorithm = _verify(signer, attributes.signed, certificate, digest_name)
     seen["algorithm"] = algorithm
     return Signed(certificate, certificates, bytes(signer["signature"].native), algorithm, _tokens(signer))
 
@@ -91,22 +92,23 @@ def _tokens(signer: Any) -> tuple[bytes, ...]:
     return tuple(value.dump() for stamp in stamps for value in stamp["values"])
 
 
-def _attribute(signer: Any, name: str) -> Any:
-    """The only value of a signed attribute that must stand exactly once (RFC 5652, 11)."""
-    found = [item for item in signer["signed_attrs"] if item["type"].native == name]
-    if len(found) != 1 or len(found[0]["values"]) != 1:
-        raise Finding("attribute-missing", "FORMAT_FAILURE")
-    return found[0]["values"][0]
+def _only(attributes: SignedAttributes, name: str) -> Any:
+    try:
+        return attributes[name]
+    except LookupError:
+        raise Finding("attribute-missing", "FORMAT_FAILURE") from None
 
 
-def _signers_certificate(signer: Any, certificates: tuple[bytes, ...], *, pades: bool) -> bytes:
+def _signers_certificate(
+    signer: Any, attributes: SignedAttributes, certificates: tuple[bytes, ...], *, pades: bool
+) -> bytes:
     """The certificate that the signing-certificate-v2 attribute names by its hash (RFC 5035, EN 319 122-1 5.2.2)."""
-    if not any(item["type"].native == "signing_certificate_v2" for item in signer["signed_attrs"]):
+    if "signing_certificate_v2" not in attributes:
         named = [der for der in certificates if _names_signer(signer["sid"], der)]
         if pades or len(set(named)) != 1:
             raise doubt("signing-certificate-missing", "SIG_CONSTRAINTS_FAILURE")
         return named[0]
-    first = _attribute(signer, "signing_certificate_v2")["certs"][0]
+    first = _only(attributes, "signing_certificate_v2")["certs"][0]
     name = first["hash_algorithm"]["algorithm"].native
     if name not in HASHES:
         raise doubt("weak-digest", "CRYPTO_CONSTRAINTS_FAILURE")

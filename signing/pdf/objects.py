@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import mmap
 import re
+from binascii import unhexlify
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Final, NamedTuple, Self, TypeAlias
@@ -179,8 +180,12 @@ def _string(data: Buffer, at: int) -> tuple[bytes, int]:
 
 
 def _hex(token: bytes) -> bytes:
-    digits = token[1:-1].translate(None, _HEX_SPACE)
-    return bytes.fromhex((digits + b"0" if len(digits) % 2 else digits).decode("ascii"))
+    digits = token[1:-1]
+    try:
+        return unhexlify(digits)
+    except ValueError:  # white space between the digits, or an odd number of them
+        digits = digits.translate(None, _HEX_SPACE)
+        return unhexlify(digits + b"0" if len(digits) % 2 else digits)
 
 
 def parse_object(data: Buffer, at: int, depth: int = 0) -> tuple[PdfObject, int]:
@@ -268,5 +273,9 @@ def dictionary_spans(data: Buffer, at: int) -> Iterator[tuple[Name, int, int, in
         key_start = token.start("name")
         key = _name(token["name"][1:], key_start)
         value_start = skip_space(data, token.end())
-        _value, at = parse_object(data, value_start)
+        value = _TOKEN.match(data, value_start)
+        if value is not None and value.lastgroup == "hex":
+            at = value.end()  # the hole of a signature is long, and nobody asks here what it says
+        else:
+            _value, at = parse_object(data, value_start)
         yield key, key_start, value_start, at

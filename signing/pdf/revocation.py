@@ -432,10 +432,11 @@ def _verify(signer: x509.Certificate, answer: bytes, response: ocsp.OCSPResponse
 class _List:
     """A list as read; `digest`: its SHA-256 (hex); `signed_by`: certificates (DER) whose key has verified it."""
 
-    __slots__ = ("digest", "read", "signed_by")
+    __slots__ = ("digest", "issuer", "read", "signed_by")
 
     def __init__(self, crl: bytes) -> None:
         self.read = x509.load_der_x509_crl(crl)
+        self.issuer = self.read.issuer
         self.digest = hashlib.sha256(crl).hexdigest()
         self.signed_by: set[bytes] = set()
 
@@ -447,7 +448,7 @@ def _check_crl(crl: bytes, certificate: bytes, issuer: bytes, at_us: int, now_us
     if not 0 < len(crl) <= MAX_CRL:
         raise _bad("the list's size is out of range")
     found, own = _list(crl), _load(certificate)
-    _of_issuer(found, own, issuer)
+    _of_issuer(found, certificate, issuer)
     listed = found.read
     next_update = listed.next_update_utc
     status = Status(
@@ -468,14 +469,14 @@ def _check_crl(crl: bytes, certificate: bytes, issuer: bytes, at_us: int, now_us
     return _at(status, own, at_us, now_us)
 
 
-def _of_issuer(found: _List, own: x509.Certificate, issuer: bytes) -> None:
+def _of_issuer(found: _List, certificate: bytes, issuer: bytes) -> None:
     """A complete list of the certificate's own issuer, which covers certificates of this kind (RFC 5280, 6.3.3)."""
-    listed, above = found.read, _load(issuer)
-    if listed.issuer != own.issuer or own.issuer != above.subject:
+    if found.issuer != _names(certificate)[1] or found.issuer != _names(issuer)[0]:
         raise _bad("the list is of another issuer")
     if issuer not in found.signed_by:
-        _signed_by(listed, above)
+        _signed_by(found.read, _load(issuer))
         found.signed_by.add(issuer)
+    listed = found.read
     for extension in listed.extensions:
         if extension.oid == ExtensionOID.DELTA_CRL_INDICATOR:
             raise _bad("the list names changes only")
@@ -484,7 +485,7 @@ def _of_issuer(found: _List, own: x509.Certificate, issuer: bytes) -> None:
     scope = _extension(listed.extensions, x509.IssuingDistributionPoint)
     if scope is None:
         return
-    basic = _extension(own.extensions, x509.BasicConstraints)
+    basic = _extension(_load(certificate).extensions, x509.BasicConstraints)
     authority = basic is not None and basic.ca
     if (
         scope.indirect_crl
@@ -575,9 +576,15 @@ def path_of(certificate: bytes, pool: Iterable[bytes]) -> tuple[bytes, ...]:
 
 
 @lru_cache(_KEPT)
-def _self_named(certificate: bytes) -> bool:
+def _names(certificate: bytes) -> tuple[x509.Name, x509.Name]:
+    """Its subject and its issuer; each is parsed anew whenever a certificate is asked for it."""
     found = _load(certificate)
-    return found.issuer == found.subject
+    return found.subject, found.issuer
+
+
+def _self_named(certificate: bytes) -> bool:
+    subject, issuer = _names(certificate)
+    return subject == issuer
 
 
 @lru_cache(4 * _KEPT)

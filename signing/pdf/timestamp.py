@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from signing.pdf import chain
+from signing.pdf.attributes import SignedAttributes
 from signing.pdf.errors import MACHINE, PdfError
 
 __all__ = [
@@ -170,9 +171,7 @@ def _verify_signature(signer: Any, info: bytes, certificates: Sequence[bytes]) -
     digest_name = signer["digest_algorithm"]["algorithm"].native
     if digest_name not in _HASHES:
         raise _bad("the token's digest is too weak or unknown")
-    # Signed is the encoding of a SET OF, as it stands; read before the attributes are, as asn1crypto then encodes them anew.
-    signed = b"\x31" + signer["signed_attrs"].dump()[1:]
-    attributes = _Attributes(signer)
+    attributes = SignedAttributes(signer)
     if attributes["content_type"].native != "tst_info":
         raise _bad("the token signs another type of content")
     if attributes["message_digest"].native != hashlib.new(digest_name, info).digest():
@@ -184,32 +183,13 @@ def _verify_signature(signer: Any, info: bytes, certificates: Sequence[bytes]) -
     key = chain.load(certificate).public_key()
     algorithm = signer["signature_algorithm"]
     try:
-        _verify(key, signer["signature"].native, signed, algorithm, digest_name)
+        _verify(key, signer["signature"].native, attributes.signed, algorithm, digest_name)
     except InvalidSignature:
         raise _bad("the token's signature is wrong") from None
     return certificate
 
 
-class _Attributes:
-    """The signed attributes, each walked over once."""
-
-    def __init__(self, signer: Any) -> None:
-        self._values: dict[str, list[Any]] = {}
-        for item in signer["signed_attrs"]:
-            self._values.setdefault(item["type"].native, []).append(item["values"])
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._values
-
-    def __getitem__(self, name: str) -> Any:
-        """The only value of an attribute that must stand exactly once."""
-        found = self._values.get(name, [])
-        if len(found) != 1 or len(found[0]) != 1:
-            raise _bad(f"the token's attribute {name} does not stand once")
-        return found[0][0]
-
-
-def _certificate_hash(attributes: _Attributes) -> Callable[[bytes], bool]:
+def _certificate_hash(attributes: SignedAttributes) -> Callable[[bytes], bool]:
     """Whether a certificate is the one that the signing-certificate attribute names by its hash."""
     if "signing_certificate_v2" in attributes:
         first = attributes["signing_certificate_v2"]["certs"][0]

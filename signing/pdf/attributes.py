@@ -1,0 +1,33 @@
+"""The signed attributes of a CMS' signer (RFC 5652, 5.3 and 5.4), walked over once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["SignedAttributes"]
+
+
+class SignedAttributes:
+    """`signed`: the DER that is signed, the attributes as they stand under the tag of a SET OF.
+
+    Made before anything else looks into them: what was looked into, asn1crypto encodes anew.
+    """
+
+    __slots__ = ("_values", "signed")
+
+    def __init__(self, signer: Any) -> None:
+        attributes = signer["signed_attrs"]
+        self.signed = b"\x31" + attributes.dump()[1:]
+        self._values: dict[str, list[Any]] = {}
+        for item in attributes:
+            self._values.setdefault(item["type"].native, []).append(item["values"])
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def __getitem__(self, name: str) -> Any:
+        """The only value of an attribute that must stand exactly once (RFC 5652, 11). Raises `LookupError`."""
+        found = self._values.get(name, [])
+        if len(found) != 1 or len(found[0]) != 1:
+            raise LookupError(name)
+        return found[0][0]
