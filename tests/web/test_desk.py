@@ -5,6 +5,7 @@ import hashlib
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -147,8 +148,25 @@ async def test_several_are_signed_with_one_pin_each_agreed_to(people: People) ->
         await page.locator("label.pick").filter(has_text=f"Ký theo lô {number}").tap()
     await leader.shot("55-choose")
     await faultless(leader, "choosing")
-    await leader.tap("Xem và ký (3)")
+    # Sheets are opened beside each other, and shown in their order: the slowest comes first here.
+    slow = asyncio.Event()
+    others = [f"**/documents/{one}/sheet" for one in documents[1:]]
+
+    async def last(route: Route) -> None:
+        async with asyncio.timeout(60):
+            await slow.wait()
+        await route.continue_()
+
+    await page.route(f"**/documents/{documents[0]}/sheet", last)
+    async with AsyncExitStack() as answered:
+        for one in others:
+            await answered.enter_async_context(page.expect_response(one, timeout=60_000))
+        await leader.tap("Xem và ký (3)")
+    assert await page.locator("article.card:visible").count() == 0
+    slow.set()
     await page.get_by_role("button", name="Ký 0 văn bản").wait_for(timeout=60_000)
+    assert await page.locator("article.card:visible").count() == 3
+    await page.unroute_all()
     assert await page.get_by_role("button", name="Ký 0 văn bản").is_disabled()
     for number in (511, 513):
         await page.get_by_role("checkbox", name=f"Tôi đồng ý ký văn bản này {number}/QĐ-UBND").check(force=True)
