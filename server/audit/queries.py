@@ -1,6 +1,6 @@
 """All SQL of the server's log and of receipts."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from server.db import Reads, Row, Transaction
 from server.identity.model import Actor
@@ -36,13 +36,13 @@ async def set_tree(tx: Transaction, *, expected: int, size: int, frontier: bytes
     )
 
 
-async def place(tx: Transaction, id_: str, position: int) -> int:
-    return await tx.execute("UPDATE audit_events SET position = $2 WHERE id = $1 AND position IS NULL", id_, position)
+async def place(tx: Transaction, places: Sequence[tuple[str, int]]) -> int:
+    """How many of these (event, position) had no place yet, and have it now."""
+    return await tx.execute_many("UPDATE audit_events SET position = $2 WHERE id = $1 AND position IS NULL", places)
 
 
-async def put_nodes(tx: Transaction, nodes: Iterable[tuple[int, int, bytes]]) -> None:
-    for level, number, digest in nodes:
-        await tx.execute("INSERT INTO audit_nodes (level, number, hash) VALUES ($1, $2, $3)", level, number, digest)
+async def put_nodes(tx: Transaction, nodes: Sequence[tuple[int, int, bytes]]) -> None:
+    await tx.execute_many("INSERT INTO audit_nodes (level, number, hash) VALUES ($1, $2, $3)", nodes)
 
 
 async def node(db: Reads, level: int, number: int) -> bytes | None:

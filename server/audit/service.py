@@ -90,9 +90,9 @@ class AuditService:
         # One sequencer wins; the other's rows are taken by the next round.
         if not await queries.set_tree(tx, expected=size, size=frontier.size, frontier=frontier.encode()):
             return 0
-        for offset, row in enumerate(rows):
-            if not await queries.place(tx, str(row["id"]), size + offset):
-                raise Refused("conflict")
+        places = [(str(row["id"]), size + offset) for offset, row in enumerate(rows)]
+        if await queries.place(tx, places) != len(places):
+            raise Refused("conflict")
         await queries.put_nodes(tx, nodes)
         root = frontier.root()
         head = sign_head(

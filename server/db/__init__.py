@@ -13,7 +13,7 @@ SQL is portable: `$1, $2` placeholders, `ON CONFLICT`, `RETURNING`, TEXT, BIGINT
 parameter that PostgreSQL cannot type from its place is written `CAST($1 AS BIGINT)`.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import Any, Protocol, TypeVar
 
@@ -85,6 +85,10 @@ class Reads(Protocol):
 class Transaction(Reads, Protocol):
     async def execute(self, sql: str, *args: Value) -> int:
         """Run a statement; the number of rows that it changed."""
+        ...
+
+    async def execute_many(self, sql: str, rows: Sequence[tuple[Value, ...]]) -> int:
+        """Run a statement without RETURNING once for each row of arguments; the number of rows that all of them changed."""
         ...
 
     def after_commit(self, callback: Callable[[], None]) -> None:

@@ -11,7 +11,7 @@ raised `from None`: a PostgreSQL error's detail quotes row values, which belong 
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import coroutine
 from typing import Any, TypeVar, cast
@@ -111,6 +111,10 @@ class _Transaction:
     async def execute(self, sql: str, *args: Value) -> int:
         count = cast("str", await self._run(self._connection.execute, sql, args)).rpartition(" ")[2]
         return int(count) if count.isdigit() else 0
+
+    async def execute_many(self, sql: str, rows: Sequence[tuple[Value, ...]]) -> int:
+        # One after another: asyncpg's own way does not tell how many rows were changed.
+        return sum([await self.execute(sql, *row) for row in rows])
 
     async def fetch_one(self, sql: str, *args: Value) -> Row | None:
         return cast("Row | None", await self._run(self._connection.fetchrow, sql, args))

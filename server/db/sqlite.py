@@ -16,7 +16,7 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -124,6 +124,14 @@ class _Transaction:
     async def execute(self, sql: str, *args: Value) -> int:
         cursor, _ = self._run(sql, args)
         return max(cursor.rowcount, 0)
+
+    async def execute_many(self, sql: str, rows: Sequence[tuple[Value, ...]]) -> int:
+        self.outbox.check()
+        try:
+            return max(self._connection.executemany(sql, map(_bind, rows)).rowcount, 0)
+        except sqlite3.Error as error:
+            self.outbox.doom = translate(error)
+            raise self.outbox.doom from error
 
     async def fetch_one(self, sql: str, *args: Value) -> Row | None:
         _, rows = self._run(sql, args)

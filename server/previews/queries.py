@@ -25,17 +25,10 @@ async def image(db: Reads, revision: str, renderer: str, page: int, width: int) 
 
 
 async def put(tx: Transaction, revision: str, renderer: str, made: Iterable[PageImage]) -> None:
-    for one in made:
-        await tx.execute(
-            "INSERT INTO page_images (revision, renderer, page, width, height, digest, size) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
-            revision,
-            renderer,
-            one.page,
-            one.width,
-            one.height,
-            one.digest,
-            one.size,
-        )
+    await tx.execute_many(
+        "INSERT INTO page_images (revision, renderer, page, width, height, digest, size) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+        [(revision, renderer, one.page, one.width, one.height, one.digest, one.size) for one in made],
+    )
 
 
 async def verdict(db: Reads, revision: str, since_us: int) -> str | None:

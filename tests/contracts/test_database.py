@@ -102,6 +102,34 @@ async def test_execute_counts_changed_rows(db):
     assert await db.transact(body) == (2, 0)
 
 
+async def test_a_statement_runs_once_for_each_row_of_arguments(db):
+    await put(db, "a", 5)
+
+    async def body(tx):
+        sql = "INSERT INTO thing (id, n, data) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
+        inserted = await tx.execute_many(sql, [("a", 1, None), ("b", 2, b"\x00"), ("c", 3, None)])
+        updated = await tx.execute_many("UPDATE thing SET n = $2 WHERE id = $1", [("a", 7), ("x", 8), ("c", 9)])
+        return inserted, updated, await tx.execute_many("DELETE FROM thing WHERE id = $1", [])
+
+    assert await db.transact(body) == (2, 2, 0)
+    rows = await db.fetch_all("SELECT id, n, data FROM thing ORDER BY id")
+    assert [tuple(row[name] for name in ("id", "n", "data")) for row in rows] == [
+        ("a", 7, None),
+        ("b", 2, b"\x00"),
+        ("c", 9, None),
+    ]
+
+
+async def test_one_bad_row_dooms_all_of_them(db):
+    async def body(tx):
+        with suppress(Conflict):
+            await tx.execute_many("INSERT INTO thing (id, n) VALUES ($1, $2)", [("a", 1), ("b", 1), ("a", 2)])
+
+    with pytest.raises(Conflict):
+        await db.transact(body)
+    assert await ids(db) == []
+
+
 async def test_rows_become_structs(db):
     class Thing(msgspec.Struct, frozen=True):
         id: str
