@@ -15,7 +15,7 @@ import random
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import msgspec
 import structlog
@@ -112,6 +112,19 @@ class Stamp(msgspec.Struct, frozen=True):
     item: int
 
 
+class _Asked(NamedTuple):
+    """What a sheet is made of, all of one state. `answered_for`: whose personal signatures have to be valid before the seal."""
+
+    row: DocumentRow
+    step: StepRow
+    credential: CredentialRow
+    answered_for: DocumentRow | None
+    facts: Row
+    title: str
+    route: list[Row]
+    image: ImageRow | None
+
+
 class ApprovalService:
     """Sheets and activations for people; see the module for the protocol."""
 
@@ -155,16 +168,8 @@ class ApprovalService:
         "personal-signature-missing", "time-stamps-overdue", "authority-missing", "cannot-be-shown", "certificate-revoked",
         "certificate-status-unavailable", "placement-required", PDF refusals).
         """
-        row = await self._documents.get(actor, document)
-        step = await turn_of(self._db, actor, row)
-        await self._check_not_frozen(self._db, actor)
-        credential = await self._credential(actor, step)
-        await self._check_stamps_in_time(self._db)
-        answered_for = await self._check_seal(actor, row) if step.kind is StepKind.SEAL else None
-        if step.authority_grant is not None:
-            await authority.check(self._db, row.organisation, step.authority_grant, **_signing(actor, row, self._clock))
-        facts = await queries.signer_facts(self._db, actor)
-        assert facts is not None
+        asked = await self._db.read(lambda reads: self._asked(reads, actor, document))
+        row, step, credential, facts, image = asked.row, asked.step, asked.credential, asked.facts, asked.image
         certificate = credential.certificate or b""
         # SW-1, SW-4: before the PIN is asked, and before any work is done for a sheet that could not be signed.
         known = await self._revocation.check(certificate, der_sequence(credential.chain or b""))
@@ -182,16 +187,15 @@ class ApprovalService:
                 organisation=facts["organisation_name"],
                 placement=None if other["placement"] is None else bytes(other["placement"]),
             )
-            for other in await queries.route_facts(self._db, document)
+            for other in asked.route
         ]
-        image = await self._image(row, step)
         parent_images = await self._previews.images(row.head)
         now_us = self._clock.now_us()
         async with AsyncExitStack() as held:
             parent_path = await held.enter_async_context(self._blobs.local(row.head))
             drawn = None if image is None else await held.enter_async_context(self._blobs.local(image.blob))
-            if answered_for is not None and answered_for.id != row.id:
-                await self.require_valid(answered_for, "personal-signature-missing")
+            if asked.answered_for is not None and asked.answered_for.id != row.id:
+                await self.require_valid(asked.answered_for, "personal-signature-missing")
             out = self._blobs.scratch() / f"prepared-{new_id()}.pdf"
             try:
                 async with self._pdf.prepare(
@@ -200,14 +204,14 @@ class ApprovalService:
                     route=route,
                     position=step.position,
                     signer_name=facts["name"],
-                    signer_title=await self._title(row, step, facts["position"]),
+                    signer_title=asked.title,
                     reference=f"{row.code_number}/{row.code_notation}",
                     certificate=certificate,
                     chain=credential.chain or b"",
                     now_us=now_us,
                     image=drawn,
                     diameter_mm=0.0 if image is None else image.diameter_mm,
-                    first=partial(self._check_signed, row, parent_path) if answered_for is row else None,
+                    first=partial(self._check_signed, row, parent_path) if asked.answered_for is row else None,
                 ) as (prepared, child):
                     redrawn = await self._previews.draw(
                         out, prepared.prepared_digest, list(prepared.touched_pages), child=child
@@ -271,7 +275,30 @@ class ApprovalService:
             ),
         )
 
-    async def _image(self, row: DocumentRow, step: StepRow) -> ImageRow | None:
+    async def _asked(self, reads: Reads, actor: Actor, document: str) -> _Asked:
+        """Whether this person may sign now, and what the sheet is made of. Raises: as `open_sheet`, before any work is done for it."""
+        row = await self._documents.get(actor, document, reads)
+        step = await turn_of(reads, actor, row)
+        await self._check_not_frozen(reads, actor)
+        credential = await self._credential(reads, actor, step)
+        await self._check_stamps_in_time(reads)
+        answered_for = await self._check_seal(reads, actor, row) if step.kind is StepKind.SEAL else None
+        if step.authority_grant is not None:
+            await authority.check(reads, row.organisation, step.authority_grant, **_signing(actor, row, self._clock))
+        facts = await queries.signer_facts(reads, actor)
+        assert facts is not None
+        return _Asked(
+            row=row,
+            step=step,
+            credential=credential,
+            answered_for=answered_for,
+            facts=facts,
+            title=await self._title(reads, row, step, facts["position"]),
+            route=await queries.route_facts(reads, document),
+            image=await self._image(reads, row, step),
+        )
+
+    async def _image(self, reads: Reads, row: DocumentRow, step: StepRow) -> ImageRow | None:
         """The image that this step's stamp shows: only where its place on the page is known (SIG-1), else it stays text.
 
         A copy's is the corner (SIG-6); an annex shows none (SIG-4).
@@ -279,7 +306,7 @@ class ApprovalService:
         if row.annex_of is not None or (step.placement is None and row.copy is None):
             return None
         owner = row.organisation if step.person is None else step.person
-        return await self._images.of(row.organisation, owner)
+        return await self._images.of(row.organisation, owner, reads)
 
     async def _unopened(self, actor: Actor, row: DocumentRow, step: StepRow) -> tuple[str, list[int]]:
         """The pages that are still to be opened, of the document or else of its first annex that has such (AUT-8)."""
@@ -299,8 +326,8 @@ class ApprovalService:
             page_count=row.page_count,
         )
 
-    async def _title(self, row: DocumentRow, step: StepRow, position: str) -> str:
-        replaced = await authority.replaces_position(self._db, row.organisation, step.authority_grant)
+    async def _title(self, reads: Reads, row: DocumentRow, step: StepRow, position: str) -> str:
+        replaced = await authority.replaces_position(reads, row.organisation, step.authority_grant)
         return "" if replaced else position
 
     def _manifest(self, row: DocumentRow, prepared: PreparedPdf, images: tuple[object, ...]) -> PreparedManifest:
@@ -326,10 +353,8 @@ class ApprovalService:
             raise Refused("not-found")
         return row.manifest
 
-    async def _credential(self, actor: Actor, step: StepRow) -> CredentialRow:
-        credential = await queries.usable_credential(
-            self._db, actor, "seal" if step.kind is StepKind.SEAL else "person"
-        )
+    async def _credential(self, reads: Reads, actor: Actor, step: StepRow) -> CredentialRow:
+        credential = await queries.usable_credential(reads, actor, "seal" if step.kind is StepKind.SEAL else "person")
         if credential is None or credential.certificate is None:
             raise Refused("credential-unavailable")
         certificate = x509.load_der_x509_certificate(credential.certificate)
@@ -348,12 +373,12 @@ class ApprovalService:
         if await queries.is_frozen(reads, actor.id):
             raise Refused("key-frozen")
 
-    async def _check_seal(self, actor: Actor, row: DocumentRow) -> DocumentRow | None:
+    async def _check_seal(self, reads: Reads, actor: Actor, row: DocumentRow) -> DocumentRow | None:
         """The document whose personal signatures must be valid before this one is sealed; None where nobody signs one (SIG-6, SIG-7)."""
-        await self._check_office(self._db, actor)
+        await self._check_office(reads, actor)
         if row.annex_of is not None:
             # Nobody signs an annex: what it belongs to is signed and sealed (SIG-4).
-            main = await documents_load(self._db, row.annex_of)
+            main = await documents_load(reads, row.annex_of)
             assert main is not None
             if main.state is not State.SEALED:
                 raise Refused("conflict")
@@ -375,11 +400,17 @@ class ApprovalService:
 
     async def _valid(self, row: DocumentRow, path: Path, child: Child | None) -> bool:
         """`path`: the head; `child`: one that may read it."""
-        known = await queries.validation(self._db, row.head)
-        # Only a good verdict is kept: a bad one may have come from a root that was not configured yet.
-        if known is not None and known["verdict"] == "valid":
+
+        async def to_judge(reads: Reads) -> list[str] | None:
+            known = await queries.validation(reads, row.head)
+            # Only a good verdict is kept: a bad one may have come from a root that was not configured yet.
+            if known is not None and known["verdict"] == "valid":
+                return None
+            return await required_fields(reads, row.id)
+
+        required = await self._db.read(to_judge)
+        if required is None:
             return True
-        required = await required_fields(self._db, row.id)
         verdict, report = await self._pdf.validate(path, required, self._clock.now_us(), child)
         await self._db.transact(lambda tx: keep_verdict(tx, row.head, verdict, report, self._clock.now_us()))
         return verdict == "valid"

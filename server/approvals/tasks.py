@@ -12,7 +12,7 @@ from server.approvals.service import ApprovalService, Reconcile, Stamp
 from server.authority import service as authority
 from server.clock import Clock
 from server.crash import point
-from server.db import Database, Transaction
+from server.db import Database, Reads, Transaction
 from server.documents.model import State, StepKind
 from server.documents.service import advance
 from server.errors import Refused
@@ -77,10 +77,14 @@ class ApprovalTasks:
     async def stamp(self, job: Job, context: Context) -> None:
         """Fetch the time stamp, assemble the revision once, and put the document before whoever is next (architecture §6.5)."""
         wanted = job.decode(Stamp)
-        item = await queries.item(self._db, wanted.challenge, wanted.item)
+
+        async def waiting(reads: Reads) -> tuple[ItemRow | None, PreparedRow | None]:
+            item = await queries.item(reads, wanted.challenge, wanted.item)
+            return item, None if item is None else await queries.load_prepared(reads, item.prepared)
+
+        item, prepared = await self._db.read(waiting)
         if item is None or item.cms is None or item.stamped_us is not None:
             return
-        prepared = await queries.load_prepared(self._db, item.prepared)
         if prepared is None:
             raise Bury("the prepared revision is gone")
         try:

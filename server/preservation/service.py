@@ -14,7 +14,7 @@ import structlog
 from server.approvals.service import keep_verdict, required_fields
 from server.clock import Clock
 from server.crash import point
-from server.db import Database, Transaction
+from server.db import Database, Reads, Row, Transaction
 from server.documents.model import ARCHIVED, DocumentRow, State
 from server.documents.service import archive_postponed, archived, documents_load, unproven
 from server.errors import Refused
@@ -97,10 +97,13 @@ class PreservationService:
 
         Raises: Retry while evidence is missing.
         """
-        row = await documents_load(self._db, document)
+
+        async def look(reads: Reads) -> tuple[DocumentRow | None, Row | None]:
+            return await documents_load(reads, document), await queries.newest_stamp(reads, document)
+
+        row, last = await self._db.read(look)
         if row is None or row.state not in ARCHIVED | {State.SEALED_PENDING_ARCHIVE}:
             return
-        last = await queries.newest_stamp(self._db, document)
         if last is not None and last["not_after_us"] >= self._clock.now_us() + self._renewal_us:
             return  # done by an earlier run of this job
         try:

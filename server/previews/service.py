@@ -12,7 +12,7 @@ from pathlib import Path
 import structlog
 
 from server.clock import Clock
-from server.db import Database, Transaction
+from server.db import Database, Reads, Row, Transaction
 from server.errors import Refused
 from server.ids import new_id
 from server.previews import queries
@@ -62,9 +62,10 @@ class PreviewService:
         return await asyncio.shield(task)
 
     async def _known(self, revision: str) -> tuple[PageImage, ...]:
-        rows = await queries.images(self._db, revision, RENDERER)
-        if not rows or await self._verdict(revision) != "complete":
-            return ()
+        async def complete(reads: Reads) -> list[Row]:
+            rows = await queries.images(reads, revision, RENDERER)
+            return rows if rows and await self._verdict(reads, revision) == "complete" else []
+
         return tuple(
             PageImage(
                 page=row["page"],
@@ -74,14 +75,14 @@ class PreviewService:
                 size=row["size"],
                 from_revision=revision,
             )
-            for row in rows
+            for row in await self._db.read(complete)
         )
 
-    async def _verdict(self, revision: str) -> str | None:
-        return await queries.verdict(self._db, revision, self._clock.now_us() - _TRY_AGAIN_US)
+    async def _verdict(self, reads: Reads, revision: str) -> str | None:
+        return await queries.verdict(reads, revision, self._clock.now_us() - _TRY_AGAIN_US)
 
     async def _make(self, revision: str, priority: Priority, most: int | None = None) -> tuple[PageImage, ...]:
-        if await self._verdict(revision) == "cannot-be-shown":
+        if await self._verdict(self._db, revision) == "cannot-be-shown":
             raise Refused("cannot-be-shown")
         try:
             async with self._blobs.local(revision) as path:
@@ -163,8 +164,8 @@ class PreviewService:
         answer = await self._rendered(child, RenderRequest(str(path), str(out), WIDTHS, first, last))
         made = []
         with child.resting():
-            for image in answer.images:
-                digest = await self._blobs.put_file(out / image.file)
+            digests = await self._blobs.put_files([out / image.file for image in answer.images])
+            for image, digest in zip(answer.images, digests, strict=True):
                 if digest != image.digest:
                     raise Refused("integrity-failed")
                 made.append(

@@ -74,8 +74,8 @@ class StampImages:
             now_us=now_us,
         )
 
-    async def of(self, organisation: str, owner: str) -> ImageRow | None:
-        return await queries.find(self._db, organisation, owner)
+    async def of(self, organisation: str, owner: str, reads: Reads | None = None) -> ImageRow | None:
+        return await queries.find(reads or self._db, organisation, owner)
 
     async def layout(self, reads: Reads, organisation: str, metadata: Metadata) -> LayoutOrder:
         """What the layout of a document is looked through for: the mark, and where images without a rectangle belong.
