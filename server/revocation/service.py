@@ -10,6 +10,7 @@ import hashlib
 import itertools
 import secrets
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import structlog
 from asn1crypto import parser
@@ -111,26 +112,32 @@ class RevocationService:
             if before is None and self._hosts:
                 await self._db.transact(lambda tx: queries.put_known(tx, found))
             return (found,)
-        return tuple(await asyncio.gather(*(self._one(own, above, since_us) for own, above in pairs)))
+        keys = [_hex(own) for own, _ in pairs]
+
+        async def look(reads: Reads) -> list[Known | None]:
+            return [await queries.known(reads, key) for key in keys]
+
+        one = partial(self._one, since_us=since_us)
+        return tuple(await asyncio.gather(*map(one, keys, pairs, await self._db.read(look))))
 
     async def data(self, found: Sequence[Known]) -> ValidationData:
         """The answers behind what is known, as the store of a file keeps them."""
-        rows = await queries.answers(self._db, list(dict.fromkeys(known.answer for known in found if known.answer)))
+        digests = list(dict.fromkeys(known.answer for known in found if known.answer))
+        rows = await self._db.read(lambda reads: queries.answers(reads, digests))
         by_source = {
             source: tuple(bytes(row["answer"]) for row in rows if row["source"] == source) for source in ("ocsp", "crl")
         }
         return ValidationData(ocsps=by_source["ocsp"], crls=by_source["crl"])
 
-    async def _one(self, certificate: bytes, issuer: bytes, since_us: int) -> Known:
-        key = _hex(certificate)
-        before = await queries.known(self._db, key)
+    async def _one(self, key: str, pair: tuple[bytes, bytes], before: Known | None, since_us: int) -> Known:
+        """Of a certificate and its issuer's, by what was known `before`."""
         now_us = self._clock.now_us()
         if before is not None and self._usable(before, now_us, since_us):
             return before
         # One question at a time for each certificate, whoever asks: a sheet that closes does not end another's question.
         task = self._under_way.get(key)
         if task is None:
-            task = asyncio.create_task(self._ask(key, certificate, issuer, before, now_us))
+            task = asyncio.create_task(self._ask(key, *pair, before, now_us))
             self._under_way[key] = task
             task.add_done_callback(lambda _done: self._under_way.pop(key, None))
         return await asyncio.shield(task)
