@@ -135,6 +135,8 @@ def axis(state: Path, config: Path | None, port: int, host: str, clock_window: i
 
     Trục liên thông mẫu để nối các hệ thống với nhau và thử lỗi; không phải trục quốc gia.
     """
+    import uvloop
+
     from server.exchange import standin
     from server.exchange.standin_world import UNITS, ConfigError, configured
 
@@ -148,7 +150,7 @@ def axis(state: Path, config: Path | None, port: int, host: str, clock_window: i
     try:
         units = configured(config) if config else UNITS
         tell = standin.tell_json if as_json else told
-        asyncio.run(standin.run(state, host=host, port=port, units=units, told=tell, clock_window_s=clock_window))
+        uvloop.run(standin.run(state, host=host, port=port, units=units, told=tell, clock_window_s=clock_window))
     except ConfigError as error:
         raise click.ClickException(error.reason) from None
     except OSError as error:

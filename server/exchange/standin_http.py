@@ -91,7 +91,7 @@ class Server:
 
     async def start(self, host: str, port: int) -> int:
         """The port."""
-        self._server = await asyncio.start_server(self._connection, host, port)
+        self._server = await asyncio.start_server(self._connection, host, port, limit=CHUNK)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
@@ -161,16 +161,20 @@ async def _write(
     ]  # fmt: skip
     if not keep:
         headers.append(("Connection", "close"))
-    writer.write(connection.send(h11.Response(status_code=answer.status, headers=headers)) or b"")
+    # What stands in memory leaves in one piece: each write is a turn of the kernel, and of whoever reads.
+    parts = [connection.send(h11.Response(status_code=answer.status, headers=headers))]
     if method == "HEAD":
         size = 0
     if answer.file and size:
         with contextlib.closing(answer.file.open("rb")) as source:
             while size and (chunk := source.read(min(CHUNK, size))):
                 size -= len(chunk)
-                writer.write(connection.send(h11.Data(data=chunk)) or b"")
+                parts.append(connection.send(h11.Data(data=chunk)))
+                writer.writelines(part for part in parts if part)
+                parts.clear()
                 await writer.drain()
     elif size:
-        writer.write(connection.send(h11.Data(data=answer.body)) or b"")
-    writer.write(connection.send(h11.EndOfMessage()) or b"")
+        parts.append(connection.send(h11.Data(data=answer.body)))
+    parts.append(connection.send(h11.EndOfMessage()))
+    writer.write(b"".join(part for part in parts if part))
     await writer.drain()

@@ -85,7 +85,10 @@ class Node:
         return [child for child in self.children if child.name == name]
 
     def first(self, name: str) -> "Node | None":
-        return next((child for child in self.children if child.name == name), None)
+        for child in self.children:
+            if child.name == name:
+                return child
+        return None
 
 
 class _Payload:
@@ -237,6 +240,8 @@ class _Reader:
 
     def _scope(self, attributes: list[str]) -> dict[str, str]:
         scope = self._scopes[-1]
+        if not attributes:
+            return scope
         pairs = list(zip(attributes[::2], attributes[1::2], strict=True))
         declared = {name[6:]: value for name, value in pairs if name == "xmlns" or name.startswith("xmlns:")}
         if declared:
