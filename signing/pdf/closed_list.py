@@ -23,7 +23,12 @@ Box = tuple[float, float, float, float]
 
 WIDGET_FLAGS: Final = 132  # print, locked against being moved
 _VRI_NAME = re.compile(r"[0-9A-F]{40}")
-_HOLE = re.compile(rb"<[0-9A-Fa-f]*+>")
+_HEX_DIGITS: Final = b"0123456789ABCDEFabcdef"
+
+
+def _is_hole(token: bytes) -> bool:
+    """Hexadecimal digits and nothing else between the brackets."""
+    return token[:1] + token[-1:] == b"<>" and not token[1:-1].translate(None, _HEX_DIGITS)
 
 
 class NewField(NamedTuple):
@@ -228,7 +233,7 @@ class Walk:
         found = self.child.indirect(ref)
         assert found is not None
         for key, _at, start, end in dictionary_spans(found.data, found.start):
-            if key == "Contents" and _HOLE.fullmatch(found.data[start:end]):
+            if key == "Contents" and _is_hole(found.data[start:end]):
                 return 0, start, end, self.child.end - end
         raise refuse("a signature's contents are not written in hexadecimal", ref)
 

@@ -89,6 +89,21 @@ def test_nesting_is_bounded() -> None:
     assert parse(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH) is not None
 
 
+@pytest.mark.parametrize("length", [0, 1, 255, 256, 257, 511, 512, 767, 768, 769, 20_000])
+@pytest.mark.parametrize("space", ["", " ", "\n", "\0"])
+def test_a_hexadecimal_string_is_read_to_its_end_however_long(length: int, space: str) -> None:
+    raw = bytes(number % 251 for number in range(length))
+    digits = raw.hex(space, 16) if space else raw.hex()
+    text = f"<{digits}> 7 0 R>".encode()
+    assert parse_object(text, 0) == (raw, len(digits) + 2)
+    if raw and raw[-1] % 16 == 0:  # the last digit of an odd number is followed by a zero
+        assert parse_object(f"<{digits[:-1]}>".encode(), 0)[0] == raw
+    for broken in (f"<{digits}", f"<{digits}x>", f"<{digits}<>", f"<x{digits}>"):
+        with pytest.raises(PdfError) as caught:
+            parse_object(broken.encode(), 0)
+        assert caught.value.code == "broken-structure"
+
+
 def test_spans_cover_keys_and_values() -> None:
     text = b"<< /A (x) /B [1 2] /C << /D 1 >> >>"
     spans = [(key, text[start:end]) for key, _at, start, end in dictionary_spans(text, 0)]
