@@ -1,4 +1,4 @@
-"""Calls to addresses that the configuration names: time stamps, certificates' status, the axis (threat C11).
+"""Calls to addresses that the configuration names or that were looked at: time stamps, certificates' status, the axis, webhooks (threats C10, C11).
 
 HTTP/1.1 over connections that are used again while they are fresh. No redirect is followed; no proxy, credential, cookie or
 authority comes from the environment. What answers is hostile input: it is asked for, and read, uncompressed (a compressed answer
@@ -94,15 +94,17 @@ class Outgoing:
         headers: Mapping[str, str] | None = None,
         body: bytes | AsyncIterator[bytes] = b"",
         read_s: float | None = None,
+        tls_name: str | None = None,
     ) -> AsyncIterator[Answer]:
         """One request; the answer's body is read inside the context, and what is left unread ends the connection.
 
-        A `body` that is not bytes comes with its Content-Length in `headers`. A GET is asked once more where a connection that was
-        used before turns out to be closed; any other request is sent once. Raises: NoAnswer, NotSent.
+        A `body` that is not bytes comes with its Content-Length in `headers`. `tls_name`: whom the certificate must name where the
+        URL has a mere address. A GET is asked once more where a connection that was used before turns out to be closed; any other
+        request is sent once. Raises: NoAnswer, NotSent.
         """
         _line.set(None)
         try:
-            response = await self._begin(method, url, headers, body, read_s or self._read_s)
+            response = await self._begin(method, url, headers, body, read_s or self._read_s, tls_name)
         except BaseException as error:
             line = _line.get()
             if line is not None:
@@ -119,7 +121,7 @@ class Outgoing:
         finally:
             # An answer that was read whole has given its connection back already.
             line = response.connection and response.connection.transport
-            if isinstance(line, asyncio.Transport):
+            if line is not None:
                 line.abort()
             response.close()
 
@@ -130,6 +132,7 @@ class Outgoing:
         headers: Mapping[str, str] | None,
         body: bytes | AsyncIterator[bytes],
         read_s: float,
+        tls_name: str | None,
     ) -> aiohttp.ClientResponse:
         session = self._session or self._open()
         if self._tls is None and url[:6].lower() == "https:":
@@ -143,6 +146,7 @@ class Outgoing:
             "timeout": limits,
             "allow_redirects": False,
             "ssl": self._tls or True,
+            "server_hostname": tls_name,
         }
         if isinstance(body, bytes):
             return await session.request(method, url, data=body if method == "POST" else None, **options)

@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import httpx2
 import msgspec
 import structlog
 
@@ -27,6 +26,7 @@ from server.identity.model import Actor
 from server.ids import new_id
 from server.jobs import Job
 from server.once import Once
+from server.outgoing import NoAnswer, Outgoing
 from server.settings import WebhooksSettings
 from server.webhooks import queries
 from server.webhooks.model import DeadLetter
@@ -101,10 +101,10 @@ class WebhookService:
         self._db = db
         self._clock = clock
         self._settings = settings
-        self._http = httpx2.AsyncClient(timeout=settings.timeout_s, follow_redirects=False, trust_env=False)
+        self._http = Outgoing(read_s=settings.timeout_s)
 
     async def close(self) -> None:
-        await self._http.aclose()
+        await self._http.close()
 
     async def register(self, actor: Actor, url: str, events: list[str], once: Once) -> tuple[str, str]:
         """A new endpoint; its id and its secret (`whsec_…`), which only the answer to this request shows.
@@ -186,7 +186,9 @@ class WebhookService:
                 await self._post(str(row["url"]), address, bytes(row["secret"]), wanted)
         except Refused as error:
             raise NotDelivered(error.code) from None
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
+        except NoAnswer as error:
+            raise NotDelivered(error.code) from None
+        except OSError as error:
             raise NotDelivered(type(error).__name__) from None
 
     # What was given up.
@@ -254,13 +256,13 @@ class WebhookService:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         target = f"{parts.scheme}://{host}:{port}{parts.path or '/'}" + (f"?{parts.query}" if parts.query else "")
         headers = {
-            "Host": parts.netloc, "Content-Type": "application/json", "User-Agent": "hoatoc", "webhook-id": wanted.message, "webhook-timestamp": str(stamp),
+            "Host": parts.netloc, "Content-Type": "application/json", "webhook-id": wanted.message, "webhook-timestamp": str(stamp),
             "webhook-signature": sign(secret, wanted.message, stamp, body),
         }  # fmt: skip
-        extensions = {"sni_hostname": parts.hostname} if parts.scheme == "https" else {}
-        async with self._http.stream("POST", target, content=body, headers=headers, extensions=extensions) as answer:
-            if not 200 <= answer.status_code < 300:
-                raise NotDelivered(f"HTTP {answer.status_code}", gone=answer.status_code == 410)
+        name = parts.hostname if parts.scheme == "https" else None
+        async with self._http.call("POST", target, headers=headers, body=body, tls_name=name) as answer:
+            if not 200 <= answer.status < 300:
+                raise NotDelivered(f"HTTP {answer.status}", gone=answer.status == 410)
 
     async def _allowed(self, url: str) -> str:
         """An address of the URL's host that may be called. Raises: Refused("webhook-url-invalid")."""

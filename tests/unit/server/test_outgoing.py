@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import ssl
 
 import pytest
+import uvloop
 
 from server.demo.loopback import LoopbackServer, Reply
 from server.outgoing import AnswerTooLarge, NoAnswer, NotSent, Outgoing
 from tests.fakes.raw_peer import peer
+from tests.fakes.tls import loopback_certificate
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -118,40 +121,62 @@ async def test_a_request_is_sent_once_and_a_connection_closed_meanwhile_is_not_u
         assert len(heads) == 4
 
 
-@pytest.mark.asyncio
-async def test_what_was_given_up_does_not_go_on_leaving():
-    """D2: who takes the packet after the sender has judged it lost gets no more than the machine's own buffers held."""
-    got = asyncio.get_running_loop().create_future()
-    given_up = asyncio.Event()
-
-    async def serve(reader, _writer, _ends):
-        await reader.readuntil(b"\r\n\r\n")
-        await given_up.wait()
-        size = 0
-        with contextlib.suppress(ConnectionError):
-            while part := await reader.read(1 << 20):
-                size += len(part)
-        got.set_result(size)
-
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno"])
+def test_what_was_given_up_does_not_go_on_leaving(run, answer):
+    """D2: who takes the packet after its outcome was judged, by silence or by an early answer, gets no more than the machine's buffers held."""
     length = 32 << 20
-    async with peer(serve) as url, calls() as http:
-        with pytest.raises(NoAnswer, match="no-answer-in-time") as late:
-            await asked(http, url, headers={"Content-Length": str(length)}, body=pieces(length), read_s=0.2)
-        assert not isinstance(late.value, NotSent)
-        given_up.set()
-        assert await got < length
+
+    async def scenario():
+        got = asyncio.get_running_loop().create_future()
+        given_up = asyncio.Event()
+
+        async def serve(reader, writer, _ends):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+            await given_up.wait()
+            size = 0
+            with contextlib.suppress(ConnectionError):
+                while part := await reader.read(1 << 20):
+                    size += len(part)
+            got.set_result(size)
+
+        async with peer(serve) as url, calls() as http:
+            sent = asked(
+                http, url, headers={"Content-Length": str(length)}, body=pieces(length), read_s=30 if answer else 0.2
+            )
+            if answer:
+                assert await sent == (413, b"no")
+            else:
+                with pytest.raises(NoAnswer, match="no-answer-in-time") as late:
+                    await sent
+                assert not isinstance(late.value, NotSent)
+            given_up.set()
+            assert await got < length
+
+    run(scenario())
 
 
 @pytest.mark.asyncio
-async def test_an_answer_before_the_whole_body_is_read():
-    async def serve(reader, writer, ends):
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
-        await ends.wait()
+async def test_a_certificate_must_be_of_a_known_authority_and_name_who_is_called(tmp_path):
+    served, trusted = loopback_certificate(tmp_path)
+    own = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    own.load_cert_chain(served)
+    seen = []
 
-    async with peer(serve) as url, calls() as http:
-        body = pieces(*[1 << 20] * 64)
-        assert await asked(http, url, headers={"Content-Length": str(64 << 20)}, body=body) == (413, b"no")
+    async def serve(request):
+        seen.append(request.headers["host"])
+        return Reply(200, b"ok")
+
+    async with LoopbackServer(serve, tls=own) as server, calls() as http:
+        with pytest.raises(NotSent, match="no-connection"):
+            await asked(http, server.url)
+        http._tls = ssl.create_default_context(cafile=trusted)
+        assert await asked(http, server.url) == (200, b"ok")
+        assert await asked(http, server.url, tls_name="localhost", headers={"Host": "localhost"}) == (200, b"ok")
+        with pytest.raises(NotSent, match="no-connection"):
+            await asked(http, server.url, tls_name="other.example")
+    assert seen == [f"127.0.0.1:{server.port}", "localhost"]
 
 
 @pytest.mark.asyncio
