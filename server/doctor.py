@@ -423,7 +423,23 @@ async def _systems(settings: Settings, _clock: Clock, db: Database) -> list[Find
     unknown = sorted(code for code in named if code.strip().casefold() not in codes)
     if unknown:
         return [Finding("systems", Level.FAIL, "systems-unknown", {"codes": ", ".join(unknown[:10])})]
+    stranded = await _stranded(settings, db)
+    if stranded:
+        return [Finding("systems", Level.FAIL, "systems-stranded", stranded)]
     return [Finding("systems", Level.OK, "systems-right", {"count": len(settings.exchange.connected)})]
+
+
+async def _stranded(settings: Settings, db: Database) -> dict[str, str | int | float]:
+    """Packets with an open outcome whose system is configured no more: nobody can ask its axis about them (D2)."""
+    from server.exchange.queries import under_way
+    from server.exchange.systems import following
+
+    connected = list(settings.exchange.connected.values())
+    if not connected:
+        return {}
+    left = {str(row["system"]): row["n"] for row in await under_way(db) if following(row["system"], connected) is None}
+    codes = sorted({key.partition("·")[0] or "exchange" for key in left})
+    return {"count": sum(left.values()), "codes": ", ".join(codes[:10])} if left else {}
 
 
 async def check_tsa(settings: Settings, clock: Clock) -> list[Finding]:

@@ -195,6 +195,12 @@ TEXTS: Final[dict[str, Text]] = {
         "Sửa organisations trong exchange.systems; cơ quan không được nêu gửi qua hệ thống chung.",
         "Correct organisations in exchange.systems; who is not named sends through the system of all others.",
     ),
+    "systems-stranded": Text(
+        "{count} gói tin đang gửi dở qua hệ thống không còn được cấu hình: {codes}.",
+        "{count} packets under way were sent through a system that is configured no more: {codes}.",
+        "Ghi lại hệ thống đó (cùng url và system_id, dưới [exchange] hay [[exchange.systems]]) cho đến khi các gói tin có kết quả.",
+        "Configure that system again (same url and system_id, under [exchange] or [[exchange.systems]]) until their outcome is known.",
+    ),
     "axis-clock-ahead": Text(
         "Đồng hồ máy này nhanh hơn trục liên thông {seconds} giây ({code}).",
         "This machine's clock is {seconds} s ahead of the axis' ({code}).",

@@ -513,15 +513,16 @@ def _check(settings: Settings) -> None:
 
 
 def _check_systems(exchange: ExchangeSettings) -> None:
-    """Each organisation has one system, and each system a name of its own: what was sent is remembered with it."""
+    """Each organisation has one system, and each system an id of its own at its axis: what was sent is remembered with both."""
     codes: set[str] = set()
-    ids: set[str] = set()
+    ids: set[tuple[str, str]] = set()
     for name, one in exchange.connected.items():
         if not (one.system_id and one.secret_file):
             raise SettingsError(f"{name}.url needs {name}.system_id and {name}.secret_file")
-        if one.system_id.casefold() in ids:
-            raise SettingsError(f"{name}.system_id stands there twice")
-        ids.add(one.system_id.casefold())
+        id_ = (one.url.rstrip("/").casefold(), one.system_id.casefold())
+        if id_ in ids:
+            raise SettingsError(f"{name}.system_id stands there twice for one axis")
+        ids.add(id_)
         if name != "exchange" and not one.organisations:
             raise SettingsError(f"{name}.organisations names nobody")
         for code in one.organisations:

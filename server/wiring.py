@@ -35,7 +35,7 @@ from server.documents.model import State
 from server.documents.service import DocumentService, Inspector, role_withdrawn
 from server.documents.tasks import DocumentTasks
 from server.exchange.axis import AxisLimits, VxpAxis
-from server.exchange.directory.service import AgencyDirectory
+from server.exchange.directory.service import Agencies
 from server.exchange.service import ExchangeService
 from server.exchange.systems import Line, Systems
 from server.exchange.tasks import AgencyTasks, ExchangeTasks
@@ -243,15 +243,15 @@ class Wiring:
             revoked=self.revocation.known_revoked,
         )
         self._stack.push_async_callback(self.stamps.close)
-        self.systems = self._systems()
+        systems = Systems(self.db, clock, self._systems())
         self.arrivals = ArrivalService(
-            self.db, self.blobs, self.previews, clock, max_pages=settings.limits.document_pages
+            self.db, self.blobs, self.previews, clock, max_pages=settings.limits.document_pages, axis_of=systems.axis_of
         )
-        self.agencies = self._agencies()
+        self.agencies = Agencies(self.db, clock, systems)
         self.exchange = ExchangeService(
             db=self.db,
             blobs=self.blobs,
-            systems=Systems(self.db, clock, self.systems),
+            systems=systems,
             arrivals=self.arrivals,
             approvals=self.approvals,
             documents=self.documents,
@@ -354,11 +354,6 @@ class Wiring:
             lines.append(Line(axis=axis, url=one.url, system_id=one.system_id, organisations=one.organisations))
         return lines
 
-    def _agencies(self) -> AgencyDirectory:
-        url = self.systems[0].url if self.systems else ""
-        axes = [line.axis for line in self.systems if line.url == url]
-        return AgencyDirectory(self.db, axes[0] if axes else None, self.clock, name=url, others=axes[1:])
-
     # What routes are given by name.
 
     def dependencies(self) -> dict[str, Any]:
@@ -411,7 +406,7 @@ class Wiring:
             WebhookTasks(self.webhooks, self.clock, self.settings.webhooks.give_up_after_s),
             AuditTasks(self.audit, self.signer),
             ExchangeTasks(self.exchange),
-            AgencyTasks(self.agencies, self.exchange),
+            AgencyTasks(self.agencies),
             DeadlineTasks(self.db, self.clock),
             DirectiveTasks(self.directives, self.db, self.clock),
             ValidationTasks(self.validations),

@@ -6,7 +6,7 @@ changed or removed by a packet alone (reference §6.3). The answers are business
 Longer than most: every decision tells the log, the feed, the clerks and the sender, and each is seen beside the others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -78,12 +78,23 @@ class Decided(msgspec.Struct, frozen=True):
 class ArrivalService:
     """Arrivals of all organisations; every method for a user takes the actor and sees only what the actor may see."""
 
-    def __init__(self, db: Database, blobs: Blobs, previews: PreviewService, clock: Clock, *, max_pages: int) -> None:
+    def __init__(
+        self,
+        db: Database,
+        blobs: Blobs,
+        previews: PreviewService,
+        clock: Clock,
+        *,
+        max_pages: int,
+        axis_of: Callable[[Reads, str], Awaitable[str]] | None = None,
+    ) -> None:
+        """`axis_of` gives the axis by whose list of agencies an organisation's senders are known; None: none has a list."""
         self._db = db
         self._blobs = blobs
         self._previews = previews
         self._clock = clock
         self._max_pages = max_pages
+        self._axis = axis_of or _no_axis
 
     # Taking in.
 
@@ -94,7 +105,8 @@ class ArrivalService:
         except ExchangeError as error:
             return Settled("unreadable", error.code)
         sender = came.packet.header.sender.organ_id
-        targets, flag = await _targets(tx, came.organisation, sender, asked)
+        axis = await self._axis(tx, came.organisation)
+        targets, flag = await _targets(tx, axis, came.organisation, sender, asked)
         row = row_of(came, asked, new_id(), targets, now_us)
         if not await queries.insert(tx, row):
             before = await queries.copies(tx, row)
@@ -129,7 +141,7 @@ class ArrivalService:
             found = await queries.by_reference(tx, organisation, asked.code, asked.promulgated.isoformat())
         if not found and not asked.document_id and not asked.code:
             return Settled("unmatched", "document-unknown", organisation)
-        target = await _of_sender(tx, found, status.sender.organ_id)
+        target = await _of_sender(tx, await self._axis(tx, organisation), found, status.sender.organ_id)
         if found and target is None:
             return Settled("unmatched", "sender-differs", organisation)
         # Statuses are polled apart from documents: a request may be here before what it asks for.
@@ -143,7 +155,7 @@ class ArrivalService:
     async def _asked_early(self, tx: Transaction, row: ArrivalRow, now_us: int) -> None:
         """What its sender asked about a document before it was here is about it from now on; what was agreed then, is done."""
         for asked in await queries.unbound(tx, row):
-            if not await directory.same(tx, asked.sender, row.sender):
+            if not await directory.same(tx, await self._axis(tx, row.organisation), asked.sender, row.sender):
                 continue
             await queries.bind(tx, asked.id, row.id)
             if asked.state is State.AGREED and asked.kind in _ENDS:
@@ -186,7 +198,7 @@ class ArrivalService:
             code,
             sender=Organisation(organ_id=row.receiver, name=await queries.organisation_name(tx, row.organisation)),
             answered=ResponseFor(
-                organ_id=await directory.current(tx, row.sender),
+                organ_id=await directory.current(tx, await self._axis(tx, row.organisation), row.sender),
                 code=header.code,
                 document_id=row.exchange_id,
                 promulgated=header.promulgated,
@@ -454,7 +466,11 @@ def _comes_anew(before: ArrivalRow, row: ArrivalRow) -> bool:
     return before.state in _OVER or (before.state is State.AGREED and row.about != before.about)
 
 
-async def _targets(tx: Transaction, organisation: str, sender: str, asked: Meaning) -> tuple[list[str], str]:
+async def _no_axis(_reads: Reads, _organisation: str) -> str:
+    return ""
+
+
+async def _targets(tx: Transaction, axis: str, organisation: str, sender: str, asked: Meaning) -> tuple[list[str], str]:
     """The arrivals that a packet is about, and the flag where one is unknown or another sender's: nobody touches others' documents."""
     match asked:
         case Revoke() | Update():
@@ -466,7 +482,7 @@ async def _targets(tx: Transaction, organisation: str, sender: str, asked: Meani
     found, flag = [], ""
     for document_id in named:
         rows = await queries.documents(tx, organisation, document_id)
-        target = await _of_sender(tx, rows, sender)
+        target = await _of_sender(tx, axis, rows, sender)
         if target is not None:
             found.append(target.id)
         else:
@@ -474,9 +490,9 @@ async def _targets(tx: Transaction, organisation: str, sender: str, asked: Meani
     return found, flag
 
 
-async def _of_sender(tx: Transaction, rows: Sequence[ArrivalRow], sender: str) -> ArrivalRow | None:
+async def _of_sender(tx: Transaction, axis: str, rows: Sequence[ArrivalRow], sender: str) -> ArrivalRow | None:
     for row in rows:
-        if await directory.same(tx, row.sender, sender):
+        if await directory.same(tx, axis, row.sender, sender):
             return row
     return None
 

@@ -1,5 +1,6 @@
 """Who has a packet although nobody says so: the axis' sent list is asked about receivers whose 01 does not come (reference §7.1, §8.6)."""
 
+import functools
 from typing import Final
 
 import structlog
@@ -35,7 +36,7 @@ class Delivered:
         now_us = self._clock.now_us()
         seen = 0
         for packet in await queries.silent(
-            self._db, system.key, now_us, now_us - _LOOKED_BACK_US, now_us - _SILENT_US, limit=_AT_ONCE
+            self._db, system.names, now_us, now_us - _LOOKED_BACK_US, now_us - _SILENT_US, limit=_AT_ONCE
         ):
             if not await system.breaker.passes():
                 break
@@ -49,7 +50,8 @@ class Delivered:
                     "sent-list-refused", code=error.code
                 )  # of this packet: it must not hold up the others (D14)
                 items = []
-            seen += await self._db.transact(lambda tx, packet=packet, items=items: self._keep(tx, packet, items))  # type: ignore[misc]
+            keep = functools.partial(self._keep, axis=system.url, packet=packet, items=items)
+            seen += await self._db.transact(keep)
         return seen
 
     async def _asked(self, system: System, packet: PacketRow) -> list[SentItem]:
@@ -64,7 +66,7 @@ class Delivered:
             ]
         return found
 
-    async def _keep(self, tx: Transaction, packet: PacketRow, items: list[SentItem]) -> int:
+    async def _keep(self, tx: Transaction, *, axis: str, packet: PacketRow, items: list[SentItem]) -> int:
         now_us = self._clock.now_us()
         await queries.mark_asked(tx, packet.id, now_us)
         seen = 0
@@ -72,7 +74,7 @@ class Delivered:
             after = on_event(receiver.delivery, Event.DELIVERY_SEEN).delivery
             if receiver.state is not DeliveryState.ACCEPTED_BY_EXCHANGE:
                 continue
-            if any([await directory.same(tx, item.receiver, receiver.organ_id) for item in items]):
+            if any([await directory.same(tx, axis, item.receiver, receiver.organ_id) for item in items]):
                 await queries.set_receiver(tx, receiver, after, receiver.status_code, now_us)
                 seen += 1
         return seen

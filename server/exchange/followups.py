@@ -33,6 +33,7 @@ from server.exchange.model import (
     same_organ,
 )
 from server.exchange.queries import PacketRow, ReceiverRow
+from server.exchange.systems import Systems
 from server.identity.model import Actor
 from server.ids import new_id
 from server.once import Once
@@ -52,10 +53,17 @@ class ReceiversChanged(msgspec.Struct, frozen=True):
 
 class FollowUps:
     def __init__(
-        self, db: Database, blobs: Blobs, documents: DocumentService, organ_codes: Mapping[str, str], recall_by: str
+        self,
+        db: Database,
+        blobs: Blobs,
+        systems: Systems,
+        documents: DocumentService,
+        organ_codes: Mapping[str, str],
+        recall_by: str,
     ) -> None:
         self._db = db
         self._blobs = blobs
+        self._systems = systems
         self._documents = documents
         self._organ_codes = organ_codes
         self._recall_by = recall_by
@@ -117,8 +125,9 @@ class FollowUps:
                 raise Refused("conflict")
             present = [to for to in await queries.receivers(tx, packet.id) if to.state not in _AWAY]
             removed = [_one_of(present, code) for code in remove]
+            axis = await self._systems.axis_of(tx, row.organisation)
             for to in add:
-                await _addable(tx, present, to)
+                await _addable(tx, axis, present, to)
             stay = [to for to in present if to not in removed]
             if not stay and not add:
                 raise Refused("receiver-unknown", detail="no receiver would be left: recall the document")
@@ -258,11 +267,11 @@ def _one_of(receivers: Sequence[ReceiverRow], code: str) -> ReceiverRow:
     raise Refused("receiver-unknown", detail="a code to be removed is no receiver of the document")
 
 
-async def _addable(tx: Transaction, present: Sequence[ReceiverRow], to: Receiver) -> None:
+async def _addable(tx: Transaction, axis: str, present: Sequence[ReceiverRow], to: Receiver) -> None:
     if any(same_organ(one.organ_id, to.organ_id) for one in present):
         raise Refused("receiver-unknown")
-    if await directory.synchronised_us(tx) is not None:
-        known = [one for one in await directory.by_code(tx, to.organ_id.strip().casefold()) if not one.closed]
+    if await directory.synchronised_us(tx, axis) is not None:
+        known = [one for one in await directory.by_code(tx, axis, to.organ_id.strip().casefold()) if not one.closed]
         if not known:
             raise Refused("receiver-unknown")
 

@@ -29,7 +29,7 @@ from server.exchange.axis import CREDENTIALS, Axis, AxisRefused, AxisUnavailable
 from server.exchange.delivery import RANK, Delivery, Flag, on_status
 from server.exchange.delivery import State as DeliveryState
 from server.exchange.directory import queries as directory
-from server.exchange.directory.service import AgencyDirectory
+from server.exchange.directory.service import Agencies
 from server.exchange.model import (
     DocumentPacket,
     ExchangeError,
@@ -176,7 +176,7 @@ class Incoming:
         blobs: Blobs,
         system: System,
         arrivals: Arrivals,
-        agencies: AgencyDirectory,
+        agencies: Agencies,
         clock: Clock,
         *,
         organ_codes: Mapping[str, str],
@@ -185,12 +185,13 @@ class Incoming:
     ) -> None:
         self._db = db
         self._blobs = blobs
-        self._system = system
+        self.system = system
         self._arrivals = arrivals
         self._agencies = agencies
         self._clock = clock
         self._sender_check = sender_check
-        self._ours = {theirs.casefold(): ours for ours, theirs in organ_codes.items()}
+        # Agencies of two axes may have one code.
+        self._ours = {theirs.casefold(): ours for ours, theirs in organ_codes.items() if system.serves(ours)}
         self._poll_us = max(round(poll_s * 1e6), 1_000_000)
         self._failures = 0
         self._quiet_until_us = 0
@@ -206,20 +207,20 @@ class Incoming:
         if kind is PacketKind.DOCUMENT and not self._caught_up:
             await self._catch_up()
             self._caught_up = True
-        if not await self._system.breaker.passes():
+        if not await self.system.breaker.passes():
             return 0
         try:
-            taken = await self._poll(self._system.axis, kind)
+            taken = await self._poll(self.system.axis, kind)
         except (AxisUnavailable, AxisRefused) as error:
             self._failures += 1
             pause_us = min(self._poll_us << min(self._failures, 6), _MAX_PAUSE_US)
             self._quiet_until_us = self._clock.monotonic_us() + pause_us
             if isinstance(error, AxisRefused) and error.code not in CREDENTIALS:
-                await self._system.breaker.seen()  # it is there, whatever it says
-            log.warning("axis-not-polled", system=self._system.system_id, kind=kind.value, code=error.code)
+                await self.system.breaker.seen()  # it is there, whatever it says
+            log.warning("axis-not-polled", system=self.system.system_id, kind=kind.value, code=error.code)
             return 0
         self._failures = 0
-        await self._system.breaker.seen()
+        await self.system.breaker.seen()
         return taken
 
     async def _poll(self, axis: Axis, kind: PacketKind) -> int:
@@ -238,7 +239,7 @@ class Incoming:
                 await self._note(kind, item, pause_us=_PASS_US)
             except _PerhapsOursError:
                 first_us = self._trouble(kind, item).unplaced_us or self._clock.now_us()
-                fresh = await self._agencies.refresh()
+                fresh = await self._agencies.of(self.system.url).refresh()
                 await self._note(kind, item, pause_us=0 if fresh else _PASS_US, unplaced_us=first_us)
             except AxisUnavailable:
                 # If this one packet is the trouble, the next poll passes it over for a while.
@@ -263,8 +264,8 @@ class Incoming:
     async def _known_troubles(self, kind: PacketKind, listed: Collection[str]) -> dict[str, Trouble]:
         """What went wrong before with what is listed, whichever process saw it; of what is listed no more it is forgotten."""
         kept = {
-            self._system.given_id(one.axis_id): one
-            for one in await queries.troubles(self._db, kind.value, self._system.key)
+            self.system.given_id(one.axis_id): one
+            for one in await queries.troubles(self._db, kind.value, self.system.key)
         }
         for doc_id in kept.keys() - set(listed):
             gone = kept.pop(doc_id)
@@ -274,35 +275,34 @@ class Incoming:
         return kept
 
     def _trouble(self, kind: PacketKind, item: ReceivedItem) -> Trouble:
-        return self._troubles[kind].get(item.doc_id) or Trouble(axis_id=self._system.stored_id(item.doc_id))
+        return self._troubles[kind].get(item.doc_id) or Trouble(axis_id=self.system.stored_id(item.doc_id))
 
     async def _note(self, kind: PacketKind, item: ReceivedItem, *, pause_us: int, **changed: int) -> None:
         """Keep what went wrong, over restarts and for all processes: a packet that is always wrong is parked in the end (D14)."""
         until_us = self._clock.now_us() + pause_us if pause_us else 0
         trouble = msgspec.structs.replace(self._trouble(kind, item), until_us=until_us, **changed)
         self._troubles[kind][item.doc_id] = trouble
-        await self._db.transact(lambda tx: queries.note_trouble(tx, kind.value, self._system.key, trouble))
+        await self._db.transact(lambda tx: queries.note_trouble(tx, kind.value, self.system.key, trouble))
 
     async def _listed(self, axis: Axis, kind: PacketKind) -> list[ReceivedItem]:
         """What the axis lists; one that is not there, or does not know us, is told to all who would ask it next (D3)."""
         try:
             return await axis.received(kind)
         except AxisUnavailable:
-            await self._system.breaker.unheard()
+            await self.system.breaker.unheard()
             raise
         except AxisRefused as error:
             if error.code in CREDENTIALS:
-                await self._system.breaker.unheard()
+                await self.system.breaker.unheard()
             raise
 
     async def _take(self, axis: Axis, kind: PacketKind, item: ReceivedItem) -> int:
         """Store, apply, commit; then confirm. A packet that is stored already is only confirmed again."""
-        axis_id = self._system.stored_id(item.doc_id)
-        known = await queries.incoming(self._db, axis_id)
+        axis_id, known = await self._kept_as(item.doc_id)
         if known is not None:
             failed = str(known["error"]) if known["state"] in PARKED else None
         else:
-            settled = await self._store(axis, kind, item)
+            settled = await self._store(axis, kind, item, axis_id)
             failed = settled.error if settled.state in PARKED else None
             self._troubles[kind].pop(item.doc_id, None)
             point("status-stored")
@@ -310,7 +310,17 @@ class Incoming:
         await self._db.transact(lambda tx: queries.mark_confirmed(tx, axis_id, self._clock.now_us()))
         return int(known is None)
 
-    async def _store(self, axis: Axis, kind: PacketKind, item: ReceivedItem) -> Settled:
+    async def _kept_as(self, doc_id: str) -> tuple[str, Row | None]:
+        """The id of a listed packet here, and what is kept of it; where the axis before gave another packet the same id, that one keeps it."""
+        stored_id = self.system.stored_id(doc_id)
+        rows = await queries.incoming(self._db, self.system.ids(doc_id))
+        known = next((row for row in rows if row["system"] in self.system.names), None)
+        if known is not None:
+            return str(known["axis_id"]), known
+        taken = stored_id in {row["axis_id"] for row in rows}
+        return self.system.own_id(doc_id) if taken else stored_id, None
+
+    async def _store(self, axis: Axis, kind: PacketKind, item: ReceivedItem, axis_id: str) -> Settled:
         with tempfile.TemporaryDirectory(dir=self._blobs.scratch(), prefix="incoming-") as folder:
             path, files = Path(folder) / "packet", Path(folder) / "files"
             if not await self._fetched(axis, kind, item, path):
@@ -325,18 +335,17 @@ class Incoming:
 
         async def body(tx: Transaction) -> Settled:
             now_us = self._clock.now_us()
-            axis_id = self._system.stored_id(item.doc_id)
             receiver = self._ours.get(item.receiver.casefold(), item.receiver)
             if not await queries.insert_incoming(
                 tx, axis_id=axis_id, kind=kind.value, sender=item.sender, receiver=item.receiver,
-                organisation_code=receiver if self._system.serves(receiver) else "", system=self._system.key, blob=blob, now_us=now_us,
+                organisation_code=receiver if self.system.serves(receiver) else "", system=self.system.key, blob=blob, now_us=now_us,
             ):  # fmt: skip
                 return Settled("repeated")
             settled = await self._effect(tx, axis_id, item, read, enclosures, blob, now_us)
             if settled.state == "unaddressed" and not await self._list_is_newer(tx, self._trouble(kind, item)):
                 raise _PerhapsOursError
             if item.doc_id in self._troubles[kind]:
-                await queries.forget_trouble(tx, axis_id)
+                await queries.forget_trouble(tx, self._trouble(kind, item).axis_id)
             if settled.error:
                 await self._alarm(tx, axis_id, item.sender, settled, now_us)
             return settled
@@ -374,10 +383,6 @@ class Incoming:
             await validate_later(tx, IncomingPacket(source=axis_id, organisation=receiver, blob=blob), urgent=urgent)
         return settled
 
-    def has(self, system: str) -> bool:
-        """Whether what came through the system with this key is its to take up."""
-        return self._system.key == system
-
     async def again(self, axis_id: str, by: str) -> Settled:
         """Take up a parked packet from its kept bytes, in the ordinary way; one that was never handed over is fetched first.
 
@@ -387,7 +392,7 @@ class Incoming:
         row = await queries.parked_packet(self._db, axis_id)
         if row is None:
             raise Refused("not-found")
-        item = ReceivedItem(doc_id=self._system.given_id(axis_id), sender=row["sender"], receiver=row["receiver"])
+        item = ReceivedItem(doc_id=self.system.given_id(axis_id), sender=row["sender"], receiver=row["receiver"])
         with tempfile.TemporaryDirectory(dir=self._blobs.scratch(), prefix="incoming-") as folder:
             async with self._kept(row, item.doc_id, Path(folder) / "packet") as path:
                 read = await asyncio.to_thread(_read, path, Path(folder) / "files", PacketKind(row["kind"]))
@@ -413,14 +418,14 @@ class Incoming:
         if settled.state not in PARKED:
             # Its sender saw "fail". Whether the axis lets that be taken back changes nothing here.
             with contextlib.suppress(AxisUnavailable, AxisRefused):
-                await self._system.axis.confirm(item.doc_id)
+                await self.system.axis.confirm(item.doc_id)
         return settled
 
     @contextlib.asynccontextmanager
     async def _kept(self, row: Row, doc_id: str, fetched: Path) -> AsyncIterator[Path]:
         """The bytes of a parked packet. Raises: ExchangeError."""
         if row["state"] == "unfetched":
-            await self._system.axis.fetch(doc_id, fetched)
+            await self.system.axis.fetch(doc_id, fetched)
             yield fetched
             return
         if row["dropped_us"] is not None:
@@ -466,26 +471,26 @@ class Incoming:
         if self._sender_check == "off" or isinstance(read, Settled) or not item.sender:
             return ""
         said = read.sender.organ_id if isinstance(read, StatusPacket) else read.header.sender.organ_id
-        if same_organ(said, item.sender) or await directory.same(tx, said, item.sender):
+        if same_organ(said, item.sender) or await directory.same(tx, self.system.url, said, item.sender):
             return ""
-        if await directory.synchronised_us(tx) is None:
+        if await directory.synchronised_us(tx, self.system.url) is None:
             if self._sender_check == "park":
                 raise _NoListYetError
             return ""
-        hosts = await directory.names(tx, item.sender)
-        return "" if set(hosts) & set(await directory.above(tx, said)) else "sender-differs"
+        hosts = await directory.names(tx, self.system.url, item.sender)
+        return "" if set(hosts) & set(await directory.above(tx, self.system.url, said)) else "sender-differs"
 
     async def _list_is_newer(self, tx: Transaction, known: Trouble) -> bool:
         """Whether the agency list was taken anew since this packet was first seen; one that never comes is not waited for longer than an hour."""
         since_us = known.unplaced_us
         if not since_us:
             return False
-        taken_us = await directory.synchronised_us(tx)
+        taken_us = await directory.synchronised_us(tx, self.system.url)
         return (taken_us is not None and taken_us >= since_us) or self._clock.now_us() - since_us > _PATIENCE_US
 
     async def _catch_up(self) -> None:
         """Documents that an earlier version stored and confirmed without an arrival reach the clerks from their kept bytes."""
-        for axis_id, receiver, blob in await queries.without_arrival(self._db, self._system.key):
+        for axis_id, receiver, blob in await queries.without_arrival(self._db, self.system.names):
             try:
                 await self._take_up(axis_id, receiver, blob)
             except Exception as error:  # one packet must not hold up the others (D14)
@@ -541,7 +546,7 @@ class Incoming:
         """Hand the packet to each of our organisations that it names; a copy for one may bring the others' along."""
         settled: list[Settled] = []
         # Of two codes of one organisation the one that still stands answers: its answer counts for both.
-        ended = set(await directory.succeeded(tx, [to.organ_id for to in packet.header.receivers]))
+        ended = set(await directory.succeeded(tx, self.system.url, [to.organ_id for to in packet.header.receivers]))
         for to in sorted(packet.header.receivers, key=lambda to: to.organ_id in ended):
             organisation = await self._organisation(tx, to.organ_id)
             if organisation is not None:
@@ -565,9 +570,9 @@ class Incoming:
 
         One that another system serves is that system's to hear: its credentials are what proves who is addressed.
         """
-        for name in await directory.names(tx, code):
+        for name in await directory.names(tx, self.system.url, code):
             ours = self._ours.get(name, name)
-            found = await queries.organisation_by_code(tx, ours) if self._system.serves(ours) else None
+            found = await queries.organisation_by_code(tx, ours) if self.system.serves(ours) else None
             if found is not None:
                 return found
         return None
@@ -618,15 +623,15 @@ class Incoming:
         What was said under a code before that ended speaks for this code alone.
         """
         others = [one for one in await queries.receivers(tx, packet.id) if one.organ_id != receiver.organ_id]
-        ended = set(await directory.succeeded(tx, [one.organ_id for one in (receiver, *others)]))
-        if not ended or await _said_before(tx, status):
+        ended = set(await directory.succeeded(tx, self.system.url, [one.organ_id for one in (receiver, *others)]))
+        if not ended or await _said_before(tx, self.system.url, status):
             return []
-        now = await directory.current(tx, receiver.organ_id)
+        now = await directory.current(tx, self.system.url, receiver.organ_id)
         return [
             one
             for one in others
             if (receiver.organ_id in ended and same_organ(one.organ_id, now))
-            or (one.organ_id in ended and same_organ(await directory.current(tx, one.organ_id), now))
+            or (one.organ_id in ended and same_organ(await directory.current(tx, self.system.url, one.organ_id), now))
         ]
 
     async def _receiver(self, tx: Transaction, packet: PacketRow, code: str) -> ReceiverRow | None:
@@ -638,10 +643,10 @@ class Incoming:
         for receiver in receivers:
             if same_organ(receiver.organ_id, code):
                 return receiver
-        if await directory.synchronised_us(tx) is None:
+        if await directory.synchronised_us(tx, self.system.url) is None:
             raise _NoListYetError
         for receiver in receivers:
-            if await directory.same(tx, receiver.organ_id, code):
+            if await directory.same(tx, self.system.url, receiver.organ_id, code):
                 return receiver
         return None
 
@@ -656,13 +661,13 @@ class Incoming:
         alike = [
             one
             for one in await queries.packets_by_reference(tx, answered.code, day, PacketKind.DOCUMENT.value)
-            if await directory.same(tx, one.sender, answered.organ_id) and await self._serves(tx, one)
+            if await directory.same(tx, self.system.url, one.sender, answered.organ_id) and await self._serves(tx, one)
         ]
         return alike[0] if len(alike) == 1 else None
 
     async def _serves(self, tx: Transaction, packet: PacketRow) -> bool:
         """Whether what this system lists may speak of the packet: it sent it, or sends for its organisation now."""
-        return packet.system == self._system.key or self._system.serves(
+        return packet.system in self.system.names or self.system.serves(
             await queries.organisation_code(tx, packet.organisation)
         )
 
@@ -710,8 +715,8 @@ class Incoming:
 
     async def _close(self, kind: PacketKind, listed: Iterable[str]) -> None:
         """What is no longer listed was confirmed, even if we died before we could write that down."""
-        still = {self._system.stored_id(doc_id) for doc_id in listed}
-        for axis_id in await queries.unconfirmed(self._db, kind.value, self._system.key, _BATCH):
+        still = {id_ for doc_id in listed for id_ in self.system.ids(doc_id)}
+        for axis_id in await queries.unconfirmed(self._db, kind.value, self.system.names, _BATCH):
             if axis_id not in still:
                 await self._db.transact(
                     lambda tx, axis_id=axis_id: queries.mark_confirmed(tx, axis_id, self._clock.now_us())  # type: ignore[misc]
@@ -740,10 +745,10 @@ async def _tell_clerks(tx: Transaction, organisation: str, sender: str, why: Wor
     await tell(tx, notices, now_us=now_us)
 
 
-async def _said_before(tx: Transaction, status: StatusPacket) -> bool:
+async def _said_before(tx: Transaction, axis: str, status: StatusPacket) -> bool:
     """Whether a code that has ended said this while it stood, or does not say when."""
     code = status.sender.organ_id
-    known = await directory.by_code(tx, code.strip().casefold())
+    known = await directory.by_code(tx, axis, code.strip().casefold())
     ended = next((one for one in known if one.closed and same_organ(one.code, code)), None)
     return ended is not None and (status.at_us or 0) < (ended.closed_us or 1)
 

@@ -23,7 +23,7 @@ from server.exchange.axis import SentKey
 from server.exchange.business import Revoke, Update, meaning
 from server.exchange.delivery import Event, on_event
 from server.exchange.directory import queries as directory
-from server.exchange.directory.service import AgencyDirectory
+from server.exchange.directory.service import Agencies
 from server.exchange.failures import tell_failed
 from server.exchange.forward import Action, Forwarding, Parcel, Stage
 from server.exchange.model import (
@@ -162,7 +162,7 @@ class Messages:
         db: Database,
         blobs: Blobs,
         systems: Systems,
-        agencies: AgencyDirectory,
+        agencies: Agencies,
         now_us: Callable[[], int],
         jitter: Callable[[], float],
         settings: ExchangeSettings,
@@ -190,7 +190,7 @@ class Messages:
         if state.stage is Stage.REFUSED and revived:
             state = await self._requeue(row)
         if state.stage is Stage.READY:
-            row = await self._readdressed(row)
+            row = await self._readdressed(row, system.url)
             state = row.forwarding
         try:
             async with self.written(row) as path:
@@ -215,9 +215,9 @@ class Messages:
         await self._db.transact(lambda tx: queries.set_message(tx, row.id, state, after, self._now_us()))
         return True
 
-    async def _readdressed(self, row: MessageRow) -> MessageRow:
+    async def _readdressed(self, row: MessageRow, axis: str) -> MessageRow:
         """The message for who has the units of its receivers now. Only what the axis certainly does not have is changed (D2)."""
-        moves = await moved(self._db, msgspec.json.decode(row.receivers, type=list[str]))
+        moves = await moved(self._db, axis, msgspec.json.decode(row.receivers, type=list[str]))
         if not moves:
             return row
         letter = msgspec.json.decode(row.packet, type=Letter).readdressed(moves)
@@ -291,7 +291,7 @@ class Messages:
                 point("message-sent")
                 await system.breaker.heard(state, after, asked=due is Action.ASK)
             if after.stage is Stage.REFUSED and after.code in GONE:
-                waits_s = await wait_s(self._db, self._agencies, codes, state.code)
+                waits_s = await wait_s(self._db, self._agencies, system.url, codes, state.code)
                 if waits_s is not None:
                     due_us = self._now_us() + round(waits_s * 1e6)
                     after = msgspec.structs.replace(after, stage=Stage.READY, not_before_us=due_us)
@@ -306,7 +306,7 @@ class Messages:
             state = after
 
         while (due := forward.action(state, self._now_us())) in {Action.SEND, Action.ASK}:
-            known = await queries.known_ids(self._db, row.reference, row.id, row.organisation, system.key)
+            known = await queries.known_ids(self._db, row.reference, row.id, row.organisation, system.names)
             parcel = Parcel(kind=PacketKind(row.kind), file=path, sender=system.system_id, key=key, known=known)
             await forward.forward_once(
                 system.axis,
@@ -329,7 +329,7 @@ class Messages:
         context: Context,
     ) -> None:
         now_us = self._now_us()
-        if after.stage is Stage.SENDING and await queries.unsettled_alike(tx, row.reference, row.id, system.key):
+        if after.stage is Stage.SENDING and await queries.unsettled_alike(tx, row.reference, row.id, system.names):
             raise Retry(_ALIKE_S, "reference-in-flight")
         if after.stage is Stage.SENDING and await _recalled(tx, row):
             raise Retry(0.0, "document-changed")
@@ -344,17 +344,17 @@ class Messages:
             tx.after_commit(lambda: log.error("message-failed", subject=row.subject, what=row.what, code=after.code))
         if after.stage is Stage.ACCEPTED:
             await self._audit(tx, row, "exchange.message_sent", {"axis_id": after.doc_id}, now_us)
-            await self._follow(tx, row, now_us)
+            await self._follow(tx, system.url, row, now_us)
             await context.finish(tx)
 
-    async def _follow(self, tx: Transaction, row: MessageRow, now_us: int) -> None:
+    async def _follow(self, tx: Transaction, axis: str, row: MessageRow, now_us: int) -> None:
         """What the axis' yes means for the receivers of the document: asked for it back, or sent to at last."""
         packet = await queries.outgoing(tx, row.subject, PacketKind.DOCUMENT.value)
         events = _events(msgspec.json.decode(row.packet, type=Letter))
         for receiver in [] if packet is None or not events else await queries.receivers(tx, packet.id):
             event = events.get(receiver.organ_id.strip().casefold())
             if event is None:  # the message went to who has the receiver's unit now
-                event = events.get((await directory.current(tx, receiver.organ_id)).strip().casefold())
+                event = events.get((await directory.current(tx, axis, receiver.organ_id)).strip().casefold())
             if event is not None:
                 after = on_event(receiver.delivery, event).delivery
                 await queries.set_receiver(tx, receiver, after, receiver.status_code, now_us)

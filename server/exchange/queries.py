@@ -20,6 +20,10 @@ _PACKET = (
 )
 
 
+Names = tuple[str, str]
+"""What a system's rows are found by; see `systems.System.names`."""
+
+
 class _Outgoing(msgspec.Struct, frozen=True, kw_only=True):
     """What the sending policy knows of a packet or a message. `doc_id` is empty until the axis has accepted it. `system`: the key of the one that
     sends it, once one began to (`systems.System`).
@@ -98,10 +102,10 @@ async def outgoing(db: Reads, document: str, kind: str) -> PacketRow | None:
     return None if row is None else into(row, PacketRow)
 
 
-async def silent(db: Reads, system: str, now_us: int, since_us: int, until_us: int, *, limit: int) -> list[PacketRow]:
+async def silent(db: Reads, system: Names, now_us: int, since_us: int, until_us: int, *, limit: int) -> list[PacketRow]:
     """Packets that this system's axis accepted between these times and about which a receiver says nothing, where asking again is due."""
     rows = await db.fetch_all(
-        f"SELECT {_PACKET} FROM outgoing_packets p WHERE p.accepted_us > $1 AND p.accepted_us <= $2 AND p.kind = 'edoc' AND p.system = $5 "
+        f"SELECT {_PACKET} FROM outgoing_packets p WHERE p.accepted_us > $1 AND p.accepted_us <= $2 AND p.kind = 'edoc' AND p.system IN ($5, $6) "
         "AND (p.asked_us IS NULL OR $3 - p.asked_us >= p.asked_us - p.accepted_us) AND EXISTS "
         "(SELECT 1 FROM packet_receivers r WHERE r.packet = p.id AND r.state = 'accepted_by_exchange') "
         "ORDER BY coalesce(p.asked_us, 0), p.accepted_us LIMIT $4",
@@ -109,7 +113,7 @@ async def silent(db: Reads, system: str, now_us: int, since_us: int, until_us: i
         until_us,
         now_us,
         limit,
-        system,
+        *system,
     )
     return [into(row, PacketRow) for row in rows]
 
@@ -273,29 +277,29 @@ async def messages(db: Reads, subject: str) -> list[MessageRow]:
     return [into(row, MessageRow) for row in rows]
 
 
-async def known_ids(db: Reads, reference: str, id_: str, organisation: str, system: str) -> list[str]:
+async def known_ids(db: Reads, reference: str, id_: str, organisation: str, system: Names) -> list[str]:
     """Ids that the axis gave to other packets and messages with this reference; those that another organisation sent through another system may
     be of another axis, and prove nothing.
     """
-    others = "reference = $1 AND id <> $2 AND doc_id <> '' AND (organisation = $3 OR system = $4)"
+    others = "reference = $1 AND id <> $2 AND doc_id <> '' AND (organisation = $3 OR system IN ($4, $5))"
     rows = await db.fetch_all(
         f"SELECT doc_id FROM outgoing_packets WHERE {others} UNION SELECT doc_id FROM outgoing_messages WHERE {others}",
-        reference, id_, organisation, system,
+        reference, id_, organisation, *system,
     )  # fmt: skip
     return [str(row["doc_id"]) for row in rows]
 
 
-async def unsettled_alike(tx: Reads, reference: str, id_: str, system: str) -> bool:
+async def unsettled_alike(tx: Reads, reference: str, id_: str, system: Names) -> bool:
     """Whether another packet or message of this system with this reference may be at the axis without us knowing its id.
 
     Each system has a sent list of its own; agencies that share one may issue the same number.
     """
     row = await tx.fetch_one(
-        "SELECT 1 AS one FROM outgoing_packets WHERE reference = $1 AND id <> $2 AND system = $3 AND stage IN ('sending', 'unknown') "
-        "UNION SELECT 1 AS one FROM outgoing_messages WHERE reference = $1 AND id <> $2 AND system = $3 AND stage IN ('sending', 'unknown')",
+        "SELECT 1 AS one FROM outgoing_packets WHERE reference = $1 AND id <> $2 AND system IN ($3, $4) AND stage IN ('sending', 'unknown') "
+        "UNION SELECT 1 AS one FROM outgoing_messages WHERE reference = $1 AND id <> $2 AND system IN ($3, $4) AND stage IN ('sending', 'unknown')",
         reference,
         id_,
-        system,
+        *system,
     )
     return row is not None
 
@@ -320,6 +324,15 @@ async def set_receiver(
         None if delivery.before_take_back is None else delivery.before_take_back.value,
         status_code,
         now_us,
+    )
+
+
+async def under_way(db: Reads) -> list[Row]:
+    """How many packets and messages have an open outcome, by the system that began to send them."""
+    open_ = "WHERE stage IN ('sending', 'unknown')"
+    return await db.fetch_all(
+        f"SELECT system, count(*) AS n FROM (SELECT system FROM outgoing_packets {open_} UNION ALL "
+        f"SELECT system FROM outgoing_messages {open_}) AS sent GROUP BY system ORDER BY system"
     )
 
 
@@ -443,9 +456,10 @@ async def clerks(tx: Reads, organisation: str) -> list[Row]:
     )
 
 
-async def incoming(db: Reads, axis_id: str) -> Row | None:
-    return await db.fetch_one(
-        "SELECT axis_id, state, error, confirmed_us FROM incoming_packets WHERE axis_id = $1", axis_id
+async def incoming(db: Reads, ids: tuple[str, str, str]) -> list[Row]:
+    """What is kept under one of these ids; see `systems.System.ids`."""
+    return await db.fetch_all(
+        "SELECT axis_id, state, error, confirmed_us, system FROM incoming_packets WHERE axis_id IN ($1, $2, $3)", *ids
     )
 
 
@@ -499,12 +513,12 @@ async def settle_incoming(
     )
 
 
-async def without_arrival(db: Reads, system: str) -> list[tuple[str, str, str]]:
+async def without_arrival(db: Reads, system: Names) -> list[tuple[str, str, str]]:
     """Document packets of others that were stored and handed to nobody, by id, receiver and blob, the oldest first."""
     rows = await db.fetch_all(
-        "SELECT axis_id, receiver, blob FROM incoming_packets WHERE kind = 'edoc' AND state = 'stored' AND document IS NULL AND system = $1 "
+        "SELECT axis_id, receiver, blob FROM incoming_packets WHERE kind = 'edoc' AND state = 'stored' AND document IS NULL AND system IN ($1, $2) "
         "ORDER BY received_us, axis_id",
-        system,
+        *system,
     )
     return [(str(row["axis_id"]), str(row["receiver"]), str(row["blob"])) for row in rows]
 
@@ -515,11 +529,11 @@ async def mark_confirmed(tx: Transaction, axis_id: str, now_us: int) -> int:
     )
 
 
-async def unconfirmed(db: Reads, kind: str, system: str, limit: int) -> list[str]:
+async def unconfirmed(db: Reads, kind: str, system: Names, limit: int) -> list[str]:
     rows = await db.fetch_all(
-        "SELECT axis_id FROM incoming_packets WHERE kind = $1 AND system = $2 AND confirmed_us IS NULL LIMIT $3",
+        "SELECT axis_id FROM incoming_packets WHERE kind = $1 AND system IN ($2, $3) AND confirmed_us IS NULL LIMIT $4",
         kind,
-        system,
+        *system,
         limit,
     )
     return [str(row["axis_id"]) for row in rows]

@@ -11,7 +11,7 @@ from server.clock import Clock
 from server.documents.model import DocumentId, OrganId, Receiver, clean
 from server.errors import Refused
 from server.exchange.directory.queries import AgencyRow
-from server.exchange.directory.service import AgencyDirectory
+from server.exchange.directory.service import Agencies
 from server.exchange.followups import ReceiversChanged
 from server.exchange.forward import Forwarding, Stage
 from server.exchange.service import Deliveries, ExchangeService
@@ -288,7 +288,8 @@ class AgenciesView(msgspec.Struct, frozen=True):
     opt={**allow(roles=PERSON, scopes=frozenset(Scope)), "problems": ("invalid-request",)},
 )
 async def find_agencies(
-    agencies: Given[AgencyDirectory],
+    actor: Given[Actor],
+    agencies: Given[Agencies],
     query_: Annotated[str, QueryParameter(name="query", min_length=1, max_length=100)],
     limit: Annotated[int, QueryParameter(ge=1, le=50, required=False)] = 20,
 ) -> AgenciesView:
@@ -296,7 +297,7 @@ async def find_agencies(
 
     A whole code, new or old, is found first, also one that is closed. High units and short names come before others.
     """
-    found = await agencies.find(query_, limit)
+    found = await agencies.find(actor.organisation, query_, limit)
     return AgenciesView([_agency(row) for row in found.agencies], iso_or_none(found.synchronised_us))
 
 

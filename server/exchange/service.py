@@ -38,7 +38,7 @@ from server.exchange.business import Meaning, New, Replace
 from server.exchange.compose import Sender, header_of, write_packet
 from server.exchange.delivered import Delivered
 from server.exchange.delivery import Event, on_event
-from server.exchange.directory.service import AgencyDirectory
+from server.exchange.directory.service import Agencies
 from server.exchange.failures import tell_failed
 from server.exchange.followups import FollowUps
 from server.exchange.forward import Action, Forwarding, Parcel, Stage
@@ -104,7 +104,7 @@ class ExchangeService:
         arrivals: Arrivals,
         approvals: ApprovalService,
         documents: DocumentService,
-        agencies: AgencyDirectory,
+        agencies: Agencies,
         clock: Clock,
         settings: ExchangeSettings,
         jitter: Callable[[], float] = random.random,
@@ -118,7 +118,7 @@ class ExchangeService:
         self._clock = clock
         self._settings = settings
         self._jitter = jitter
-        self.follow_ups = FollowUps(db, blobs, documents, settings.organ_codes, settings.recall)
+        self.follow_ups = FollowUps(db, blobs, systems, documents, settings.organ_codes, settings.recall)
         self._messages = Messages(db, blobs, systems, agencies, clock.now_us, jitter, settings)
         self._delivered = Delivered(db, clock)
         self._incoming = [
@@ -191,12 +191,12 @@ class ExchangeService:
 
     @property
     def systems(self) -> list[str]:
-        """The keys of all that are configured."""
-        return [one.key for one in self._systems]
+        """The labels of all that are configured."""
+        return [one.label for one in self._systems]
 
     async def poll(self, kind: PacketKind, system: str | None = None) -> int:
         """Take in what waits for us at the axis, for one system or for each beside the others; how many packets were new."""
-        polled = [one for one in self._incoming if system is None or one.has(system)]
+        polled = [one for one in self._incoming if system is None or one.system.label == system]
         if len(polled) == 1:
             return await polled[0].poll(kind)
         taken = await asyncio.gather(*(one.poll(kind) for one in polled), return_exceptions=True)
@@ -207,25 +207,8 @@ class ExchangeService:
 
     async def look_for_deliveries(self, system: str = "") -> int:
         """Ask the system's axis who has what nobody confirms; how many receivers turned out to have it."""
-        one = self._systems.named(system)
+        one = self._systems.labelled(system)
         return 0 if one is None else await self._delivered.look(one)
-
-    async def may_ask(self) -> bool:
-        """Whether the first system's axis may be asked something that can wait, by it or by another of its systems; one that is down, once a
-        minute over all that ask (D3).
-        """
-        first = next(iter(self._systems), None)
-        if first is None:
-            return True
-        for one in self._systems:
-            if one.url == first.url and await one.breaker.passes():
-                return True
-        return False
-
-    async def not_answered(self) -> None:
-        """What `may_ask` let go had no answer."""
-        if first := next(iter(self._systems), None):
-            await first.breaker.unheard()
 
     async def parked(self, limit: int) -> list[Row]:
         """What came and was put aside, the oldest first."""
@@ -248,8 +231,9 @@ class ExchangeService:
         row = await queries.parked_packet(self._db, axis_id)
         if row is None:
             raise Refused("not-found")
+        system = self._systems.named(row["system"])
         for one in self._incoming:
-            if one.has(row["system"]):
+            if one.system is system:
                 return await one.again(axis_id, by)
         raise ExchangeError("exchange-not-configured")
 
@@ -339,7 +323,8 @@ class ExchangeService:
     async def _readdressed(self, packet: PacketRow, row: DocumentRow) -> PacketRow:
         """The packet for who has the units of its receivers now, and people told. Only what the axis certainly does not have is changed (D2)."""
         before = await queries.receivers(self._db, packet.id)
-        moves = await moved(self._db, [to.organ_id for to in before])
+        axis = await self._systems.axis_of(self._db, row.organisation)
+        moves = await moved(self._db, axis, [to.organ_id for to in before])
         if not moves:
             return packet
         sender = await self.follow_ups.sender(row)
@@ -487,7 +472,7 @@ class ExchangeService:
                 point("forward-sent")
                 await system.breaker.heard(state, after, asked=due is Action.ASK)
             if after.stage is Stage.REFUSED and after.code in GONE:
-                waits_s = await wait_s(self._db, self._agencies, codes, state.code)
+                waits_s = await wait_s(self._db, self._agencies, system.url, codes, state.code)
                 if waits_s is not None:
                     due_us = self._clock.now_us() + round(waits_s * 1e6)
                     after = msgspec.structs.replace(after, stage=Stage.READY, not_before_us=due_us)
@@ -503,7 +488,9 @@ class ExchangeService:
 
         async with self._blobs.local(packet.blob) as path:
             while (due := forward.action(state, self._clock.now_us())) in {Action.SEND, Action.ASK}:
-                known = await queries.known_ids(self._db, packet.reference, packet.id, packet.organisation, system.key)
+                known = await queries.known_ids(
+                    self._db, packet.reference, packet.id, packet.organisation, system.names
+                )
                 parcel = Parcel(kind=PacketKind.DOCUMENT, file=path, sender=system.system_id, key=key, known=known)
                 await forward.forward_once(
                     system.axis,
@@ -552,7 +539,7 @@ class ExchangeService:
         """
         if row.state is not State.SEALED:
             raise Retry(0.0, "document-changed")
-        if await queries.unsettled_alike(tx, packet.reference, packet.id, system.key):
+        if await queries.unsettled_alike(tx, packet.reference, packet.id, system.names):
             raise Retry(_ALIKE_S, "reference-in-flight")
 
     async def drop_packets(self) -> int:

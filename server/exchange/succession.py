@@ -12,7 +12,7 @@ import msgspec
 from server.db import Reads
 from server.documents.model import clean
 from server.exchange.directory import queries as directory
-from server.exchange.directory.service import REFRESH_S, AgencyDirectory
+from server.exchange.directory.service import REFRESH_S, Agencies
 from server.exchange.model import Organisation
 
 __all__ = ["GONE", "Successor", "addressed", "moved", "wait_s"]
@@ -27,26 +27,26 @@ class Successor(msgspec.Struct, frozen=True):
     name: str
 
 
-async def moved(db: Reads, codes: Collection[str]) -> dict[str, Successor]:
-    """Of these codes those that the kept list closed in favour of another, each with who has the unit now."""
+async def moved(db: Reads, axis: str, codes: Collection[str]) -> dict[str, Successor]:
+    """Of these codes those that the kept list of this axis closed in favour of another, each with who has the unit now."""
     found = {}
-    for code in await directory.succeeded(db, codes):
-        now = await directory.current(db, code)
+    for code in await directory.succeeded(db, axis, codes):
+        now = await directory.current(db, axis, code)
         if now == code:
             continue
-        rows = await directory.by_code(db, now.strip().casefold())
+        rows = await directory.by_code(db, axis, now.strip().casefold())
         found[code] = Successor(now, clean(rows[0].name)[:_NAME] if rows else "")
     return found
 
 
-async def wait_s(db: Reads, agencies: AgencyDirectory, codes: Collection[str], before: str) -> float | None:
+async def wait_s(db: Reads, agencies: Agencies, axis: str, codes: Collection[str], before: str) -> float | None:
     """After how many seconds a packet that was refused for a receiver's code is looked at again; None: a person must look.
 
     At once where the axis' own list, read anew, says who has the unit now. A list that cannot be had yet is waited for once: `before` is
     what the packet was refused with the last time.
     """
-    fresh = await agencies.refresh()
-    if await moved(db, codes):
+    fresh = await agencies.of(axis).refresh()
+    if await moved(db, axis, codes):
         return 0.0
     return None if fresh or before in GONE else REFRESH_S
 

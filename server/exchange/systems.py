@@ -2,10 +2,12 @@
 
 An installation has one system for everybody, or organisations with credentials of their own beside it. Each system has its own line,
 breaker and poller, so that one's outage or rotated secret is nobody else's; and what one lists reaches its own organisations alone.
+A system is who the axis takes it for, its address and id, wherever in the settings it stands: packets under way stay its own when it moves there.
 """
 
-from collections.abc import Collection, Iterable, Iterator
-from typing import Final, Protocol
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
@@ -17,7 +19,7 @@ from server.exchange.breaker import Breaker
 from server.exchange.forward import Stage
 from server.jobs import Retry
 
-__all__ = ["Line", "System", "Systems"]
+__all__ = ["Line", "System", "Systems", "following"]
 
 _IN_FLIGHT: Final = frozenset({Stage.SENDING, Stage.UNKNOWN})
 _BETWEEN: Final = "·"
@@ -44,17 +46,56 @@ class _Sent(Protocol):
     def system(self) -> str: ...
 
 
-class System:
-    """`key` is its id at the axis, and empty for the system of all that no other names."""
+class Named(Protocol):
+    """A system as the settings name it, or as a line."""
 
-    def __init__(self, line: Line, breaker: Breaker, named: Collection[str]) -> None:
+    @property
+    def system_id(self) -> str: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def organisations(self) -> Sequence[str]: ...
+
+
+N = TypeVar("N", bound=Named)
+
+
+def key_of(one: Named) -> str:
+    """What packets remember it by: its id, and the axis that gave it."""
+    return f"{one.system_id}{_BETWEEN}{hashlib.sha256(_address(one.url).encode()).hexdigest()[:8]}"
+
+
+def following(key: str, systems: Sequence[N]) -> N | None:
+    """The system now that something under way was sent through: the same id at the same axis; else the only one with that id, whose axis has
+    another address. Rows of earlier versions have the id alone, or nothing where it was the system of all others.
+    """
+    same = [one for one in systems if key_of(one) == key]
+    if not same:
+        id_ = key.partition(_BETWEEN)[0]
+        same = [one for one in systems if (one.system_id == id_ if id_ else not one.organisations)]
+    return same[0] if len(same) == 1 else None
+
+
+def _address(url: str) -> str:
+    return url.rstrip("/")
+
+
+class System:
+    """`key`: see `key_of`. `names` are it and how an earlier version wrote it. `label` is empty for the system of all that no other names."""
+
+    def __init__(self, line: Line, db: Database, clock: Clock, lines: Sequence[Line]) -> None:
         self.key = key_of(line)
+        self.label = self.key if line.organisations else ""
+        former = line.system_id if line.organisations else ""
+        alone = following(former, lines) is line
+        self.names = (self.key, former if alone else self.key)
         self.system_id = line.system_id
         self.axis = line.axis
-        self.url = line.url
-        self.breaker = breaker
+        self.url = _address(line.url)
+        health = f"{self.url}#{line.system_id}" if line.organisations else self.url
+        self.breaker = Breaker(db, clock, health, self.label)
         self._own = {code.strip().casefold() for code in line.organisations}
-        self._named = named
+        self._named = {code.strip().casefold() for one in lines for code in one.organisations}
 
     def __repr__(self) -> str:
         return f"System({self.system_id})"
@@ -62,44 +103,54 @@ class System:
     def serves(self, code: str) -> bool:
         """Whether the organisation with this code here sends and receives through it."""
         asked = code.strip().casefold()
-        return asked in self._own if self.key else asked not in self._named
+        return asked in self._own if self._own else asked not in self._named
 
     def stored_id(self, doc_id: str) -> str:
         """What a packet that this system lists is known by here: two axes may give the same id."""
-        return f"{self.key}{_BETWEEN}{doc_id}" if self.key else doc_id
+        return self.own_id(doc_id) if self.label else doc_id
+
+    def own_id(self, doc_id: str) -> str:
+        """An id that no other system's packet has."""
+        return f"{self.key}{_BETWEEN}{doc_id}"
+
+    def ids(self, doc_id: str) -> tuple[str, str, str]:
+        """All that a packet with this id may be known by, from wherever in the settings this system stood before."""
+        return doc_id, self.own_id(doc_id), f"{self.system_id}{_BETWEEN}{doc_id}"
 
     def given_id(self, axis_id: str) -> str:
         """What the axis calls a packet that is known by `axis_id` here."""
-        return axis_id.removeprefix(f"{self.key}{_BETWEEN}") if self.key else axis_id
-
-
-def key_of(line: Line) -> str:
-    return line.system_id if line.organisations else ""
+        return axis_id.rpartition(_BETWEEN)[2]
 
 
 class Systems:
     """All of them; none where no exchange is configured, and sealed documents wait."""
 
     def __init__(self, db: Database, clock: Clock, lines: Iterable[Line] = ()) -> None:
-        lines = tuple(lines)
-        named = {code.strip().casefold() for line in lines for code in line.organisations}
-        self._all = {
-            key: System(line, Breaker(db, clock, f"{line.url}#{key}" if key else line.url, key), named)
-            for line in lines
-            for key in (key_of(line),)
-        }
+        self._lines = tuple(lines)
+        self._all = [System(line, db, clock, self._lines) for line in self._lines]
 
     def __iter__(self) -> Iterator[System]:
-        return iter(self._all.values())
+        return iter(self._all)
+
+    def labelled(self, label: str) -> System | None:
+        return next((one for one in self._all if one.label == label), None)
 
     def named(self, key: str) -> System | None:
-        """The system that something was sent through, if it is still configured."""
-        return self._all.get(key)
+        """The system that something was sent through, or came through, if it is still configured."""
+        line = following(key, self._lines)
+        return None if line is None else self._all[self._lines.index(line)]
 
     async def serving(self, reads: Reads, organisation: str) -> System:
         """The system of the organisation with this id. Raises: Retry where there is none."""
         code = await queries.organisation_code(reads, organisation)
         return _there(next((one for one in self if one.serves(code)), None))
+
+    async def axis_of(self, reads: Reads, organisation: str) -> str:
+        """The name of the axis whose list of agencies is this organisation's; where no system serves it, the first one's."""
+        if not self._all:
+            return ""
+        code = await queries.organisation_code(reads, organisation)
+        return next((one for one in self if one.serves(code)), self._all[0]).url
 
     async def of(self, reads: Reads, sent: _Sent) -> System:
         """Who sends it: the system of its organisation, and while an outcome is open the one that began (D2).
@@ -107,7 +158,7 @@ class Systems:
         Raises: Retry where there is none.
         """
         if sent.stage in _IN_FLIGHT:
-            return _there(self._all.get(sent.system))
+            return _there(self.named(sent.system))
         return await self.serving(reads, sent.organisation)
 
 

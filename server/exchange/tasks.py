@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from server.documents.service import Forward, Recall
 from server.exchange import messages
-from server.exchange.directory.service import AgencyDirectory
+from server.exchange.directory.service import Agencies
 from server.exchange.model import PacketKind
 from server.exchange.service import ExchangeService
 from server.jobs import Context, Handler, Job, Lane, Periodic, Retry
@@ -58,18 +58,25 @@ class ExchangeTasks:
 
 
 class AgencyTasks:
-    def __init__(self, directory: AgencyDirectory, exchange: ExchangeService) -> None:
-        self._directory = directory
-        self._exchange = exchange
+    """Each axis' list is a job of its own: one that is away delays no other."""
+
+    def __init__(self, agencies: Agencies) -> None:
+        self._agencies = agencies
 
     def handlers(self) -> Mapping[str, Handler]:
         return {}
 
     def periodic(self) -> list[Periodic]:
-        return [Periodic(kind="exchange.agencies", every_s=_DAY_S, handler=self.synchronise, lane=Lane.BULK)]
+        return [
+            Periodic(
+                kind=f"exchange.agencies:{axis}" if place else "exchange.agencies",
+                every_s=_DAY_S,
+                handler=functools.partial(self.synchronise, axis=axis),
+                lane=Lane.BULK,
+            )
+            for place, axis in enumerate(self._agencies.axes)
+        ]
 
-    async def synchronise(self, _job: Job, _context: Context) -> None:
-        if not await self._exchange.may_ask():
+    async def synchronise(self, _job: Job, _context: Context, *, axis: str) -> None:
+        if not await self._agencies.take_over(axis):
             raise Retry(_WAIT_S, "axis-away")
-        if await self._directory.synchronise() is None:
-            await self._exchange.not_answered()

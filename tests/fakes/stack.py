@@ -355,11 +355,12 @@ async def running(
     code: str = ORGANISATION,
     name: str = "Ủy ban nhân dân xã Mẫu",
     among: "Stack | None" = None,
+    config: Path | None = None,
     **environment: str,
 ) -> AsyncIterator[Stack]:
     """A stack with one organisation, its officer and its document management system; people are added by the test.
 
-    `among`: another stack whose exchange, certificate authority and push double this one shares, under an agency `code` of its own.
+    `among`: another stack whose exchange, certificate authority and push double this one shares, under an agency `code` of its own. `config`: a file of further settings.
     """
     stack = Stack(folder, code)
     folder.mkdir(exist_ok=True)
@@ -372,7 +373,7 @@ async def running(
         stack.fcm.write_service_account(folder / "fcm.json")
         (folder / "roots.pem").write_text(stack.pki.authority.trust_pem)
         stack.settings = load(
-            None,
+            config,
             {
                 "HOATOC_STATE_DIR": str(folder / "state"), "HOATOC_SERVER__PUBLIC_URL": ORIGIN, "HOATOC_PUSH__FCM_CREDENTIALS": str(folder / "fcm.json"),
                 "HOATOC_TRUST__STATUS_HOSTS": stack.pki.url.removeprefix("http://"),

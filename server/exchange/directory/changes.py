@@ -20,6 +20,7 @@ _LETTERS: Final = re.compile(r"[a-z0-9]+")
 _SHORT: Final = (("uy ban nhan dan", "ubnd"), ("hoi dong nhan dan", "hdnd"))
 _MAX_LEVEL: Final = 32
 _FEW: Final = 100
+_IDS: Final = 1 << 22
 MAX_WORDS: Final = 8
 """Words of one query that are looked at; more narrow nothing on a phone."""
 
@@ -45,6 +46,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One row of `agencies` as the list has it now; the meaning of each field stands with the table."""
 
     id: int
+    of_list: int
     code_key: str
     old_key: str
     code: str
@@ -78,6 +80,11 @@ class Changes(msgspec.Struct, frozen=True):
     listed: int
 
 
+def first_id(of_list: int) -> int:
+    """Where the ids of a list begin: each has four millions of its own, so that two axes can be taken over at once."""
+    return of_list * _IDS + 1
+
+
 def key(code: str) -> str:
     """A code as codes are compared: trimmed, without case."""
     return code.strip().casefold()
@@ -108,8 +115,8 @@ def words(agency: Agency) -> str:
     return " ".join(dict.fromkeys([*name.split(), *(code.rstrip(".") for code in codes)]))
 
 
-def changes(listed: Iterable[Agency], known: Iterable[Known]) -> Changes:
-    """What to write so that the kept list says what `listed` says.
+def changes(listed: Iterable[Agency], known: Iterable[Known], of_list: int = 0) -> Changes:
+    """What to write so that the kept list with this number says what `listed` says.
 
     Raises: ListShrunk.
     """
@@ -117,13 +124,14 @@ def changes(listed: Iterable[Agency], known: Iterable[Known]) -> Changes:
     now = _by_key(listed)
     _check_size(now, kept)
     tree = _Tree(now)
-    fresh = iter(range(max((row.id for row in kept.values()), default=0) + 1, 1 << 31))
+    last = max((row.id for row in kept.values()), default=first_id(of_list) - 1)
+    fresh = iter(range(last + 1, first_id(of_list + 1)))
     put = []
     for code_key, agency in sorted(now.items(), key=lambda item: tree.order(*item)):
         before = kept.get(code_key)
         digest = tree.digest(code_key, agency)
         if before is None or before.digest != digest or before.closed != agency.closed:
-            put.append(tree.entry(code_key, agency, digest, before.id if before else next(fresh)))
+            put.append(tree.entry(code_key, agency, digest, before.id if before else next(fresh), of_list))
     ended = [
         Ended(row.id, row.code_key, tree.successor(row.code_key, row.unit))
         for row in kept.values()
@@ -205,9 +213,10 @@ class _Tree:
     def _moved(self, code_key: str, agency: Agency) -> str:
         return self.successor(code_key, agency.unit_id) if agency.closed else ""
 
-    def entry(self, code_key: str, agency: Agency, digest: str, id_: int) -> Entry:
+    def entry(self, code_key: str, agency: Agency, digest: str, id_: int, of_list: int) -> Entry:
         return Entry(
             id=id_,
+            of_list=of_list,
             code_key=code_key,
             old_key=key(agency.old_code),
             code=agency.code,

@@ -16,15 +16,17 @@ from server.exchange.directory.changes import Ended, Entry, Known
 _FIELDS: Final = Entry.__struct_fields__
 _NAMES: Final = ", ".join(_FIELDS)
 _UPDATE: Final = (
-    ", ".join(f"{name} = excluded.{name}" for name in _FIELDS if name not in {"id", "code_key"})
+    ", ".join(f"{name} = excluded.{name}" for name in _FIELDS if name not in {"id", "of_list", "code_key"})
     + ", closed_us = CASE WHEN excluded.closed = 0 THEN NULL WHEN agencies.closed = 0 THEN excluded.listed_us ELSE agencies.closed_us END"
 )
 _COLUMNS: Final = "a.code, a.name, a.old_code, a.level, a.test, a.closed, a.closed_us, a.successor, p.code AS parent_code, p.name AS parent_name"
-_PARENT: Final = "LEFT JOIN agencies p ON p.code_key = a.parent_key AND a.parent_key <> ''"
+_PARENT: Final = "LEFT JOIN agencies p ON p.of_list = a.of_list AND p.code_key = a.parent_key AND a.parent_key <> ''"
+_LIST: Final = "(SELECT number FROM agency_lists WHERE axis = $1)"
+"""The list of the axis with this name."""
 
 PUT_SQLITE: Final = (
     f"INSERT INTO agencies ({_NAMES}, listed_us) VALUES ({', '.join(f'${n + 1}' for n in range(len(_FIELDS) + 1))}) "
-    f"ON CONFLICT (code_key) DO UPDATE SET {_UPDATE}"
+    f"ON CONFLICT (of_list, code_key) DO UPDATE SET {_UPDATE}"
 )
 SHOW_SQLITE: Final = (
     "REPLACE INTO agency_words (rowid, words) SELECT a.id, a.words FROM json_each($1) e JOIN agencies a ON a.id = e.value "
@@ -32,22 +34,22 @@ SHOW_SQLITE: Final = (
 )
 HIDE_SQLITE: Final = "DELETE FROM agency_words WHERE rowid IN (SELECT value FROM json_each($1))"
 _TYPES: Final = ", ".join(
-    f"{name} {'integer' if name == 'id' else 'bigint' if name in {'level', 'test', 'closed'} else 'text'}"
+    f"{name} {'integer' if name == 'id' else 'bigint' if name in {'of_list', 'level', 'test', 'closed'} else 'text'}"
     for name in _FIELDS
 )
 PUT_POSTGRES: Final = (
     f"INSERT INTO agencies ({_NAMES}, listed_us) SELECT {_NAMES}, CAST($2 AS BIGINT) "
-    f"FROM jsonb_to_recordset(CAST(CAST($1 AS TEXT) AS JSONB)) AS e ({_TYPES}) ON CONFLICT (code_key) DO UPDATE SET {_UPDATE}"
+    f"FROM jsonb_to_recordset(CAST(CAST($1 AS TEXT) AS JSONB)) AS e ({_TYPES}) ON CONFLICT (of_list, code_key) DO UPDATE SET {_UPDATE}"
 )
 
 SEARCH_SQLITE: Final = (
     f"SELECT {_COLUMNS} FROM agency_words JOIN agencies a ON a.id = agency_words.rowid {_PARENT} "
-    "WHERE agency_words MATCH $1 ORDER BY agency_words.rowid LIMIT $2"
+    f"WHERE agency_words MATCH $2 AND a.of_list = {_LIST} ORDER BY agency_words.rowid LIMIT $3"
 )
 SEARCH_POSTGRES: Final = (
     f"SELECT {_COLUMNS} FROM agencies a {_PARENT} "
-    "WHERE array_to_tsvector(string_to_array(a.words, ' ')) @@ CAST(CAST($1 AS TEXT) AS TSQUERY) AND a.closed = 0 AND a.test = 0 "
-    "ORDER BY a.id LIMIT $2"
+    "WHERE array_to_tsvector(string_to_array(a.words, ' ')) @@ CAST(CAST($2 AS TEXT) AS TSQUERY) AND a.closed = 0 AND a.test = 0 "
+    f"AND a.of_list = {_LIST} ORDER BY a.id LIMIT $3"
 )
 
 
@@ -66,9 +68,29 @@ class AgencyRow(msgspec.Struct, frozen=True, kw_only=True):
     parent_name: str | None
 
 
-async def known(db: Reads) -> list[Known]:
-    """Every code that is kept, closed ones too."""
-    return [into(row, Known) for row in await db.fetch_all("SELECT id, code_key, unit, closed, digest FROM agencies")]
+async def enlist(tx: Transaction, axis: str, configured: Collection[str]) -> int:
+    """The number of this axis' list, made where there is none. One list whose axis is configured no more is taken to be this axis' at another
+    address: what it knows of codes that have ended is kept.
+    """
+    rows = await tx.fetch_all("SELECT axis, number FROM agency_lists ORDER BY number")
+    numbers = {str(row["axis"]): int(row["number"]) for row in rows}
+    left = [one for one in numbers if one not in configured]
+    if axis in numbers:
+        return numbers[axis]
+    if len(left) == 1:
+        await tx.execute("UPDATE agency_lists SET axis = $1 WHERE axis = $2", axis, left[0])
+        return numbers[left[0]]
+    number = max(numbers.values(), default=-1) + 1
+    await tx.execute(
+        "INSERT INTO agency_lists (axis, listed, synchronised_us, number) VALUES ($1, 0, 0, $2)", axis, number
+    )
+    return number
+
+
+async def known(db: Reads, of_list: int = 0) -> list[Known]:
+    """Every code that a list has kept, closed ones too."""
+    rows = await db.fetch_all("SELECT id, code_key, unit, closed, digest FROM agencies WHERE of_list = $1", of_list)
+    return [into(row, Known) for row in rows]
 
 
 async def put(tx: Transaction, dialect: Dialect, entries: Sequence[Entry], now_us: int) -> None:
@@ -104,26 +126,21 @@ async def analyse(tx: Transaction, dialect: Dialect) -> None:
 
 
 async def mark_synchronised(tx: Transaction, axis: str, listed: int, now_us: int) -> None:
-    await tx.execute(
-        "INSERT INTO agency_lists (axis, listed, synchronised_us) VALUES ($1, $2, $3) "
-        "ON CONFLICT (axis) DO UPDATE SET listed = excluded.listed, synchronised_us = excluded.synchronised_us",
-        axis,
-        listed,
-        now_us,
-    )
+    await tx.execute("UPDATE agency_lists SET listed = $2, synchronised_us = $3 WHERE axis = $1", axis, listed, now_us)
 
 
-async def synchronised_us(db: Reads) -> int | None:
-    """When a list was last taken over whole."""
-    row = await db.fetch_one("SELECT max(synchronised_us) AS at_us FROM agency_lists")
-    return None if row is None else row["at_us"]
+async def synchronised_us(db: Reads, axis: str) -> int | None:
+    """When this axis' list was last taken over whole."""
+    row = await db.fetch_one("SELECT synchronised_us AS at_us FROM agency_lists WHERE axis = $1", axis)
+    return None if row is None else row["at_us"] or None
 
 
-async def by_code(db: Reads, code_key: str) -> list[AgencyRow]:
+async def by_code(db: Reads, axis: str, code_key: str) -> list[AgencyRow]:
     """The agency with this code, then those whose old code it is; closed ones and test units too."""
     rows = await db.fetch_all(
-        f"SELECT {_COLUMNS} FROM agencies a {_PARENT} WHERE a.code_key = $1 OR a.old_key = $1 "
-        "ORDER BY CASE WHEN a.code_key = $1 THEN 0 ELSE 1 END, a.closed, a.id LIMIT 5",
+        f"SELECT {_COLUMNS} FROM agencies a {_PARENT} WHERE a.of_list = {_LIST} AND (a.code_key = $2 OR a.old_key = $2) "
+        "ORDER BY CASE WHEN a.code_key = $2 THEN 0 ELSE 1 END, a.closed, a.id LIMIT 5",
+        axis,
         code_key,
     )
     return [into(row, AgencyRow) for row in rows]
@@ -133,7 +150,7 @@ _LINKS: Final = 16
 _ASKED_AT_ONCE: Final = 90  # a statement takes 99 parameters at most
 
 
-async def _successors(db: Reads, code: str) -> list[str]:
+async def _successors(db: Reads, axis: str, code: str) -> list[str]:
     """Who has the unit of a closed code, and who has theirs, where that ended too: the last one is open or unknown.
 
     A ring of closed codes names nobody: a packet would be sent round it for ever.
@@ -141,7 +158,8 @@ async def _successors(db: Reads, code: str) -> list[str]:
     found = [code]
     while len(found) <= _LINKS:
         row = await db.fetch_one(
-            "SELECT successor FROM agencies WHERE code_key = $1 AND closed = 1 AND successor <> ''",
+            f"SELECT successor FROM agencies WHERE of_list = {_LIST} AND code_key = $2 AND closed = 1 AND successor <> ''",
+            axis,
             changes.key(found[-1]),
         )
         if row is None:
@@ -152,55 +170,59 @@ async def _successors(db: Reads, code: str) -> list[str]:
     return found[1:]
 
 
-async def names(db: Reads, code: str) -> list[str]:
+async def names(db: Reads, axis: str, code: str) -> list[str]:
     """Keys of the codes that name the agency of `code`, its own first: the list's old code, and who has the unit now (reference §6.6)."""
     asked = changes.key(code)
     rows = await db.fetch_all(
-        "SELECT code_key, old_key, closed FROM agencies WHERE code_key = $1 OR old_key = $1", asked
+        f"SELECT code_key, old_key, closed FROM agencies WHERE of_list = {_LIST} AND (code_key = $2 OR old_key = $2)",
+        axis,
+        asked,
     )
     exact = [row for row in rows if row["code_key"] == asked]
     found = [asked]
     # An old code that the list gives to several agencies names none of them.
     for row in exact or (rows if len(rows) == 1 else ()):
-        later = [changes.key(one) for one in await _successors(db, row["code_key"])] if row["closed"] else []
+        later = [changes.key(one) for one in await _successors(db, axis, row["code_key"])] if row["closed"] else []
         found += [name for name in (row["code_key"], row["old_key"], *later) if name]
     return list(dict.fromkeys(found))
 
 
-async def same(db: Reads, one: str, other: str) -> bool:
+async def same(db: Reads, axis: str, one: str, other: str) -> bool:
     """Whether two codes name one agency, by spelling or by the kept list; two that merged are one."""
     if changes.key(one) == changes.key(other):
         return True
-    if changes.key(other) in await names(db, one) or changes.key(one) in await names(db, other):
+    if changes.key(other) in await names(db, axis, one) or changes.key(one) in await names(db, axis, other):
         return True
-    return changes.key(await current(db, one)) == changes.key(await current(db, other))
+    return changes.key(await current(db, axis, one)) == changes.key(await current(db, axis, other))
 
 
-async def current(db: Reads, code: str) -> str:
+async def current(db: Reads, axis: str, code: str) -> str:
     """The code to send to: that of who has the unit now where the list shows that this one is closed, else `code` as it stands."""
-    return (await _successors(db, code) or [code])[-1]
+    return (await _successors(db, axis, code) or [code])[-1]
 
 
-async def succeeded(db: Reads, codes: Collection[str]) -> list[str]:
+async def succeeded(db: Reads, axis: str, codes: Collection[str]) -> list[str]:
     """Of these codes those that are closed and have a successor."""
     found: set[str] = set()
     some = list(codes)
     for start in range(0, len(some), _ASKED_AT_ONCE):
         asked = [changes.key(code) for code in some[start : start + _ASKED_AT_ONCE]]
-        places = ", ".join(f"${place}" for place in range(1, len(asked) + 1))
+        places = ", ".join(f"${place}" for place in range(2, len(asked) + 2))
         rows = await db.fetch_all(
-            f"SELECT code_key FROM agencies WHERE closed = 1 AND successor <> '' AND code_key IN ({places})", *asked
+            f"SELECT code_key FROM agencies WHERE of_list = {_LIST} AND closed = 1 AND successor <> '' AND code_key IN ({places})",
+            axis,
+            *asked,
         )
         found |= {str(row["code_key"]) for row in rows}
     return [code for code in some if changes.key(code) in found]
 
 
-async def above(db: Reads, code: str) -> list[str]:
+async def above(db: Reads, axis: str, code: str) -> list[str]:
     """Keys of the units above this one, the nearest first."""
     found: list[str] = []
     at = changes.key(code)
     while len(found) < _LINKS:
-        row = await db.fetch_one("SELECT parent_key FROM agencies WHERE code_key = $1", at)
+        row = await db.fetch_one(f"SELECT parent_key FROM agencies WHERE of_list = {_LIST} AND code_key = $2", axis, at)
         at = "" if row is None else str(row["parent_key"])
         if not at or at in found:
             break
@@ -208,13 +230,13 @@ async def above(db: Reads, code: str) -> list[str]:
     return found
 
 
-async def search(db: Reads, dialect: Dialect, words: Sequence[str], limit: int) -> list[AgencyRow]:
+async def search(db: Reads, dialect: Dialect, axis: str, words: Sequence[str], limit: int) -> list[AgencyRow]:
     """Open agencies that have, for every word, a word that begins with it; in the order of their ids. Test units never show.
 
     `words` hold `a-z0-9.` alone, so that they need no escaping in either engine's language of queries.
     """
     if dialect is Dialect.SQLITE:
-        rows = await db.fetch_all(SEARCH_SQLITE, " ".join(f'"{word}"*' for word in words), limit)
+        rows = await db.fetch_all(SEARCH_SQLITE, axis, " ".join(f'"{word}"*' for word in words), limit)
     else:
-        rows = await db.fetch_all(SEARCH_POSTGRES, " & ".join(f"'{word}':*" for word in words), limit)
+        rows = await db.fetch_all(SEARCH_POSTGRES, axis, " & ".join(f"'{word}':*" for word in words), limit)
     return [into(row, AgencyRow) for row in rows]

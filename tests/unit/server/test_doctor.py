@@ -469,6 +469,22 @@ async def test_the_axis(connected, tmp_path):
     assert await codes("axis", with_(secret_file=str(tmp_path / "wrong"))) == {(FAIL, "axis-refused")}
 
 
+async def _under_way(settings, system):
+    db = await open_database(settings.database.url)
+    try:
+        await db.transact(
+            lambda tx: tx.execute(
+                "INSERT INTO outgoing_messages (id, organisation, subject, kind, what, distinct_key, reference, receivers, packet, stage, attempts, "
+                "not_before_us, doc_id, code, description, created_us, system) SELECT 'm', min(id), 'd', 'status', '03', '', '1/CV', '[]', $1, "
+                "'unknown', 1, 0, '', '', '', 1, $2 FROM organisations",
+                b"{}",
+                system,
+            )
+        )
+    finally:
+        await db.close()
+
+
 @pytest.mark.asyncio
 async def test_the_systems_of_organisations_are_asked_one_by_one(connected, tmp_path):
     settings, _pki, _fcm, axis = connected
@@ -486,6 +502,10 @@ async def test_the_systems_of_organisations_are_asked_one_by_one(connected, tmp_
     assert await codes("systems", replace(settings, exchange=replace(exchange, systems=(own,)))) == {
         (FAIL, "systems-unknown")
     }
+    # D2: what was sent through a system that is configured no more has nobody who could ask about it.
+    await _under_way(settings, "X09·00000000")
+    [stranded] = await found("systems", settings)
+    assert (stranded.level, stranded.code, stranded.values) == (FAIL, "systems-stranded", {"count": 1, "codes": "X09"})
     (tmp_path / "wrong").chmod(0o644)
     unusable = await found("permissions", replace(settings, exchange=replace(exchange, systems=(own, lost))))
     assert [one.values["setting"] for one in unusable if one.code == "secret-unusable"] == [

@@ -91,6 +91,14 @@ def test_a_wrong_setting_is_an_error_that_names_it(tmp_path, text, named):
         load(write(tmp_path, text), {})
 
 
+def test_two_axes_may_give_their_systems_one_id(tmp_path):
+    text = f"{SYSTEM}organisations = ['A']\n{SYSTEM.replace('axis.example', 'other.example')}organisations = ['B']\n"
+    assert [one.system_id for one in load(write(tmp_path, text), {}).exchange.systems] == ["a", "a"]
+    same = f"{SYSTEM}organisations = ['A']\n{SYSTEM.replace('axis.example', 'axis.example/')}organisations = ['B']\n"
+    with pytest.raises(SettingsError, match=r"exchange\.systems\[1\]\.system_id"):
+        load(write(tmp_path, same), {})
+
+
 @pytest.mark.parametrize(
     ("variable", "named"),
     [

@@ -14,7 +14,7 @@ from server.documents.model import DocumentRow, Metadata, Receiver, SignerStep, 
 from server.documents.service import DocumentService, Forward, route_of
 from server.errors import Refused
 from server.exchange.axis import AxisLimits, VxpAxis
-from server.exchange.directory.service import AgencyDirectory
+from server.exchange.directory.service import Agencies
 from server.exchange.service import ExchangeService
 from server.exchange.systems import Line, Systems
 from server.exchange.tasks import ExchangeTasks
@@ -48,17 +48,21 @@ class House:
         self.documents = DocumentService(db, self.blobs, None, clock)
         self.settings = ExchangeSettings(system_id="X01", organ_codes={"H-01": "X01"}, settle_s=settle_s, poll_s=1)
         self.jitter = jitter
+        self.url = ""
         self.further = []  # lines of organisations with systems of their own
         self.restart()
 
     def restart(self):
         """A new process: nothing but the stores is left."""
-        self.arrivals = ArrivalService(self.db, self.blobs, None, self.clock, max_pages=100)
-        own = [] if self.axis is None else [Line(axis=self.axis, system_id="X01")]
-        self.agencies = AgencyDirectory(self.db, self.axis, self.clock, name="axis")
+        own = [] if self.axis is None else [Line(axis=self.axis, system_id="X01", url=self.url)]
+        self.systems = Systems(self.db, self.clock, [*own, *self.further])
+        self.arrivals = ArrivalService(
+            self.db, self.blobs, None, self.clock, max_pages=100, axis_of=self.systems.axis_of
+        )
+        self.agencies = Agencies(self.db, self.clock, self.systems)
         self.exchange = ExchangeService(
             db=self.db, blobs=self.blobs,
-            systems=Systems(self.db, self.clock, [*own, *self.further]), arrivals=self.arrivals, approvals=self.approvals, documents=self.documents, agencies=self.agencies,
+            systems=self.systems, arrivals=self.arrivals, approvals=self.approvals, documents=self.documents, agencies=self.agencies,
             clock=self.clock, settings=self.settings, jitter=self.jitter,
         )  # fmt: skip
         self.tasks = ExchangeTasks(self.exchange)

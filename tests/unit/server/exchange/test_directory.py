@@ -7,6 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from server.db import Dialect, migrate, open_database
+from server.db.migrator import load
+from server.db.migrator import migrate as migrate_from
 from server.exchange.axis import Agency, AxisUnavailable
 from server.exchange.directory import changes as list_changes
 from server.exchange.directory import queries
@@ -259,14 +262,14 @@ async def test_who_has_the_unit_is_found_through_mergers_of_mergers(directory, a
     await directory.synchronise()
     axis.listed = [PROVINCE, OFFICE, TRIAL, replaced(NEIGHBOUR, old_code="H01.151")]
     await directory.synchronise()
-    assert await queries.current(db, "h01.151") == "H01.152"
+    assert await queries.current(db, "axis", "h01.151") == "H01.152"
     axis.listed = [replaced(PROVINCE, old_code="H01.152"), OFFICE, TRIAL]
     await directory.synchronise()
-    assert await queries.current(db, "H01.151") == "H01"
-    assert set(await queries.names(db, "H01.151")) >= {"h01.151", "h01.152", "h01"}
-    assert await queries.succeeded(db, ["H01.151", "H01", " h01.152"]) == ["H01.151", " h01.152"]
-    assert await queries.same(db, "H01.151", "H01.152")
-    assert not await queries.same(db, "H01.151", "14.00.W00")
+    assert await queries.current(db, "axis", "H01.151") == "H01"
+    assert set(await queries.names(db, "axis", "H01.151")) >= {"h01.151", "h01.152", "h01"}
+    assert await queries.succeeded(db, "axis", ["H01.151", "H01", " h01.152"]) == ["H01.151", " h01.152"]
+    assert await queries.same(db, "axis", "H01.151", "H01.152")
+    assert not await queries.same(db, "axis", "H01.151", "14.00.W00")
 
 
 async def test_postgresql_knows_the_words_as_soon_as_a_list_has_come(postgres_db, axis):
@@ -274,3 +277,39 @@ async def test_postgresql_knows_the_words_as_soon_as_a_list_has_come(postgres_db
     await AgencyDirectory(postgres_db, axis, Clock(), name="axis").synchronise()
     known = await postgres_db.fetch_all("SELECT attname FROM pg_stats WHERE tablename = 'agencies_words'")
     assert len(known) == 1
+
+
+@pytest.mark.parametrize("dialect", list(Dialect))
+async def test_what_was_kept_before_lists_had_numbers_is_the_list_that_was_taken_last(dialect, tmp_path, request):
+    """Migration 0032 keeps every code, with its end and its successor."""
+    url = f"sqlite://{tmp_path}/former.db"
+    if dialect is Dialect.POSTGRES:
+        cluster = request.getfixturevalue("postgres_cluster")
+        await cluster.command("CREATE DATABASE former")
+        url = cluster.url("former")
+    before = tmp_path / "before"
+    before.mkdir()
+    for migration in load():
+        if migration.version < 32:
+            (before / f"{migration.version:04}_{migration.name}.sql").write_text(migration.text)
+    db = await open_database(url)
+    await migrate_from(db, folder=before)
+
+    async def body(tx):
+        for id_, code, closed, successor in ((1, "h01", 0, ""), (2, "h02", 1, "H01")):
+            await tx.execute(
+                "INSERT INTO agencies VALUES ($1, $2, '', $3, '', 'Mẫu', '', '', '', '', 1, 0, $4, 'mau', '', $5, 1, NULL)",
+                id_, code, code.upper(), closed, successor,
+            )  # fmt: skip
+        for axis, at_us in (("http://former", 1), ("axis", 2)):
+            await tx.execute("INSERT INTO agency_lists VALUES ($1, 2, $2)", axis, at_us)
+
+    await db.transact(body)
+    await migrate(db)
+    assert await queries.current(db, "axis", "H02") == "H01"
+    assert await queries.synchronised_us(db, "axis") == 2
+    assert await queries.current(db, "http://former", "H02") == "H02"
+    assert len(await queries.known(db)) == 2
+    await db.close()
+    if dialect is Dialect.POSTGRES:
+        await cluster.command("DROP DATABASE former WITH (FORCE)")

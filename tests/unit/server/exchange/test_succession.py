@@ -100,9 +100,9 @@ async def test_a_merger_of_a_merger_is_followed_and_a_closed_code_without_succes
     await house.agencies.synchronise()
     await merged(stage, "X02", "X05", "Cơ quan Mẫu Năm")
     await house.agencies.synchronise()
-    assert await directory.current(house.db, "X03") == "X05"
-    assert set(await directory.names(house.db, "X03")) >= {"x03", "x05"}
-    assert await directory.same(house.db, "X03", "X02"), "one agency now"
+    assert await directory.current(house.db, "", "X03") == "X05"
+    assert set(await directory.names(house.db, "", "X03")) >= {"x03", "x05"}
+    assert await directory.same(house.db, "", "X03", "X02"), "one agency now"
     document = await house.sealed("1", receivers=("X03",))
     assert await house.settle() == "done"
     assert await house.receivers(document) == [("X05", "accepted_by_exchange", None)]
@@ -311,7 +311,7 @@ async def test_an_agency_that_has_the_copies_of_two_answers_for_both(house, stag
 @pytest.mark.asyncio
 async def test_a_list_that_was_read_just_before_the_merger_is_read_again_before_a_person_is_called(house, stage):
     """A refused code may be newer than the list; whoever is still unknown after the next one is buried."""
-    assert await house.agencies.refresh()
+    assert await house.agencies.of("").refresh()
     await merged(stage, "X03", "X02")
     document, stranded = await house.sealed("1", receivers=("X03",)), await house.sealed("2", receivers=("X04",))
     for _ in range(2):
@@ -365,7 +365,7 @@ async def test_of_two_codes_of_one_agency_the_one_that_stands_answers(house, sta
 async def test_all_that_are_refused_at_once_see_the_list_that_one_of_them_reads(house, stage):
     await house.agencies.synchronise()
     await merged(stage, "X03", "X02")
-    waits = [wait_s(house.db, house.agencies, ["X03"], "") for _ in range(3)]
+    waits = [wait_s(house.db, house.agencies, "", ["X03"], "") for _ in range(3)]
     assert await asyncio.gather(*waits) == [0.0, 0.0, 0.0]
 
 
@@ -378,8 +378,8 @@ async def test_a_ring_of_closed_codes_is_sent_round_by_nobody(house, stage):
             "UPDATE agencies SET closed = 1, successor = CASE WHEN code = 'X02' THEN 'X03' ELSE 'X02' END WHERE code IN ('X02', 'X03')"
         )
     )
-    assert await directory.current(house.db, "X02") == "X02"
-    house.agencies.refresh = _never
+    assert await directory.current(house.db, "", "X02") == "X02"
+    house.agencies.of("").refresh = _never
     await house.sealed()
     await stage.put("_faults", [{"fault": "refuse", "code": "23", "times": -1}])
     assert await house.settle() == ("buried", "axis-refused-23")

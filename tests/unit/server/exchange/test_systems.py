@@ -11,7 +11,6 @@ import pytest_asyncio
 from server.exchange import edxml
 from server.exchange.axis import AxisLimits, VxpAxis
 from server.exchange.breaker import DOWN
-from server.exchange.directory.service import AgencyDirectory
 from server.exchange.model import PacketKind, ResponseFor, document_id
 from server.exchange.queries import known_ids, outgoing
 from server.exchange.standin import Rotation, serving
@@ -100,8 +99,9 @@ async def test_each_organisation_sends_with_its_own_credentials(either, stage):
     await run_all(either)
     assert await accepted(stage) == [("X01", "H-01", "X03"), ("X02", "H-02", "X03")]
     assert await either.count("documents", "state = 'forwarded'") == 2
+    own, theirs = (one.names for one in either.systems)
     # Two axes may give one id: what the one sent is no reason to doubt what the other lists.
-    for organisation, system, known in ((ORGANISATION, "", 1), (OTHER, "X02", 1), (OTHER, "", 2)):
+    for organisation, system, known in ((ORGANISATION, own, 1), (OTHER, theirs, 1), (OTHER, own, 2)):
         assert len(await known_ids(either.db, "12/QĐ-CQM", "x", organisation, system)) == known
 
 
@@ -159,6 +159,7 @@ async def test_a_status_speaks_of_documents_of_its_own_system_alone(house, stage
 async def test_the_outage_of_one_system_stops_nothing_of_the_other(house, stage, unused_tcp_port):
     """D3, each with its own breaker: neither waits for the other, nor is it woken by the other's way being open."""
     line = house.further[0]
+    key = house.systems.named("X02").key
     nowhere = VxpAxis(f"http://127.0.0.1:{unused_tcp_port}", "X02", stage.standin.secrets["X02"], now_us)
     house.further = [msgspec.structs.replace(line, axis=nowhere)]
     house.restart()
@@ -169,7 +170,7 @@ async def test_the_outage_of_one_system_stops_nothing_of_the_other(house, stage,
         await run_all(house)
         house.clock.advance(60)
     assert await accepted(stage) == [("X01", "H-01", "X03")] * 3
-    asleep = await house.count("jobs", "reason = $1 AND state = 'waiting'", f"{DOWN}:X02")
+    asleep = await house.count("jobs", "reason = $1 AND state = 'waiting'", f"{DOWN}:{key}")
     assert asleep >= 2
     assert await house.count("axis_health", "axis = $1", f"{stage.url}#X02") == await house.count("axis_health") == 1
     await house.sealed("late", receivers=("X03",))
@@ -177,7 +178,7 @@ async def test_the_outage_of_one_system_stops_nothing_of_the_other(house, stage,
     await run_all(house)
     assert await accepted(stage) == [("X01", "H-01", "X03")] * 4
     # One of its own may be its minute's probe; the others sleep.
-    assert await house.count("jobs", "reason = $1 AND state = 'waiting'", f"{DOWN}:X02") >= asleep - 1 >= 1
+    assert await house.count("jobs", "reason = $1 AND state = 'waiting'", f"{DOWN}:{key}") >= asleep - 1 >= 1
     await nowhere.close()
     house.further = [line]
     house.restart()
@@ -237,7 +238,7 @@ async def test_a_rotated_secret_of_one_system_stops_nothing_of_the_other(house, 
     await run_all(house)
     assert await accepted(stage) == [("X01", "H-01", "X03")]
     packet = await outgoing(house.db, document, "edoc")
-    assert (packet.stage.value, packet.code, packet.system) == ("ready", "http-401", "X02")
+    assert (packet.stage.value, packet.code, packet.system) == ("ready", "http-401", house.systems.named("X02").key)
     await house.sealed("3", receivers=("X03",))
     await run_all(house)
     assert len(await accepted(stage)) == 2
@@ -272,23 +273,20 @@ async def test_an_open_outcome_is_asked_about_with_the_credentials_that_sent(eit
 
 @pytest.mark.asyncio
 async def test_the_list_of_agencies_comes_from_another_system_of_the_axis_where_one_is_refused(house, stage):
-    directory = AgencyDirectory(
-        house.db, stage.client("X01"), house.clock, name=stage.url, others=[stage.client("X02")]
-    )  # fmt: skip
-    stage.standin.rotate(Rotation(system="X01"))
-    assert await directory.synchronise() > 0
-    assert [one.code for one in (await directory.find("co quan mau ba", 5)).agencies] == ["X03"]
-    stage.standin.rotate(Rotation(system="X02"))
-    assert await directory.synchronise() is None
-    # The job asks, whichever of the axis' systems may; not once a minute over again while none may (D3).
-    house.further = [msgspec.structs.replace(house.further[0], url="")]
+    house.url = stage.url
     house.restart()
-    for kind in PacketKind:
-        await house.exchange.poll(kind)
-        house.clock.advance(5)
-    assert not await house.exchange.may_ask()
-    await house.db.transact(lambda tx: tx.execute("DELETE FROM axis_health WHERE axis = '#X02'"))
-    assert await house.exchange.may_ask()
+    stage.standin.rotate(Rotation(system="X01"))
+    assert await house.agencies.take_over(stage.url)
+    assert [one.code for one in (await house.agencies.find(OTHER, "co quan mau ba", 5)).agencies] == ["X03"]
+    stage.standin.rotate(Rotation(system="X02"))
+    assert not await house.agencies.take_over(stage.url)
+    # The job asks through whichever of the axis' systems may; not once a minute over again while none may (D3).
+    house.clock.advance(120)
+    assert not await house.agencies.take_over(stage.url)
+    asked = await house.db.fetch_all("SELECT axis, failures, closed_until_us FROM axis_health ORDER BY axis")
+    assert not await house.agencies.take_over(stage.url)
+    assert await house.db.fetch_all("SELECT axis, failures, closed_until_us FROM axis_health ORDER BY axis") == asked
+    assert len(asked) == 2
 
 
 @pytest.mark.asyncio

@@ -47,11 +47,11 @@ async def test_processes_together_probe_an_axis_that_is_down_once_a_minute(db, t
     rng = random.Random(3)
     while clock.now_us() < begun_us + 900 * 1_000_000:
         for house in rng.sample(houses, len(houses)):
-            agencies = AgencyTasks(house.agencies, house.exchange)
+            (agencies,) = AgencyTasks(house.agencies).periodic()
             askings = (
                 house.tasks.statuses,
                 house.tasks.documents,
-                agencies.synchronise,
+                agencies.handler,
                 lambda *_, house=house: house.run(),
             )
             for asking in rng.sample(askings, len(askings)):
