@@ -2,8 +2,8 @@
 
 The writer takes the bodies that have queued, steps each coroutine itself inside a savepoint (a transaction's methods
 execute at once, so a body that awaits only `tx` never yields), commits the group once with `synchronous=FULL`, and
-answers only then. A failing body takes back its own savepoint; a failing commit fails the whole group. Deferred
-constraints are therefore not part of the portable SQL: one member's would fail its neighbours.
+answers only then. A failing body takes back its own savepoint, or the transaction where it is alone; a failing commit
+fails the whole group. Deferred constraints are therefore not part of the portable SQL: one member's would fail its neighbours.
 
 A body that yields has awaited something else: it fails loudly. That enforces "no network in a transaction".
 
@@ -268,8 +268,15 @@ class _Writer(threading.Thread):
             self._recover()
             return
         try:
-            for call in group:
-                _run_in_savepoint(call, connection)
+            if len(group) == 1:
+                # Nobody's work has to outlive its failure: no savepoint, behind which each changed page is copied once more.
+                group[0].run(connection)
+                if group[0].error is not None:
+                    connection.execute("ROLLBACK")
+                    return
+            else:
+                for call in group:
+                    _run_in_savepoint(call, connection)
         except sqlite3.Error as error:
             # The engine gave up the whole transaction (SQLITE_FULL and I/O errors may), with every member's savepoint;
             # what the savepoint's end reports then is only a consequence.
