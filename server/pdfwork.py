@@ -380,7 +380,9 @@ class Archiving:
         held = self._tail.with_name("data")
         held.write_bytes(msgspec.msgpack.encode(data))
         order = ArchiveOrder(parent=str(self._parent), tail=str(self._tail), data=str(held), room=room)
-        return await _asked(self._child, task, order, response)
+        answer = await _asked(self._child, task, order, response)
+        held.unlink()
+        return answer
 
 
 async def _asked(child: Child, task: str, request: msgspec.Struct, response: type[T]) -> T:
@@ -435,17 +437,27 @@ async def _own_folder(folder: Path) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        try:
+            folder.rmdir()  # what was made is mostly taken by now, and this takes no thread's turn
+        except OSError:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 def _written(parent: Path, placed: Placed, tail: Path, out: Path) -> Ready:
     with _refusals():
-        return append_revision(parent, placed, _made(tail), out)
+        return append_revision(parent, placed, _taken(tail), out)
 
 
 def _appended(parent: Path, length: int, tail: Path, out: Path) -> bytes:
     with _refusals():
-        return append_bytes(parent, length, _made(tail), out)
+        return append_bytes(parent, length, _taken(tail), out)
+
+
+def _taken(path: Path) -> bytes:
+    """The bytes that a child left, which are there no more."""
+    data = _made(path)
+    path.unlink()
+    return data
 
 
 def _made(path: Path) -> bytes:
