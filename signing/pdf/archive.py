@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
+from signing.pdf.cms_validation import names_signer
 from signing.pdf.errors import MACHINE, PdfError
 from signing.pdf.fields import FormField, form_fields
 from signing.pdf.objects import Name, PdfObject, Ref, Stream
@@ -288,7 +289,7 @@ def _signed_with(field: str, covers: int, contents: bytes, *, timestamp: bool) -
         signed = cms.ContentInfo.load(der)["content"]
         signer = signed["signer_infos"][0]
         all_of = tuple(choice.chosen.dump() for choice in signed["certificates"] if choice.name == "certificate")
-        own = next(one for one in all_of if _is_signers(signer["sid"], one))
+        own = next(one for one in all_of if names_signer(signer["sid"], one))
         return signer, all_of, own
 
     def moment(der: bytes) -> int:
@@ -308,15 +309,3 @@ def _signed_with(field: str, covers: int, contents: bytes, *, timestamp: bool) -
             token = (authority, *(one for one in others if one != authority))
             token_time = moment(inner)
     return SignedWith(field, covers, False, own, certificates, token, token_time)
-
-
-def _is_signers(sid: Any, certificate: bytes) -> bool:
-    from asn1crypto import x509
-
-    own = x509.Certificate.load(certificate)
-    if sid.name == "issuer_and_serial_number":
-        chosen = sid.chosen
-        return bool(
-            chosen["issuer"].dump() == own.issuer.dump() and chosen["serial_number"].native == own.serial_number
-        )
-    return bool(sid.chosen.native == own.key_identifier)

@@ -18,7 +18,7 @@ import msgspec
 
 from signing.pdf.attributes import SignedAttributes
 
-__all__ = ["HASHES", "Finding", "Indication", "Signed", "check_path", "doubt", "names_of", "read_cms"]
+__all__ = ["HASHES", "Finding", "Indication", "Signed", "check_path", "doubt", "names_of", "names_signer", "read_cms"]
 
 HASHES: Final = frozenset({"sha256", "sha384", "sha512"})
 _KEPT: Final = 256  # certificates of which is known what their bytes alone say
@@ -104,7 +104,7 @@ def _signers_certificate(
 ) -> bytes:
     """The certificate that the signing-certificate-v2 attribute names by its hash (RFC 5035, EN 319 122-1 5.2.2)."""
     if "signing_certificate_v2" not in attributes:
-        named = [der for der in certificates if _names_signer(signer["sid"], der)]
+        named = [der for der in certificates if names_signer(signer["sid"], der)]
         if pades or len(set(named)) != 1:
             raise doubt("signing-certificate-missing", "SIG_CONSTRAINTS_FAILURE")
         return named[0]
@@ -116,25 +116,34 @@ def _signers_certificate(
     found = next((der for der in certificates if hashlib.new(name, der).digest() == wanted), None)
     if found is None:
         raise doubt("signing-certificate-missing", "NO_SIGNING_CERTIFICATE_FOUND")
-    if not _names_signer(signer["sid"], found):
+    if not names_signer(signer["sid"], found):
         raise Finding("signing-certificate-differs", "FORMAT_FAILURE")
     return found
 
 
-def _names_signer(sid: Any, certificate: bytes) -> bool:
-    issuer, serial, key = _identifiers(certificate)
+def names_signer(sid: Any, certificate: bytes) -> bool:
+    """Whether a SignerIdentifier (RFC 5652, 5.3) means this certificate."""
     if sid.name == "issuer_and_serial_number":
+        issuer, serial = _issuer_and_serial(certificate)
         return bool(sid.chosen["issuer"].dump() == issuer and sid.chosen["serial_number"].native == serial)
-    return bool(sid.chosen.native == key)
+    return bool(sid.chosen.native == _key_identifier(certificate))
 
 
 @lru_cache(_KEPT)
-def _identifiers(certificate: bytes) -> tuple[bytes, int, bytes | None]:
-    """The issuer's name as its bytes stand, the serial number, the subject's key identifier."""
+def _issuer_and_serial(certificate: bytes) -> tuple[bytes, int]:
+    """The issuer's name as its bytes stand."""
     from asn1crypto import x509
 
     own = x509.Certificate.load(certificate)
-    return bytes(own.issuer.dump()), int(own.serial_number), own.key_identifier
+    return bytes(own.issuer.dump()), int(own.serial_number)
+
+
+@lru_cache(_KEPT)
+def _key_identifier(certificate: bytes) -> bytes | None:
+    from asn1crypto import x509
+
+    found: bytes | None = x509.Certificate.load(certificate).key_identifier
+    return found
 
 
 @lru_cache(_KEPT)

@@ -10,13 +10,15 @@ import tempfile
 from importlib import resources
 from pathlib import Path
 
-from signing.pdf.archive import signed_with
+import msgspec
+
+from signing.pdf.archive import place_archive, signed_with
 from signing.pdf.chain import load
 from signing.pdf.compare import compare_archive
 from signing.pdf.placement import FieldKind
 from signing.pdf.placing import Placing, PrepareRequest, RouteField, StampText
 from signing.pdf.reader import open_document
-from signing.pdf.revocation import read_dss
+from signing.pdf.revocation import ValidationData, read_dss
 from signing.pdf.safety import inspect
 from signing.pdf.text_agreement import agreement, secrecy_mark
 from signing.pdf.validation import Trust, ValidationResult, validate
@@ -41,7 +43,7 @@ def rehearse() -> ValidationResult:
         whole.write_bytes(data)
         with open_document(whole) as document:
             ends = [revision.end for revision in document.revisions]
-            roots = tuple(one for one in read_dss(document.head).certificates if _is_root(one))
+            found = read_dss(document.head)
         sealed.write_bytes(data[: ends[-2]])
         first.write_bytes(data[: ends[0]])
         inspect(first)
@@ -49,8 +51,12 @@ def rehearse() -> ValidationResult:
         secrecy_mark(first)
         with open_document(first) as document:
             Placing(document, _REQUEST).render()
+        # As the data come to whoever appends them: msgspec finds out a type's form when it first decodes it.
+        data_again = msgspec.msgpack.decode(msgspec.msgpack.encode(found), type=ValidationData)
+        place_archive(sealed, data_again, room=8192)
         compare_archive(sealed, whole)
         stamped_us = signed_with(whole)[-1].token_time_us
+        roots = tuple(one for one in found.certificates if _is_root(one))
         return validate(whole, Trust(roots), stamped_us or 0)
 
 
