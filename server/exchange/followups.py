@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from server import audit
-from server.db import Database, Transaction
+from server.db import Database, Reads, Transaction
 from server.documents.model import DocumentRow, Receiver, State
 from server.documents.service import SYSTEM, DocumentService, annexes_sent, documents_load, publish
 from server.errors import Refused
@@ -189,9 +189,9 @@ class FollowUps:
             tx, row, sender, New(), organisations, "new", now_us, enclosed=files, annexes=[one for one, _, _ in annexes]
         )
 
-    async def sender(self, row: DocumentRow) -> Sender:
+    async def sender(self, row: DocumentRow, reads: Reads | None = None) -> Sender:
         """Who issued the document, as its packets say."""
-        facts = await queries.header_facts(self._db, row.id)
+        facts = await queries.header_facts(reads or self._db, row.id)
         assert facts is not None
         return Sender.of(facts, self._organ_codes)
 

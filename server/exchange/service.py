@@ -19,7 +19,7 @@ from server import audit
 from server.approvals.service import ApprovalService
 from server.clock import Clock
 from server.crash import point
-from server.db import Database, Row, Transaction
+from server.db import Database, Reads, Row, Transaction
 from server.documents.model import DocumentRow, Receiver, State
 from server.documents.service import (
     SYSTEM,
@@ -55,7 +55,7 @@ from server.exchange.model import (
     too_long,
 )
 from server.exchange.queries import MessageRow, PacketRow, ReceiverRow
-from server.exchange.succession import GONE, addressed, moved, wait_s
+from server.exchange.succession import GONE, Successor, addressed, moved, wait_s
 from server.exchange.systems import System, Systems
 from server.identity.model import Actor
 from server.ids import new_id
@@ -275,10 +275,13 @@ class ExchangeService:
         `revived`: the job starts from the beginning; a packet that the axis had refused is offered again, as its operator wants.
         Raises: Retry (with its delay) while the outcome is open, Bury when a person must look.
         """
-        row = await documents_load(self._db, document)
+
+        async def look(reads: Reads) -> tuple[DocumentRow | None, PacketRow | None]:
+            return await documents_load(reads, document), await queries.outgoing(reads, document, DOCUMENT)
+
+        row, packet = await self._db.read(look)
         if row is None:
             raise Bury("document-unknown")
-        packet = await queries.outgoing(self._db, document, DOCUMENT)
         if row.state is not State.SEALED and (packet is None or packet.stage is Stage.READY):
             return  # recalled before it left
         if packet is None:
@@ -291,11 +294,14 @@ class ExchangeService:
 
     async def _build(self, row: DocumentRow) -> PacketRow:
         """The packet, its file and its receivers, durable; nothing was sent yet. Raises: Retry where no system serves the organisation."""
-        await self._systems.serving(self._db, row.organisation)
-        annexes = await annexes_of(self._db, row.id)
+
+        async def look(reads: Reads) -> tuple[list[DocumentRow], Sender]:
+            await self._systems.serving(reads, row.organisation)
+            return await annexes_of(reads, row.id), await self.follow_ups.sender(row, reads)
+
+        annexes, sender = await self._db.read(look)
         for one in (row, *annexes):
             await self._require_valid(one)
-        sender = await self.follow_ups.sender(row)
         header = header_of(row, sender, annexes)
         blob = await self._written(row, header, sender, annexes)
         packet = await self._db.transact(lambda tx: self._insert(tx, row, annexes, sender, header.code, blob))
@@ -322,9 +328,13 @@ class ExchangeService:
 
     async def _readdressed(self, packet: PacketRow, row: DocumentRow) -> PacketRow:
         """The packet for who has the units of its receivers now, and people told. Only what the axis certainly does not have is changed (D2)."""
-        before = await queries.receivers(self._db, packet.id)
-        axis = await self._systems.axis_of(self._db, row.organisation)
-        moves = await moved(self._db, axis, [to.organ_id for to in before])
+
+        async def look(reads: Reads) -> tuple[list[ReceiverRow], dict[str, Successor]]:
+            before = await queries.receivers(reads, packet.id)
+            axis = await self._systems.axis_of(reads, row.organisation)
+            return before, await moved(reads, axis, [to.organ_id for to in before])
+
+        before, moves = await self._db.read(look)
         if not moves:
             return packet
         sender = await self.follow_ups.sender(row)
@@ -459,11 +469,15 @@ class ExchangeService:
     async def _send(self, packet: PacketRow, row: DocumentRow, context: Context) -> None:
         """Steps of the policy until it says stop, or wait."""
         state = packet.forwarding
-        system = await self._systems.of(self._db, packet)
+
+        async def look(reads: Reads) -> tuple[System, tuple[str, ...]]:
+            system = await self._systems.of(reads, packet)
+            return system, tuple(to.organ_id for to in await queries.receivers(reads, packet.id))
+
+        system, codes = await self._db.read(look)
         probe = None
         if (due := forward.action(state, self._clock.now_us())) in {Action.SEND, Action.ASK}:
             probe = await system.breaker.admit(self._jitter())
-        codes = tuple(to.organ_id for to in await queries.receivers(self._db, packet.id))
         key = SentKey(notation=packet.reference, receivers=codes, title=row.subject)
 
         async def store(after: Forwarding) -> None:
