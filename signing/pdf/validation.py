@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,7 +30,7 @@ from signing.pdf.errors import MACHINE, PdfError
 from signing.pdf.fields import FormField, decode_text, form_fields
 from signing.pdf.later import check_later
 from signing.pdf.locks import byte_range
-from signing.pdf.objects import Name, Ref, dictionary_spans
+from signing.pdf.objects import Buffer, Name, Ref, dictionary_spans
 from signing.pdf.reader import Document, Revision, open_document
 
 if TYPE_CHECKING:
@@ -248,22 +249,44 @@ class _Judge:
 # --- the file -------------------------------------------------------------------------------------------------------
 
 
-class _Digest:
-    """Digests of what a byte range covers, by name."""
+class _Beginnings:
+    """Digests of the file from its first byte up to each hole, where what a signature covers has its first end.
 
-    def __init__(self, document: Document, ranges: tuple[int, int, int, int]) -> None:
-        self._document = document
-        self._ranges = ranges
+    Every later signature covers what the earlier ones did: however many there are, the file is gone through about once.
+    """
 
-    def __call__(self, name: str) -> bytes:
-        if name not in HASHES:
-            raise doubt("weak-digest", "CRYPTO_CONSTRAINTS_FAILURE")
-        state = hashlib.new(name)
-        a, b, c, d = self._ranges
-        for start, length in ((a, b), (c, d)):
-            for at in range(start, start + length, 1 << 20):
-                state.update(self._document.data[at : min(at + (1 << 20), start + length)])
-        return state.digest()
+    def __init__(self, data: Buffer) -> None:
+        self._data = data
+        self._holes: set[int] = set()
+        self._states: dict[tuple[str, int], Any] = {}
+
+    def digest(self, ranges: tuple[int, int, int, int]) -> Callable[[str], bytes]:
+        """What gives the digest of a byte range by name, once all holes are known."""
+        _first, hole, behind, length = ranges
+        self._holes.add(hole)
+
+        def give(name: str) -> bytes:
+            if name not in HASHES:
+                raise doubt("weak-digest", "CRYPTO_CONSTRAINTS_FAILURE")
+            state = self._up_to(hole, name)
+            self._feed(state, behind, behind + length)
+            found: bytes = state.digest()
+            return found
+
+        return give
+
+    def _up_to(self, hole: int, name: str) -> Any:
+        at = max((known for kind, known in self._states if kind == name and known <= hole), default=0)
+        state = self._states[name, at].copy() if at else hashlib.new(name)
+        for stop in sorted(other for other in self._holes if at < other <= hole):
+            self._feed(state, at, stop)
+            self._states[name, stop] = state.copy()
+            at = stop
+        return state
+
+    def _feed(self, state: Any, start: int, end: int) -> None:
+        for at in range(start, end, 1 << 20):
+            state.update(self._data[at : min(at + (1 << 20), end)])
 
 
 class _Place(msgspec.Struct, frozen=True):
@@ -271,7 +294,7 @@ class _Place(msgspec.Struct, frozen=True):
 
     revision: Revision
     cms: bytes
-    digest: _Digest
+    digest: Callable[[str], bytes]
     kind: str
 
 
@@ -281,6 +304,7 @@ class _File:
         self.trust = trust
         self.now_us = now_us
         self._permitted: dict[int, bool] = {}
+        self._beginnings = _Beginnings(document.data)
         self.stamped: list[int] = []  # indices of revisions whose document time stamp passed
 
     def judge(self) -> ValidationResult:
@@ -316,7 +340,7 @@ class _File:
         found = _Found(field.name)
         place = None
         try:
-            place = _place(self.document, field, found.seen)
+            place = _place(self.document, field, found.seen, self._beginnings)
         except Finding as failure:
             found.reasons.append(failure)
         except MACHINE:
@@ -377,7 +401,7 @@ def _accepted(check: Any, document: Document, index: int) -> bool:
     return True
 
 
-def _place(document: Document, field: FormField, seen: dict[str, Any]) -> _Place:
+def _place(document: Document, field: FormField, seen: dict[str, Any], beginnings: _Beginnings) -> _Place:
     """Where the signature stands; the hole must be exactly the value of its /Contents."""
     view = document.head
     value = view.resolve(field.value)
@@ -397,7 +421,7 @@ def _place(document: Document, field: FormField, seen: dict[str, Any]) -> _Place
     contents = value.get(Name("Contents"))
     if not isinstance(contents, bytes) or not isinstance(kind, Name):
         raise Finding("malformed", "FORMAT_FAILURE")
-    return _Place(revision, _cms(contents), _Digest(document, ranges), str(kind))
+    return _Place(revision, _cms(contents), beginnings.digest(ranges), str(kind))
 
 
 def _revision_of(document: Document, ref: object, covers: int) -> Revision:

@@ -1,6 +1,7 @@
 """Validation before seal and before forward (B1, B4): own signed files pass, every tampered one does not."""
 
 import hashlib
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -126,6 +127,22 @@ def test_a_byte_changed_anywhere_that_is_signed_fails(route: Path, tmp_path: Pat
     changed[data.index(b"stream") + 40] ^= 1
     out.write_bytes(changed)
     assert {s.sub_indication for s in validate(out, trust(), NOW).signatures} == {"HASH_FAILURE"}
+
+
+@pytest.mark.parametrize("revision", [0, 1, 2, 3])
+def test_each_signature_notices_what_changed_before_its_end_and_nothing_else(
+    route: Path, tmp_path: Path, revision: int
+) -> None:
+    """Digests of several signatures share their work: what is changed ahead of a hole, or behind one, is seen by all that cover it."""
+    data = bytearray(route.read_bytes())
+    dates = [found.end() for found in re.finditer(rb"/M ?\(D:2", bytes(data))]  # one in each signature's dictionary
+    assert len(dates) == 3
+    at = dates[revision - 1] if revision else data.index(b"\xe2\xe3\xcf\xd3")  # the comment in the first revision
+    data[at] ^= 1
+    out = tmp_path / "changed.pdf"
+    out.write_bytes(data)
+    found = ["content-changed" in signature.reasons for signature in validate(out, trust(), NOW).signatures]
+    assert found == [number >= revision for number in (1, 2, 3)]
 
 
 def edit_cms(change: Callable[[cms.ContentInfo], None]) -> Callable[[bytes], bytes]:
