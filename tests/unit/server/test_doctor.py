@@ -474,9 +474,14 @@ async def _under_way(settings, system):
     try:
         await db.transact(
             lambda tx: tx.execute(
+                "INSERT INTO organisations (id, code, name, created_us) VALUES ('o', 'H-09', 'Cơ quan Mẫu Chín', 1)"
+            )
+        )
+        await db.transact(
+            lambda tx: tx.execute(
                 "INSERT INTO outgoing_messages (id, organisation, subject, kind, what, distinct_key, reference, receivers, packet, stage, attempts, "
-                "not_before_us, doc_id, code, description, created_us, system) SELECT 'm', min(id), 'd', 'status', '03', '', '1/CV', '[]', $1, "
-                "'unknown', 1, 0, '', '', '', 1, $2 FROM organisations",
+                "not_before_us, doc_id, code, description, created_us, system) SELECT 'm', 'o', 'd', 'status', '03', '', '1/CV', '[]', $1, "
+                "'unknown', 1, 0, '', '', '', 1, $2",
                 b"{}",
                 system,
             )
