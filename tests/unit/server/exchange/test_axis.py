@@ -521,8 +521,8 @@ async def d2_loop(stage, folder, rounds, seed):
 
 @pytest.mark.asyncio
 async def test_exactly_one_copy_of_each_message_under_faults(stage, tmp_path):
-    """`HOATOC_D2_ROUNDS` and `HOATOC_D2_SEED` make the long form; the threat's figure is 10,000."""
-    rounds = int(os.environ.get("HOATOC_D2_ROUNDS", "60"))
+    """`HOATOC_D2_ROUNDS` and `HOATOC_D2_SEED` make the long form; the threat's figure is 10,000, of which this is a tenth."""
+    rounds = int(os.environ.get("HOATOC_D2_ROUNDS", "1000"))
     counts = await d2_loop(stage, tmp_path, rounds, seed=int(os.environ.get("HOATOC_D2_SEED", "7")))
     assert list(counts.values()) == [1] * rounds
 

@@ -461,7 +461,7 @@ async def test_a_real_worker_takes_a_document_all_the_way(db, tmp_path, stage):
 @pytest.mark.asyncio
 async def test_kill_9_at_every_point_loses_and_doubles_nothing(tmp_path):
     """D1, D2: each document is accepted, answered, applied and told once."""
-    counts = await kill_cycles(tmp_path / "loop", rounds=6, seed=3)
+    counts = await kill_cycles(tmp_path / "loop", rounds=10, seed=3)
     assert counts.pop("crashed") >= 1
     assert counts == dict.fromkeys(
         (
