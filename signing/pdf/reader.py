@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import mmap
+import os
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -806,11 +807,13 @@ class open_document:  # noqa: N801 -- used like a function: `with open_document(
     """Open a file as a `Document` over a memory map, which is closed at the end of the `with` block."""
 
     def __init__(self, path: Path) -> None:
-        with path.open("rb") as file:
-            try:
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            except ValueError:
-                raise _broken("the file is empty", 0) from None
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._map = mmap.mmap(file, 0, access=mmap.ACCESS_READ)
+        except ValueError:
+            raise _broken("the file is empty", 0) from None
+        finally:
+            os.close(file)
 
     def __enter__(self) -> Document:
         try:
