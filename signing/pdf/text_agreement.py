@@ -17,7 +17,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 
@@ -78,11 +78,11 @@ def _compare(document: Document, path: Path) -> Agreement:
             raise PdfError("parsers-disagree", "two readers count different pages")
         characters = 0
         for index in range(len(pages)):
-            seen = theirs.text(index)
-            if theirs.shape(index) != ours.shape(index) or seen != ours.text(index):
+            seen = theirs.seen(index)
+            if seen != ours.seen(index):
                 raise PdfError("parsers-disagree", "two readers see different pages", place=f"page {index + 1}")
-            characters += len(seen)
-        drawn = [ours.text(len(pages) + index) for index in range(len(widgets))]
+            characters += len(seen.text)
+        drawn = [ours.seen(len(pages) + index).text for index in range(len(widgets))]
     blank = sum(_is_blank(widget, shown, redrawn=redrawn) for widget, shown in zip(widgets, drawn, strict=True))
     return Agreement(page_count=len(pages), characters=characters, compared_fields=len(widgets), blank_fields=blank)
 
@@ -121,6 +121,16 @@ def secrecy_mark(path: Path) -> str | None:
     return None
 
 
+class _Seen(NamedTuple):
+    """A page: width and height in 1/100 point, rotation, number of things drawn, text."""
+
+    width: int
+    height: int
+    rotation: int
+    drawn: int
+    text: str
+
+
 class _Opened:
     """A file in pdfium. Not thread safe, like pdfium itself."""
 
@@ -151,22 +161,16 @@ class _Opened:
         except self._library.PdfiumError:
             raise PdfError("parsers-disagree", "the second reader cannot open a page") from None
 
-    def text(self, index: int) -> str:
-        page = self._page(index)
-        textpage = page.get_textpage()
-        text = str(textpage.get_text_range())
-        textpage.close()
-        page.close()
-        return text
-
-    def shape(self, index: int) -> tuple[int, int, int, int]:
-        """(width, height in 1/100 point, rotation, number of things drawn)."""
+    def seen(self, index: int) -> _Seen:
         page = self._page(index)
         width, height = page.get_size()
         count = int(self._library.raw.FPDFPage_CountObjects(page))
+        textpage = page.get_textpage()
+        text = str(textpage.get_text_range())
+        textpage.close()
         turn = int(page.get_rotation())
         page.close()
-        return round(width * 100), round(height * 100), turn, count
+        return _Seen(round(width * 100), round(height * 100), turn, count, text)
 
     def pieces(self, index: int) -> Iterator[str]:
         """Lines of the page, and the runs that stand together on it: a mark may share its height with other text."""
