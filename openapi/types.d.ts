@@ -142,7 +142,7 @@ export type DeadLetterView = { attempts: number; created_at: string; event: stri
 
 export type Decided = { state: string };
 
-/** `packet` is null before the document leaves. `failure`: the packet could not be made, or the axis refused it; an operator has it sent again. */
+/** `packet` is null before the document leaves; `receivers` are then who will receive it. `failure`: the packet could not be made, or the axis refused it; an operator has it sent again. */
 export type DeliveriesView = { document: string; failure: FailureView | null; messages: MessageView[]; packet: PacketView | null; purged: PurgeView[]; receivers: ReceiverView[]; unpurged: HolderView[] };
 
 /** `short_code` is what the registration officer compares; `approval_jwk` goes into the voucher. */

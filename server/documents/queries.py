@@ -379,6 +379,11 @@ async def new_version(tx: Transaction, row: DocumentRow, *, expected: int) -> in
     )
 
 
+async def set_header(tx: Transaction, document: str, header: bytes) -> None:
+    """What the exchange is sent changes, and nothing that a reader is shown."""
+    await tx.execute("UPDATE documents SET header = $2 WHERE id = $1", document, header)
+
+
 async def put_reader(
     tx: Transaction,
     *,

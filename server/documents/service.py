@@ -26,6 +26,7 @@ from server.documents.model import (
     DocumentRow,
     Metadata,
     Placement,
+    Receiver,
     SignerStep,
     State,
     StepKind,
@@ -1209,6 +1210,14 @@ async def _to_the_seal(tx: Transaction, annex: DocumentRow, *, now_us: int) -> N
 async def annexes_of(reads: Reads, document: str) -> list[DocumentRow]:
     """The annexes that stand by a document, in the order of their coming. The caller may read it, and who reads it reads them."""
     return [one for one in await queries.annexes(reads, document) if one.state is not State.RECALLED]
+
+
+async def set_receivers(tx: Transaction, row: DocumentRow, receivers: list[Receiver]) -> None:
+    """Who receives a document that has not left, and its annexes with it."""
+    metadata = msgspec.structs.replace(row.metadata(), receivers=receivers)
+    await queries.set_header(tx, row.id, msgspec.json.encode(metadata))
+    for annex in await annexes_of(tx, row.id):
+        await queries.set_header(tx, annex.id, msgspec.json.encode(annex.metadata().following(metadata)))
 
 
 async def annexes_sent(reads: Reads, document: str, at_us: int) -> list[tuple[DocumentRow, str, int]]:

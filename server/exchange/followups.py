@@ -5,13 +5,22 @@ A recall goes as one revocation packet to all receivers or as a status 13 to eac
 """
 
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import msgspec
 
 from server import audit
 from server.db import Database, Reads, Transaction
 from server.documents.model import DocumentRow, Receiver, State
-from server.documents.service import SYSTEM, DocumentService, annexes_sent, documents_load, publish
+from server.documents.service import (
+    SYSTEM,
+    DocumentService,
+    Forward,
+    annexes_sent,
+    documents_load,
+    publish,
+    set_receivers,
+)
 from server.errors import Refused
 from server.exchange import queries
 from server.exchange.business import Meaning, New, Revoke, Update, business, status
@@ -36,13 +45,17 @@ from server.exchange.queries import PacketRow, ReceiverRow
 from server.exchange.systems import Systems
 from server.identity.model import Actor
 from server.ids import new_id
+from server.jobs import Lane, enqueue
 from server.once import Once
 from server.storage import Blobs
 
 _AWAY = frozenset({DeliveryState.REJECTED, DeliveryState.TAKEN_BACK})
 _WITHOUT = _AWAY | {DeliveryState.QUEUED}
 _SENT = frozenset({State.FORWARDED, State.DELIVERED, State.ACCEPTED, State.REFUSED})
+_STAYS = frozenset(State) - _SENT - {State.RETURNED, State.RECALLED}
 _DOCUMENT = PacketKind.DOCUMENT.value
+_NOT_THERE = frozenset({Stage.READY, Stage.REFUSED})
+_MOST = 500
 
 
 class ReceiversChanged(msgspec.Struct, frozen=True):
@@ -104,10 +117,11 @@ class FollowUps:
         once: Once,
         now_us: int,
     ) -> bytes:
-        """Send a document to further receivers and take it back from others, by an update packet and, to the new ones, the document.
+        """Who receives the document. Before it leaves, its first packet names them; afterwards it goes to further receivers and is taken back from
+        others, by an update packet and, to the new ones, the document.
 
-        Raises: Refused("not-found", "conflict") for what has not left or was recalled, "receiver-unknown" for a code that is no receiver or
-        stands there already.
+        Raises: Refused("not-found", "conflict") for what was returned or recalled, is just being sent, or follows its main document,
+        "receiver-unknown" for a code that is no receiver or stands there already.
         """
         before = await self._documents.get(actor, document)
         sender = await self.sender(before)
@@ -121,6 +135,11 @@ class FollowUps:
                 return replay
             row = await self._documents.get(actor, document, tx)
             packet = await queries.outgoing(tx, document, _DOCUMENT)
+            if row.state in _STAYS:
+                receivers = await self._before_it_leaves(tx, actor, row, packet, add, remove, now_us)
+                answer = msgspec.json.encode(ReceiversChanged(receivers))
+                await once.settle(tx, answer)
+                return answer
             if row.state not in _SENT or packet is None or sent is None:
                 raise Refused("conflict")
             present = [to for to in await queries.receivers(tx, packet.id) if to.state not in _AWAY]
@@ -156,6 +175,40 @@ class FollowUps:
             return answer
 
         return await self._db.transact(body)
+
+    async def _before_it_leaves(
+        self,
+        tx: Transaction,
+        actor: Actor,
+        row: DocumentRow,
+        packet: PacketRow | None,
+        add: Sequence[Receiver],
+        remove: Sequence[str],
+        now_us: int,
+    ) -> list[str]:
+        """Nothing that is signed says who receives it, so no signature is asked again. A packet that the axis certainly does not have is made anew."""
+        if row.metadata().annex_of is not None or (packet is not None and packet.stage not in _NOT_THERE):
+            raise Refused("conflict")
+        present = row.metadata().receivers
+        removed = [_one_of(present, code) for code in remove]
+        axis = await self._systems.axis_of(tx, row.organisation)
+        for to in add:
+            await _addable(tx, axis, present, to)
+        receivers = [*(to for to in present if to not in removed), *add]
+        if not 1 <= len(receivers) <= _MOST:
+            raise Refused("receiver-unknown", detail=f"a document has 1 to {_MOST} receivers")
+        await set_receivers(tx, row, receivers)
+        if packet is not None:
+            await queries.drop_unsent(tx, packet.id)
+            # A refused one has no job any more; one that waits has its own.
+            await enqueue(
+                tx, "exchange.forward", Forward(document=row.id), lane=Lane.URGENT if row.urgency else Lane.NORMAL,
+                ordering_key=f"exchange:{row.id}", dedupe_key=f"exchange.forward:{row.id}",
+            )  # fmt: skip
+        detail = {"added": [to.organ_id for to in add], "removed": [to.organ_id for to in removed]}
+        await _log(tx, row, "document.receivers_changed", actor.id, detail, now_us)
+        await publish(tx, row, "document.receivers_changed", row.state, detail=detail, now_us=now_us)
+        return [to.organ_id for to in receivers]
 
     async def _add(
         self,
@@ -252,6 +305,16 @@ class FollowUps:
         )  # fmt: skip
 
 
+def planned(row: DocumentRow) -> list[ReceiverRow]:
+    """Who will receive a document that has not left; nobody where it will not."""
+    if row.state not in _STAYS:
+        return []
+    return [
+        ReceiverRow("", to.organ_id, to.name, DeliveryState.QUEUED, None, None, row.updated_us)
+        for to in row.metadata().receivers
+    ]
+
+
 def _staff(sender: Sender) -> StaffInfo | None:
     return StaffInfo(department=sender.name, staff=sender.clerk) if sender.clerk else None
 
@@ -260,14 +323,17 @@ def _organisations(receivers: Sequence[ReceiverRow]) -> tuple[Organisation, ...]
     return tuple(Organisation(organ_id=to.organ_id, name=to.name) for to in receivers)
 
 
-def _one_of(receivers: Sequence[ReceiverRow], code: str) -> ReceiverRow:
+R = TypeVar("R", Receiver, ReceiverRow)
+
+
+def _one_of(receivers: Sequence[R], code: str) -> R:
     for to in receivers:
         if same_organ(to.organ_id, code):
             return to
     raise Refused("receiver-unknown", detail="a code to be removed is no receiver of the document")
 
 
-async def _addable(tx: Transaction, axis: str, present: Sequence[ReceiverRow], to: Receiver) -> None:
+async def _addable(tx: Transaction, axis: str, present: Sequence[Receiver | ReceiverRow], to: Receiver) -> None:
     if any(same_organ(one.organ_id, to.organ_id) for one in present):
         raise Refused("receiver-unknown")
     if await directory.synchronised_us(tx, axis) is not None:

@@ -170,6 +170,12 @@ async def replace_file(tx: Transaction, packet: PacketRow, blob: str) -> int:
     )
 
 
+async def drop_unsent(tx: Transaction, packet: str) -> None:
+    """Forget a packet that the axis certainly does not have; whoever is about to send it finds no row to begin with."""
+    await tx.execute("DELETE FROM packet_receivers WHERE packet = $1", packet)
+    await tx.execute("DELETE FROM outgoing_packets WHERE id = $1 AND stage IN ('ready', 'refused')", packet)
+
+
 async def move_receiver(tx: Transaction, packet: str, organ_id: str, to: str, name: str, now_us: int) -> None:
     """A receiver's code has ended; one that has the same successor as another is no receiver of its own any more."""
     there = await tx.fetch_one(

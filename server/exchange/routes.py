@@ -96,7 +96,7 @@ class PurgeView(msgspec.Struct, frozen=True):
 
 
 class DeliveriesView(msgspec.Struct, frozen=True):
-    """`packet` is null before the document leaves. `failure`: the packet could not be made, or the axis refused it; an operator has it sent again."""
+    """`packet` is null before the document leaves; `receivers` are then who will receive it. `failure`: the packet could not be made, or the axis refused it; an operator has it sent again."""
 
     document: str
     packet: PacketView | None
@@ -145,7 +145,10 @@ async def change_receivers(
     exchange: Given[ExchangeService],
     clock: Given[Clock],
 ) -> Response[bytes]:
-    """For a document that has left: an update packet to all who have it, the document itself to the new ones. Nothing signed is edited."""
+    """Before a document leaves, its first packet names them. Afterwards: an update packet to all who have it, the document itself to the new ones.
+
+    Nothing signed is edited, and nobody signs again.
+    """
     codes = [*(to.organ_id for to in data.add), *data.remove]
     if not codes or len({code.casefold() for code in codes}) != len(codes):
         raise Refused("invalid-request", detail="no receiver is named, or one twice")

@@ -40,7 +40,7 @@ from server.exchange.delivered import Delivered
 from server.exchange.delivery import Event, on_event
 from server.exchange.directory.service import Agencies
 from server.exchange.failures import tell_failed
-from server.exchange.followups import FollowUps
+from server.exchange.followups import FollowUps, planned
 from server.exchange.forward import Action, Forwarding, Parcel, Stage
 from server.exchange.incoming import Arrivals, Incoming, Settled, follow
 from server.exchange.messages import Messages
@@ -138,14 +138,15 @@ class ExchangeService:
         self.poll_s = settings.poll_s
 
     async def deliveries(self, actor: Actor, document: str) -> Deliveries:
-        """What became of the document at each receiver (EXC-6).
+        """What became of the document at each receiver (EXC-6); before it leaves, who will receive it.
 
         Raises: Refused("not-found") alike for unknown and foreign documents (C1).
         """
-        await self._documents.get(actor, document)
+        row = await self._documents.get(actor, document)
         packet = await queries.outgoing(self._db, document, DOCUMENT)
         if packet is None:
-            return Deliveries(None, [], [], [], *await self._purges(document), await self._why_not(document))
+            why, purges = await self._why_not(document), await self._purges(document)
+            return Deliveries(None, planned(row), [], [], *purges, why)
         return Deliveries(
             packet,
             await queries.receivers(self._db, packet.id),
@@ -397,8 +398,8 @@ class ExchangeService:
         now_us = self._clock.now_us()
         current = [await documents_load(tx, row.id), *await annexes_of(tx, row.id)]
         # Nothing leaves without an annex that is not sealed, and none that is recalled leaves with it (SIG-4).
-        sealed = [one.head for one in current if one is not None and one.state is State.SEALED]
-        if len(sealed) != len(current) or sealed != [one.head for one in (row, *annexes)]:
+        sealed = [(one.head, one.header) for one in current if one is not None and one.state is State.SEALED]
+        if len(sealed) != len(current) or sealed != [(one.head, one.header) for one in (row, *annexes)]:
             raise Retry(0.0, "document-changed")
         packet = PacketRow(
             id=new_id(),

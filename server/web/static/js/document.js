@@ -119,7 +119,7 @@ export async function documentScreen({ me, signal, changed }, id) {
           h("h3", {}, t("docRoute")), route(found),
           step && step.kind !== "seal" && h("a", { class: "line", href: `#/d/${id}/deputy` }, icon("person"), t("deputyTitle"), icon("right")),
           has(me, "leader") && found.revisions.some((/** @type {any} */ one) => one.kind === "seal") && h("a", { class: "line", href: `#/o/new/d/${id}` }, icon("pen"), t("o_new"), icon("right")),
-          h("h3", {}, t("docFiles")), files(found),
+          h("h3", {}, t("docFiles")), files(found, me),
         ),
       ),
     );
@@ -205,15 +205,15 @@ const route = (found) =>
     ),
   );
 
-/** @param {any} found */
-function files(found) {
+/** @param {any} found @param {import("./frame.js").Me} me */
+function files(found, me) {
   const kinds = new Set(found.revisions.map((/** @type {any} */ one) => one.kind));
   const file = (/** @type {string} */ which, /** @type {string} */ text) =>
     h("button", { class: "line", onclick: () => fetchFile(found, which) }, icon("down"), t(text));
   const list = h("div", { class: "lines" }, file("original", "fileOriginal"), kinds.has("signature") && file("signed", "fileSigned"), kinds.has("seal") && found.state !== "sealed_pending_archive" && file("final", "fileFinal"));
   const receipts = h("button", { class: "line", onclick: () => listReceipts(found, receipts) }, icon("check"), t("receipts"));
   list.append(receipts);
-  if (kinds.has("seal")) list.append(h("a", { class: "line", href: `#/a/sent/${found.id}` }, icon("inbox"), t("receivers")));
+  if (kinds.has("seal") || has(me, "clerk")) list.append(h("a", { class: "line", href: `#/a/sent/${found.id}` }, icon("inbox"), t("receivers")));
   list.append(h("a", { class: "line", href: "#/verify" }, icon("tick"), t("verifyTitle")));
   return list;
 }

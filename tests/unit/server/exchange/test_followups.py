@@ -352,6 +352,127 @@ async def test_receivers_that_are_none_are_refused(house, add, remove):
     assert await house.count("outgoing_messages") == 0
 
 
+async def changed(house, document, add=(), remove=()):
+    receivers = [Receiver(organ_id=code, name=f"Cơ quan {code}") for code in add]
+    answer = await house.exchange.change_receivers(SERVICE, document, receivers, list(remove), once(house))
+    return msgspec.json.decode(answer)["receivers"]
+
+
+async def copies(stage):
+    """Who got which document, as the axis knows it."""
+    packets = (await stage.oracle())["packets"]
+    return [sorted(copy["receiver"] for copy in one["copies"]) for one in packets if one["kind"] == "edoc"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("state", ["in_review", "signing", "signed", "sealed_pending_archive", "sealed"])
+async def test_before_a_document_leaves_its_first_packet_names_who_receives_it(house, stage, tmp_path, state):
+    """§4.6: no update and no second copy; the same event as afterwards, and nobody signs again."""
+    document = await house.sealed(receivers=("X02",))
+    await house.db.transact(lambda tx: tx.execute("UPDATE documents SET state = $2 WHERE id = $1", document, state))
+    before = await house.documents.get(SERVICE, document)
+    claim = once(house)
+    add = [Receiver(organ_id="X03", name="Cơ quan Mẫu Ba"), Receiver(organ_id="X01.02", name="Phòng Mẫu")]
+    answers = [await house.exchange.change_receivers(SERVICE, document, add, ["x02"], claim) for _ in range(2)]
+    assert answers[0] == answers[1]
+    assert await changed(house, document, remove=["X01.02"]) == ["X03"]
+    shown = view(document, await house.exchange.deliveries(SERVICE, document))
+    assert [(one.organ_id, one.name, one.state) for one in shown.receivers] == [("X03", "Cơ quan Mẫu Ba", "queued")]
+    after = await house.documents.get(SERVICE, document)
+    assert (after.version, after.head, after.state) == (before.version, before.head, before.state)
+    told = [detail for kind, _, detail in await house.changes(document) if kind == "document.receivers_changed"]
+    assert told == [{"added": ["X03", "X01.02"], "removed": ["X02"]}, {"added": [], "removed": ["X01.02"]}]
+    assert await house.count("audit_events", "kind = 'document.receivers_changed' AND actor = 'c'") == 2
+    await house.db.transact(lambda tx: tx.execute("UPDATE documents SET state = 'sealed' WHERE id = $1", document))
+    assert set(await work(house)) == {"done"}
+    assert await copies(stage) == [["X03"]]
+    [packet] = await received(stage, "X03", tmp_path)
+    assert [one.organ_id for one in packet.header.receivers] == ["X03"]
+    assert await house.count("outgoing_messages") == 0
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("fault", [{"fault": "401"}, {"fault": "refuse", "code": "20"}])
+async def test_a_packet_that_the_axis_does_not_have_is_made_anew_for_other_receivers(house, stage, fault):
+    """D2: it waits out an outage, or was refused for a receiver; one copy goes, to who receives it now."""
+    document = await house.sealed(receivers=("X02",))
+    await stage.put("_faults", [fault])
+    assert (await house.run())[0] in {"retry", "buried"}
+    assert await changed(house, document, add=["X03"]) == ["X02", "X03"]
+    house.clock.advance(120)
+    assert "done" in await work(house)
+    assert await copies(stage) == [["X02", "X03"]]
+    assert await house.state(document) == "forwarded"
+    assert [one[:2] for one in await house.receivers(document)] == [
+        (code, "accepted_by_exchange") for code in ("X02", "X03")
+    ]
+
+
+@pytest.mark.asyncio
+async def test_receivers_stay_while_nobody_knows_what_the_axis_has(house, stage):
+    document = await house.sealed(receivers=("X02",))
+    await stage.put("_faults", [{"fault": "drop-after"}])
+    assert (await house.run())[0] == "retry"
+    with pytest.raises(Refused, match="conflict"):
+        await changed(house, document, add=["X03"])
+    house.clock.advance(60)
+    assert await house.settle() == "done"
+    assert await copies(stage) == [["X02"]]
+    assert await changed(house, document, add=["X03"]) == ["X02", "X03"]
+    await work(house)
+    assert sorted(await copies(stage)) == [["X02"], ["X02"], ["X03"]], "the update, and the document to the new one"
+
+
+@pytest.mark.asyncio
+async def test_receivers_that_change_while_the_packet_is_written_are_those_it_names(house, stage, monkeypatch):
+    document = await house.sealed(receivers=("X02",))
+    written = house.exchange._written
+
+    async def meanwhile(row, header, sender, annexes):
+        blob = await written(row, header, sender, annexes)
+        monkeypatch.undo()
+        await changed(house, document, add=["X03"], remove=["X02"])
+        return blob
+
+    monkeypatch.setattr(house.exchange, "_written", meanwhile)
+    ended, _, why = await house.run()
+    assert (ended, why) == ("retry", "document-changed")
+    assert await house.settle() == "done"
+    assert await copies(stage) == [["X03"]]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("state", ["returned", "recalled"])
+async def test_what_will_not_leave_gets_no_receivers(house, state):
+    document = await house.sealed(receivers=("X02",))
+    await house.db.transact(lambda tx: tx.execute("UPDATE documents SET state = $2 WHERE id = $1", document, state))
+    with pytest.raises(Refused, match="conflict"):
+        await changed(house, document, add=["X03"])
+    assert (await house.exchange.deliveries(SERVICE, document)).receivers == []
+
+
+@pytest.mark.asyncio
+async def test_an_annex_has_the_receivers_of_its_document(house):
+    document = await house.sealed(receivers=("X02",))
+    annex = await house.sealed(receivers=("X02",), annex_of=document)
+    await house.db.transact(lambda tx: tx.execute("UPDATE documents SET annex_of = $2 WHERE id = $1", annex, document))
+    with pytest.raises(Refused, match="conflict"):
+        await changed(house, annex, add=["X03"])
+    await changed(house, document, add=["X03"])
+    row = await house.documents.get(SERVICE, annex)
+    assert [one.organ_id for one in row.metadata().receivers] == ["X02", "X03"]
+
+
+@pytest.mark.asyncio
+async def test_before_it_leaves_a_document_keeps_a_receiver_and_no_unknown_code_comes(house):
+    document = await house.sealed(receivers=("X02",))
+    await house.agencies.synchronise()
+    for add, remove in ((["x02"], []), ([], ["X03"]), ([], ["X02"]), (["X99"], []), (["X04"], [])):
+        with pytest.raises(Refused, match="receiver-unknown"):
+            await changed(house, document, add, remove)
+    assert await house.count("changes", "kind = 'document.receivers_changed'") == 0
+
+
 @pytest.mark.asyncio
 async def test_a_replacement_names_what_it_replaces_and_who_holds_it(house, stage, tmp_path, sends):
     """Business kind 3; an answer of 15 to it is no alarm."""
