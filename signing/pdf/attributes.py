@@ -13,21 +13,21 @@ class SignedAttributes:
     Made before anything else looks into them: what was looked into, asn1crypto encodes anew.
     """
 
-    __slots__ = ("_values", "signed")
+    __slots__ = ("_found", "signed")
 
     def __init__(self, signer: Any) -> None:
         attributes = signer["signed_attrs"]
         self.signed = b"\x31" + attributes.dump()[1:]
-        self._values: dict[str, list[Any]] = {}
+        self._found: dict[str, list[Any]] = {}
         for item in attributes:
-            self._values.setdefault(item["type"].native, []).append(item["values"])
+            self._found.setdefault(item["type"].native, []).append(item)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._values
+        return name in self._found
 
     def __getitem__(self, name: str) -> Any:
         """The only value of an attribute that must stand exactly once (RFC 5652, 11). Raises `LookupError`."""
-        found = self._values.get(name, [])
-        if len(found) != 1 or len(found[0]) != 1:
+        found = self._found.get(name, [])
+        if len(found) != 1 or len(found[0]["values"]) != 1:
             raise LookupError(name)
-        return found[0][0]
+        return found[0]["values"][0]
