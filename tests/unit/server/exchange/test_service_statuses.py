@@ -477,4 +477,4 @@ async def test_kill_9_at_every_point_loses_and_doubles_nothing(tmp_path):
             "arrivals_doubled",
         ),
         0,
-    ) | {"rounds": 6}
+    ) | {"rounds": 10}
