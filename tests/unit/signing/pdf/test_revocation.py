@@ -248,6 +248,29 @@ def test_the_worst_that_holds_decides() -> None:
     assert state(ocsps=(good,), crls=(bad,)) is CertificateState.REVOKED
 
 
+def test_what_an_issuer_proved_proves_nothing_for_another_of_its_name() -> None:
+    """Answers and lists are read once; who signed them is asked for each issuer, in whatever order."""
+    honest, impostor = (fakes.issue("Sample Middle", fakes.root(), authority=True) for _ in range(2))
+    leaf = fakes.issue("Sample Leaf", honest)
+    listed = revocation_list(honest, at_us=NOW)
+    said = ocsp_answer(leaf, honest, at_us=NOW - MINUTE)
+
+    def holds(issuer: bytes) -> tuple[bool, bool]:
+        found = []
+        for check, raw in ((check_crl, listed), (check_ocsp, said)):
+            try:
+                state = check(raw, leaf.der, issuer, at_us=NOW, now_us=wall()).state
+            except PdfError:
+                found.append(False)
+            else:
+                found.append(state is CertificateState.GOOD)
+        return found[0], found[1]
+
+    for _ in range(2):
+        assert holds(honest.der) == (True, True)
+        assert holds(impostor.der) == (False, False)
+
+
 def test_paths_are_built_by_signature() -> None:
     middle = fakes.issue("Sample Middle", fakes.root(), authority=True)
     impostor = fakes.issue("Sample Middle", fakes.root(), authority=True)
