@@ -28,6 +28,7 @@ RESERVE_BYTES = 256 * 1024 * 1024
 SCRATCH_LIFETIME_S = 24 * 3600
 _CHECKED_FOR_US = 60 * 1_000_000
 _CHECKED_LIMIT = 4096
+_SMALL_BYTES = 1 << 18
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -136,12 +137,10 @@ class FileBlobs:
     def _adopt(self, temporary: Path, digest: str) -> None:
         """Move a durable file to its name."""
         target = self._path(digest)
+        leaf = target.parent
         temporary.chmod(0o400)
         place = int(digest[:4], 16)
-        for folder, durable, number in (
-            (target.parent.parent, self._durable_above, place >> 8),
-            (target.parent, self._durable, place),
-        ):
+        for folder, durable, number in ((leaf.parent, self._durable_above, place >> 8), (leaf, self._durable, place)):
             with suppress(FileExistsError):
                 folder.mkdir(mode=0o700)
                 durable[number] = False
@@ -163,7 +162,7 @@ class FileBlobs:
         new = {place for place in places if not self._durable[place]}
         new_above = {place >> 8 for place in new if not self._durable_above[place >> 8]}
         for place in places:
-            _flush(self._root / f"{place >> 8:02x}" / f"{place & 0xFF:02x}")
+            _flush(self._root.joinpath(f"{place >> 8:02x}", f"{place & 0xFF:02x}"))
         for above in {place >> 8 for place in new}:
             _flush(self._root / f"{above:02x}")
         if new_above:
@@ -176,7 +175,7 @@ class FileBlobs:
     def _path(self, digest: str) -> Path:
         if _DIGEST.fullmatch(digest) is None:
             raise BlobMissing(digest)
-        return self._root / digest[:2] / digest[2:4] / digest
+        return self._root.joinpath(digest[:2], digest[2:4], digest)
 
     def _stat(self, digest: str) -> os.stat_result:
         try:
@@ -258,7 +257,11 @@ def _identity(status: os.stat_result) -> _Identity:
 
 
 def _digest_of(path: Path) -> str:
-    with path.open("rb") as file:
+    with path.open("rb", buffering=0) as file:
+        if (
+            os.fstat(file.fileno()).st_size <= _SMALL_BYTES
+        ):  # a buffer as large as large files want costs more than their hash
+            return hashlib.sha256(file.read()).hexdigest()
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
