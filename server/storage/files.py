@@ -258,9 +258,8 @@ def _identity(status: os.stat_result) -> _Identity:
 
 def _digest_of(path: Path) -> str:
     with path.open("rb", buffering=0) as file:
-        if (
-            os.fstat(file.fileno()).st_size <= _SMALL_BYTES
-        ):  # a buffer as large as large files want costs more than their hash
+        # The buffer that large files want costs more than a small one's hash.
+        if os.fstat(file.fileno()).st_size <= _SMALL_BYTES:
             return hashlib.sha256(file.read()).hexdigest()
         return hashlib.file_digest(file, "sha256").hexdigest()
 
