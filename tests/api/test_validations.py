@@ -8,6 +8,7 @@ import pytest
 
 from server.exchange import edxml
 from server.sandbox.model import Priority
+from server.sandbox.pool import Child
 from server.validations.service import IncomingPacket, validate_later
 from tests.api.conftest import World
 from tests.fakes import pdfs
@@ -71,14 +72,13 @@ async def test_a_stranger_waits_behind_everybody_who_is_signed_in(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """D13: hostile files at the public page, each worth a child's whole time, must not keep leaders from their sheets."""
-    sandbox, asked = world.stack.wiring.sandbox, []
-    call = sandbox.call
+    asked, call = [], Child.call
 
-    async def noted(task: str, *args: Any, **options: Any) -> Any:
-        asked.append((task, options["priority"]))
-        return await call(task, *args, **options)
+    async def noted(child: Child, task: str, *args: Any) -> Any:
+        asked.append((task, child._priority))
+        return await call(child, task, *args)
 
-    monkeypatch.setattr(sandbox, "call", noted)
+    monkeypatch.setattr(Child, "call", noted)
     assert (await world.stack.http.post("/verify", **upload(pdfs.plain()))).status_code == 200
     await world.leader.json("POST", "/api/v1/validations", **upload(pdfs.plain()))
     found = [priority for task, priority in asked if task == "pdf.validate"]
