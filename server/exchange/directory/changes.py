@@ -7,8 +7,8 @@ The tree is what the list says; a level is the depth in it, whatever the length 
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, overload
 
 import msgspec
 
@@ -72,10 +72,34 @@ class Ended(msgspec.Struct, frozen=True):
     successor: str
 
 
+class Entries(Sequence[Entry]):
+    """New and changed entries in the order of their ids, each made when it is asked for: a whole list's words take as long as writing half of it."""
+
+    def __init__(self, tree: "_Tree", of_list: int) -> None:
+        self._tree = tree
+        self._of_list = of_list
+        self._rows: list[tuple[str, str, int]] = []
+
+    def add(self, code_key: str, digest: str, id_: int) -> None:
+        self._rows.append((code_key, digest, id_))
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, place: int) -> Entry: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Entry]: ...
+    def __getitem__(self, place: int | slice) -> Entry | list[Entry]:
+        if isinstance(place, slice):
+            return [self._tree.entry(*row, self._of_list) for row in self._rows[place]]
+        return self._tree.entry(*self._rows[place], self._of_list)
+
+
 class Changes(msgspec.Struct, frozen=True):
     """`put` are new and changed entries, `ended` codes that have gone; `listed` counts the whole list."""
 
-    put: list[Entry]
+    put: Entries
     ended: list[Ended]
     listed: int
 
@@ -126,12 +150,12 @@ def changes(listed: Iterable[Agency], known: Iterable[Known], of_list: int = 0) 
     tree = _Tree(now)
     last = max((row.id for row in kept.values()), default=first_id(of_list) - 1)
     fresh = iter(range(last + 1, first_id(of_list + 1)))
-    put = []
+    put = Entries(tree, of_list)
     for code_key, agency in sorted(now.items(), key=lambda item: tree.order(*item)):
         before = kept.get(code_key)
         digest = tree.digest(code_key, agency)
         if before is None or before.digest != digest or before.closed != agency.closed:
-            put.append(tree.entry(code_key, agency, digest, before.id if before else next(fresh), of_list))
+            put.add(code_key, digest, before.id if before else next(fresh))
     ended = [
         Ended(row.id, row.code_key, tree.successor(row.code_key, row.unit))
         for row in kept.values()
@@ -213,7 +237,8 @@ class _Tree:
     def _moved(self, code_key: str, agency: Agency) -> str:
         return self.successor(code_key, agency.unit_id) if agency.closed else ""
 
-    def entry(self, code_key: str, agency: Agency, digest: str, id_: int, of_list: int) -> Entry:
+    def entry(self, code_key: str, digest: str, id_: int, of_list: int) -> Entry:
+        agency = self._now[code_key]
         return Entry(
             id=id_,
             of_list=of_list,

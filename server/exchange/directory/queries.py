@@ -98,8 +98,7 @@ async def put(tx: Transaction, dialect: Dialect, entries: Sequence[Entry], now_u
     if dialect is Dialect.POSTGRES:
         await tx.execute(PUT_POSTGRES, msgspec.json.encode(entries).decode(), now_us)
         return
-    for entry in entries:
-        await tx.execute(PUT_SQLITE, *msgspec.structs.astuple(entry), now_us)
+    await tx.execute_many(PUT_SQLITE, [(*msgspec.structs.astuple(entry), now_us) for entry in entries])
     hidden = [entry.id for entry in entries if entry.closed or entry.test]
     if hidden:
         await tx.execute(HIDE_SQLITE, msgspec.json.encode(hidden).decode())

@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from server.clock import Clock
-from server.db import Database, Isolation, Transaction
+from server.db import Database, Dialect, Isolation, Transaction
 from server.exchange.axis import CREDENTIALS, Axis, AxisRefused, AxisUnavailable
 from server.exchange.directory import changes, queries
 from server.exchange.directory.changes import Ended, Entry, ListShrunk
@@ -87,8 +87,7 @@ class AgencyDirectory:
         known = await queries.known(self._db, of_list)
         found = await asyncio.to_thread(changes.changes, listed, known, of_list)
         del listed, known
-        for start in range(0, len(found.put), _BATCH):
-            await self._put(found.put[start : start + _BATCH])
+        await self._put_all(found.put)
         for start in range(0, len(found.ended), _BATCH):
             await self._end(found.ended[start : start + _BATCH])
         if found.put:
@@ -106,6 +105,21 @@ class AgencyDirectory:
             ended=len(found.ended),
         )
         return len(found.put) + len(found.ended)
+
+    async def _put_all(self, entries: Sequence[Entry]) -> None:
+        """Some of them a transaction; the next are made ready meanwhile. PostgreSQL writes two such lots at once, since they are different rows."""
+        starts = iter(range(0, len(entries), _BATCH))
+        writing = asyncio.Semaphore(2 if self._db.dialect is Dialect.POSTGRES else 1)
+
+        async def lane() -> None:
+            for start in starts:
+                some = await asyncio.to_thread(entries.__getitem__, slice(start, start + _BATCH))
+                async with writing:
+                    await self._put(some)
+
+        for ended in await asyncio.gather(lane(), lane(), return_exceptions=True):
+            if ended is not None:
+                raise ended
 
     async def _put(self, entries: Sequence[Entry]) -> None:
         async def body(tx: Transaction) -> None:

@@ -231,7 +231,7 @@ async def test_a_kept_list_says_what_the_last_list_said_whatever_came_before(lis
             assert not any(not agency.closed for agency in listed)
             continue
         again = changes(listed, known)
-        assert (again.put, again.ended) == ([], [])
+        assert (list(again.put), again.ended) == ([], [])
         assert len({row.id for row in known}) == len(known)
         opened = {key(agency.code) for agency in listed if not agency.closed}
         assert {row.code_key for row in known if not row.closed} == opened
