@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import msgspec
+import uvloop
 from asn1crypto import core, ocsp, tsp
 from asn1crypto import keys as asn1_keys
 from asn1crypto import x509 as asn1_x509
@@ -292,4 +293,4 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, default=0)
     arguments = parser.parse_args()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_main(arguments.port, arguments.state))
+        uvloop.run(_main(arguments.port, arguments.state))

@@ -108,7 +108,7 @@ class Watch:
         sql = f"SELECT count(*) AS n FROM documents WHERE state = ? AND id IN ({_marks(documents)})"
         async with asyncio.timeout(LIMIT_S):
             while self.rows(sql, state, *documents)[0]["n"] < len(documents):  # noqa: ASYNC110 - the table alone says it
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.25)
 
     async def idle(self) -> None:
         """Nothing waits to be done at once. Raises TimeoutError."""
