@@ -107,17 +107,17 @@ class AgencyDirectory:
         return len(found.put) + len(found.ended)
 
     async def _put_all(self, entries: Sequence[Entry]) -> None:
-        """Some of them a transaction; the next are made ready meanwhile. PostgreSQL writes two such lots at once, since they are different rows."""
+        """Some of them a transaction. PostgreSQL writes one lot while the next is made ready, or written too, since they are different rows. With
+        SQLite, whose writer is a thread of this process, each row would wait for whoever makes the next ones.
+        """
         starts = iter(range(0, len(entries), _BATCH))
-        writing = asyncio.Semaphore(2 if self._db.dialect is Dialect.POSTGRES else 1)
 
         async def lane() -> None:
             for start in starts:
-                some = await asyncio.to_thread(entries.__getitem__, slice(start, start + _BATCH))
-                async with writing:
-                    await self._put(some)
+                await self._put(await asyncio.to_thread(entries.__getitem__, slice(start, start + _BATCH)))
 
-        for ended in await asyncio.gather(lane(), lane(), return_exceptions=True):
+        lanes = 2 if self._db.dialect is Dialect.POSTGRES else 1
+        for ended in await asyncio.gather(*(lane() for _ in range(lanes)), return_exceptions=True):
             if ended is not None:
                 raise ended
 
