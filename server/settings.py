@@ -321,7 +321,7 @@ class StateDir:
     | path | what | back up |
     | --- | --- | --- |
     | `database/hoatoc.db` (+ `-wal`, `-shm`) | the embedded database; nothing there with PostgreSQL | yes |
-    | `blobs/ab/cd/<sha-256>` | every file, named by its digest; `blobs/scratch/` is swept | yes |
+    | `blobs/ab/<sha-256>` | every file, named by its digest; `blobs/scratch/` is swept | yes |
     | `signer/` | the signer's store, keys and configuration; in production the signer's user's | yes, apart |
     | `head/` | the signer's signed heads and log copy; in production a volume of its own | no: never restored |
     | `secrets/` | the server's secret files, mode 0600 | yes, apart |

@@ -446,7 +446,7 @@ def _revision(receipt: Path) -> str:
 
 
 def _blob(state: Path, digest: str) -> Path:
-    return state / "blobs" / digest[:2] / digest[2:4] / digest
+    return state / "blobs" / digest[:2] / digest
 
 
 def _flip(state: Path, paper: Paper) -> Damage:

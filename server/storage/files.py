@@ -1,4 +1,5 @@
-"""Blobs as files: `<root>/ab/cd/<digest>`, beside `<root>/scratch/`.
+"""Blobs as files: `<root>/ab/<digest>`, beside `<root>/scratch/`. Stores once had a second level of 65,536 folders, each of which cost its first file
+three flushes; what lies there is found there.
 
 A blob appears whole or not at all, and for good: temporary file, fsync, rename, fsync of every folder whose entries
 changed; of files that come together each folder is flushed once, and a folder's own entry once by each process. Bytes are checked against their name when they are read (D17); a large file that was
@@ -44,9 +45,7 @@ class FileBlobs:
         self._clock = clock
         self._reserve = reserve_bytes
         self._checked: dict[str, tuple[_Identity, int]] = {}
-        # By the first four and the first two digits: folders whose own entries are durable.
-        self._durable = bytearray(1 << 16)
-        self._durable_above = bytearray(1 << 8)
+        self._durable: set[Path] = set()  # folders whose own entries are
         self._scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def scratch(self) -> Path:
@@ -136,16 +135,13 @@ class FileBlobs:
 
     def _adopt(self, temporary: Path, digest: str) -> None:
         """Move a durable file to its name."""
-        target = self._path(digest)
-        leaf = target.parent
+        folder = self._root / digest[:2]
         temporary.chmod(0o400)
-        place = int(digest[:4], 16)
-        for folder, durable, number in ((leaf.parent, self._durable_above, place >> 8), (leaf, self._durable, place)):
-            with suppress(FileExistsError):
-                folder.mkdir(mode=0o700)
-                durable[number] = False
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+            self._durable.discard(folder)
         crash.point("blobs.before-rename")
-        temporary.rename(target)
+        temporary.rename(folder / digest)
         crash.point("blobs.after-rename")
 
     def _stored(self, digest: str) -> bool:
@@ -158,24 +154,22 @@ class FileBlobs:
 
     def _flush_folders(self, digests: Sequence[str]) -> None:
         """Make the names durable, also those that were there: another process may have renamed a file and not come so far."""
-        places = {int(digest[:4], 16) for digest in digests}
-        new = {place for place in places if not self._durable[place]}
-        new_above = {place >> 8 for place in new if not self._durable_above[place >> 8]}
-        for place in places:
-            _flush(self._root.joinpath(f"{place >> 8:02x}", f"{place & 0xFF:02x}"))
-        for above in {place >> 8 for place in new}:
-            _flush(self._root / f"{above:02x}")
-        if new_above:
-            _flush(self._root)
-        for place in new:
-            self._durable[place] = True
-        for above in new_above:
-            self._durable_above[above] = True
+        folders = {self._path(digest).parent for digest in digests}
+        new = folders - self._durable
+        for folder in folders:
+            _flush(folder)
+        for above in {above for folder in new for above in folder.parents if above.is_relative_to(self._root)}:
+            _flush(above)
+        self._durable |= new
 
     def _path(self, digest: str) -> Path:
+        """Where the blob is, or would be."""
         if _DIGEST.fullmatch(digest) is None:
             raise BlobMissing(digest)
-        return self._root.joinpath(digest[:2], digest[2:4], digest)
+        path = self._root / digest[:2] / digest
+        if not path.exists() and (before := self._root / digest[:2] / digest[2:4] / digest).exists():
+            return before
+        return path
 
     def _stat(self, digest: str) -> os.stat_result:
         try:

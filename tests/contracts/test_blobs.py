@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import itertools
 import os
 import random
 import shutil
@@ -29,7 +30,7 @@ def blobs(tmp_path, clock):
 
 
 def stored_files(blobs):
-    return sorted(path.name for path in blobs.scratch().parent.glob("??/??/*"))
+    return sorted(path.name for path in blobs.scratch().parent.glob("??/**/*") if path.is_file())
 
 
 def flip(path, bit):
@@ -92,15 +93,9 @@ async def test_files_that_come_together_are_each_stored(blobs):
 
 
 def similar(start, count):
-    """Texts whose digests begin with the same two digits as that of `start`, each with a folder of its own."""
-    wanted, found = digest_of(start)[:2], {}
-    for number in range(100_000):
-        text = start + str(number).encode()
-        if digest_of(text)[:2] == wanted:
-            found.setdefault(digest_of(text)[:4], text)
-        if len(found) == count:
-            return list(found.values())
-    raise AssertionError
+    """Texts that lie in the same folder as `start`."""
+    texts = (start + str(number).encode() for number in itertools.count())
+    return list(itertools.islice((text for text in texts if digest_of(text)[:2] == digest_of(start)[:2]), count))
 
 
 @pytest.mark.parametrize("known", [False, True])
@@ -122,19 +117,32 @@ async def test_an_answer_follows_the_flush_of_every_file_and_every_changed_entry
         path.write_bytes(text)
     digests = await blobs.put_files(paths)
     assert flushed[: len(paths)] == paths  # under their old names: before they have the new ones
-    leaves = {root / digest[:2] / digest[2:4] for digest in digests}
-    folders = flushed[len(paths) :]
-    assert set(folders) == leaves | {root / digests[0][:2]} | (set() if known else {root})
-    assert len(folders) == len(set(folders))
+    [folder] = {root / digest[:2] for digest in digests}
+    assert flushed[len(paths) :] == ([folder] if known else [folder, root])
 
     flushed.clear()
     await blobs.put_bytes(texts[0])  # another process may have renamed it and not come so far
-    assert flushed == [root / digests[0][:2] / digests[0][2:4]]
+    assert flushed == [folder]
 
-    shutil.rmtree(root / digests[0][:2])
+    shutil.rmtree(folder)
     flushed.clear()
     await blobs.put_bytes(texts[0])
-    assert {root, root / digests[0][:2], root / digests[0][:2] / digests[0][2:4]} <= set(flushed)
+    assert flushed[1:] == [folder, root]
+
+
+async def test_what_lies_where_stores_once_put_it_is_found_kept_and_forgotten(blobs):
+    digest = await blobs.put_bytes(b"of an older store")
+    root = blobs.scratch().parent
+    before = root / digest[:2] / digest[2:4] / digest
+    before.parent.mkdir()
+    (root / digest[:2] / digest).rename(before)
+    assert await blobs.read(digest) == b"of an older store"
+    async with blobs.local(digest) as path:
+        assert path == before
+    assert await blobs.put_bytes(b"of an older store") == digest
+    assert stored_files(blobs) == [digest]
+    await blobs.delete(digest)
+    assert stored_files(blobs) == []
 
 
 @pytest.mark.parametrize("digest", [ABSENT, "", "../../etc/passwd", "A" * 64, "0" * 63, "0" * 64 + "\n"])
