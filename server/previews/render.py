@@ -215,7 +215,8 @@ def _page_images(document: pdfium.PdfDocument, number: int, widths: list[int], o
     try:
         scan = _source_pixels(page, number) > _SCAN_PIXELS
         largest = WIDEST if scan else max(widths)
-        _canvas(4 * largest * _height(page, largest, number))  # at once: one that grew would be touched anew for each width
+        # At once: one that grew would be touched anew for each width.
+        _canvas(4 * largest * _height(page, largest, number))
         widest = _draw(document, page, WIDEST, _height(page, WIDEST, number)) if scan else None
         for width in widths:
             size = width, _height(page, width, number)
