@@ -100,7 +100,7 @@ export async function arrivals({ me, signal, changed }, rest = "") {
     /** As the axis said it, beside our words. */
     const failed = (/** @type {any} */ why) => why && h("p", { class: "late" }, said(why), " · ", outside(`${why.code} ${why.description}`));
     return [
-      failed(failure), has(me, "clerk") && receivers[0] && !/sending|unknown/.test(packet?.stage) && !messages.some(({ what }) => /rev|13/.test(what)) && [field(t("a_add"), search), hits],
+      failed(failure), has(me, "clerk") && receivers[0] && !/sending|unknown/.test(packet?.stage ?? "") && !messages.some(({ what }) => /rev|13/.test(what)) && [field(t("a_add"), search), hits],
       receivers.map((one) => line(one.name, [said(one), ...one.statuses.map((row) => [dateTime(row.received_at), " · ", said(row), " ", outside(row.description)])])),
       messages.map((one) => line(said(one), [one.receivers.join(", "), dateTime(one.created_at), failed(one.failure)])),
       purged.map((one) => line(one.person, [outside(one.label), t("a_purged"), dateTime(one.at)])),
