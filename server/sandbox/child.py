@@ -33,7 +33,7 @@ _order = decoder(Order)
 
 def run(descriptor: int, zygote: int, walls: Isolation, rehearsals: Iterable[Callable[[], None]]) -> None:
     """The life of a child after the fork; the caller ends the process. The socket is `descriptor`. Walls are set before the first task and
-    stay: what a later order says of them is not looked at.
+    stay: what a later order says of them is not looked at. Where they could not be set it ends, and no later task runs without them.
     """
     confine.follow_parent(zygote)
     if not select.select([descriptor], [], [], _QUIET_S)[0]:  # a spare: nobody waits yet
@@ -43,8 +43,10 @@ def run(descriptor: int, zygote: int, walls: Isolation, rehearsals: Iterable[Cal
     shut_in = False
     while (body := frames.receive(descriptor)) is not None:
         answer = _answer(body, walls, shut_in=shut_in)
-        shut_in = True
         frames.send(descriptor, _encoded(answer))
+        if not shut_in and answer.failure is Failure.REFUSED:
+            return
+        shut_in = True
 
 
 def _encoded(answer: Answer) -> bytes:

@@ -114,3 +114,10 @@ async def test_missing_input_is_refused_before_the_task_runs(sandbox):
     with pytest.raises(SandboxFailure) as caught:
         await sandbox.call("echo", Ask(), Told, reads=[Path("/nowhere")])
     assert caught.value.code is Failure.REFUSED
+
+
+async def test_no_later_task_runs_where_the_walls_could_not_be_set(sandbox):
+    with sandbox.child(reads=[Path("/nowhere")]) as child:
+        for _ in range(2):
+            with pytest.raises(SandboxFailure):
+                await child.call("echo", Ask(), Told)
