@@ -17,7 +17,7 @@ from server.errors import Refused
 from server.ids import new_id
 from server.previews import queries
 from server.previews.model import WIDTHS, PageImage, RevisionManifest, encode
-from server.previews.render import RENDERER, RenderRequest, RenderResponse
+from server.previews.render import RENDERER, RenderedImage, RenderRequest, RenderResponse
 from server.sandbox.model import Overloaded, Priority, SandboxFailure, SandboxRefused
 from server.sandbox.pool import Child, Sandbox
 from server.storage import Blobs
@@ -116,13 +116,13 @@ class PreviewService:
         child: Child | None = None,
     ) -> tuple[PageImage, ...]:
         """Draw the pages (all if None) of a file and store the images; `revision` is the file's SHA-256. `child`: one that may read `path`
-        and write into a folder of its own; it draws page after page.
+        and write into a folder of its own; it draws page after page, and ends.
 
         Raises: Refused("cannot-be-shown") when the child gives up, Refused("busy"), Refused("too-many-pages") beyond `most`.
         """
         if child is not None:
-            parts = [await self._drawn(child, path, revision, page, page) for page in sorted(set(pages or ()))]
-            return tuple(image for part in parts for image in part[0])
+            answers = [await self._rendered(child, path, page, page) for page in sorted(set(pages or ()))]
+            return await self._kept(child, revision, [image for answer in answers for image in answer.images])
         if pages is None:
             first = await self._slice(path, revision, 1, _SLICE, priority)
             if most is not None and first[1] > most:
@@ -151,38 +151,39 @@ class PreviewService:
             with self._sandbox.child(
                 reads=[path], scratch=out, timeout_s=_TIMEOUT_S, memory_mb=_MEMORY_MB, priority=priority
             ) as child:
-                return await self._drawn(child, path, revision, first, last)
+                answer = await self._rendered(child, path, first, last)
+                return await self._kept(child, revision, answer.images), answer.page_count
         finally:
             await asyncio.to_thread(shutil.rmtree, out, ignore_errors=True)
 
-    async def _drawn(
-        self, child: Child, path: Path, revision: str, first: int, last: int
-    ) -> tuple[tuple[PageImage, ...], int]:
-        """The images of some pages, stored, and how many pages there are; `last` beyond the end is cut by the child."""
+    async def _kept(self, child: Child, revision: str, images: Sequence[RenderedImage]) -> tuple[PageImage, ...]:
+        """What `child` drew, stored. It ends before: whoever can still write to a file that becomes a blob changes what others are shown."""
         out = child.scratch
         assert out is not None
-        answer = await self._rendered(child, RenderRequest(str(path), str(out), WIDTHS, first, last))
+        await child.gone()
+        digests = await self._blobs.put_files([out / image.file for image in images])
         made = []
-        with child.resting():
-            digests = await self._blobs.put_files([out / image.file for image in answer.images])
-            for image, digest in zip(answer.images, digests, strict=True):
-                if digest != image.digest:
-                    raise Refused("integrity-failed")
-                made.append(
-                    PageImage(
-                        page=image.page,
-                        width=image.width,
-                        height=image.height,
-                        digest=digest,
-                        size=image.size,
-                        from_revision=revision,
-                    )
+        for image, digest in zip(images, digests, strict=True):
+            if digest != image.digest:
+                raise Refused("integrity-failed")
+            made.append(
+                PageImage(
+                    page=image.page,
+                    width=image.width,
+                    height=image.height,
+                    digest=digest,
+                    size=image.size,
+                    from_revision=revision,
                 )
-        return tuple(made), answer.page_count
+            )
+        return tuple(made)
 
-    async def _rendered(self, child: Child, request: RenderRequest) -> RenderResponse:
+    async def _rendered(self, child: Child, path: Path, first: int, last: int) -> RenderResponse:
+        """The images of some pages, in the child's folder, and how many pages there are; `last` beyond the end is cut by the child."""
         try:
-            return await child.call("pages.render", request, RenderResponse)
+            return await child.call(
+                "pages.render", RenderRequest(str(path), str(child.scratch), WIDTHS, first, last), RenderResponse
+            )
         except Overloaded:
             raise Refused("busy") from None
         except (SandboxFailure, SandboxRefused) as error:

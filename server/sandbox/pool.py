@@ -238,6 +238,13 @@ class Child:
             self._placed = False
             self._processes.places.release(self._priority)
 
+    async def gone(self) -> None:
+        """End it, and return when the process is no more: only then nobody writes to what it left in `scratch`."""
+        process = self._process
+        self.end()
+        if process is not None:
+            await asyncio.wait({process.ended})  # at the latest when its zygote is given up
+
     def end(self) -> None:
         """Kill the process; a later task would get another."""
         process, self._process = self._process, None

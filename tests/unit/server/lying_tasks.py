@@ -1,10 +1,12 @@
 """A child that places a revision, taken over by the file that it reads. `reference` of the order names the lie; tests alone register it."""
 
+import os
 from pathlib import Path
 
 import msgspec
 
 from server.pdftasks import PrepareOrder, prepare_file
+from server.previews.render import RenderedImage, RenderRequest, RenderResponse, image_name
 from signing.pdf.prepare import Placed
 
 
@@ -28,3 +30,11 @@ def prepare(order: PrepareOrder) -> Placed:
         case "others":
             (tail.parent.parent / "others.pdf").write_bytes(b"mine now")
     return placed
+
+
+def draw(request: RenderRequest) -> RenderResponse:
+    """An image that says who wrote it."""
+    name = image_name(request.first, request.widths[0])
+    (Path(request.out) / name).write_text(str(os.getpid()))
+    image = RenderedImage(request.first, request.widths[0], 1, "0" * 64, 1, name)
+    return RenderResponse("renderer", 2, [image])
