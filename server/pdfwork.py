@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -57,6 +57,9 @@ _DRAWING_S = 60.0
 _MEMORY_MB = 768
 _EVIDENCE_MB = 256
 """Of the largest revision that an archive appends: certificates, OCSP answers and whole lists of revoked certificates."""
+_LARGEST = _EVIDENCE_MB << 20
+_AROUND = 9 << 20
+"""Bytes of an archive's revision beside what was gathered: the stamp's hole, what the file's own lists and pages are made of."""
 
 
 class RouteField(msgspec.Struct, frozen=True):
@@ -368,21 +371,23 @@ class Archiving:
 
     async def place_stamp(self, data: ValidationData) -> Ready:
         """Write the parent with validation data and an empty document time stamp, to be filled here."""
-        placed = await self._append("pdf.archive", Placed, data, self._room)
-        return await asyncio.to_thread(_written, self._parent, placed, self._tail, self._out)
+        placed, most = await self._append("pdf.archive", Placed, data, self._room)
+        return await asyncio.to_thread(_written, self._parent, placed, self._tail, self._out, most)
 
     async def append_data(self, data: ValidationData) -> bytes:
         """Write the parent with validation data alone; gives the file's SHA-256."""
-        answer = await self._append("pdf.append_data", AppendedAnswer, data, 0)
-        return await asyncio.to_thread(_appended, self._parent, answer.parent_length, self._tail, self._out)
+        answer, most = await self._append("pdf.append_data", AppendedAnswer, data, 0)
+        return await asyncio.to_thread(_appended, self._parent, answer.parent_length, self._tail, self._out, most)
 
-    async def _append(self, task: str, response: type[T], data: ValidationData, room: int) -> T:
-        held = self._tail.with_name("data")
-        held.write_bytes(msgspec.msgpack.encode(data))
+    async def _append(self, task: str, response: type[T], data: ValidationData, room: int) -> tuple[T, int]:
+        """The answer, and the most bytes that may have been made of `data`."""
+        held, body = self._tail.with_name("data"), msgspec.msgpack.encode(data)
+        await asyncio.to_thread(_laid, held, body)
         order = ArchiveOrder(parent=str(self._parent), tail=str(self._tail), data=str(held), room=room)
         answer = await _asked(self._child, task, order, response)
-        held.unlink()
-        return answer
+        with suppress(OSError):  # the child may have done it
+            held.unlink()
+        return answer, len(body) + _AROUND
 
 
 async def _asked(child: Child, task: str, request: msgspec.Struct, response: type[T]) -> T:
@@ -443,31 +448,42 @@ async def _own_folder(folder: Path) -> AsyncGenerator[None, None]:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
-def _written(parent: Path, placed: Placed, tail: Path, out: Path) -> Ready:
+def _laid(path: Path, data: bytes) -> None:
+    """Write a new file for a child that wrote in this folder before: a link or a pipe that it left under the name is neither followed nor filled."""
+    try:
+        with path.open("xb") as file:
+            file.write(data)
+    except FileExistsError:
+        raise Refused("integrity-failed") from None
+
+
+def _written(parent: Path, placed: Placed, tail: Path, out: Path, most: int = _LARGEST) -> Ready:
     with _refusals():
-        return append_revision(parent, placed, _taken(tail), out)
+        return append_revision(parent, placed, _taken(tail, most), out)
 
 
-def _appended(parent: Path, length: int, tail: Path, out: Path) -> bytes:
+def _appended(parent: Path, length: int, tail: Path, out: Path, most: int) -> bytes:
     with _refusals():
-        return append_bytes(parent, length, _taken(tail), out)
+        return append_bytes(parent, length, _taken(tail, most), out)
 
 
-def _taken(path: Path) -> bytes:
-    """The bytes that a child left, which are there no more."""
-    data = _made(path)
+def _taken(path: Path, most: int) -> bytes:
+    """The bytes that a child left, which are there no more. Raises Refused where there are more than `most`."""
+    data = _made(path, most + 1)
     path.unlink()
+    if len(data) > most:
+        raise Refused("integrity-failed")
     return data
 
 
-def _made(path: Path) -> bytes:
-    """The bytes that a child left. Where the kernel has no wall round its files it may have left a link, which this process would follow
+def _made(path: Path, most: int = _LARGEST) -> bytes:
+    """The first `most` bytes of what a child left. Where the kernel has no wall round its files it may have left a link, which this process would follow
     further than the child can, or a pipe, which nobody fills. Raises FileNotFoundError where it left no file.
     """
     if not stat.S_ISREG(path.lstat().st_mode):
         raise FileNotFoundError(path)
     with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 - a descriptor
-        return file.read()
+        return file.read(most)
 
 
 @contextmanager

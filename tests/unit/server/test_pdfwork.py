@@ -9,10 +9,11 @@ import pytest
 import pytest_asyncio
 
 from server.errors import Refused
-from server.pdfwork import PdfWork, PreparedPdf, RouteField, _made
+from server.pdfwork import Archiving, PdfWork, PreparedPdf, RouteField, _made, _taken
 from server.sandbox.pool import Sandbox
 from server.sandbox.tasks import TASKS, Task
 from signing.pdf.appearance import DEFAULT_FONT
+from signing.pdf.revocation import ValidationData
 from tests.fakes import pdfs
 
 pytestmark = pytest.mark.asyncio
@@ -88,3 +89,31 @@ async def test_neither_a_link_nor_a_pipe_is_read(tmp_path: Path) -> None:
     for name in ("link", "pipe"):
         with pytest.raises(FileNotFoundError):
             _made(tmp_path / name)
+
+
+@pytest.mark.parametrize("left", ["link", "pipe"])
+async def test_neither_a_link_nor_a_pipe_is_written_to(tmp_path: Path, left: str) -> None:
+    """Whoever said whose signatures a file holds could leave them where its evidence is laid down."""
+    secret, data = tmp_path / "secret", tmp_path / "data"
+    secret.write_bytes(b"of the server")
+    if left == "link":
+        data.symlink_to(secret)
+    else:
+        os.mkfifo(data)
+        reader = os.open(data, os.O_RDONLY | os.O_NONBLOCK)
+    archiving = Archiving(None, tmp_path / "in", tmp_path / "made", tmp_path / "out", room=0)  # type: ignore[arg-type]
+    with pytest.raises(Refused) as caught:
+        await archiving.append_data(ValidationData())
+    assert caught.value.code == "integrity-failed"
+    assert secret.read_bytes() == b"of the server"
+    if left == "pipe":
+        os.close(reader)
+
+
+async def test_no_more_is_taken_than_was_asked_for(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    made.write_bytes(b"1234")
+    assert _taken(made, 4) == b"1234"
+    made.write_bytes(b"12345")
+    with pytest.raises(Refused):
+        _taken(made, 4)
