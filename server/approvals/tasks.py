@@ -61,6 +61,7 @@ class ApprovalTasks:
         return {
             "approvals.stamp": self.stamp,
             "approvals.reconcile": self.reconcile,
+            "approvals.validate": self.judged_where_it_is_needed,
         }
 
     def periodic(self) -> list[Periodic]:
@@ -73,6 +74,9 @@ class ApprovalTasks:
             raise Retry(10, "the signer does not answer") from None
         if not settled:
             raise Retry(5, "the signer still works on it")
+
+    async def judged_where_it_is_needed(self, _job: Job, _context: Context) -> None:
+        """A worker of an older version that still runs beside this one asks for verdicts in advance; nobody waits for them."""
 
     async def stamp(self, job: Job, context: Context) -> None:
         """Fetch the time stamp, assemble the revision once, and put the document before whoever is next (architecture §6.5)."""
