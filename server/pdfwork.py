@@ -324,7 +324,10 @@ class PdfWork:
         priority: Priority = Priority.INTERACTIVE,
     ) -> T:
         with self._child(reads, scratch, priority=priority) as child:
-            return await _asked(child, task, request, response)
+            answer = await _asked(child, task, request, response)
+            if scratch is not None:
+                await child.gone()
+            return answer
 
     def _child(
         self,

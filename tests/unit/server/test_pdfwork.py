@@ -14,11 +14,13 @@ from server.sandbox.pool import Sandbox
 from server.sandbox.tasks import TASKS, Task
 from signing.pdf.appearance import DEFAULT_FONT
 from signing.pdf.revocation import ValidationData
+from signing.pdf.stamp_image import Ink
 from tests.fakes import pdfs
 
 pytestmark = pytest.mark.asyncio
 
 _LIAR = Task("tests.unit.server.lying_tasks:prepare")
+_WRITER = Task("tests.unit.server.lying_tasks:read_image")
 _ROUTE = [
     RouteField(
         position=1, kind="person", field_name="HT_SIG1", authority="", name="Nguyễn Văn Mẫu", title="CHỦ TỊCH",
@@ -29,7 +31,7 @@ _ROUTE = [
 
 @pytest_asyncio.fixture
 async def work() -> AsyncGenerator[PdfWork, None]:
-    async with Sandbox(tasks=TASKS | {"pdf.prepare": _LIAR}) as sandbox:
+    async with Sandbox(tasks=TASKS | {"pdf.prepare": _LIAR, "pdf.read_image": _WRITER}) as sandbox:
         yield PdfWork(sandbox, font=DEFAULT_FONT, roots=(), tsa_roots=())
 
 
@@ -117,3 +119,9 @@ async def test_no_more_is_taken_than_was_asked_for(tmp_path: Path) -> None:
     made.write_bytes(b"12345")
     with pytest.raises(Refused):
         _taken(made, 4)
+
+
+async def test_nobody_can_write_to_an_image_that_was_read(work: PdfWork, tmp_path: Path) -> None:
+    (tmp_path / "in.png").write_bytes(b"png")
+    await work.read_image(tmp_path / "in.png", tmp_path / "out", Ink("blue"))
+    assert not Path(f"/proc/{(tmp_path / 'out').read_text()}").exists()
