@@ -36,6 +36,9 @@ from signing.pdf.timestamp import TimeStampToken
 log = structlog.get_logger()
 
 _RETRY_S = 60.0
+_DEFECT = frozenset({"changed-beyond-signature", "integrity-failed"})
+_DEFECT_RETRY_S = 3600.0
+"""What the comparison refused it will refuse again, and every try costs a time stamp."""
 _NEVER_US = 1 << 62  # without a stamp there is nothing to renew
 
 
@@ -115,8 +118,8 @@ class PreservationService:
         except UnprovenError as never:
             await self._unproven(row, never.found, context)
         except Refused as refused:
-            # Another change came first, or there is no room or child now: none says anything about the file.
-            raise Retry(None, refused.code) from None
+            # Mostly another change came first, or there is no room or child now: neither says anything about the file.
+            raise Retry(_DEFECT_RETRY_S if refused.code in _DEFECT else None, refused.code) from None
 
     async def _without(self, row: DocumentRow, reason: str) -> None:
         """After the wait that is set, the policy decides whether the document leaves as it is (D6)."""
