@@ -109,11 +109,11 @@ async def test_the_list_has_what_waits_first_and_turns_its_pages(world: World) -
     assert len(seen) == len(set(seen)) == await world.count("arrivals", "organisation = $1", world.stack.organisation)
 
 
-async def test_receivers_of_what_never_left_are_not_changed(world: World) -> None:
+async def test_a_receiver_is_named_once_also_before_a_document_leaves(world: World) -> None:
     document = await world.taken(world.leader)
     path = f"/api/v1/documents/{document}/receivers"
     add = [{"organ_id": "X03", "name": "Ba"}]
-    assert code(await world.qlvb.call("POST", path, json={"add": add})) == "conflict"
+    assert code(await world.qlvb.call("POST", path, json={"add": add})) == "receiver-unknown"
     for body in ({}, {"add": add, "remove": ["x03"]}):
         assert code(await world.qlvb.call("POST", path, json=body)) == "invalid-request"
     other = await world.stack.take_in(pdfs.plain(), [world.leader], replaces=[document])

@@ -133,6 +133,10 @@ async def test_a_clerk_seals_at_the_desk_without_a_mouse(people: People) -> None
     assert clerk.complaints == []
 
 
+def _place(lines: list[str], text: str) -> int:
+    return next(place for place, line in enumerate(lines) if text in line)
+
+
 async def test_several_are_signed_with_one_pin_each_agreed_to(people: People) -> None:
     """SIG-7: a consent and an outcome for each; what was not agreed to stays; one wrong PIN signs none of them."""
     leader, stack = people.leader, people.site.stack
@@ -149,18 +153,18 @@ async def test_several_are_signed_with_one_pin_each_agreed_to(people: People) ->
     await leader.shot("55-choose")
     await faultless(leader, "choosing")
     # Sheets are opened beside each other, and shown in their order: the slowest comes first here.
-    slow = asyncio.Event()
-    others = [f"**/documents/{one}/sheet" for one in documents[1:]]
+    slow, listed = asyncio.Event(), await page.locator("label.pick").filter(has_text="Ký theo lô").all_inner_texts()
+    first, *others = sorted(documents, key=lambda one: _place(listed, f"Ký theo lô {511 + documents.index(one)}"))
 
     async def last(route: Route) -> None:
         async with asyncio.timeout(60):
             await slow.wait()
         await route.continue_()
 
-    await page.route(f"**/documents/{documents[0]}/sheet", last)
+    await page.route(f"**/documents/{first}/sheet", last)
     async with AsyncExitStack() as answered:
         for one in others:
-            await answered.enter_async_context(page.expect_response(one, timeout=60_000))
+            await answered.enter_async_context(page.expect_response(f"**/documents/{one}/sheet", timeout=60_000))
         await leader.tap("Xem và ký (3)")
     assert await page.locator("article.card:visible").count() == 0
     slow.set()
