@@ -10,14 +10,17 @@ __all__ = ["SignedAttributes"]
 class SignedAttributes:
     """`signed`: the DER that is signed, the attributes as they stand under the tag of a SET OF.
 
-    Made before anything else looks into them: what was looked into, asn1crypto encodes anew.
+    Made of the contents: the library's own encoding takes a length of ..80 (hex) for that of BER and encodes such attributes anew, in another
+    order or without a default that is written out.
     """
 
     __slots__ = ("_found", "signed")
 
     def __init__(self, signer: Any) -> None:
+        from asn1crypto import parser
+
         attributes = signer["signed_attrs"]
-        self.signed = b"\x31" + attributes.dump()[1:]
+        self.signed = bytes(parser.emit(0, 1, 17, attributes.contents))
         self._found: dict[str, list[Any]] = {}
         for item in attributes:
             self._found.setdefault(item["type"].native, []).append(item)

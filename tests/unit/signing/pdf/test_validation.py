@@ -7,13 +7,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from asn1crypto import cms
+from asn1crypto import algos, cms, core, parser
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from signing import cms as core_cms
+from signing.core.model import KeyType
 from signing.pdf.assemble import assemble
 from signing.pdf.prepare import Prepared, prepare
-from signing.pdf.validation import Indication, SignatureResult, Trust, validate
+from signing.pdf.validation import Indication, SignatureResult, Trust, validate, validate_cms
 from tests.fakes import pdf_signing as fakes
 from tests.fakes import pdfs
 
@@ -207,6 +211,30 @@ def test_b1_a_changed_cms_never_passes(
     found = only(with_cms(tmp_path, edit_cms(change)))
     assert found.indication is not Indication.PASSED
     assert found.sub_indication == sub_indication
+
+
+@pytest.mark.parametrize("length", [383, 384, 385, 640])
+@pytest.mark.parametrize("order", [1, -1])
+def test_attributes_of_any_length_are_verified_as_they_stand(length: int, order: int) -> None:
+    """asn1crypto takes ..80 (hex) at the end of a length for BER's indefinite one and would encode the attributes anew."""
+    leader, tbs, emit = fakes.leader(), b"t" * 32, parser.emit
+    sha256 = algos.DigestAlgorithm({"algorithm": "sha256"}).dump()  # the default, written out as many signers do
+    named = emit(0, 1, 16, sha256 + core.OctetString(hashlib.sha256(leader.der).digest()).dump())
+    values = {
+        "1.2.840.113549.1.9.3": core.ObjectIdentifier("1.2.840.113549.1.7.1").dump(),
+        "1.2.840.113549.1.9.4": core.OctetString(tbs).dump(),
+        "1.2.840.113549.1.9.16.2.47": emit(0, 1, 16, emit(0, 1, 16, named)),
+    }
+    one_of = [
+        emit(0, 1, 16, core.ObjectIdentifier(kind).dump() + emit(0, 1, 17, value)) for kind, value in values.items()
+    ]
+    own = core.ObjectIdentifier("1.3.6.1.4.1.99999.1").dump()
+    pads = (emit(0, 1, 16, own + emit(0, 1, 17, core.OctetString(b"p" * count).dump())) for count in range(128, 600))
+    one_of.append(next(pad for pad in pads if sum(map(len, one_of)) + len(pad) == length))
+    attributes = emit(0, 1, 17, b"".join(sorted(one_of)[::order]))
+    signature = leader.key.sign(attributes, ec.ECDSA(hashes.SHA256()))  # type: ignore[call-arg, arg-type]
+    der = core_cms.assemble(attributes, signature, KeyType.P256, leader.der, [fakes.root().der])
+    assert validate_cms(der, tbs, trust(), NOW).reasons == ()
 
 
 @pytest.mark.parametrize("junk", [b"", b"\x00" * 40, b"\x30\x80\x00", b"\x30\x03\x02\x01\x01", b"\xff" * 64])
