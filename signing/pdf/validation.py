@@ -195,7 +195,7 @@ class _Judge:
         certificates = self.data.certificates if self.data is not None else ()
         pool = (*signed.certificates, *self.trust.intermediates, *certificates)
         path = check_path(signed.certificate, pool, self.trust.roots, at_us)
-        found.seen["revocation"] = self.status(path, pool, at_us)
+        found.seen["revocation"] = self.status(path, (*pool, *self.trust.roots), at_us)
         if found.seen["revocation"] == "revoked":
             raise doubt("revoked", "REVOKED_NO_POE")
 
@@ -223,7 +223,7 @@ class _Judge:
         if self.until_us > names["not_after_us"]:
             # Who holds an ended key may stamp any time: only a later stamp proves that this one is older than the end.
             raise doubt("timestamp-expired", "OUT_OF_BOUNDS_NO_POE")
-        if self.status(found.path, between, self.until_us) == "revoked":
+        if self.status(found.path, (*between, *roots), self.until_us) == "revoked":
             raise doubt("timestamp-untrusted", "REVOKED_NO_POE")
         return found.gen_time_us
 

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from signing.pdf.archive import append_validation_data
+from signing.pdf.revocation import ValidationData
 from signing.pdf.validation import Indication, Trust, ValidationResult, validate
 from tests.fakes import pdf_signing as fakes
 from tests.fakes import pdfs, products
@@ -71,6 +73,31 @@ def test_who_was_revoked_before_the_proven_time_does_not_pass(tmp_path: Path) ->
     late = judged(with_list(parent, tmp_path / "late.pdf", at=fakes.NOW_US + 30 * SECOND))
     assert late.valid
     assert late.signatures[0].revocation == "good"
+
+
+def test_an_authority_that_is_believed_beside_its_own_root_may_be_revoked(tmp_path: Path) -> None:
+    """The proved path ends at the first believed certificate; those above it, believed too, still speak of it."""
+    top = fakes.issue("Sample Top", None, authority=True)
+    middle = fakes.issue("Sample Middle", top, authority=True)
+    path = tmp_path / "in.pdf"
+    path.write_bytes(pdfs.vietnamese())
+    parent, _info = fakes.sign(path, tmp_path, fakes.request(), fakes.issue("Sample Leaf", middle))
+
+    def reasons(trust: Trust, issuer: fakes.Holder, gone: fakes.Holder, *lists: bytes) -> tuple[str, ...]:
+        revoked = {gone.certificate.serial_number: (fakes.NOW_US - 86_400 * SECOND, x509.ReasonFlags.key_compromise)}
+        lists = (*lists, revocation_list(issuer, at_us=SEALED_US, revoked=dict(revoked)))
+        out = tmp_path / "out.pdf"
+        out.unlink(missing_ok=True)
+        append_validation_data(parent, ValidationData((middle.der,), (), lists), out)
+        return validate(out, trust, SEALED_US).signatures[0].reasons
+
+    stamping = fakes.root().der
+    for roots in ((top.der,), (middle.der, top.der)):
+        assert reasons(Trust(roots, (), (stamping,)), top, middle, revocation_list(middle, at_us=SEALED_US)) == (
+            "revoked",
+        )
+    for believed in ((stamping,), (fakes.authority().der, stamping)):
+        assert reasons(Trust((top.der,), (), believed), fakes.root(), fakes.authority()) == ("timestamp-untrusted",)
 
 
 def test_renewal_keeps_a_file_valid_past_the_end_of_its_first_authority(tmp_path: Path) -> None:
