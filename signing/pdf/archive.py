@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
+from signing.pdf.attributes import as_it_stands
 from signing.pdf.cms_validation import names_signer
 from signing.pdf.errors import MACHINE, PdfError
 from signing.pdf.fields import FormField, form_fields
@@ -288,7 +289,7 @@ def _signed_with(field: str, covers: int, contents: bytes, *, timestamp: bool) -
     def content(der: bytes) -> tuple[Any, tuple[bytes, ...], bytes]:
         signed = cms.ContentInfo.load(der)["content"]
         signer = signed["signer_infos"][0]
-        all_of = tuple(choice.chosen.dump() for choice in signed["certificates"] if choice.name == "certificate")
+        all_of = tuple(as_it_stands(choice.chosen) for choice in signed["certificates"] if choice.name == "certificate")
         own = next(one for one in all_of if names_signer(signer["sid"], one))
         return signer, all_of, own
 
@@ -304,7 +305,7 @@ def _signed_with(field: str, covers: int, contents: bytes, *, timestamp: bool) -
     token_time = None
     for attribute in signer["unsigned_attrs"]:
         if attribute["type"].native == "signature_time_stamp_token":
-            inner = attribute["values"][0].dump()
+            inner = as_it_stands(attribute["values"][0])
             _signer, others, authority = content(inner)
             token = (authority, *(one for one in others if one != authority))
             token_time = moment(inner)

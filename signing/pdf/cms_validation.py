@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from signing.pdf.attributes import SignedAttributes
+from signing.pdf.attributes import SignedAttributes, as_it_stands
 
 __all__ = ["HASHES", "Finding", "Indication", "Signed", "check_path", "doubt", "names_of", "names_signer", "read_cms"]
 
@@ -73,7 +73,9 @@ def read_cms(der: bytes, digest: Callable[[str], bytes], seen: dict[str, Any], *
         raise Finding("malformed", "FORMAT_FAILURE")
     signer = signed["signer_infos"][0]
     attributes = SignedAttributes(signer)
-    certificates = tuple(choice.chosen.dump() for choice in signed["certificates"] if choice.name == "certificate")
+    certificates = tuple(
+        as_it_stands(choice.chosen) for choice in signed["certificates"] if choice.name == "certificate"
+    )
     certificate = _signers_certificate(signer, attributes, certificates, pades=pades)
     seen.update(names_of(certificate))
     digest_name = signer["digest_algorithm"]["algorithm"].native
@@ -89,7 +91,7 @@ def read_cms(der: bytes, digest: Callable[[str], bytes], seen: dict[str, Any], *
 def _tokens(signer: Any) -> tuple[bytes, ...]:
     """Signature time stamps (EN 319 122-1, 5.3)."""
     stamps = [item for item in signer["unsigned_attrs"] if item["type"].native == "signature_time_stamp_token"]
-    return tuple(value.dump() for stamp in stamps for value in stamp["values"])
+    return tuple(as_it_stands(value) for stamp in stamps for value in stamp["values"])
 
 
 def _only(attributes: SignedAttributes, name: str) -> Any:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from signing.pdf import chain
-from signing.pdf.attributes import SignedAttributes
+from signing.pdf.attributes import SignedAttributes, as_it_stands
 from signing.pdf.errors import MACHINE, PdfError
 
 __all__ = [
@@ -107,7 +107,7 @@ def check_reply(reply: bytes, imprint: bytes, nonce: int, *, trust: TimeStampTru
     try:
         parsed = _Reply.load(reply, strict=True)
         status = parsed["status"]["status"].native
-        token = parsed["time_stamp_token"].dump() if status in {"granted", "granted_with_mods"} else b""
+        token = as_it_stands(parsed["time_stamp_token"]) if status in {"granted", "granted_with_mods"} else b""
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise _bad("the reply is not DER") from error
     if not token:
@@ -159,7 +159,7 @@ def _read(token: bytes, imprint: bytes, nonce: int | None, trust: TimeStampTrust
         raise PdfError("tsa-untrusted", "the token's policy is not accepted")
     moment = info["gen_time"].native
     signer = signed["signer_infos"][0]
-    certificates = [choice.chosen.dump() for choice in signed["certificates"] if choice.name == "certificate"]
+    certificates = [as_it_stands(choice.chosen) for choice in signed["certificates"] if choice.name == "certificate"]
     certificate = _verify_signature(signer, info_der, certificates)
     path = _verify_chain(certificate, certificates, trust, moment)
     micros = (moment - _EPOCH) // timedelta(microseconds=1)

@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from asn1crypto import cms, tsp
+from asn1crypto import algos, cms, core, parser, tsp
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
@@ -74,6 +76,42 @@ def test_openssl_as_authority_is_believed_and_believes_us(tmp_path: Path, digest
 def test_pyhanko_as_authority_is_believed() -> None:
     token = judge(reply())
     assert token.gen_time_us == fakes.NOW_US
+
+
+def test_a_token_of_any_length_is_read_as_it_stands() -> None:
+    """asn1crypto takes ..80 (hex) at the end of a length for BER's indefinite one and would encode the token anew."""
+    emit, tsa = parser.emit, fakes.authority()
+    signed = tsp.TimeStampResp.load(reply())["time_stamp_token"]["content"]
+    signer, info = signed["signer_infos"][0], signed["encap_content_info"]
+    sha256 = algos.DigestAlgorithm({"algorithm": "sha256"}).dump()  # the default, written out as many authorities do
+    named = emit(0, 1, 16, sha256 + core.OctetString(hashlib.sha256(tsa.der).digest()).dump())
+
+    def attribute(oid: str, value: bytes) -> bytes:
+        return bytes(emit(0, 1, 16, core.ObjectIdentifier(oid).dump() + emit(0, 1, 17, value)))
+
+    def token(pad: int) -> bytes:
+        attributes = sorted(
+            [
+                attribute("1.2.840.113549.1.9.3", info["content_type"].dump()),
+                attribute(
+                    "1.2.840.113549.1.9.4", core.OctetString(hashlib.sha256(info["content"].contents).digest()).dump()
+                ),
+                attribute("1.2.840.113549.1.9.16.2.47", emit(0, 1, 16, emit(0, 1, 16, named))),
+                attribute("1.3.6.1.4.1.99999.1", core.OctetString(bytes(pad)).dump()),
+            ]
+        )
+        signature = tsa.key.sign(emit(0, 1, 17, b"".join(attributes)), padding.PKCS1v15(), hashes.SHA256())  # type: ignore[call-arg, arg-type]
+        head = b"".join(signer[name].dump() for name in ("version", "sid", "digest_algorithm"))
+        tail = algos.SignedDigestAlgorithm({"algorithm": "sha256_rsa"}).dump() + core.OctetString(signature).dump()
+        one = emit(0, 1, 16, head + emit(2, 1, 0, b"".join(attributes)) + tail)
+        outer = b"".join(signed[name].dump() for name in ("version", "digest_algorithms")) + info.dump()
+        body = emit(0, 1, 16, outer + signed["certificates"].dump() + emit(0, 1, 17, one))
+        return bytes(emit(0, 1, 16, core.ObjectIdentifier("1.2.840.113549.1.7.2").dump() + emit(2, 1, 0, body)))
+
+    short = int.from_bytes(token(300)[2:4])
+    odd = token(300 + (0x80 - short) % 256)
+    assert odd[3] == 0x80
+    assert judge(emit(0, 1, 16, emit(0, 1, 16, core.Integer(0).dump()) + odd)).der == odd
 
 
 @pytest.mark.parametrize("away_s", [-61, 61, 86_400])
