@@ -1,13 +1,14 @@
 """Paths of certificates, each proved once (RFC 5280, 6, by the verifier of `cryptography`).
 
-Names, signatures and extensions of a path do not depend on the time it is asked about: only the periods of its certificates do. So a proved
-path is kept and answers for every moment at which all of its certificates are valid; any other moment is proved anew. A failure is never kept.
+Names, signatures and extensions of a path do not depend on the time it is asked about: only the periods of certificates do. So a proved path
+is kept and answers for every moment at which the same of all certificates at hand are valid: the verifier would find the same one, and no
+verdict hangs on what was asked before. Any other moment is proved anew. A failure is never kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -21,11 +22,12 @@ __all__ = ["VerificationError", "load", "prove"]
 
 _KEPT: Final = 512
 _PATHS_KEPT: Final = 64
+_SECOND: Final = timedelta(seconds=1)  # the grain of a certificate's period
 _MOMENTS_KEPT: Final = 4  # of one certificate, where it chains by another path at another time
 
 
 class _Path(msgspec.Struct, frozen=True):
-    """DER, from the certificate to the root; `since` and `until`: when all of them are valid, both included."""
+    """DER, from the certificate to the root; `since` and `until`: when it is the one that is found, both included."""
 
     certificates: tuple[bytes, ...]
     since: datetime
@@ -47,6 +49,7 @@ def prove(
     no certificate.
     """
     between = tuple(der for der in others if der != certificate)
+    moment = moment.astimezone(UTC).replace(microsecond=0)  # what the verifier sees of it
     proved = _proved(certificate, between, tuple(roots), stamps)
     for path in proved:
         if path.since <= moment <= path.until:
@@ -69,19 +72,23 @@ def _prove(
     leaf_policy = ExtensionPolicy.permit_all()
     if stamps:
         leaf_policy = leaf_policy.require_present(x509.ExtendedKeyUsage, Criticality.CRITICAL, _only_time_stamping)
+    believed, others = [load(der) for der in roots], [load(der) for der in between]
     verifier = (
         PolicyBuilder()
-        .store(Store([load(der) for der in roots]))
-        .time(moment.astimezone(UTC).replace(tzinfo=None))
+        .store(Store(believed))
+        .time(moment.replace(tzinfo=None))
         .max_chain_depth(4)
         .extension_policies(ca_policy=_authority_policy(), ee_policy=leaf_policy)
         .build_client_verifier()
     )
-    path = verifier.verify(load(certificate), [load(der) for der in between]).chain
+    own = load(certificate)
+    path = verifier.verify(own, others).chain
+    at_hand = (own, *others, *believed)
+    begins, ends = {one.not_valid_before_utc for one in at_hand}, {one.not_valid_after_utc for one in at_hand}
     return _Path(
         tuple(one.public_bytes(Encoding.DER) for one in path),
-        max(one.not_valid_before_utc for one in path),
-        min(one.not_valid_after_utc for one in path),
+        max({begin for begin in begins if begin <= moment} | {end + _SECOND for end in ends if end < moment}),
+        min({end for end in ends if end >= moment} | {begin - _SECOND for begin in begins if begin > moment}),
     )
 
 

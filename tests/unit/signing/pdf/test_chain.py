@@ -38,6 +38,26 @@ def test_another_path_is_found_for_another_time() -> None:
         assert chain.prove(leaf.der, [early.der, late.der], [top.der], moment)[1] == above.der
 
 
+def test_which_path_is_found_does_not_hang_on_what_was_asked_before() -> None:
+    top = fakes.issue(
+        "Sample Root", None, authority=True, begin=BEGIN - YEAR, end=datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+    )
+    short = fakes.issue("Sample Middle", top, authority=True, begin=BEGIN, end=BEGIN + YEAR)
+    long = fakes.issue("Sample Middle", top, key=short.key, authority=True, begin=BEGIN - YEAR, end=BEGIN + 3 * YEAR)
+    leaf = fakes.issue("Sample Leaf", short, begin=BEGIN - YEAR, end=BEGIN + 3 * YEAR)
+
+    def at(moment: datetime) -> bytes:
+        return chain.prove(leaf.der, [short.der, long.der], [top.der], moment)[1]
+
+    for other in (BEGIN - YEAR / 2, BEGIN + 2 * YEAR):
+        chain._proved.cache_clear()
+        assert at(other) == long.der
+        for moment in (BEGIN, NOW, BEGIN + YEAR, BEGIN + YEAR + timedelta(milliseconds=999)):
+            assert at(moment) == short.der
+        for moment in (BEGIN - timedelta(milliseconds=1), BEGIN + YEAR + timedelta(seconds=1)):
+            assert at(moment) == long.der
+
+
 def test_what_was_proved_for_one_root_or_kind_says_nothing_of_another() -> None:
     top = fakes.issue("Sample Root", None, authority=True)
     other = fakes.issue("Sample Root", None, authority=True)
