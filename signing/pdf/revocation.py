@@ -150,9 +150,14 @@ def _bad(why: str) -> PdfError:
 # by every certificate of a file.
 _KEPT: Final = 512
 _LISTS_KEPT: Final = 4  # they may be large
+_MAX_CERTIFICATE: Final = (
+    64 * 1024
+)  # what is kept is kept by the server's process: a file may bring certificates of many MB along
 
 
 def _load(der: bytes) -> x509.Certificate:
+    if len(der) > _MAX_CERTIFICATE:
+        raise PdfError("status-bad-answer", "a certificate is too large")
     try:
         return chain.load(der)
     except _UNREADABLE as error:
@@ -565,7 +570,7 @@ def path_of(certificate: bytes, pool: Iterable[bytes]) -> tuple[bytes, ...]:
     It proves who signed whom, not that anybody is to be trusted; at most six certificates.
     """
     _load(certificate)
-    candidates = list(dict.fromkeys(pool))
+    candidates = [der for der in dict.fromkeys(pool) if len(der) <= _MAX_CERTIFICATE]
     path = [certificate]
     while not _self_named(path[-1]) and len(path) < 6:
         above = next((der for der in candidates if der not in path and _issued(path[-1], der)), None)
@@ -607,7 +612,7 @@ def read_dss(view: Revision) -> ValidationData:
     """
     store = view.dictionary(view.catalog.get(Name("DSS")))
     return ValidationData(
-        _streams(view, store.get(Name("Certs")), MAX_OCSP),
+        _streams(view, store.get(Name("Certs")), _MAX_CERTIFICATE),
         _streams(view, store.get(Name("OCSPs")), MAX_OCSP),
         _streams(view, store.get(Name("CRLs")), MAX_CRL),
     )

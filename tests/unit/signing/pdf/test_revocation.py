@@ -280,6 +280,16 @@ def test_paths_are_built_by_signature() -> None:
     assert path_of(leaf.der, [impostor.der]) == (leaf.der,)
 
 
+def test_a_certificate_of_a_size_that_none_has_is_not_kept() -> None:
+    usages = tuple(x509.ObjectIdentifier(f"1.3.6.1.4.1.99999.{number}") for number in range(6000))
+    large = fakes.issue("Sample Large", fakes.root(), authority=True, usages=usages)
+    assert len(large.der) > 64 * 1024
+    leaf = fakes.issue("Sample Leaf", large)
+    assert path_of(leaf.der, [large.der, fakes.root().der]) == (leaf.der,)
+    with pytest.raises(PdfError):
+        path_of(large.der, [fakes.root().der])
+
+
 def test_where_to_ask() -> None:
     from server.demo.authority import Authority
 
