@@ -50,6 +50,7 @@ class Delivered:
                     "sent-list-refused", code=error.code
                 )  # of this packet: it must not hold up the others (D14)
                 items = []
+            await system.breaker.seen()
             keep = functools.partial(self._keep, axis=system.url, packet=packet, items=items)
             seen += await self._db.transact(keep)
         return seen

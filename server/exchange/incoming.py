@@ -220,11 +220,12 @@ class Incoming:
             log.warning("axis-not-polled", system=self.system.system_id, kind=kind.value, code=error.code)
             return 0
         self._failures = 0
-        await self.system.breaker.seen()
         return taken
 
     async def _poll(self, axis: Axis, kind: PacketKind) -> int:
         listed = {item.doc_id: item for item in await self._listed(axis, kind)}
+        # Whatever becomes of a single packet below: the axis is there.
+        await self.system.breaker.seen()
         troubles = await self._known_troubles(kind, listed.keys())
         now_us = self._clock.now_us()
         taken = 0

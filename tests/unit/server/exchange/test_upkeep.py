@@ -8,11 +8,13 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from server.exchange import edxml
 from server.exchange.model import PacketKind
 from server.exchange.tasks import AgencyTasks
 from server.jobs import Retry
 from tests.faults.exchange_loops import UNDER_WAY, outage
 from tests.unit.server.exchange.house import House, client
+from tests.unit.server.exchange.samples import make_status
 
 DAY_S = 86_400
 
@@ -88,6 +90,28 @@ async def test_one_lost_connection_holds_up_nothing(db, tmp_path, clock, stage):
     assert await houses[0].count("documents", "state = 'forwarded'") == 4
     assert await houses[0].count("axis_health") == 0
     assert clock.now_us() == begun_us, "no minute has to pass for it"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("asked", ["list", "delivered"])
+async def test_whatever_is_answered_ends_a_loss(sqlite_db, tmp_path, clock, stage, asked):
+    """D3, D14: a list whose one packet cannot be had, and a question about a silent receiver; else all wait a minute for a second try that was made."""
+    house = House(sqlite_db, tmp_path, clock, stage.client("X01", send_s=60))
+    await house.found()
+    await house.sealed("1")
+    assert await house.run() == "done"
+    clock.advance(1000)
+    status = edxml.write(make_status(number="1"), tmp_path / "packet.edxml")
+    await stage.client("X02").send(PacketKind.STATUS, status.path, "X02", ["X01"])
+    await stage.put("_faults", [{"fault": "500-before", "call": "downloadEdoc", "times": -1}])
+    (system,) = house.systems
+    await system.breaker.unheard()
+    if asked == "list":
+        await house.exchange.poll(PacketKind.STATUS)
+        assert await house.count("incoming_troubles") == 1
+    else:
+        await house.exchange.look_for_deliveries()
+    assert await house.count("axis_health") == 0
 
 
 @pytest.mark.asyncio
