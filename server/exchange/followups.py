@@ -200,10 +200,11 @@ class FollowUps:
         await set_receivers(tx, row, receivers)
         if packet is not None:
             await queries.drop_unsent(tx, packet.id)
-            # A refused one has no job any more; one that waits has its own.
+            # One that waits has its own job. That of a refused one has ended, or is just about to be buried, and must not absorb this.
+            refused = f":{packet.id}" if packet.stage is Stage.REFUSED else ""
             await enqueue(
                 tx, "exchange.forward", Forward(document=row.id), lane=Lane.URGENT if row.urgency else Lane.NORMAL,
-                ordering_key=f"exchange:{row.id}", dedupe_key=f"exchange.forward:{row.id}",
+                ordering_key=f"exchange:{row.id}", dedupe_key=f"exchange.forward:{row.id}{refused}",
             )  # fmt: skip
         detail = {"added": [to.organ_id for to in add], "removed": [to.organ_id for to in removed]}
         await _log(tx, row, "document.receivers_changed", actor.id, detail, now_us)

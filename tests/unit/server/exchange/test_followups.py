@@ -13,7 +13,7 @@ from server.exchange.model import ExchangeError, PacketKind
 from server.exchange.routes import FailureView, view
 from server.exchange.words import of_refusal
 from server.identity.model import Actor
-from server.jobs import Lane
+from server.jobs import Bury, Lane
 from server.jobs.queries import revive
 from server.notices.service import notify
 from server.once import Once
@@ -406,6 +406,27 @@ async def test_a_packet_that_the_axis_does_not_have_is_made_anew_for_other_recei
     assert [one[:2] for one in await house.receivers(document)] == [
         (code, "accepted_by_exchange") for code in ("X02", "X03")
     ]
+
+
+@pytest.mark.asyncio
+async def test_receivers_that_change_before_the_refused_one_is_buried_are_sent_to(house, stage, monkeypatch):
+    """D2: the job that ends is not the one that the change needs."""
+    document = await house.sealed(receivers=("X02",))
+    await stage.put("_faults", [{"fault": "refuse", "code": "20"}])
+    send = house.exchange._send
+
+    async def meanwhile(*args):
+        try:
+            await send(*args)
+        except Bury:
+            monkeypatch.undo()
+            await changed(house, document, add=["X03"])
+            raise
+
+    monkeypatch.setattr(house.exchange, "_send", meanwhile)
+    assert await house.run() == ("buried", "axis-refused-20")
+    assert "done" in await work(house)
+    assert await copies(stage) == [["X02", "X03"]]
 
 
 @pytest.mark.asyncio
