@@ -69,15 +69,16 @@ class AgencyRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def enlist(tx: Transaction, axis: str, configured: Collection[str]) -> int:
-    """The number of this axis' list, made where there is none. One list whose axis is configured no more is taken to be this axis' at another
-    address: what it knows of codes that have ended is kept.
+    """The number of this axis' list, made where there is none. One list whose axis is configured no more is taken to be that of the first in the
+    settings that has none, at another address: what it knows of codes that have ended is kept. `configured` is in the order of the settings.
     """
     rows = await tx.fetch_all("SELECT axis, number FROM agency_lists ORDER BY number")
     numbers = {str(row["axis"]): int(row["number"]) for row in rows}
     left = [one for one in numbers if one not in configured]
     if axis in numbers:
         return numbers[axis]
-    if len(left) == 1:
+    heir = next((one for one in configured if one not in numbers), axis)
+    if len(left) == 1 and heir == axis:
         await tx.execute("UPDATE agency_lists SET axis = $1 WHERE axis = $2", axis, left[0])
         return numbers[left[0]]
     number = max(numbers.values(), default=-1) + 1

@@ -49,7 +49,7 @@ class AgencyDirectory:
         self._axes = () if axis is None else (axis, *others)
         self._clock = clock
         self._name = name
-        self._configured = {name, *configured}
+        self._configured = tuple(configured) or (name,)
         self._stale_us: int | None = None
         self._reading = asyncio.Lock()
 

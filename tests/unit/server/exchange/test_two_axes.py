@@ -236,6 +236,17 @@ async def test_a_list_is_kept_where_its_axis_has_another_address(house, stage, o
     assert await house.count("agencies") == 9
 
 
+@pytest.mark.asyncio
+async def test_the_list_of_an_earlier_version_is_the_first_axis_own_whichever_asks_first(house, stage, other):
+    """It stood there with the address as it was written, with a slash; the second axis was none's."""
+    await house.agencies.take_over(stage.url)
+    await house.db.transact(lambda tx: tx.execute("UPDATE agency_lists SET axis = $1", f"{stage.url}/"))
+    for axis in (other.url, stage.url):
+        assert await house.agencies.take_over(axis)
+    rows = await house.db.fetch_all("SELECT axis, number FROM agency_lists ORDER BY number")
+    assert [(row["axis"], row["number"]) for row in rows] == [(stage.url, 0), (other.url, 1)]
+
+
 def test_what_is_under_way_is_followed_by_axis_and_id():
     """Rows of earlier versions hold the id alone, or nothing."""
     one = Line(axis=None, system_id="S", url="http://one")
