@@ -566,9 +566,10 @@ async def troubles(db: Reads, kind: str, system: str) -> list[Trouble]:
 
 
 async def note_trouble(tx: Transaction, kind: str, system: str, trouble: Trouble) -> None:
+    """What another system left under the same id gives way: its packet is listed no more, or is noted anew under an id of its own."""
     await tx.execute(
         f"INSERT INTO incoming_troubles ({_TROUBLE}, kind, system) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (axis_id) DO UPDATE SET "
-        + ", ".join(f"{name} = excluded.{name}" for name in Trouble.__struct_fields__[1:]),
+        + ", ".join(f"{name} = excluded.{name}" for name in (*Trouble.__struct_fields__[1:], "kind", "system")),
         *msgspec.structs.astuple(trouble), kind, system,
     )  # fmt: skip
 

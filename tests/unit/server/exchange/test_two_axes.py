@@ -13,7 +13,7 @@ from server.exchange import edxml
 from server.exchange.business import status
 from server.exchange.directory import queries as directory
 from server.exchange.model import Organisation, PacketKind, ResponseFor, StatusCode, document_id
-from server.exchange.queries import outgoing
+from server.exchange.queries import Trouble, note_trouble, outgoing
 from server.exchange.standin import serving
 from server.exchange.standin_world import Merger, Unit
 from server.exchange.systems import Line, following, key_of
@@ -245,6 +245,26 @@ async def test_the_list_of_an_earlier_version_is_the_first_axis_own_whichever_as
         assert await house.agencies.take_over(axis)
     rows = await house.db.fetch_all("SELECT axis, number FROM agency_lists ORDER BY number")
     assert [(row["axis"], row["number"]) for row in rows] == [(stage.url, 0), (other.url, 1)]
+
+
+@pytest.mark.asyncio
+async def test_what_went_wrong_with_a_packet_is_its_own_where_another_axis_gave_its_id(house, stage, other, tmp_path):
+    """D14: the packet of the axis before, whose trouble nobody ends, keeps no other from being parked."""
+    await from_(stage, tmp_path, "X02", "1")
+    (item,) = await house.axis.received(EDOC)
+    foreign = Trouble(axis_id=item.doc_id, failed=1)
+    await house.db.transact(lambda tx: note_trouble(tx, EDOC.value, "X09·00000000", foreign))
+
+    async def fails(_tx, came, *, now_us):
+        raise RuntimeError(came.axis_id)
+
+    for _ in range(4):
+        house.restart()
+        house.arrivals.came = fails
+        await house.exchange.poll(EDOC)
+        house.clock.advance(1000)
+    assert await house.count("incoming_packets", "state = 'unreadable'") == 1
+    assert await house.count("incoming_troubles") == 0
 
 
 def test_what_is_under_way_is_followed_by_axis_and_id():
