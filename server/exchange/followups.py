@@ -128,8 +128,11 @@ class FollowUps:
         sent = await queries.outgoing(self._db, document, _DOCUMENT)
         # The archive's time stamps may have come since; what was sent is what further receivers get.
         size = 0 if sent is None else await self._blobs.size(sent.revision)
+        dropped: str | None = None
 
         async def body(tx: Transaction) -> bytes:
+            nonlocal dropped
+            dropped = None
             replay = await once.claim(tx)
             if replay is not None:
                 return replay
@@ -137,6 +140,7 @@ class FollowUps:
             packet = await queries.outgoing(tx, document, _DOCUMENT)
             if row.state in _STAYS:
                 receivers = await self._before_it_leaves(tx, actor, row, packet, add, remove, now_us)
+                dropped = None if packet is None else packet.blob
                 answer = msgspec.json.encode(ReceiversChanged(receivers))
                 await once.settle(tx, answer)
                 return answer
@@ -174,7 +178,10 @@ class FollowUps:
             await once.settle(tx, answer)
             return answer
 
-        return await self._db.transact(body)
+        answer = await self._db.transact(body)
+        if dropped is not None:  # no row names its file any more, and the one that is made now has other receivers
+            await self._blobs.delete(dropped)
+        return answer
 
     async def _before_it_leaves(
         self,

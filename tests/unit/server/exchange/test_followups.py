@@ -398,7 +398,9 @@ async def test_a_packet_that_the_axis_does_not_have_is_made_anew_for_other_recei
     document = await house.sealed(receivers=("X02",))
     await stage.put("_faults", [fault])
     assert (await house.run())[0] in {"retry", "buried"}
+    (packet,) = await house.db.fetch_all("SELECT blob FROM outgoing_packets")
     assert await changed(house, document, add=["X03"]) == ["X02", "X03"]
+    assert not list(house.blobs._root.rglob(packet["blob"])), "its file is nobody's"
     house.clock.advance(120)
     assert "done" in await work(house)
     assert await copies(stage) == [["X02", "X03"]]
