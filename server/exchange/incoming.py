@@ -239,7 +239,7 @@ class Incoming:
                 log.error("incoming-without-agencies", axis_id=item.doc_id)  # noqa: TRY400 - no defect of ours
                 await self._note(kind, item, pause_us=_PASS_US)
             except _PerhapsOursError:
-                first_us = self._trouble(kind, item).unplaced_us or self._clock.now_us()
+                first_us = _since(self._trouble(kind, item).unplaced_us, self._clock.now_us())
                 fresh = await self._agencies.of(self.system.url).refresh()
                 await self._note(kind, item, pause_us=0 if fresh else _PASS_US, unplaced_us=first_us)
             except AxisUnavailable:
@@ -450,7 +450,7 @@ class Incoming:
             self._handed_over_at[item.doc_id] = self._handed_over
             known = msgspec.structs.replace(
                 known,
-                since_us=known.since_us or now_us,
+                since_us=_since(known.since_us, now_us),
                 tries=known.tries + (before != self._handed_over),
                 refusals=known.refusals + isinstance(error, AxisRefused),
             )
@@ -727,6 +727,11 @@ class Incoming:
 def _put_off(trouble: Trouble, now_us: int) -> bool:
     """Whether it is too early; a clock that was set back holds nothing up for longer than the usual pause (D7)."""
     return 0 < trouble.until_us - now_us <= _SHUN_US
+
+
+def _since(known_us: int, now_us: int) -> int:
+    """Since when it is so; not from a time that a clock which was ahead wrote down (D7)."""
+    return min(known_us or now_us, now_us)
 
 
 async def _tell_clerks(tx: Transaction, organisation: str, sender: str, why: Words, now_us: int) -> None:

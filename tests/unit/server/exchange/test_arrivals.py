@@ -276,6 +276,29 @@ async def test_a_document_for_nobody_of_ours_is_parked(sqlite_db, tmp_path, cloc
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("since", ["unplaced_us", "since_us"])
+async def test_what_a_clock_that_was_ahead_wrote_down_holds_no_packet_for_days(
+    sqlite_db, tmp_path, clock, stage, since
+):
+    """D7, D14: neither one for nobody of ours, nor one that the axis does not hand over."""
+    house = House(sqlite_db, tmp_path, clock, stage.client("X03"))
+    await house.found()
+    sender = Sender(stage, tmp_path)
+    await sender.send(sender.document(to=("X03",)), ("X03",))
+    if since == "since_us":
+        await stage.put("_faults", [{"fault": "500-before", "call": "downloadEdoc", "times": -1}])
+    await house.exchange.poll(DOCUMENT)
+    ahead = f"UPDATE incoming_troubles SET until_us = 0, tries = 5, {since} = {since} + {7 * 86_400_000_000}"
+    assert await sqlite_db.transact(lambda tx: tx.execute(ahead)) == 1
+    await sqlite_db.transact(lambda tx: tx.execute("DELETE FROM agency_lists"))
+    for _ in range(3):
+        house.restart()
+        await house.exchange.poll(DOCUMENT)
+        clock.advance(3700)
+    assert [state for state, _, _ in await parked(house)] == ["unaddressed" if since == "unplaced_us" else "unfetched"]
+
+
+@pytest.mark.asyncio
 @pytest.mark.parametrize("kind", [BusinessKind.REPLACE, 7])
 async def test_a_packet_without_a_meaning_is_parked_with_its_bytes(desk, kind, stage):
     """D14: confirmed as failed, raw bytes kept, an alarm; the next is taken in."""
