@@ -197,7 +197,7 @@ class Incoming:
         self._quiet_until_us = 0
         self._troubles: dict[PacketKind, dict[str, Trouble]] = {kind: {} for kind in PacketKind}
         self._handed_over = 0
-        self._handed_over_at: dict[str, int] = {}
+        self._handed_over_at: dict[PacketKind, dict[str, int]] = {kind: {} for kind in PacketKind}
         self._caught_up = False
 
     async def poll(self, kind: PacketKind) -> int:
@@ -271,7 +271,7 @@ class Incoming:
         for doc_id in kept.keys() - set(listed):
             gone = kept.pop(doc_id)
             await self._db.transact(lambda tx, gone=gone: queries.forget_trouble(tx, gone.axis_id))  # type: ignore[misc]
-        self._handed_over_at = {one: at for one, at in self._handed_over_at.items() if one in kept}
+        self._handed_over_at[kind] = {one: at for one, at in self._handed_over_at[kind].items() if one in kept}
         self._troubles[kind] = kept
         return kept
 
@@ -443,11 +443,11 @@ class Incoming:
         """
         now_us = self._clock.now_us()
         known = self._trouble(kind, item)
-        before = self._handed_over_at.get(item.doc_id, self._handed_over)
+        before = self._handed_over_at[kind].get(item.doc_id, self._handed_over)
         try:
             await axis.fetch(item.doc_id, path)
         except (AxisRefused, AxisUnavailable) as error:
-            self._handed_over_at[item.doc_id] = self._handed_over
+            self._handed_over_at[kind][item.doc_id] = self._handed_over
             known = msgspec.structs.replace(
                 known,
                 since_us=_since(known.since_us, now_us),
