@@ -229,8 +229,10 @@ class Incoming:
         troubles = await self._known_troubles(kind, listed.keys())
         now_us = self._clock.now_us()
         taken = 0
-        # What broke off before comes last: were it first each time, it would end every poll before the others.
-        items = sorted(listed.values(), key=lambda item: item.doc_id in troubles and troubles[item.doc_id].since_us > 0)
+        # What broke off comes behind all others, the last one last: were it first each time, it would end every poll before them.
+        items = sorted(
+            listed.values(), key=lambda item: troubles[item.doc_id].until_us if item.doc_id in troubles else 0
+        )
         due = [item for item in items if item.doc_id not in troubles or not _put_off(troubles[item.doc_id], now_us)]
         for item in due[:_BATCH]:
             try:

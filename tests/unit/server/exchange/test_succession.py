@@ -237,6 +237,27 @@ async def test_a_packet_that_is_never_handed_over_is_parked_at_last(house, stage
 
 
 @pytest.mark.asyncio
+async def test_a_packet_that_the_axis_lets_nobody_confirm_holds_up_no_other(house, stage, written):
+    """D14: the axis breaks off each time, so that poll ends; what comes behind it on the list comes first the next time."""
+    confirm, sender = house.axis.confirm, stage.client("X02")
+    for number in ("1", "2", "3", "4"):
+        await sender.send(STATUS, written(make_status(number=number), number).path, "X02", ["X01"])
+    bad = {item.doc_id for item in (await house.axis.received(STATUS))[:2]}
+
+    async def breaks_off(doc_id, reason=None):
+        if doc_id in bad:
+            raise AxisUnavailable("http-500")
+        await confirm(doc_id, reason)
+
+    house.axis.confirm = breaks_off
+    for _ in range(4):
+        await house.exchange.poll(STATUS)
+        house.clock.advance(100)
+    assert await house.count("incoming_packets") == 4
+    assert await house.count("incoming_packets", "confirmed_us IS NULL") == 2
+
+
+@pytest.mark.asyncio
 async def test_refusals_are_counted_over_restarts_and_forgotten_with_the_packet(house, stage, written):
     """D14: of a packet that is never handed over, in whichever process; one that is listed no more leaves nothing."""
     fetch, bad = house.axis.fetch, set()
