@@ -40,16 +40,19 @@ class AnswerTooLarge(NoAnswer):
 class Answer:
     """Status, headers (names in any case) and a body that is still to be read."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, read_s: float) -> None:
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
         self._content = response.content
+        self._read_s = read_s
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes, never an empty piece. Raises: NoAnswer where it ends too early or a piece does not come in time."""
         while True:
             try:
-                chunk = await self._content.readany()
+                # Timed here too: where a later piece cannot be parsed, the library stops its own time and wakes nobody.
+                async with asyncio.timeout(self._read_s):
+                    chunk = await self._content.readany()
             except (aiohttp.ClientError, OSError) as error:
                 raise _no_answer(error) from error
             if not chunk:
@@ -103,8 +106,9 @@ class Outgoing:
         request is sent once. Raises: NoAnswer, NotSent.
         """
         _line.set(None)
+        read_s = read_s or self._read_s
         try:
-            response = await self._begin(method, url, headers, body, read_s or self._read_s, tls_name)
+            response = await self._begin(method, url, headers, body, read_s, tls_name)
         except BaseException as error:
             line = _line.get()
             if line is not None:
@@ -117,7 +121,7 @@ class Outgoing:
                 raise NotSent("no-connection-in-time" if late else "no-connection") from error
             raise _no_answer(error) from error
         try:
-            yield Answer(response)
+            yield Answer(response, read_s)
         finally:
             # An answer that was read whole has given its connection back already.
             line = response.connection and response.connection.transport

@@ -208,6 +208,26 @@ async def test_a_hostile_answer_is_bounded(said, error):
 
 
 @pytest.mark.asyncio
+async def test_an_answer_that_turns_out_to_be_none_in_its_middle_ends_in_time():
+    """What came before was read already; the rest is no piece of it, whether its peer goes on or not."""
+
+    async def serve(reader, writer, ends):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbegun\r\n")
+        await read.wait()
+        writer.write(b"no size\r\n")
+        await ends.wait()
+
+    read = asyncio.Event()
+    async with peer(serve) as url, calls(read_s=0.1) as http, asyncio.timeout(20):
+        with pytest.raises(NoAnswer, match="no-answer-in-time"):
+            async with http.call("GET", url) as answer:
+                async for chunk in answer.chunks():
+                    assert chunk == b"begun"
+                    read.set()
+
+
+@pytest.mark.asyncio
 async def test_an_answer_left_unread_harms_no_other_call():
     """Its connection may serve somebody else by the time it is left."""
 
