@@ -218,10 +218,10 @@ class VxpAxis:
 
     def _look_at_clock(self, answer: Answer) -> None:
         try:
-            at = email.utils.parsedate_to_datetime(answer.headers["Date"])
-        except (KeyError, ValueError):
+            at_s = email.utils.parsedate_to_datetime(answer.headers["Date"]).timestamp()
+        except (KeyError, ValueError, OverflowError):  # the last for a year or a zone beyond every calendar
             return
-        self._ahead_s = self._now_us() / 1e6 - at.timestamp()
+        self._ahead_s = self._now_us() / 1e6 - at_s
 
     def _stranger(self, code: str) -> Unreachable:
         """The axis does not know who signed: the clock's fault where that is off, else the secret's."""

@@ -276,6 +276,26 @@ async def test_who_accepts_before_the_whole_packet_is_sent_is_not_believed(tmp_p
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "date", ["Fri, 31 Dec 99999999999999999999 23:59:59 GMT", "Mon, 01 Jan 2024 00:00:00 +99999999999999"]
+)
+async def test_a_date_beyond_every_calendar_is_no_outcome_of_a_send(tmp_path, date):
+    async def dated(reader, writer, _ends):
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readuntil(b"packet\r\n")
+        writer.write(f"HTTP/1.1 500 No\r\nDate: {date}\r\nContent-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+
+    (tmp_path / "secret").write_text("s")
+    (tmp_path / "file").write_bytes(b"packet")
+    async with peer(dated) as url:
+        client = VxpAxis(url, "X01", tmp_path / "secret", now_us)
+        assert await client.send(EDOC, tmp_path / "file", "X01", ["X02"]) == Unknown("http-500")
+        assert client.clock_off_s is None
+        await client.close()
+
+
+@pytest.mark.asyncio
 async def test_a_packet_that_becomes_shorter_while_it_is_sent_was_not_sent(tmp_path):
     """D1: the axis waits for what its length promises; the file is ours, so the fault is here and told at once."""
 
