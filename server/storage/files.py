@@ -67,7 +67,7 @@ class FileBlobs:
         return await asyncio.to_thread(self._read, digest)
 
     async def delete(self, digest: str) -> None:
-        await asyncio.to_thread(self._path(digest).unlink, missing_ok=True)
+        await asyncio.to_thread(self._delete, digest)
 
     async def require_space(self, size: int) -> None:
         await asyncio.to_thread(self._require_space, size)
@@ -212,6 +212,11 @@ class FileBlobs:
         if len(self._checked) >= _CHECKED_LIMIT:
             self._checked.clear()
         self._checked[digest] = (_identity(status), self._clock.monotonic_us())
+
+    def _delete(self, digest: str) -> None:
+        # Behind a blob that healed an older store's, the damaged one still lies where it was.
+        while (path := self._path(digest)).exists():
+            path.unlink(missing_ok=True)
 
     def _require_space(self, size: int) -> None:
         if shutil.disk_usage(self._root).free - size < self._reserve:

@@ -144,6 +144,12 @@ async def test_what_lies_where_stores_once_put_it_is_found_kept_and_forgotten(bl
     await blobs.delete(digest)
     assert stored_files(blobs) == []
 
+    before.write_bytes(b"of a damaged store")
+    assert await blobs.put_bytes(b"of an older store") == digest
+    assert await blobs.read(digest) == b"of an older store"
+    await blobs.delete(digest)
+    assert stored_files(blobs) == []
+
 
 @pytest.mark.parametrize("digest", [ABSENT, "", "../../etc/passwd", "A" * 64, "0" * 63, "0" * 64 + "\n"])
 async def test_what_is_not_there_is_missing(blobs, digest):
