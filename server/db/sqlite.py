@@ -132,6 +132,9 @@ class _Transaction:
         except sqlite3.Error as error:
             self.outbox.doom = translate(error)
             raise self.outbox.doom from error
+        except (OverflowError, ValueError) as error:  # it cannot be bound; rows before it have changed something
+            self.outbox.doom = StatementFailed("a parameter does not fit its type")
+            raise self.outbox.doom from error
 
     async def fetch_one(self, sql: str, *args: Value) -> Row | None:
         _, rows = self._run(sql, args)

@@ -130,6 +130,16 @@ async def test_one_bad_row_dooms_all_of_them(db):
     assert await ids(db) == []
 
 
+async def test_a_value_that_fits_no_column_dooms_the_rows_before_it(db):
+    async def body(tx):
+        with suppress(Exception):
+            await tx.execute_many("INSERT INTO thing (id, n) VALUES ($1, $2)", [("a", 1), ("b", 1 << 70)])
+
+    with pytest.raises(StatementFailed):
+        await db.transact(body)
+    assert await ids(db) == []
+
+
 async def test_rows_become_structs(db):
     class Thing(msgspec.Struct, frozen=True):
         id: str
