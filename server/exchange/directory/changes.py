@@ -20,7 +20,7 @@ _LETTERS: Final = re.compile(r"[a-z0-9]+")
 _SHORT: Final = (("uy ban nhan dan", "ubnd"), ("hoi dong nhan dan", "hdnd"))
 _MAX_LEVEL: Final = 32
 _FEW: Final = 100
-_IDS: Final = 1 << 22
+IDS: Final = 1 << 22
 MAX_WORDS: Final = 8
 """Words of one query that are looked at; more narrow nothing on a phone."""
 
@@ -106,7 +106,7 @@ class Changes(msgspec.Struct, frozen=True):
 
 def first_id(of_list: int) -> int:
     """Where the ids of a list begin: each has four millions of its own, so that two axes can be taken over at once."""
-    return of_list * _IDS + 1
+    return of_list * IDS + 1
 
 
 def key(code: str) -> str:

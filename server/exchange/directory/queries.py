@@ -11,7 +11,7 @@ import msgspec
 
 from server.db import Dialect, Reads, Transaction, into
 from server.exchange.directory import changes
-from server.exchange.directory.changes import Ended, Entry, Known
+from server.exchange.directory.changes import IDS, Ended, Entry, Known
 
 _FIELDS: Final = Entry.__struct_fields__
 _NAMES: Final = ", ".join(_FIELDS)
@@ -23,6 +23,8 @@ _COLUMNS: Final = "a.code, a.name, a.old_code, a.level, a.test, a.closed, a.clos
 _PARENT: Final = "LEFT JOIN agencies p ON p.of_list = a.of_list AND p.code_key = a.parent_key AND a.parent_key <> ''"
 _LIST: Final = "(SELECT number FROM agency_lists WHERE axis = $1)"
 """The list of the axis with this name."""
+# The list stands in both, or SQLite would walk through it instead of looking into the indexes of new and old codes.
+_CODE: Final = f"(a.of_list = {_LIST} AND a.code_key = $2 OR a.of_list = {_LIST} AND a.old_key = $2)"
 
 PUT_SQLITE: Final = (
     f"INSERT INTO agencies ({_NAMES}, listed_us) VALUES ({', '.join(f'${n + 1}' for n in range(len(_FIELDS) + 1))}) "
@@ -42,9 +44,11 @@ PUT_POSTGRES: Final = (
     f"FROM jsonb_to_recordset(CAST(CAST($1 AS TEXT) AS JSONB)) AS e ({_TYPES}) ON CONFLICT (of_list, code_key) DO UPDATE SET {_UPDATE}"
 )
 
+# By the list's own range of ids: asked for `of_list`, SQLite would walk through that list and look each agency up among the words.
 SEARCH_SQLITE: Final = (
-    f"SELECT {_COLUMNS} FROM agency_words JOIN agencies a ON a.id = agency_words.rowid {_PARENT} "
-    f"WHERE agency_words MATCH $2 AND a.of_list = {_LIST} ORDER BY agency_words.rowid LIMIT $3"
+    f"SELECT {_COLUMNS} FROM agency_words CROSS JOIN agencies a ON a.id = agency_words.rowid {_PARENT} "
+    f"WHERE agency_words MATCH $2 AND agency_words.rowid > {_LIST} * {IDS} AND agency_words.rowid <= ({_LIST} + 1) * {IDS} "
+    "ORDER BY agency_words.rowid LIMIT $3"
 )
 SEARCH_POSTGRES: Final = (
     f"SELECT {_COLUMNS} FROM agencies a {_PARENT} "
@@ -138,7 +142,7 @@ async def synchronised_us(db: Reads, axis: str) -> int | None:
 async def by_code(db: Reads, axis: str, code_key: str) -> list[AgencyRow]:
     """The agency with this code, then those whose old code it is; closed ones and test units too."""
     rows = await db.fetch_all(
-        f"SELECT {_COLUMNS} FROM agencies a {_PARENT} WHERE a.of_list = {_LIST} AND (a.code_key = $2 OR a.old_key = $2) "
+        f"SELECT {_COLUMNS} FROM agencies a {_PARENT} WHERE {_CODE} "
         "ORDER BY CASE WHEN a.code_key = $2 THEN 0 ELSE 1 END, a.closed, a.id LIMIT 5",
         axis,
         code_key,
@@ -174,7 +178,7 @@ async def names(db: Reads, axis: str, code: str) -> list[str]:
     """Keys of the codes that name the agency of `code`, its own first: the list's old code, and who has the unit now (reference §6.6)."""
     asked = changes.key(code)
     rows = await db.fetch_all(
-        f"SELECT code_key, old_key, closed FROM agencies WHERE of_list = {_LIST} AND (code_key = $2 OR old_key = $2)",
+        f"SELECT a.code_key, a.old_key, a.closed FROM agencies a WHERE {_CODE}",
         axis,
         asked,
     )

@@ -313,3 +313,16 @@ async def test_what_was_kept_before_lists_had_numbers_is_the_list_that_was_taken
     await db.close()
     if dialect is Dialect.POSTGRES:
         await cluster.command("DROP DATABASE former WITH (FORCE)")
+
+
+@pytest.mark.asyncio
+async def test_a_keystroke_walks_through_no_list(sqlite_db):
+    """Of 123,000 agencies SQLite reads those that the words name, and a code by its two indexes."""
+    found = await sqlite_db.fetch_all(f"EXPLAIN QUERY PLAN {queries.SEARCH_SQLITE}", "axis", '"uy"*', 20)
+    steps = [row["detail"] for row in found if "agency_lists" not in row["detail"] and "SUBQUERY" not in row["detail"]]
+    assert steps[0].startswith("SCAN agency_words VIRTUAL TABLE INDEX")
+    assert steps[1] == "SEARCH a USING INTEGER PRIMARY KEY (rowid=?)"
+    by_code = f"EXPLAIN QUERY PLAN SELECT a.code FROM agencies a WHERE {queries._CODE}"
+    plan = " ".join(row["detail"] for row in await sqlite_db.fetch_all(by_code, "axis", "h01"))
+    assert "(of_list=? AND code_key=?)" in plan
+    assert "(of_list=? AND old_key=?)" in plan
