@@ -7,7 +7,7 @@ one at its vendor's; what that service decrypted is delivered to the service wor
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -93,6 +93,16 @@ class Pushed:
             {"origin": self.site.origin, "registrationId": self._registration, "data": data},
         )
 
+    async def arrives(self, message: Any, found: Callable[[], Awaitable[Any]], what: str) -> Any:
+        """What `found` gives once it is anything. A push service repeats what a worker that was just restarted did not take; DevTools does not tell."""
+        for _ in range(3):
+            await self.deliver(message)
+            for _ in range(600):
+                if value := await found():
+                    return value
+                await asyncio.sleep(0.05)
+        pytest.fail(f"never: {what}")
+
     async def worker(self) -> Worker:
         return self.hand.context.service_workers[0]
 
@@ -122,23 +132,16 @@ class Pushed:
         async def shown() -> bool:
             return any(one["tag"] == document for one in await self.shown())
 
-        # A push service repeats what a worker that was just restarted did not take.
-        for _ in range(3):
-            await self.deliver(message)
-            for _ in range(200):
-                if await shown():
-                    return document
-                await asyncio.sleep(0.05)
-        pytest.fail("never: the last of the pushes")
+        await self.arrives(message, shown, "the last of the pushes")
+        return document
 
     async def turn_on(self) -> None:
         page = self.hand.page
         await page.goto("/#/me")
         await self.hand.tap("Bật thông báo")
         await page.get_by_text("Đang chờ thông báo thử").wait_for()
-        await self.deliver(await self.message())
+        await self.arrives(await self.message(), self.shown, "the notification of the activation")
         await page.get_by_text("Đang bật trên máy này").wait_for()
-        await until(self.shown, "the notification of the activation")
         await page.evaluate(
             "async () => { for (const one of await (await navigator.serviceWorker.ready).getNotifications()) one.close(); }"
         )
@@ -176,7 +179,7 @@ async def test_from_the_tap_in_settings_to_the_open_document(phone: Pushed) -> N
     assert set(challenge) == {"c", "x"}
     state = "SELECT state FROM push_addresses WHERE transport = 'webpush' ORDER BY seen_us DESC"
     assert (await db.fetch_one(state))["state"] == "pending"
-    await phone.deliver(challenge)
+    await phone.arrives(challenge, phone.shown, "the notification of the activation")
     await page.get_by_text("Đang bật trên máy này").wait_for()
     assert (await db.fetch_one(state))["state"] == "active"
     await phone.hand.shot("30-push-on")
@@ -185,12 +188,11 @@ async def test_from_the_tap_in_settings_to_the_open_document(phone: Pushed) -> N
     message = await phone.message()
     assert set(message) == {"id", "l", "x", "r"}
     assert message["l"] == "u"
-    await phone.deliver(message)
 
     async def standing() -> Any:
         return [one for one in await phone.shown() if one["data"]]
 
-    (shown,) = await until(standing, "a notification")
+    (shown,) = await phone.arrives(message, standing, "a notification")
     assert shown["title"] == "Hỏa tốc · Văn bản chờ ký"
     assert shown["body"] == "Bạn có thông báo khẩn mới"
     assert (shown["tag"], shown["requireInteraction"]) == (document, True)
@@ -230,7 +232,6 @@ async def test_a_recall_replaces_the_notification_and_an_acknowledgement_takes_i
     await phone.turn_on()
     document = await phone.taken(urgency=1)
     first = await phone.message()
-    await phone.deliver(first)
 
     async def titles() -> list[str]:
         return [one["title"] for one in await phone.shown()]
@@ -238,15 +239,14 @@ async def test_a_recall_replaces_the_notification_and_an_acknowledgement_takes_i
     async def waiting() -> bool:
         return await titles() == ["Khẩn · Văn bản chờ ký"]
 
-    await until(waiting, "the first notification")
+    await phone.arrives(first, waiting, "the first notification")
     await phone.site.stack.qlvb.call("POST", f"/api/v1/documents/{document}/recall", json={"reason": "Sai thể thức"})
     second = await phone.message()
-    await phone.deliver(second)
 
     async def replaced() -> bool:
         return await titles() == ["Khẩn · Văn bản đã thu hồi"]
 
-    await until(replaced, "one notification, of the recall")
+    await phone.arrives(second, replaced, "one notification, of the recall")
     # The overtaken push, late: it says nothing any more, and takes nothing away that is newer.
     await phone.deliver(first)
     await phone.settle()
@@ -266,12 +266,11 @@ async def test_a_recall_replaces_the_notification_and_an_acknowledgement_takes_i
     # Acknowledged on another device: gone here with the next sign of life.
     await phone.taken(urgency=2)
     third = await phone.message()
-    await phone.deliver(third)
 
     async def two() -> bool:
         return len(await titles()) == 2
 
-    await until(two, "a third notification")
+    await phone.arrives(third, two, "a third notification")
     await phone.hand.call("POST", f"/api/v1/notices/{third['id']}/acknowledgement")
     await phone.settle()
 
@@ -286,8 +285,7 @@ async def test_the_subject_stands_on_the_screen_only_where_the_person_asked_for_
     await phone.turn_on()
     await phone.hand.page.get_by_text("Hiện số và trích yếu").tap()
     await phone.taken(urgency=1, number="5", subject=f"{SUBJECT} \u202egnas")
-    await phone.deliver(await phone.message())
-    (shown,) = await until(phone.shown, "a notification")
+    (shown,) = await phone.arrives(await phone.message(), phone.shown, "a notification")
     assert shown["body"] == f"5/QĐ-UBND · {SUBJECT} gnas"
 
     # With the client closed the tap opens it, and the notice has been read all the same.
@@ -312,8 +310,7 @@ async def test_without_a_network_the_neutral_sentence_is_shown(phone: Pushed) ->
     await phone.hand.context.set_offline(True)
     worker = await phone.worker()
     await worker.evaluate("() => { self.fetch = async () => { throw new TypeError('cut'); }; }")
-    await phone.deliver(message)
-    (shown,) = await until(phone.shown, "a notification")
+    (shown,) = await phone.arrives(message, phone.shown, "a notification")
     assert (shown["title"], shown["body"], shown["tag"]) == ("Hỏa Tốc", "Bạn có thông báo khẩn mới", message["id"])
 
 
@@ -322,8 +319,7 @@ async def test_log_out_ends_it_on_both_sides(phone: Pushed) -> None:
     await phone.turn_on()
     await phone.taken(urgency=1)
     message = await phone.message()
-    await phone.deliver(message)
-    await until(phone.shown, "a notification")
+    await phone.arrives(message, phone.shown, "a notification")
     await phone.hand.tap("Đăng xuất")
     await phone.hand.page.get_by_role("dialog").get_by_role("button", name="Đăng xuất").tap()
     await phone.hand.page.get_by_role("heading", name="Đã đăng xuất").wait_for()
@@ -332,17 +328,15 @@ async def test_log_out_ends_it_on_both_sides(phone: Pushed) -> None:
     device = await phone.hand.page.evaluate(own("async () => (await (await $store).get('device')).device"))
     rows = await phone.site.stack.wiring.db.fetch_all("SELECT 1 FROM push_addresses WHERE device = $1", device)
     assert rows == []
-    await phone.deliver(message)
-    (shown,) = await until(phone.shown, "the neutral notification")
+    (shown,) = await phone.arrives(message, phone.shown, "the neutral notification")
     assert shown["body"] == "Bạn có thông báo khẩn mới"
     # A tap on it begins no session; another push after it shows that the worker is done with the tap.
     await phone.click(shown["tag"])
-    await phone.deliver({"id": "B" * 22, "l": "n", "x": "1", "r": "1"})
 
     async def after() -> bool:
         return any(one["tag"] == "B" * 22 for one in await phone.shown())
 
-    await until(after, "what came after the tap")
+    await phone.arrives({"id": "B" * 22, "l": "n", "x": "1", "r": "1"}, after, "what came after the tap")
     assert not await phone.site.stack.wiring.db.fetch_all("SELECT 1 FROM access_tokens WHERE device = $1", device)
 
 
@@ -371,7 +365,7 @@ async def test_it_is_turned_off_and_a_dead_subscription_is_made_anew(phone: Push
     await until(pending, "a new subscription")
     assert phone.name != first
     phone._taken = 0
-    await phone.deliver(await phone.message())
+    await phone.arrives(await phone.message(), phone.shown, "the notification of the activation")
     await page.get_by_text("Đang bật trên máy này").wait_for()
     await phone.hand.tap("Tắt thông báo")
     await expect(page.get_by_role("button", name="Bật thông báo")).to_be_visible()
